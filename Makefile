@@ -1,0 +1,72 @@
+# Lookout. `make` alone lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+SOURCES := libs services tests
+VENV := .venv/bin
+export MYPYPATH :=
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One stamp for the whole environment: rebuilt when a member's needs or the lock change.
+.venv/.ready: uv.lock pyproject.toml $(wildcard */pyproject.toml */*/pyproject.toml) scripts/setup-uv
+	@uv=$$(scripts/setup-uv) && echo "Setting up Python packages in .venv (the first time takes about a minute) ..." \
+		&& "$$uv" sync --frozen --quiet && touch $@ && echo "Ready: .venv"
+
+.PHONY: setup
+setup: .venv/.ready ## Make the environment (uv, packages)
+
+.PHONY: demo
+demo: setup ## Play a morning at a car park, embedded, and check every ticket (KEEP=1 leaves it running)
+	@$(VENV)/all-in-one demo $(if $(KEEP),--keep) $(if $(PORT),--port $(PORT))
+
+.PHONY: run
+run: setup ## Start everything in one process on http://localhost:8000 (data in .run/)
+	@$(VENV)/all-in-one serve
+
+.PHONY: test
+test: setup ## Run every test; brings its own RabbitMQ and PostgreSQL (ARGS="-k name" narrows)
+	@$(VENV)/python -m testkit.servers --prepare
+	@$(VENV)/pytest $(ARGS)
+
+.PHONY: check
+check: setup ## Lint, types, import contracts, and drift of proto, migrations, lock and documents
+	@$(VENV)/ruff format --check . && $(VENV)/ruff check .
+	@$(VENV)/mypy $(SOURCES)
+	@$(VENV)/lint-imports
+	@proto/generate --check
+	@$(VENV)/all-in-one check-migrations
+	@$(VENV)/all-in-one configuration --check docs/configuration.md
+	@"$$(scripts/setup-uv)" lock --check
+
+.PHONY: format
+format: setup ## Format the code and mend what lint can mend
+	@$(VENV)/ruff check --fix-only --quiet . ; $(VENV)/ruff format .
+
+.PHONY: proto
+proto: setup ## Generate the contracts' code from proto/lookout
+	@proto/generate
+
+.PHONY: docs
+docs: setup ## Write the documents that are made from the code
+	@$(VENV)/all-in-one configuration --write docs/configuration.md
+
+.PHONY: bench
+bench: setup ## Measure: accept, POST to ticket, bus, chaos; tables and .bench/*.json (or make bench-accept, …)
+	@$(VENV)/python -m testkit.servers --prepare
+	@for what in accept ticket bus plates chaos; do $(VENV)/python tests/load/bench.py $$what; done
+
+.PHONY: $(addprefix bench-,accept ticket bus plates chaos)
+$(addprefix bench-,accept ticket bus plates chaos): bench-%: setup
+	@$(VENV)/python -m testkit.servers --prepare
+	@$(VENV)/python tests/load/bench.py $*
+
+.PHONY: clean
+clean: ## Remove what was made here, the environment included
+	rm -rf .venv .bench .demo .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+-include deploy/compose.mk

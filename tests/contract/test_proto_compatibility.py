@@ -1,0 +1,147 @@
+"""The contracts may grow, never change or shrink: consumers of another release still read them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from google.protobuf import descriptor_pb2 as descriptor
+
+from lookout.camera.v1 import camera_pb2
+from lookout.common.v1 import common_pb2
+from lookout.parking.v1 import parking_pb2
+from lookout.plates.v1 import plates_pb2
+
+PROTO = Path(__file__).parents[2] / "proto"
+Messages = dict[str, descriptor.DescriptorProto]
+Enums = dict[str, descriptor.EnumDescriptorProto]
+
+
+def breaking_changes(
+    before: descriptor.FileDescriptorSet, after: descriptor.FileDescriptorSet
+) -> Iterator[str]:
+    old_messages, old_enums, old_methods = index(before)
+    new_messages, new_enums, new_methods = index(after)
+    for name, message in old_messages.items():
+        if name not in new_messages:
+            yield f"message {name} is gone"
+            continue
+        yield from changed_fields(name, message, new_messages[name])
+    for name, enum in old_enums.items():
+        numbers = {value.name: value.number for value in new_enums[name].value} if name in new_enums else {}
+        for value in enum.value:
+            if numbers.get(value.name) != value.number:
+                yield f"enum value {name}.{value.name} is gone or has another number"
+    for method, signature in old_methods.items():
+        if new_methods.get(method) != signature:
+            yield f"method {method} is gone or has another signature"
+
+
+def changed_fields(
+    name: str, old: descriptor.DescriptorProto, new: descriptor.DescriptorProto
+) -> Iterator[str]:
+    fields = {field.number: field for field in new.field}
+    reserved = {number for span in new.reserved_range for number in range(span.start, span.end)}
+    for field in old.field:
+        now = fields.get(field.number)
+        if now is None:
+            if field.number not in reserved:
+                yield f"field {name}.{field.name} is gone and its number {field.number} is not reserved"
+        elif shape(now) != shape(field):
+            yield f"field {name}.{field.name} has another name, type, label or oneof"
+
+
+def shape(field: descriptor.FieldDescriptorProto) -> tuple[str, int, str, int, bool]:
+    return (field.name, field.type, field.type_name, field.label, field.HasField("oneof_index"))
+
+
+def index(
+    files: descriptor.FileDescriptorSet,
+) -> tuple[Messages, Enums, dict[str, tuple[str, str, bool, bool]]]:
+    messages: Messages = {}
+    enums: Enums = {}
+    methods: dict[str, tuple[str, str, bool, bool]] = {}
+
+    def walk(prefix: str, message: descriptor.DescriptorProto) -> None:
+        name = f"{prefix}.{message.name}"
+        messages[name] = message
+        for nested in message.nested_type:
+            walk(name, nested)
+        for enum in message.enum_type:
+            enums[f"{name}.{enum.name}"] = enum
+
+    for file in files.file:
+        for message in file.message_type:
+            walk(file.package, message)
+        for enum in file.enum_type:
+            enums[f"{file.package}.{enum.name}"] = enum
+        for service in file.service:
+            for method in service.method:
+                methods[f"{file.package}.{service.name}/{method.name}"] = (
+                    method.input_type,
+                    method.output_type,
+                    method.client_streaming,
+                    method.server_streaming,
+                )
+    return messages, enums, methods
+
+
+def current() -> descriptor.FileDescriptorSet:
+    files = descriptor.FileDescriptorSet()
+    for module in (common_pb2, camera_pb2, plates_pb2, parking_pb2):
+        module.DESCRIPTOR.CopyToProto(files.file.add())
+    return files
+
+
+def released() -> descriptor.FileDescriptorSet:
+    return descriptor.FileDescriptorSet.FromString((PROTO / "released.binpb").read_bytes())
+
+
+def test_the_contracts_only_grow() -> None:
+    assert list(breaking_changes(released(), current())) == []
+
+
+def test_every_area_is_watched() -> None:
+    areas = {path.parent.parent.name for path in PROTO.glob("lookout/*/v1/*.proto")}
+    watched = {file.package.split(".")[1] for file in current().file}
+    assert areas == watched
+
+
+def remove_field(files: descriptor.FileDescriptorSet) -> None:
+    del files.file[0].message_type[0].field[0]
+
+
+def change_type(files: descriptor.FileDescriptorSet) -> None:
+    files.file[0].message_type[0].field[0].type = descriptor.FieldDescriptorProto.TYPE_STRING
+
+
+def rename_field(files: descriptor.FileDescriptorSet) -> None:
+    files.file[0].message_type[0].field[0].name = "other"
+
+
+def remove_message(files: descriptor.FileDescriptorSet) -> None:
+    del files.file[0].message_type[0]
+
+
+def renumber_enum(files: descriptor.FileDescriptorSet) -> None:
+    files.file[1].enum_type[0].value[1].number = 99
+
+
+def remove_method(files: descriptor.FileDescriptorSet) -> None:
+    del files.file[1].service[0].method[0]
+
+
+@pytest.mark.parametrize(
+    "harm", [remove_field, change_type, rename_field, remove_message, renumber_enum, remove_method]
+)
+def test_a_breaking_change_is_seen(harm) -> None:
+    changed = current()
+    harm(changed)
+    assert list(breaking_changes(current(), changed))
+
+
+def test_an_addition_is_none() -> None:
+    grown = current()
+    grown.file[0].message_type[0].field.add(
+        name="more", number=99, type=descriptor.FieldDescriptorProto.TYPE_STRING
+    )
+    assert list(breaking_changes(current(), grown)) == []
