@@ -1,0 +1,157 @@
+# ruff: noqa: N818 - refusals are named for what they tell the caller: NotFound, not NotFoundError
+"""What a handler raises when it must refuse. `kit.problems` maps each, in one table, to HTTP and gRPC."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong input: `field` is its dotted path in what the caller sent."""
+
+    field: str
+    reason: str
+
+
+class LookoutError(Exception):
+    """A refusal, told to the caller. `retry_after_s` is set where the same call may succeed later."""
+
+    default_status: ClassVar[int] = 500
+    default_code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        errors: Iterable[FieldError] = (),
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or self.default_code
+        self.status = self.default_status
+        self.errors = tuple(errors)
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        fields = "; ".join(f"{error.field}: {error.reason}" for error in self.errors)
+        return f"{self.detail} ({fields})" if fields else self.detail
+
+
+class Invalid(LookoutError):
+    """The input breaks a rule. 422, or 400 where it could not even be read as what it claims to be."""
+
+    default_status = 422
+    default_code = "invalid"
+    title = "Invalid input"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        errors: Iterable[FieldError] = (),
+        retry_after_s: int | None = None,
+        status: int = 422,
+    ) -> None:
+        super().__init__(detail, code=code, errors=errors, retry_after_s=retry_after_s)
+        self.status = status
+
+
+class Unauthenticated(LookoutError):
+    """No valid token came with the call."""
+
+    default_status = 401
+    default_code = "unauthenticated"
+    title = "Sign-in needed"
+
+
+class Forbidden(LookoutError):
+    """The caller is known and may not."""
+
+    default_status = 403
+    default_code = "forbidden"
+    title = "Not allowed"
+
+
+class NotFound(LookoutError):
+    """Nothing stands under that id."""
+
+    default_status = 404
+    default_code = "not_found"
+    title = "Not found"
+
+
+class Conflict(LookoutError):
+    """The state of things forbids it: a duplicate name, a row changed meanwhile."""
+
+    default_status = 409
+    default_code = "conflict"
+    title = "Conflict"
+
+
+class Gone(LookoutError):
+    """It stood there once; its retention has ended."""
+
+    default_status = 410
+    default_code = "gone"
+    title = "No longer kept"
+
+
+class TooLarge(LookoutError):
+    """The input is over a size limit."""
+
+    default_status = 413
+    default_code = "too_large"
+    title = "Too large"
+
+
+class UnsupportedMedia(LookoutError):
+    """The input is of a kind that is not read here."""
+
+    default_status = 415
+    default_code = "unsupported_media"
+    title = "Unsupported media type"
+
+
+class RateLimited(LookoutError):
+    """Too many calls; `retry_after_s` says when the next may come."""
+
+    default_status = 429
+    default_code = "rate_limited"
+    title = "Too many requests"
+
+
+class UpstreamFailed(LookoutError):
+    """A device or service that this call depends on answered wrongly."""
+
+    default_status = 502
+    default_code = "upstream_failed"
+    title = "Upstream failed"
+
+
+class Unavailable(LookoutError):
+    """Something that this needs is away for now. The caller may repeat after `retry_after_s`."""
+
+    default_status = 503
+    default_code = "unavailable"
+    title = "Unavailable"
+
+
+class UpstreamTimeout(LookoutError):
+    """A device or service that this call depends on did not answer in time."""
+
+    default_status = 504
+    default_code = "upstream_timeout"
+    title = "Upstream timed out"
+
+
+class StorageFull(LookoutError):
+    """The disk is full; an operator has to make room."""
+
+    default_status = 507
+    default_code = "storage_full"
+    title = "Storage full"

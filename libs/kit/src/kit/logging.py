@@ -1,0 +1,183 @@
+"""Structured logs of one service instance: JSON lines or a console text, with the trace in every line.
+
+Nothing is configured globally, so several services in one process each keep their own level, name and format.
+"""
+
+import logging
+import re
+import sys
+import threading
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TextIO, cast
+
+import orjson
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from kit.settings.blocks import LogSettings
+from kit.tracing import current_correlation_id, current_trace
+
+Logger = FilteringBoundLogger
+
+MAX_TEXT_CHARS = 2_000
+MAX_TRACEBACK_CHARS = 20_000
+MAX_ITEMS = 50
+MAX_DEPTH = 6
+
+_REDACTED = "[redacted]"
+_SECRET_KEY = re.compile(
+    r"passw(or)?d|passphrase|secret|token(?!_id|s?_total|_count)|authori[sz]ation|api_?key|access_?key"
+    r"|private_?key|credential|cookie|set-cookie|\bjwt\b|\bpin\b",
+    re.IGNORECASE,
+)
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s:@]*:[^/\s]*@", re.IGNORECASE)
+_BEARER = re.compile(r"\b(bearer|basic|digest)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+
+
+def make_logger(service: str, settings: LogSettings, *, stream: TextIO | None = None) -> Logger:
+    """A logger of that service; it writes to `stream`, or to whatever `sys.stdout` is at the time."""
+    renderer: Callable[[WrappedLogger, str, EventDict], str]
+    if settings.format == "json":
+        renderer = _render_json
+    else:
+        out = stream or sys.stdout
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    logger = structlog.wrap_logger(
+        _LineWriter(stream),
+        processors=[
+            _add_trace,
+            structlog.processors.add_log_level,
+            _add_timestamp,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            redact,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level)),
+        context_class=dict,
+        cache_logger_on_first_use=False,
+        service=service,
+    )
+    return cast("Logger", logger)
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Take out what no log may hold: secrets by key and by look, bytes, texts as long as a picture."""
+    return cast("EventDict", _clean_mapping(event, 0))
+
+
+def route_standard_logging(logger: Logger, *, level: int = logging.INFO) -> None:
+    """Send what libraries log through the standard module (uvicorn, aio_pika, sqlalchemy) to `logger`.
+
+    Process-wide by nature, so the process's entry point calls it once, and not the service.
+    """
+    root = logging.getLogger()
+    root.handlers = [_Forward(logger)]
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        library = logging.getLogger(name)
+        library.handlers = []
+        library.propagate = True
+    logging.getLogger(
+        "uvicorn.access"
+    ).disabled = True  # the middleware writes the access line, with the trace
+    # These tell every frame and every pooled connection at INFO.
+    for name in ("aiormq", "aio_pika", "sqlalchemy.engine", "alembic", "httpx", "urllib3"):
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+class _LineWriter:
+    """Writes lines whole. A closed pipe must not fail a service, so such faults pass in silence."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def msg(self, message: str) -> None:
+        stream = self._stream or sys.stdout
+        try:
+            with self._lock:
+                stream.write(message + "\n")
+                stream.flush()
+        except (OSError, ValueError):
+            return
+
+    log = debug = info = warn = warning = error = err = fatal = failure = critical = exception = msg
+
+
+class _Forward(logging.Handler):
+    def __init__(self, logger: Logger) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._logger.log(
+                record.levelno,
+                record.getMessage(),
+                logger=record.name,
+                **({"exc_info": record.exc_info} if record.exc_info else {}),
+            )
+        except Exception:  # noqa: BLE001 - as the standard handlers do: a log line never takes its caller down
+            self.handleError(record)
+
+
+def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    trace = current_trace()
+    if trace is not None:
+        event.setdefault("trace_id", trace.trace_id)
+    correlation_id = current_correlation_id()
+    if correlation_id is not None:
+        event.setdefault("correlation_id", correlation_id)
+    return event
+
+
+def _add_timestamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds")
+    return event
+
+
+def _render_json(_logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]) -> str:
+    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _clean_mapping(values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    clean: dict[str, Any] = {}
+    for position, (key, value) in enumerate(values.items()):
+        name = str(key)
+        if position >= MAX_ITEMS:
+            clean["…"] = f"{len(values) - MAX_ITEMS} more"
+            break
+        limit = MAX_TRACEBACK_CHARS if depth == 0 and name in {"exception", "stack"} else MAX_TEXT_CHARS
+        clean[name] = _REDACTED if _SECRET_KEY.search(name) else _clean(value, depth + 1, limit)
+    return clean
+
+
+def _clean(value: Any, depth: int, limit: int = MAX_TEXT_CHARS) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, Mapping):
+        return _clean_mapping(value, depth) if depth < MAX_DEPTH else "<deep>"
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str):
+        if depth >= MAX_DEPTH:
+            return "<deep>"
+        items = list(value)
+        tail = [f"… {len(items) - MAX_ITEMS} more"] if len(items) > MAX_ITEMS else []
+        return [_clean(item, depth + 1) for item in items[:MAX_ITEMS]] + tail
+    return _clean_text(value if isinstance(value, str) else str(value), limit)
+
+
+def _clean_text(text: str, limit: int) -> str:
+    # Cut first: the patterns then never run over a picture.
+    cut = text if len(text) <= limit else f"{text[:limit]}… (+{len(text) - limit} characters)"
+    cut = _URL_PASSWORD.sub(r"\1***@", cut)
+    cut = _BEARER.sub(rf"\1 {_REDACTED}", cut)
+    cut = _JWT.sub(_REDACTED, cut)
+    # A lone surrogate cannot be written as UTF-8, neither by orjson nor by the stream.
+    return cut.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,29 @@
+"""Settings: frozen blocks, read once from the environment by `load` and passed down."""
+
+from kit.settings.blocks import (
+    AuthSettings,
+    BlobSettings,
+    Block,
+    BusSettings,
+    DatabaseSettings,
+    GrpcSettings,
+    HttpSettings,
+    LogSettings,
+)
+from kit.settings.environment import SettingsError, load, read
+from kit.settings.service import ServiceSettings
+
+__all__ = [
+    "AuthSettings",
+    "BlobSettings",
+    "Block",
+    "BusSettings",
+    "DatabaseSettings",
+    "GrpcSettings",
+    "HttpSettings",
+    "LogSettings",
+    "ServiceSettings",
+    "SettingsError",
+    "load",
+    "read",
+]

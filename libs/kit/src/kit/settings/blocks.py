@@ -1,0 +1,230 @@
+"""The blocks that services compose their settings from. Each description stands in the documented table."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Block(BaseModel):
+    """A part of a service's settings. A misspelt field is an error, and no error text repeats a value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class LogSettings(Block):
+    """What is logged, and how it looks."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level written")
+    format: Literal["json", "console"] = Field("json", description="JSON lines, or text for people")
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+
+class HttpSettings(Block):
+    """The REST listener."""
+
+    host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a container is reached from outside; embedded mode listens on the loopback only
+    port: Port = Field(8000, description="port to listen on; 0 takes a free one")
+    max_body_bytes: int = Field(16_777_216, gt=0, description="largest request body in bytes")
+    cors_origins: tuple[str, ...] = Field(
+        (), description="origins that browsers may call from, comma separated, or `*`"
+    )
+    keep_alive_s: int = Field(75, gt=0, description="idle time in seconds after which a connection is closed")
+    backlog: int = Field(2048, gt=0, description="connections the system queues before they are accepted")
+    shutdown_grace_s: Seconds = Field(
+        20.0, description="seconds that work in hand may take to finish on shutdown"
+    )
+
+    @field_validator("cors_origins", mode="after")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not origin.startswith(("http://", "https://")):
+                raise ValueError(f"{origin!r} is no origin: write scheme://host[:port], or * for any")
+        if "*" in value and len(value) > 1:
+            raise ValueError("* stands alone")
+        return tuple(origin.rstrip("/") for origin in value)
+
+
+class GrpcSettings(Block):
+    """The gRPC listener, and what calls to other services carry."""
+
+    host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - as for HTTP
+    port: Port = Field(0, description="port to listen on; 0 switches the listener off")
+    token: SecretStr = Field(
+        SecretStr(""), description="token that services show one another; required where gRPC is on"
+    )
+    max_message_bytes: int = Field(33_554_432, gt=0, description="largest message in bytes, either way")
+    default_deadline_s: Seconds = Field(
+        30.0, description="longest a call may take in seconds when the caller set no deadline of its own"
+    )
+    keepalive_s: Seconds = Field(30.0, description="seconds between pings on a quiet connection")
+    max_connection_age_s: Seconds = Field(
+        300.0, description="seconds after which a connection is renewed, so that new replicas get their share"
+    )
+    max_concurrent_calls: int = Field(256, gt=0, description="calls served at once; more are refused")
+    tls_certificate: Path | None = Field(None, description="PEM file with the certificate chain; set: TLS")
+    tls_key: Path | None = Field(None, description="PEM file with the certificate's private key")
+    tls_ca: Path | None = Field(
+        None, description="PEM file with the authority that peers are checked against"
+    )
+    is_client_certificate_required: bool = Field(
+        False, description="refuse callers without a certificate of `tls_ca`"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        if self.is_client_certificate_required and self.tls_ca is None:
+            raise ValueError("is_client_certificate_required needs tls_ca")
+        return self
+
+
+class AuthSettings(Block):
+    """How the tokens of callers are checked."""
+
+    jwks_url: str = Field(
+        "http://127.0.0.1:8000/.well-known/jwks.json", description="where the gateway's public keys stand"
+    )
+    issuer: str = Field("lookout", description="`iss` that a token must carry")
+    audience: str = Field("lookout", description="`aud` that a token must carry")
+    leeway_s: int = Field(30, ge=0, description="seconds that clocks may differ")
+    jwks_refresh_s: Seconds = Field(300.0, description="seconds after which the keys are fetched again")
+    jwks_min_refresh_s: Seconds = Field(
+        10.0, description="shortest time in seconds between two fetches, however many unknown key ids come"
+    )
+    jwks_timeout_s: Seconds = Field(5.0, description="seconds to wait for the keys")
+
+
+class DatabaseSettings(Block):
+    """A service's own database."""
+
+    url: str = Field(
+        description="`postgresql://user:password@host:port/name` or `sqlite:///path`",
+        repr=False,
+        json_schema_extra={"secret": True},
+    )
+    pool_size: int = Field(10, gt=0, description="connections kept open")
+    connect_timeout_s: Seconds = Field(5.0, description="seconds to wait for a connection")
+    statement_timeout_s: Seconds = Field(15.0, description="seconds after which a statement is cancelled")
+    lock_timeout_s: Seconds = Field(5.0, description="seconds that a migration waits for a table's lock")
+    retry_after_s: int = Field(5, gt=0, description="`Retry-After` in seconds while the database is away")
+    migrate_on_start: bool = Field(True, description="bring the schema up to date when the service starts")
+
+    @field_validator("url", mode="after")
+    @classmethod
+    def _normalise(cls, value: str) -> str:
+        return database_url(value)
+
+
+class BusSettings(Block):
+    """The event bus, and how patient its consumers are."""
+
+    url: str = Field(
+        description="`amqp://user:password@host:port/vhost`, or `sqlite:///path` for one process",
+        repr=False,
+        json_schema_extra={"secret": True},
+    )
+    exchange: str = Field("lookout.events", description="topic exchange that all events go through")
+    shards: int = Field(4, gt=0, le=64, description="queues that an ordered consumer's keys are spread over")
+    prefetch: int = Field(100, gt=0, description="messages in hand at once, for each consumer")
+    connect_timeout_s: Seconds = Field(10.0, description="seconds to wait for the broker to answer")
+    heartbeat_s: int = Field(20, gt=0, description="seconds after which a silent broker counts as away")
+    publish_timeout_s: Seconds = Field(10.0, description="seconds to wait for a publish to be confirmed")
+    retry_delays_s: tuple[float, ...] = Field(
+        (1.0, 5.0, 30.0, 120.0),
+        description="delays in seconds before each repeat of an unordered consumer; after the last it parks",
+    )
+    ordered_retry_delays_s: tuple[float, ...] = Field(
+        (0.2, 1.0, 5.0, 15.0, 30.0),
+        description="delays in seconds before each repeat of an ordered consumer, its key waiting meanwhile",
+    )
+    delivery_limit: int = Field(
+        20, gt=0, description="deliveries after which the broker parks a message that kills its consumer"
+    )
+    reconnect_max_s: Seconds = Field(15.0, description="longest wait in seconds between attempts to connect")
+    relay_batch: int = Field(200, gt=0, description="outbox rows published in one go")
+    relay_poll_s: Seconds = Field(1.0, description="seconds between looks into the outbox when none is woken")
+    poll_s: Seconds = Field(0.2, description="seconds between looks into the embedded bus")
+
+    @field_validator("url", mode="after")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if value.startswith(("amqp://", "amqps://", "sqlite:///")):
+            return value
+        raise ValueError("write amqp://…, amqps://… or sqlite:///path")
+
+    @field_validator("retry_delays_s", "ordered_retry_delays_s", mode="after")
+    @classmethod
+    def _positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < delay <= 86_400 for delay in value):
+            raise ValueError("each delay is more than 0 and at most 86400 seconds")
+        return value
+
+
+class BlobSettings(Block):
+    """Where pictures and clips are kept."""
+
+    url: str = Field(
+        description="`s3://host:port/bucket` or `file:///directory`; or give `endpoint` (MINIO_ENDPOINT)"
+    )
+    access_key: str = Field("", description="name of the S3 account; required for s3://")
+    secret_key: SecretStr = Field(SecretStr(""), description="its password; required for s3://")
+    secure: bool = Field(False, description="speak TLS to the S3 server")
+    endpoint: str = Field("", description="`host:port` of the S3 server, used where `url` is not given")
+    bucket: str = Field("lookout", description="bucket, used where `url` is not given")
+    timeout_s: Seconds = Field(10.0, description="seconds to wait for the store")
+    retry_after_s: int = Field(5, gt=0, description="`Retry-After` in seconds while the store is away")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _url_from_parts(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("url") or not data.get("endpoint"):
+            return data
+        scheme, found, host = str(data["endpoint"]).rpartition("://")
+        secure = {"secure": scheme == "https"} if found and "secure" not in data else {}
+        return {**data, **secure, "url": f"s3://{host.rstrip('/')}/{data.get('bucket') or 'lookout'}"}
+
+    @field_validator("url", mode="after")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if value.startswith("file:///") or (value.startswith("s3://") and value.count("/") >= 3):
+            return value
+        raise ValueError("write s3://host:port/bucket or file:///directory")
+
+    @model_validator(mode="after")
+    def _keys_for_s3(self) -> Self:
+        if self.url.startswith("s3://") and not (self.access_key and self.secret_key.get_secret_value()):
+            raise ValueError("an S3 store needs access_key and secret_key")
+        return self
+
+
+def database_url(url: str) -> str:
+    """The same address with the asynchronous driver named.
+
+    Raises:
+        ValueError: it is neither PostgreSQL nor SQLite; the text says what is wrong and not the password.
+    """
+    scheme, found, rest = url.partition("://")
+    if not found:
+        raise ValueError("write postgresql://user:password@host:port/name or sqlite:///path")
+    if scheme in {"postgres", "postgresql", "postgresql+psycopg"}:
+        return f"postgresql+psycopg://{rest}"
+    if scheme in {"sqlite", "sqlite+aiosqlite"}:
+        if not rest.startswith("/") or rest == "/":
+            raise ValueError("write sqlite:///relative/path or sqlite:////absolute/path")
+        return f"sqlite+aiosqlite://{rest}"
+    if scheme.startswith(("mysql", "mariadb")):
+        raise ValueError(
+            "MySQL is not supported: the schema uses PostgreSQL's or SQLite's locking; "
+            "write postgresql://… or sqlite:///path"
+        )
+    raise ValueError(f"{scheme}:// is not supported: write postgresql://… or sqlite:///path")
