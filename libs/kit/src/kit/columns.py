@@ -1,0 +1,91 @@
+"""Column types that mean the same on PostgreSQL and SQLite, and the names that migrations rely on.
+
+Kept apart from `kit.db` so that a schema can be read without an engine; `kit.db` exports all of it again.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Every constraint has a name, the same on both databases: without one, a migration cannot drop it again."""
+
+
+def new_metadata() -> MetaData:
+    """An empty schema whose constraints get names by `NAMING`."""
+    return MetaData(naming_convention=NAMING)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant. TIMESTAMPTZ on PostgreSQL; on SQLite text of fixed width in UTC, so that it sorts.
+
+    Raises:
+        ValueError: when a naive datetime is bound. (SQLAlchemy hands it on as `StatementError`.)
+    """
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """TIMESTAMPTZ where there is one."""
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Python to column."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a datetime without a time zone is no instant: {value!r}")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Column to Python: always aware, always `datetime.UTC`."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class JsonDocument(TypeDecorator[Any]):
+    """A JSON value: JSONB on PostgreSQL, text on SQLite. Python's None is SQL's NULL.
+
+    JSONB refuses the character U+0000 in strings (the statement fails as `DataError`): what comes from
+    outside is cleaned before it is stored.
+    """
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """JSONB where there is one."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(JSONB(none_as_null=True))
+        return dialect.type_descriptor(JSON(none_as_null=True))
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        """Indexing (`column["key"]`) takes its operand's own type, as plain JSON does."""
+        return self.impl_instance.coerce_compared_value(op, value)
+
+
+class BigIntId(TypeDecorator[int]):
+    """An integer that people type: BIGINT on PostgreSQL; INTEGER on SQLite, where only that is the row id.
+
+    Use it as `Column("ticket_id", BigIntId, Identity(), primary_key=True)`, and give the table
+    `sqlite_autoincrement=True` when an id must never come back after its row was deleted.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """INTEGER on SQLite."""
+        return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else BigInteger())

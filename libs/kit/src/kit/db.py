@@ -1,0 +1,356 @@
+"""One relational database of a service: PostgreSQL, or SQLite when embedded.
+
+Promised alike on both: `transaction()` commits whole or not at all, `reading()` takes no write lock, and a
+caller sees three kinds of trouble only: `Unavailable` (come again), `StorageFull` (an operator must act) and
+SQLAlchemy's own errors (an integrity rule, or a bug).
+"""
+
+import errno
+import hashlib
+import select
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import URL, event, func, make_url, text
+from sqlalchemy import select as sql_select
+from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from kit.columns import NAMING, BigIntId, JsonDocument, UtcDateTime, new_metadata
+from kit.errors import LookoutError, StorageFull, Unavailable
+from kit.health import Fact
+from kit.settings import DatabaseSettings
+
+__all__ = ["NAMING", "BigIntId", "Database", "JsonDocument", "UtcDateTime", "database_fault", "new_metadata"]
+
+CONFLICT_RETRY_S = 1
+"""`Retry-After` when transactions collided or all connections are in use: the next try may get through."""
+
+LEAST_FREE_BYTES = 1 << 20
+"""Below this much room an I/O error of SQLite is told as a full disk: it reports several of those as such."""
+
+PREPARE_AFTER_EXECUTIONS = 5
+"""psycopg's own default: a statement seen five times on a connection is parsed only once from then on."""
+
+_CONFLICT_STATES = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock timeout
+_AWAY_STATES = {
+    "57014",  # query cancelled: our statement timeout
+    "57P01",  # admin shutdown
+    "57P02",  # crash shutdown
+    "57P03",  # cannot connect now
+    "57P05",  # idle session timeout
+    "25P03",  # idle in transaction timeout
+    "53200",  # out of memory
+    "53300",  # too many connections
+    "58030",  # I/O error
+}
+_FULL_STATES = {"53100"}
+_READ_ONLY_STATE = "25006"  # a standby, or a server that was switched to read only
+
+_SQLITE_FULL = 13
+_SQLITE_BUSY = {5, 6, 15}  # busy, locked, protocol (a WAL race)
+_SQLITE_READ_ONLY = 8
+_SQLITE_AWAY = {7, 9, 10, 14}  # out of memory, interrupted, I/O error, cannot open
+
+
+class Database:
+    """The engine of one database and the ways into it. Nothing connects before the first use.
+
+    `name` is shown to the server as the application's name.
+
+    Raises:
+        ValueError: for a URL that is neither PostgreSQL nor an SQLite file.
+    """
+
+    def __init__(self, settings: DatabaseSettings, name: str) -> None:
+        url = make_url(str(settings.url))
+        self.name = name
+        self._settings = settings
+        if url.get_backend_name() == "postgresql":
+            self.dialect: Literal["postgresql", "sqlite"] = "postgresql"
+            self._path: Path | None = None
+            self.engine = _postgres_engine(url, settings, name)
+            self._reader = self.engine.execution_options(postgresql_readonly=True)
+        elif url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+            self.dialect = "sqlite"
+            self._path = Path(url.database)
+            # One writer: SQLite has one write lock, and waiting in our queue is fair and wakes at once,
+            # where its busy handler polls.
+            self.engine = _sqlite_engine(url, settings, pool_size=1, is_writer=True)
+            self._reader = _sqlite_engine(url, settings, pool_size=settings.pool_size, is_writer=False)
+        else:
+            raise ValueError(f"not a PostgreSQL URL and not an SQLite file: {url.render_as_string()}")
+        self._write_session = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._read_session = async_sessionmaker(self._reader, expire_on_commit=False)
+
+    async def start(self) -> None:
+        """Make the folder of an SQLite file. A server that is away is no failure: `ping()` tells it."""
+        if self._path is not None:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                if fault := self._fault(error):
+                    raise fault from error
+                raise
+
+    async def stop(self) -> None:
+        """Close every connection. The database may be used again afterwards; it then opens new ones."""
+        await self.engine.dispose()
+        if self.dialect == "sqlite":
+            await self._reader.dispose()
+
+    async def ping(self) -> Fact:
+        """One round trip.
+
+        Raises:
+            Unavailable: no answer.
+        """
+        async with self.reading() as session:
+            await session.execute(text("SELECT 1"))
+        return Fact(ok=True, detail=self.dialect)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """All or nothing: commits when the block ends, rolls back when it raises.
+
+        The transaction begins with the first statement, on SQLite holding the write lock from there on
+        (`BEGIN IMMEDIATE`), so that what was read stays true until it is written. Never open one inside
+        another: on SQLite the inner one waits for the outer until it gives up.
+
+        Raises:
+            Unavailable: the database is away, too busy, or two transactions collided
+                (code `transaction_conflict`): the whole block may be repeated.
+            StorageFull: its disk is full.
+            sqlalchemy.exc.IntegrityError: a constraint refuses.
+        """
+        async with self._session(self._write_session, writing=True) as session:
+            yield session
+            await session.commit()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """Read only: a write in it fails. Takes no write lock, and writers do not hold it up.
+
+        Raises:
+            Unavailable: as `transaction()`.
+        """
+        async with self._session(self._read_session, writing=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def _session(
+        self, sessions: async_sessionmaker[AsyncSession], *, writing: bool
+    ) -> AsyncIterator[AsyncSession]:
+        try:
+            async with sessions() as session:
+                yield session
+        except LookoutError:
+            raise
+        except Exception as error:
+            if fault := self._fault(error, writing=writing):
+                raise fault from error
+            raise
+
+    def _fault(self, error: Exception, *, writing: bool = True) -> LookoutError | None:
+        return database_fault(
+            error, path=self._path, writing=writing, retry_after_s=self._settings.retry_after_s
+        )
+
+    async def advisory_lock(self, session: AsyncSession, key: str) -> None:
+        """Wait until no other transaction holds `key`; held to the end of this one.
+
+        On SQLite a transaction is alone already.
+        """
+        if self.dialect == "postgresql":
+            await session.execute(sql_select(func.pg_advisory_xact_lock(lock_number(key))))
+
+    async def try_advisory_lock(self, session: AsyncSession, key: str) -> bool:
+        """Take `key` until the end of this transaction, or say at once that another holds it."""
+        if self.dialect != "postgresql":
+            return True
+        taken = await session.scalar(sql_select(func.pg_try_advisory_xact_lock(lock_number(key))))
+        return bool(taken)
+
+
+def lock_number(key: str) -> int:
+    """PostgreSQL's advisory locks are numbered: 64 bits, signed."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def database_fault(
+    error: BaseException, *, retry_after_s: int, path: Path | None = None, writing: bool = True
+) -> LookoutError | None:
+    """What a database driver's error means to a caller; None when it is a constraint or a bug.
+
+    `path` is the SQLite file, to tell a full disk. Without `writing`, a refusal to write is the caller's bug.
+    """
+    if isinstance(error, PoolTimeoutError):
+        return _busy("every database connection is in use")
+    if isinstance(error, OSError):
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        return StorageFull("the disk is full", code="database_full") if is_full else None
+    if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError) or error.orig is None:
+        return None
+    code, state = getattr(error.orig, "sqlite_errorcode", None), getattr(error.orig, "sqlstate", None)
+    if code is not None:
+        trouble = _sqlite_trouble(code & 0xFF, path)
+    elif state is not None:
+        trouble = _postgres_trouble(state)
+    elif error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+        trouble = _Trouble.AWAY
+    else:
+        trouble = None
+    return _fault_of(trouble, retry_after_s, writing)
+
+
+class _Trouble(Enum):
+    AWAY = "away"
+    BUSY = "busy"
+    CONFLICT = "conflict"
+    FULL = "full"
+    READ_ONLY = "read_only"
+
+
+def _fault_of(trouble: _Trouble | None, retry_after_s: int, writing: bool) -> LookoutError | None:
+    match trouble:
+        case _Trouble.AWAY:
+            return Unavailable(
+                "the database does not answer", code="database_away", retry_after_s=retry_after_s
+            )
+        case _Trouble.BUSY:
+            return _busy("the database is locked")
+        case _Trouble.CONFLICT:
+            return Unavailable(
+                "transactions collided", code="transaction_conflict", retry_after_s=CONFLICT_RETRY_S
+            )
+        case _Trouble.FULL:
+            return StorageFull("the database's disk is full", code="database_full")
+        case _Trouble.READ_ONLY if writing:
+            return Unavailable(
+                "the database is read only", code="database_read_only", retry_after_s=retry_after_s
+            )
+        case _:
+            return None
+
+
+def _busy(detail: str) -> Unavailable:
+    return Unavailable(detail, code="database_busy", retry_after_s=CONFLICT_RETRY_S)
+
+
+def _postgres_trouble(state: str) -> _Trouble | None:
+    if state in _FULL_STATES:
+        return _Trouble.FULL
+    if state in _CONFLICT_STATES:
+        return _Trouble.CONFLICT
+    # Classes 08 and 28 are the connection's and the sign-in's; 3D000 is a database that is not there (yet).
+    if state in _AWAY_STATES or state[:2] in {"08", "28"} or state == "3D000":
+        return _Trouble.AWAY
+    return _Trouble.READ_ONLY if state == _READ_ONLY_STATE else None
+
+
+def _sqlite_trouble(code: int, path: Path | None) -> _Trouble | None:
+    if code == _SQLITE_FULL or (code in _SQLITE_AWAY and path is not None and _is_full(path)):
+        return _Trouble.FULL
+    if code in _SQLITE_BUSY:
+        return _Trouble.BUSY
+    if code in _SQLITE_AWAY:
+        return _Trouble.AWAY
+    return _Trouble.READ_ONLY if code == _SQLITE_READ_ONLY else None
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES
+    except OSError:
+        return False
+
+
+def _engine_options(settings: DatabaseSettings) -> dict[str, Any]:
+    return {
+        "max_overflow": 0,
+        # A caller waits as long for a connection in use as for a server that does not pick up.
+        "pool_timeout": settings.connect_timeout_s,
+        "pool_use_lifo": True,  # the spare ones age out at the server's side first
+        "hide_parameters": True,  # an error's text reaches the log; rows hold secrets and pictures
+        "json_serializer": lambda value: orjson.dumps(value).decode(),
+        "json_deserializer": orjson.loads,
+    }
+
+
+def postgres_connect_args(settings: DatabaseSettings, name: str) -> dict[str, Any]:
+    """What libpq is told. Sent with the connection's first packet: no statement is spent on it."""
+    timeout_ms = round(settings.statement_timeout_s * 1000)
+    return {
+        "application_name": f"lookout-{name}",
+        "connect_timeout": max(2, round(settings.connect_timeout_s)),  # libpq's least
+        "options": f"-c statement_timeout={timeout_ms} -c timezone=UTC",
+        "prepare_threshold": PREPARE_AFTER_EXECUTIONS,
+        # A server whose host vanished sends no goodbye; without these a query waits for a quarter of an hour.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": max(timeout_ms, 1000),
+    }
+
+
+def _postgres_engine(url: URL, settings: DatabaseSettings, name: str) -> AsyncEngine:
+    engine = create_async_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=settings.pool_size,
+        connect_args=postgres_connect_args(settings, name),
+        use_native_hstore=False,  # saves a look-up of a type that nobody uses here
+        **_engine_options(settings),
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_dead_connection)
+    return engine
+
+
+def _refuse_dead_connection(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
+    """A pre-ping without the round trip.
+
+    An idle PostgreSQL connection has nothing to say: bytes (or an end of file) waiting on its socket are the
+    server's goodbye. The pool then opens a fresh connection, and a restart of the server costs no request.
+    """
+    poller = select.poll()
+    try:
+        poller.register(dbapi_connection.driver_connection.pgconn.socket, select.POLLIN | select.POLLHUP)
+        is_dead = bool(poller.poll(0))
+    except Exception as error:  # psycopg raises a class of its own for a closed connection
+        raise DisconnectionError("closed") from error
+    if is_dead:
+        raise DisconnectionError("the server hung up")
+
+
+def _sqlite_engine(url: URL, settings: DatabaseSettings, *, pool_size: int, is_writer: bool) -> AsyncEngine:
+    engine = create_async_engine(
+        url.set(drivername="sqlite+aiosqlite"),
+        pool_size=pool_size,
+        # isolation_level None: the driver begins nothing by itself; `begin` below does.
+        connect_args={"timeout": settings.connect_timeout_s, "isolation_level": None},
+        **_engine_options(settings),
+    )
+
+    def set_up(dbapi_connection: Any, _record: Any) -> None:
+        cursor = dbapi_connection.cursor()
+        for pragma in sqlite_pragmas(is_writer=is_writer):
+            cursor.execute(pragma)
+        cursor.close()
+
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+
+    event.listen(engine.sync_engine, "connect", set_up)
+    event.listen(engine.sync_engine, "begin", begin)
+    return engine
+
+
+def sqlite_pragmas(*, is_writer: bool) -> tuple[str, ...]:
+    """Durable (a commit is on the disk when it returns) and readable while it is written."""
+    pragmas = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON")
+    return pragmas if is_writer else (*pragmas, "PRAGMA query_only=ON")
