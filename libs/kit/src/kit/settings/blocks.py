@@ -33,6 +33,10 @@ class HttpSettings(Block):
     host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a container is reached from outside; embedded mode listens on the loopback only
     port: Port = Field(8000, description="port to listen on; 0 takes a free one")
     max_body_bytes: int = Field(16_777_216, gt=0, description="largest request body in bytes")
+    page_size_default: int = Field(
+        50, gt=0, description="items a page of a list when the caller does not say"
+    )
+    page_size_max: int = Field(200, gt=0, description="most items that a caller may ask for in a page")
     cors_origins: tuple[str, ...] = Field(
         (), description="origins that browsers may call from, comma separated, or `*`"
     )
@@ -135,7 +139,10 @@ class BusSettings(Block):
     )
     exchange: str = Field("lookout.events", description="topic exchange that all events go through")
     shards: int = Field(4, gt=0, le=64, description="queues that an ordered consumer's keys are spread over")
-    prefetch: int = Field(100, gt=0, description="messages in hand at once, for each consumer")
+    prefetch: int = Field(
+        200, gt=0, le=60_000, description="messages in hand at once from one queue; a waiting key fills it"
+    )
+    concurrency: int = Field(32, gt=0, description="handlers that run side by side, for each consumer")
     connect_timeout_s: Seconds = Field(10.0, description="seconds to wait for the broker to answer")
     heartbeat_s: int = Field(20, gt=0, description="seconds after which a silent broker counts as away")
     publish_timeout_s: Seconds = Field(10.0, description="seconds to wait for a publish to be confirmed")
@@ -150,10 +157,36 @@ class BusSettings(Block):
     delivery_limit: int = Field(
         20, gt=0, description="deliveries after which the broker parks a message that kills its consumer"
     )
+    suspect_after: int = Field(
+        3,
+        gt=0,
+        description="deliveries after which a message is handed out alone, lest it take others with it",
+    )
+    outage_s: Seconds = Field(
+        3600.0, description="seconds that a message is repeated while what its handler needs is away"
+    )
+    stop_grace_s: Seconds = Field(20.0, description="seconds that handlers may take to finish on shutdown")
     reconnect_max_s: Seconds = Field(15.0, description="longest wait in seconds between attempts to connect")
-    relay_batch: int = Field(200, gt=0, description="outbox rows published in one go")
+    depth_interval_s: Seconds = Field(15.0, description="seconds between looks at the queues' depths")
+    relay_batch: int = Field(500, gt=0, description="outbox rows published in one go")
     relay_poll_s: Seconds = Field(1.0, description="seconds between looks into the outbox when none is woken")
-    poll_s: Seconds = Field(0.2, description="seconds between looks into the embedded bus")
+    relay_backoff_max_s: Seconds = Field(
+        30.0, description="longest wait in seconds before an event that could not be published is tried again"
+    )
+    outbox_keep_s: Seconds = Field(
+        86_400.0, description="seconds that published events stay in the outbox, for a look back"
+    )
+    inbox_keep_s: Seconds = Field(
+        1_209_600.0,
+        description="seconds that a handled event is remembered; a repeat after that is handled again",
+    )
+    sweep_interval_s: Seconds = Field(600.0, description="seconds between sweeps of outbox and inbox")
+    poll_s: Seconds = Field(
+        0.2, description="seconds between looks into the embedded bus for what another process put there"
+    )
+    busy_timeout_s: Seconds = Field(
+        10.0, description="seconds to wait while another process writes to the embedded bus"
+    )
 
     @field_validator("url", mode="after")
     @classmethod

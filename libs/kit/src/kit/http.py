@@ -1,0 +1,221 @@
+"""The HTTP app of a service: the same trace, log, metrics, limits, errors, health and API page for all."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import orjson
+from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kit.auth import TokenVerifier
+from kit.clock import Clock
+from kit.errors import FieldError, Invalid, UnsupportedMedia
+from kit.health import Health
+from kit.http_edge import Edge
+from kit.logging import Logger
+from kit.metrics import CONTENT_TYPE, Metrics
+from kit.problems import install
+from kit.settings.blocks import HttpSettings
+
+_ABSENT = object()
+
+
+def create_app(
+    service: str,
+    version: str,
+    *,
+    settings: HttpSettings,
+    logger: Logger,
+    metrics: Metrics,
+    health: Health,
+    verifier: TokenVerifier | None,
+    clock: Clock,
+    title: str | None = None,
+    description: str = "",
+    body_limits: Mapping[str, int] | None = None,
+    docs: bool = True,
+) -> FastAPI:
+    """An app without routes of its own beside health and metrics; `app.state` holds what dependencies need.
+
+    `body_limits`: path prefix → bytes, where a route takes more or less than `settings.max_body_bytes`.
+    `docs=False` leaves `/docs` and `/openapi.json` to the caller.
+    """
+    app = FastAPI(
+        title=title or f"Lookout {service}",
+        version=version,
+        description=description,
+        docs_url="/docs" if docs else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if docs else None,
+        dependencies=[Depends(refuse_unstorable)],
+        # The problem that every route may answer, so that the API page tells its shape.
+        responses={
+            "default": {"description": "A problem (RFC 9457)", "content": {_PROBLEM: _PROBLEM_SCHEMA}}
+        },
+    )
+    app.state.service = service
+    app.state.logger = logger
+    app.state.metrics = metrics
+    app.state.health = health
+    app.state.verifier = verifier
+    app.state.clock = clock
+    app.state.page_size_default = settings.page_size_default
+    app.state.page_size_max = settings.page_size_max
+    install(app)
+    app.add_middleware(
+        Edge,
+        logger=logger,
+        metrics=metrics,
+        max_body_bytes=settings.max_body_bytes,
+        body_limits=body_limits,
+    )
+    if settings.cors_origins:
+        app.add_middleware(  # outside of the edge, so that browsers may read refusals too
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["X-Trace-Id", "Retry-After", "Location"],
+        )
+    _add_operations_routes(app, metrics, health)
+    return app
+
+
+async def read_json(request: Request) -> Any:
+    """The body as JSON, for routes that read it themselves; NaN, surrogates and deep nesting are refused.
+
+    Raises:
+        Invalid: 400 where it is not JSON, 422 where a text holds a NUL character.
+    """
+    try:
+        value = orjson.loads(await request.body())
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"The body is not valid JSON: {error.msg}.", code="invalid_json", status=400) from None
+    _raise_unstorable(unstorable(value))
+    return value
+
+
+def require_media_type(request: Request, *accepted: str) -> None:
+    """Refuse a body of another kind.
+
+    Raises:
+        UnsupportedMedia: its `Content-Type` is none of those.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in accepted:
+        raise UnsupportedMedia(f"The body must be {' or '.join(accepted)}.")
+
+
+async def refuse_unstorable(request: Request) -> None:
+    """Refuse what no database column takes: NUL and lone surrogates in texts, NaN and infinite numbers.
+
+    It looks at what FastAPI has parsed already, so that a route that streams its body still can.
+    """
+    for name, given in (("path", request.path_params), ("query", dict(request.query_params))):
+        _raise_unstorable(unstorable(given), name)
+    # Where Starlette keeps what it parsed; its public methods would parse what a route wants to stream.
+    parsed = getattr(request, "_json", _ABSENT)
+    if parsed is not _ABSENT:
+        _raise_unstorable(unstorable(parsed))
+    form = getattr(request, "_form", None)
+    if form is not None:
+        texts = {key: value for key, value in form.multi_items() if isinstance(value, str)}
+        _raise_unstorable(unstorable(texts))
+
+
+def unstorable(value: Any, limit: int = 20) -> list[FieldError]:
+    """Where in parsed JSON something stands that no database column takes; at most `limit` places."""
+    found: list[FieldError] = []
+    for error in _walk(value):
+        found.append(error)
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _walk(root: Any) -> Iterator[FieldError]:
+    # A stack of our own: the nesting is the caller's choice.
+    stack: list[tuple[str, Any]] = [("", root)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, str):
+            reason = _text_fault(value)
+            if reason:
+                yield FieldError(path, reason)
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                yield FieldError(path, "must be a finite number")
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if isinstance(key, str) and _text_fault(key):
+                    yield FieldError(path, "has a field name that cannot be stored")
+                stack.append((f"{path}.{key}" if path else str(key), item))
+        elif isinstance(value, list):
+            stack.extend(
+                (f"{path}.{index}" if path else str(index), item) for index, item in enumerate(value)
+            )
+
+
+def _text_fault(text: str) -> str | None:
+    if "\x00" in text:
+        return "must not hold a NUL character"
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            return "must be valid Unicode"
+    return None
+
+
+def _raise_unstorable(errors: list[FieldError], where: str = "") -> None:
+    if errors:
+        what = f" in the {where}" if where else ""
+        raise Invalid(f"Something{what} cannot be stored.", code="invalid_text", errors=errors)
+
+
+def _add_operations_routes(app: FastAPI, metrics: Metrics, health: Health) -> None:
+    @app.get("/health/live", tags=["operations"], summary="Is the process up")
+    async def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @app.get("/health/ready", tags=["operations"], summary="Can it do its work, and if not, why")
+    async def ready() -> Response:
+        readiness = await health.ready()
+        status = 200 if readiness.ok else 503
+        return Response(orjson.dumps(readiness.document()), status, media_type="application/json")
+
+    @app.get("/metrics", tags=["operations"], summary="Prometheus metrics")
+    async def scrape() -> Response:
+        return Response(metrics.render(), media_type=CONTENT_TYPE)
+
+    del live, ready, scrape
+
+
+_PROBLEM = "application/problem+json"
+_PROBLEM_SCHEMA = cast(
+    "dict[str, Any]",
+    {
+        "schema": {
+            "type": "object",
+            "required": ["type", "title", "status", "detail", "code"],
+            "properties": {
+                "type": {"type": "string"},
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string"},
+                "code": {"type": "string"},
+                "trace_id": {"type": ["string", "null"]},
+                "errors": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {"field": {"type": "string"}, "reason": {"type": "string"}},
+                    },
+                },
+            },
+        }
+    },
+)

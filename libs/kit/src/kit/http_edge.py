@@ -1,0 +1,198 @@
+"""What every HTTP call passes on its way to a route: trace, size limit, last resort for errors, metrics, log.
+
+Pure ASGI and no more: bodies stream through in both directions, and nothing runs in a task of its own.
+"""
+
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kit.errors import TooLarge
+from kit.logging import Logger
+from kit.metrics import Metrics
+from kit.problems import problem_of
+from kit.tracing import TraceContext, parse_traceparent, trace_from_request_id, use_trace
+
+# What scrapers and probes ask every few seconds is not worth a line each.
+QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+
+# After a refusal the server reads and drops what a client still sends, so that the client gets to read the
+# answer. Past this many bytes that is no courtesy any more, and the connection is closed.
+DRAIN_BYTES = 67_108_864
+
+CLIENT_CLOSED = 499
+
+
+class BodyTooLarge(HTTPException):
+    """Raised out of a route's reading; an HTTPException, which FastAPI's body parsing lets pass."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is over {max_bytes} bytes.")
+
+
+class Edge:
+    """The outermost middleware of a service's app. `body_limits`: path prefix → bytes, the longest wins."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        logger: Logger,
+        metrics: Metrics,
+        max_body_bytes: int,
+        body_limits: Mapping[str, int] | None = None,
+    ) -> None:
+        self._app = app
+        self._logger = logger
+        self._max_body_bytes = max_body_bytes
+        self._body_limits = sorted((body_limits or {}).items(), key=lambda item: -len(item[0]))
+        labels = ("method", "route", "status")
+        self._requests = metrics.counter("http_requests_total", "HTTP calls answered", labels)
+        self._seconds = metrics.histogram(
+            "http_request_seconds", "time from the first byte to the last", labels
+        )
+        self._in_flight = metrics.gauge("http_requests_in_flight", "HTTP calls being answered")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one call."""
+        if scope["type"] == "http":
+            with use_trace(_incoming_trace(scope)) as trace:
+                await self._serve_http(_Call(scope, receive, send, trace, self._limit_for(scope["path"])))
+        elif scope["type"] == "websocket":
+            with use_trace(_incoming_trace(scope)):
+                await self._app(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve_http(self, call: "_Call") -> None:
+        self._in_flight.inc()
+        try:
+            if call.is_declared_too_large:
+                await call.answer(
+                    TooLarge(f"The body is over {call.max_body_bytes} bytes."), close=call.is_drain_too_long
+                )
+            else:
+                await self._app(call.scope, call.receive, call.send)
+        except ClientDisconnect:
+            call.status = CLIENT_CLOSED
+        except Exception as error:
+            self._logger.exception("http_unhandled_error", method=call.method, route=call.route)
+            if call.is_started:
+                call.status = 500
+                raise  # the answer has begun: only the server can still break it off
+            await call.answer(error)
+        finally:
+            self._in_flight.dec()
+            self._tell(call)
+
+    def _tell(self, call: "_Call") -> None:
+        seconds = time.perf_counter() - call.began
+        status = call.status if call.status is not None else CLIENT_CLOSED
+        self._requests.labels(call.method, call.route, str(status)).inc()
+        self._seconds.labels(call.method, call.route, str(status)).observe(seconds)
+        log = self._logger.debug if call.scope["path"] in QUIET_PATHS else self._logger.info
+        log(
+            "http_request",
+            method=call.method,
+            route=call.route,
+            path=call.scope["path"],
+            status=status,
+            ms=round(seconds * 1000, 1),
+            client=(call.scope.get("client") or ("",))[0],
+        )
+
+    def _limit_for(self, path: str) -> int:
+        for prefix, limit in self._body_limits:
+            if path.startswith(prefix):
+                return limit
+        return self._max_body_bytes
+
+
+class _Call:
+    """One HTTP call: counts what is read, notes what is answered."""
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, trace: TraceContext, max_body_bytes: int
+    ) -> None:
+        self.scope = scope
+        self.trace = trace
+        self.max_body_bytes = max_body_bytes
+        self.began = time.perf_counter()
+        self.status: int | None = None
+        self._receive = receive
+        self._send = send
+        self._read_bytes = 0
+        self._declared_bytes = _content_length(scope)
+
+    @property
+    def method(self) -> str:
+        # A caller may send any word; each would become a time series of its own.
+        method: str = self.scope["method"]
+        known = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+        return method if method in known else "other"
+
+    @property
+    def route(self) -> str:
+        return _route_template(self.scope)
+
+    @property
+    def is_started(self) -> bool:
+        return self.status is not None
+
+    @property
+    def is_declared_too_large(self) -> bool:
+        return self._declared_bytes is not None and self._declared_bytes > self.max_body_bytes
+
+    @property
+    def is_drain_too_long(self) -> bool:
+        return (self._declared_bytes or 0) > self.max_body_bytes + DRAIN_BYTES
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._read_bytes += len(message.get("body", b""))
+            if self._read_bytes > self.max_body_bytes:
+                raise BodyTooLarge(self.max_body_bytes)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message.get("headers", ()), (b"x-trace-id", self.trace.trace_id.encode())]
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+    async def answer(self, error: Exception, *, close: bool = False) -> None:
+        response = problem_of(error, self.trace.trace_id).response()
+        if close:
+            response.headers["Connection"] = "close"
+        await response(self.scope, self.receive, self.send)
+
+
+def _incoming_trace(scope: Scope) -> TraceContext | None:
+    return parse_traceparent(_header(scope, b"traceparent")) or trace_from_request_id(
+        _header(scope, b"x-request-id")
+    )
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
+def _content_length(scope: Scope) -> int | None:
+    declared = _header(scope, b"content-length")
+    return int(declared) if declared is not None and declared.isascii() and declared.isdigit() else None
+
+
+def _route_template(scope: Scope) -> str:
+    route: Any = scope.get("route")
+    return getattr(route, "path", None) or "unmatched"
