@@ -1,0 +1,337 @@
+"""Every row of the decision table in the service's README."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid5
+
+import pytest
+
+from tickets.domain.decide import decide, decision_on
+from tickets.domain.plates import Plate
+from tickets.domain.sessions import (
+    Closed,
+    Decision,
+    Ignored,
+    Opened,
+    Reason,
+    Reopened,
+    ReviewReason,
+    Session,
+    SpotHistory,
+)
+from tickets.domain.triggers import Kind, Occupancy, PictureSource, Rules, Trigger, time_of
+
+RULES = Rules()
+MORNING = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+SEED = UUID(int=7)
+ALI, BEN, CARA = (Plate(text, confidence=0.93) for text in ("A12345", "K77310", "R90521"))
+BLURRED = replace(ALI, confidence=0.49)
+
+
+def at(minute: float) -> datetime:
+    return MORNING + timedelta(minutes=minute)
+
+
+def entry(minute: float, plate: Plate | None = ALI, **more: object) -> Trigger:
+    occupancy = more.pop("occupancy", Occupancy.OCCUPIED)
+    frame_id = uuid5(SEED, f"entry {minute}")
+    return replace(Trigger(frame_id, Kind.ENTRY, at(minute), plate, Occupancy(str(occupancy))), **more)  # type: ignore[arg-type]  # fields by name
+
+
+def leaving(minute: float, plate: Plate | None = None, **more: object) -> Trigger:
+    frame_id = uuid5(SEED, f"exit {minute}")
+    occupancy = Occupancy.FREE if plate is None else Occupancy.OCCUPIED
+    fetched = PictureSource.FETCHED
+    return replace(Trigger(frame_id, Kind.EXIT, at(minute), plate, occupancy, picture_source=fetched), **more)  # type: ignore[arg-type]  # fields by name
+
+
+def played(*triggers: Trigger, rules: Rules = RULES) -> tuple[SpotHistory, list[Decision]]:
+    """The spot after the triggers came in this order, and every decision on the way."""
+    spot, decisions = SpotHistory(), list[Decision]()
+    for trigger in triggers:
+        for decision in decide(spot, trigger, rules):
+            spot = spot.after(decision)
+            decisions.append(decision)
+    return spot, decisions
+
+
+def last_of(*triggers: Trigger, rules: Rules = RULES) -> Decision:
+    """The decision on the last trigger."""
+    spot, _ = played(*triggers[:-1], rules=rules)
+    return decision_on(decide(spot, triggers[-1], rules), triggers[-1])
+
+
+def stays(spot: SpotHistory) -> list[tuple[str, float, float | None]]:
+    """(plate, minute of entry, minute of exit) of each session."""
+
+    def minute(moment: datetime | None) -> float | None:
+        return None if moment is None else (moment - MORNING) / timedelta(minutes=1)
+
+    return [
+        (s.plate.text if s.plate else "UNKNOWN", minute(s.entry_at) or 0.0, minute(s.exit_at))
+        for s in spot.sessions
+    ]
+
+
+def test_an_entry_opens() -> None:
+    decision = last_of(entry(0))
+    assert decision == Opened(entry(0), Session(entry(0).frame_id, at(0), ALI))
+
+
+@pytest.mark.parametrize(
+    ("trigger", "review"),
+    [
+        (entry(0, None), ReviewReason.UNREAD_PLATE),
+        (entry(0, Plate("", confidence=0.9)), ReviewReason.UNREAD_PLATE),
+        (entry(0, BLURRED), ReviewReason.LOW_CONFIDENCE),
+        (entry(0, None, failure="the picture does not decode"), ReviewReason.UNREADABLE_PICTURE),
+        # A picture that nobody could look at says nothing about the spot.
+        (entry(0, None, failure="gone", occupancy=Occupancy.FREE), ReviewReason.UNREADABLE_PICTURE),
+        (entry(0, None, occupancy=Occupancy.UNKNOWN), ReviewReason.UNREAD_PLATE),
+    ],
+)
+def test_an_unread_plate_opens_unknown_and_asks_for_a_review(trigger: Trigger, review: ReviewReason) -> None:
+    decision = last_of(trigger)
+    assert isinstance(decision, Opened)
+    assert decision.session.plate is None
+    assert decision.review is review
+
+
+def test_a_read_counts_from_the_limit_on() -> None:
+    decision = last_of(entry(0, replace(ALI, confidence=0.50)))
+    assert isinstance(decision, Opened)
+    assert (decision.session.plate is not None, decision.review) == (True, None)
+
+
+@pytest.mark.parametrize("before", [(), (entry(0), leaving(5)), (entry(0),)])
+def test_an_entry_without_a_car_is_ignored(before: tuple[Trigger, ...]) -> None:
+    decision = last_of(*before, entry(10, None, occupancy=Occupancy.FREE))
+    assert isinstance(decision, Ignored)
+    assert (decision.reason, decision.is_waiting) == (Reason.NO_CAR, False)
+
+
+def test_a_repeated_entry_is_ignored() -> None:
+    decision = last_of(entry(0), entry(1))
+    assert isinstance(decision, Ignored)
+    assert decision.reason is Reason.SPOT_OCCUPIED
+    assert decision.session is not None
+    assert decision.session.key == entry(0).frame_id
+    assert decision.notes == ()
+
+
+def test_another_car_on_an_open_ticket_is_ignored_and_noted() -> None:
+    decision = last_of(entry(0), entry(10, BEN))
+    assert isinstance(decision, Ignored)
+    assert decision.reason is Reason.SPOT_OCCUPIED
+    assert decision.notes == ("another plate than the ticket's: K77310, not A12345",)
+
+
+@pytest.mark.parametrize("plate", [None, BLURRED, Plate("A12346", confidence=0.9)])
+def test_what_may_be_the_same_car_is_not_noted_as_another(plate: Plate | None) -> None:
+    decision = last_of(entry(0), entry(10, plate))
+    assert isinstance(decision, Ignored)
+    assert decision.notes == ()
+
+
+def test_an_exit_closes() -> None:
+    decision = last_of(entry(0), leaving(30))
+    assert isinstance(decision, Closed)
+    assert (decision.session.entry_at, decision.session.exit_at) == (at(0), at(30))
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [
+        leaving(30, ALI),
+        leaving(30, Plate("A1234S", confidence=0.9)),  # folds to the same
+        leaving(30, Plate("A12346", confidence=0.9)),  # one character off: in doubt it stays
+        leaving(30, Plate("12345", confidence=0.9)),  # the code was not seen
+        leaving(30, BLURRED),
+        leaving(30, replace(BEN, confidence=0.3)),
+        leaving(30, Plate("", confidence=0.0)),
+        leaving(30, None, is_vehicle_seen=True),
+    ],
+)
+def test_an_exit_while_the_car_still_stands_there_is_ignored(standing: Trigger) -> None:
+    spot, decisions = played(entry(0), standing)
+    assert isinstance(decisions[-1], Ignored)
+    assert decisions[-1].reason is Reason.STILL_OCCUPIED
+    assert stays(spot) == [("A12345", 0, None)]
+
+
+def test_an_unknown_ticket_stays_open_whatever_plate_stands_there() -> None:
+    decision = last_of(entry(0, None), leaving(30, BEN))
+    assert isinstance(decision, Ignored)
+    assert decision.reason is Reason.STILL_OCCUPIED
+
+
+def test_an_unknown_ticket_closes_when_nothing_stands_there() -> None:
+    assert isinstance(last_of(entry(0, None), leaving(30)), Closed)
+
+
+def test_an_exit_closes_when_another_car_stands_there() -> None:
+    decision = last_of(entry(0), leaving(30, BEN))
+    assert isinstance(decision, Closed)
+    assert decision.notes == ("another car stands there: K77310",)
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        # The camera's own box is where the car stood before it left: occupied, but nothing was seen.
+        leaving(30, None, occupancy=Occupancy.OCCUPIED),
+        leaving(30, None, occupancy=Occupancy.UNKNOWN),
+        leaving(30, ALI, failure="the picture does not decode"),
+    ],
+)
+def test_an_exit_without_evidence_takes_the_cameras_word(trigger: Trigger) -> None:
+    assert isinstance(last_of(entry(0), trigger), Closed)
+
+
+def test_a_judgement_by_the_pushed_picture_says_so() -> None:
+    fallback = PictureSource.PUSHED_FALLBACK
+    decision = last_of(entry(0), leaving(30, ALI, picture_source=fallback))
+    assert isinstance(decision, Ignored)
+    assert decision.reason is Reason.STILL_OCCUPIED
+    assert "judged by the pushed picture: the camera gave no fresh one" in decision.notes
+
+
+@pytest.mark.parametrize("before", [(), (entry(0), leaving(5))])
+def test_an_exit_without_entry_is_ignored(before: tuple[Trigger, ...]) -> None:
+    decision = last_of(*before, leaving(30))
+    assert isinstance(decision, Ignored)
+    assert (decision.reason, decision.session, decision.is_waiting) == (Reason.NO_TICKET, None, True)
+
+
+def test_an_exit_that_comes_twice_is_ignored_and_never_closes_the_next_car() -> None:
+    again = replace(leaving(30), frame_id=UUID(int=99))
+    spot, decisions = played(entry(0), leaving(30), again, entry(30, BEN))
+    assert isinstance(decisions[2], Ignored)
+    assert (decisions[2].reason, decisions[2].is_waiting) == (Reason.NO_TICKET, False)
+    assert stays(spot) == [("A12345", 0, 30), ("K77310", 30, None)]
+
+
+class TestReopening:
+    @pytest.mark.parametrize("minute", [30, 40, 45])
+    def test_the_same_plate_back_within_the_window_goes_on(self, minute: float) -> None:
+        spot, decisions = played(entry(0), leaving(30), entry(minute))
+        assert isinstance(decisions[-1], Reopened)
+        assert decisions[-1].earlier_exit_at == at(30)
+        assert stays(spot) == [("A12345", 0, None)]
+
+    @pytest.mark.parametrize(
+        "back",
+        [
+            entry(45.1),
+            entry(40, BEN),
+            entry(40, None),
+            entry(40, BLURRED),
+            entry(40, Plate("A12346", confidence=0.9)),
+            entry(40, Plate("12345", confidence=0.9)),
+        ],
+    )
+    def test_everything_else_is_a_new_ticket(self, back: Trigger) -> None:
+        spot, decisions = played(entry(0), leaving(30), back)
+        assert isinstance(decisions[-1], Opened)
+        assert len(spot.sessions) == 2
+
+    def test_two_unknown_cars_are_two_tickets(self) -> None:
+        spot, _ = played(entry(0, None), leaving(30), entry(31, None))
+        assert len(spot.sessions) == 2
+
+    def test_only_the_last_ticket_reopens(self) -> None:
+        spot, decisions = played(entry(0), leaving(5), entry(6, BEN), leaving(8), entry(9))
+        assert isinstance(decisions[-1], Opened)
+        assert stays(spot) == [("A12345", 0, 5), ("K77310", 6, 8), ("A12345", 9, None)]
+
+    def test_it_may_go_on_again_and_again(self) -> None:
+        spot, _ = played(entry(0), leaving(5), entry(6), leaving(8), entry(9), leaving(20))
+        assert stays(spot) == [("A12345", 0, 20)]
+
+    def test_an_exit_that_it_outlived_does_not_end_it_again(self) -> None:
+        again = replace(leaving(5), frame_id=UUID(int=99))
+        spot, decisions = played(entry(0), leaving(5), entry(6), again)
+        assert isinstance(decisions[-1], Ignored)
+        assert stays(spot) == [("A12345", 0, None)]
+
+
+class TestLateAndOutOfOrder:
+    def test_the_exit_came_first(self) -> None:
+        spot, decisions = played(leaving(30), entry(0))
+        assert [type(d) for d in decisions] == [Ignored, Opened, Closed]
+        assert stays(spot) == [("A12345", 0, 30)]
+
+    def test_an_exit_that_came_first_is_not_used_for_a_later_entry(self) -> None:
+        spot, _ = played(leaving(30), entry(31))
+        assert stays(spot) == [("A12345", 31, None)]
+
+    def test_an_exit_that_came_first_but_shows_the_car_leaves_it_standing(self) -> None:
+        spot, decisions = played(leaving(30, ALI), entry(0))
+        assert stays(spot) == [("A12345", 0, None)]
+        assert isinstance(decisions[-1], Ignored)
+        assert decisions[-1].reason is Reason.STILL_OCCUPIED
+
+    def test_an_exit_older_than_the_open_ticket_is_ignored(self) -> None:
+        decision = last_of(entry(40, BEN), leaving(30))
+        assert isinstance(decision, Ignored)
+        assert decision.reason is Reason.OLDER
+
+    @pytest.mark.parametrize("late", [(entry(0), leaving(30)), (leaving(30), entry(0))])
+    @pytest.mark.parametrize("present", [(entry(40, BEN),), (entry(40, BEN), leaving(50))])
+    def test_a_whole_stay_that_came_late(
+        self, late: tuple[Trigger, ...], present: tuple[Trigger, ...]
+    ) -> None:
+        spot, _ = played(*present, *late)
+        exit_minute = 50 if len(present) == 2 else None
+        assert stays(spot) == [("A12345", 0, 30), ("K77310", 40, exit_minute)]
+
+    def test_the_exit_between_two_cars_came_late(self) -> None:
+        spot, decisions = played(entry(0), entry(40, BEN), leaving(30))
+        assert [type(d) for d in decisions] == [Opened, Ignored, Closed, Opened]
+        assert stays(spot) == [("A12345", 0, 30), ("K77310", 40, None)]
+
+    def test_a_late_entry_inside_a_closed_stay_is_a_repeat(self) -> None:
+        decision = last_of(entry(0), leaving(30), entry(10))
+        assert isinstance(decision, Ignored)
+        assert (decision.reason, decision.is_waiting) == (Reason.SPOT_OCCUPIED, False)
+
+    def test_a_late_entry_without_its_exit_waits(self) -> None:
+        decision = last_of(entry(40, BEN), leaving(50), entry(0))
+        assert isinstance(decision, Ignored)
+        assert (decision.reason, decision.is_waiting) == (Reason.OLDER, True)
+
+    def test_a_stay_is_not_made_across_another(self) -> None:
+        spot, _ = played(entry(20, BEN), leaving(25), leaving(30), entry(0))
+        assert stays(spot) == [("K77310", 20, 25)]
+
+    def test_an_exit_is_not_paired_with_an_entry_before_another_stay(self) -> None:
+        spot, _ = played(entry(20, BEN), leaving(25), entry(0), entry(40, CARA), leaving(30))
+        assert stays(spot) == [("K77310", 20, 25), ("R90521", 40, None)]
+
+    def test_what_lies_beyond_the_known_history_decides_nothing(self) -> None:
+        known = SpotHistory((Session(UUID(int=1), at(40), BEN),), waiting=(leaving(30),), is_complete=False)
+        for trigger in (entry(0), leaving(35)):
+            (decision,) = decide(known, trigger, RULES)
+            assert isinstance(decision, Ignored)
+            assert (decision.reason, decision.is_waiting) == (Reason.OLDER, False)
+
+
+class TestClock:
+    def test_the_cameras_time_counts(self) -> None:
+        assert time_of(at(0), at(90), RULES).at == at(0)
+        assert time_of(at(2), at(0), RULES).at == at(2)
+
+    @pytest.mark.parametrize(
+        ("captured", "word"),
+        [
+            (at(2.1), "ahead"),
+            (at(60 * 24 * 365), "ahead"),
+            (at(-60 * 24 - 1), "behind"),
+            (datetime(1970, 1, 1, tzinfo=UTC), "behind"),
+            (None, "no time"),
+        ],
+    )
+    def test_a_clock_that_is_wrong_is_not_believed(self, captured: datetime | None, word: str) -> None:
+        time = time_of(captured, at(0), RULES)
+        assert time.at == at(0)
+        assert word in time.note
