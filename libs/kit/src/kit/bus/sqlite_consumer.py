@@ -1,0 +1,230 @@
+"""One consumer of the embedded bus: takes messages from the file, hands them out, and settles them."""
+
+import asyncio
+import fcntl
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from kit.bus import sqlite_store as store
+from kit.bus.failure import Again, RetryPolicy
+from kit.bus.handling import BusMetrics, Dispatcher, Item, Parking, Runner
+from kit.bus.sqlite_file import SqliteFile
+from kit.bus.subscription import Delivery, Handler, Subscription
+from kit.clock import Clock
+from kit.errors import LookoutError
+from kit.logging import Logger
+from kit.settings import BusSettings
+
+_PAUSE_AFTER_FAULT_S = 1.0
+
+
+def policy_of(subscription: Subscription, settings: BusSettings) -> RetryPolicy:
+    """The subscription's own retry policy, or the one that the settings give its kind."""
+    if subscription.retry is not None:
+        return subscription.retry
+    delays_s = settings.ordered_retry_delays_s if subscription.ordered else settings.retry_delays_s
+    return RetryPolicy(delays_s, settings.outage_s)
+
+
+class SqliteConsumer:
+    """Owns a queue while it holds the queue's lock file.
+
+    A key that waits for its next attempt gives back what it holds, so that however long its backlog is, the
+    other keys have the whole window.
+    """
+
+    def __init__(
+        self,
+        file: SqliteFile,
+        subscription: Subscription,
+        handler: Handler,
+        settings: BusSettings,
+        logger: Logger,
+        metrics: BusMetrics,
+        clock: Clock,
+    ) -> None:
+        self.subscription = subscription
+        self.in_hand: dict[int, Item] = {}
+        self.is_attached = False
+        self._file = file
+        self._settings = settings
+        self._logger = logger
+        self._clock = clock
+        self._limits = store.Limits(settings.delivery_limit, settings.suspect_after)
+        policy = policy_of(subscription, settings)
+        self._runner = Runner(subscription.queue, handler, policy, logger, metrics)
+        self._dispatcher = Dispatcher(self._process, settings.concurrency, ordered=subscription.ordered)
+        self._in_hand_gauge = metrics.in_hand.labels(subscription.queue)
+        self._begun: set[int] = set()
+        self._blocked: set[str] = set()
+        self._blocked_since_fetch: set[str] = set()
+        self._wake = asyncio.Event()
+        self._has_more = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._lock: IO[bytes] | None = None
+
+    def start(self) -> None:
+        """Attach, in the background."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Finish what has begun, give back what has not, and let another process have the queue."""
+        self._dispatcher.stopping.set()
+        if self._task is not None:
+            # Not cancelled in the middle of a fetch: what it took would stay counted as delivered.
+            self._wake.set()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self._dispatcher.drain(self._settings.stop_grace_s)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._give_back([item for seq, item in self.in_hand.items() if seq not in self._begun])
+        self.in_hand.clear()
+        self._in_hand_gauge.set(0)
+        if self._lock is not None:
+            self._lock.close()
+
+    def wake(self) -> None:
+        """There may be something to take."""
+        self._has_more = True
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while not self._dispatcher.stopping.is_set():
+            try:
+                if self._lock is None:
+                    await self._file.submit(store.declare(self.subscription))
+                    self._lock = await self._acquire()
+                    self.is_attached = self._lock is not None
+                    continue
+                await self._fetch()
+            except LookoutError as error:
+                self._logger.warning("cannot take messages", queue=self.subscription.queue, error=str(error))
+                await self._dispatcher.pause(_PAUSE_AFTER_FAULT_S)
+                continue
+            if not self._wants_more():
+                await self._wake.wait()
+
+    async def _acquire(self) -> IO[bytes] | None:
+        """The queue's lock; None when stopped while another process had it."""
+        path = Path(f"{self._file.path}.{self.subscription.queue}.lock")
+        lock = await asyncio.to_thread(path.open, "wb")
+        while not self._dispatcher.stopping.is_set():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                await self._dispatcher.pause(self._settings.poll_s)
+            else:
+                return lock
+        lock.close()
+        return None
+
+    def _wants_more(self) -> bool:
+        # Half a window at a time: taking single messages would cost a commit for each.
+        return self._has_more and len(self.in_hand) <= self._settings.prefetch // 2
+
+    async def _fetch(self) -> None:
+        self._wake.clear()
+        self._has_more = False
+        self._blocked_since_fetch = set(self._blocked)
+        batch = await self._file.submit(
+            store.fetch(
+                self.subscription.queue,
+                in_hand=self.in_hand,
+                blocked=self._blocked,
+                limit=self._settings.prefetch - len(self.in_hand),
+                limits=self._limits,
+                now=self._clock.now(),
+            )
+        )
+        self._has_more = self._has_more or batch.has_more
+        if batch.parked:
+            self._logger.error(
+                "parked at the delivery limit", queue=self.subscription.queue, count=batch.parked
+            )
+        # A key blocked while this batch was on its way gave back earlier messages: these must wait as well.
+        late = [item for item in batch.items if item.event.partition_key in self._blocked_since_fetch]
+        if self.subscription.ordered and late:
+            await self._give_back(late)
+        for item in batch.items:
+            if not self.subscription.ordered or item.event.partition_key not in self._blocked_since_fetch:
+                self.in_hand[item.handle] = item
+                self._dispatcher.submit(item)
+        self._in_hand_gauge.set(len(self.in_hand))
+        self._wake_at(batch.next_due_at)
+
+    def _wake_at(self, due_at: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due_at is not None:
+            delay_s = max(0.0, due_at - self._clock.now().timestamp())
+            self._timer = asyncio.get_running_loop().call_later(delay_s + 0.001, self.wake)
+
+    async def _process(self, item: Item) -> None:
+        seq = item.handle
+        self._begun.add(seq)
+        try:
+            await self._attempt(item)
+        except LookoutError as error:
+            # The file refused to settle it. It is handed out again; the inbox knows what was done already.
+            self._logger.warning("cannot settle a message", queue=self.subscription.queue, error=str(error))
+        finally:
+            self._begun.discard(seq)
+            self.in_hand.pop(seq, None)
+            if self._wants_more():
+                self._wake.set()
+
+    async def _attempt(self, item: Item) -> None:
+        seq = item.handle
+        while True:
+            attempt = item.redeliveries + item.failures + 1
+            delivery = Delivery(item.event, self.subscription.queue, attempt, item.redeliveries > 0)
+            async with self._dispatcher.slots:
+                step = await self._runner.run(delivery, item.failures, item.first_failed_at)
+            match step:
+                case None:
+                    await self._file.submit(store.settle(seq))
+                    return
+                case Parking():
+                    await self._file.submit(store.park(seq, step, self._clock.now()))
+                    return
+                case Again():
+                    item.failures += 1
+                    item.first_failed_at = item.first_failed_at or time.time()
+                    if not self.subscription.ordered:
+                        await self._postpone(item, step.delay_s)
+                        return
+                    if not await self._wait_in_place(item, step.delay_s):
+                        return
+
+    async def _postpone(self, item: Item, delay_s: float) -> None:
+        due_at = self._clock.now().timestamp() + delay_s
+        assert item.first_failed_at is not None
+        await self._file.submit(
+            store.postpone(
+                item.handle, failures=item.failures, first_failed_at=item.first_failed_at, not_before=due_at
+            )
+        )
+        asyncio.get_running_loop().call_later(delay_s + 0.001, self.wake)
+
+    async def _wait_in_place(self, item: Item, delay_s: float) -> bool:
+        key = item.event.partition_key
+        self._blocked.add(key)
+        self._blocked_since_fetch.add(key)
+        followers = self._dispatcher.take_back(key)
+        for follower in followers:
+            self.in_hand.pop(follower.handle, None)
+        await self._give_back(followers)
+        self.wake()
+        is_going_on = await self._dispatcher.pause(delay_s)
+        self._blocked.discard(key)
+        self.wake()
+        return is_going_on
+
+    async def _give_back(self, items: list[Item]) -> None:
+        if items:
+            await self._file.submit(store.give_back([item.handle for item in items]))

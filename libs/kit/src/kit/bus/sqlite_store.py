@@ -1,0 +1,341 @@
+"""Tables and statements of the embedded bus. Each function is a job for `SqliteFile`, so it is atomic."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from kit.bus.event import Event, matches
+from kit.bus.failure import HeldBack, Unroutable
+from kit.bus.handling import Item, Parking
+from kit.bus.interface import ParkedMessage, QueueInfo, parked_queue
+from kit.bus.subscription import Subscription
+from kit.errors import NotFound
+
+_ENVELOPE = (
+    "message_id, type, routing_key, partition_key, body, occurred_at, app_id, correlation_id, traceparent,"
+    " must_route"
+)
+_MARKS = ", ".join("?" * 10)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS subscriptions (
+    queue TEXT PRIMARY KEY, binding TEXT NOT NULL, is_ordered INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS messages (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL,
+    message_id TEXT NOT NULL, type TEXT NOT NULL, routing_key TEXT NOT NULL, partition_key TEXT NOT NULL,
+    body BLOB NOT NULL, occurred_at TEXT NOT NULL, app_id TEXT NOT NULL, correlation_id TEXT NOT NULL,
+    traceparent TEXT, must_route INTEGER NOT NULL,
+    deliveries INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
+    first_failed_at REAL, not_before REAL NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS messages_queue ON messages (queue, seq);
+CREATE TABLE IF NOT EXISTS parked (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL,
+    message_id TEXT NOT NULL, type TEXT NOT NULL, routing_key TEXT NOT NULL, partition_key TEXT NOT NULL,
+    body BLOB NOT NULL, occurred_at TEXT NOT NULL, app_id TEXT NOT NULL, correlation_id TEXT NOT NULL,
+    traceparent TEXT, must_route INTEGER NOT NULL,
+    reason TEXT NOT NULL, traceback TEXT NOT NULL, attempts INTEGER NOT NULL, parked_at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS parked_queue ON parked (queue, seq);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a message counts as one that kills its consumer; see `BusSettings`."""
+
+    delivery_limit: int
+    suspect_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a consumer takes: items to handle, and how many were parked instead.
+
+    More may wait behind them, and the next that is not due yet falls due at `next_due_at`, in epoch seconds.
+    """
+
+    items: list[Item]
+    parked: int
+    has_more: bool
+    next_due_at: float | None
+
+
+def declare(subscription: Subscription) -> Callable[[sqlite3.Connection], None]:
+    """Make it known; a changed binding holds from now on."""
+
+    def job(db: sqlite3.Connection) -> None:
+        db.execute(
+            "INSERT INTO subscriptions (queue, binding, is_ordered) VALUES (?, ?, ?) ON CONFLICT (queue)"
+            " DO UPDATE SET binding = excluded.binding, is_ordered = excluded.is_ordered"
+            " WHERE (binding, is_ordered) IS NOT (excluded.binding, excluded.is_ordered)",
+            (subscription.queue, subscription.binding, subscription.ordered),
+        )
+
+    return job
+
+
+Published = tuple[list[Exception | None], set[str]]
+
+
+def publish(events: Sequence[Event]) -> Callable[[sqlite3.Connection], Published]:
+    """Put a copy into every queue that wants it; answers what failed, and which queues to wake."""
+
+    def job(db: sqlite3.Connection) -> Published:
+        bindings = db.execute("SELECT queue, binding FROM subscriptions").fetchall()
+        targets: dict[str, list[str]] = {}
+        results: list[Exception | None] = []
+        rows: list[tuple[object, ...]] = []
+        woken: set[str] = set()
+        failed_keys: set[str] = set()
+        for event in events:
+            key = event.routing_key
+            if event.partition_key in failed_keys:
+                results.append(HeldBack("an earlier event of its partition key was not published"))
+                continue
+            if key not in targets:
+                targets[key] = [row["queue"] for row in bindings if matches(row["binding"], key)]
+            if not targets[key] and event.must_route:
+                results.append(Unroutable(f"no queue wants {key}"))
+                failed_keys.add(event.partition_key)
+                continue
+            results.append(None)
+            envelope = _to_row(event)
+            rows += [(queue, *envelope) for queue in targets[key]]
+            woken.update(targets[key])
+        db.executemany(f"INSERT INTO messages (queue, {_ENVELOPE}) VALUES (?, {_MARKS})", rows)  # noqa: S608 - column names of this file
+        return results, woken
+
+    return job
+
+
+def fetch(
+    queue: str, *, in_hand: Collection[int], blocked: Iterable[str], limit: int, limits: Limits, now: datetime
+) -> Callable[[sqlite3.Connection], Batch]:
+    """Take up to `limit` messages that are due and whose key is not blocked, counting the delivery.
+
+    A message that was taken `suspect_after` times and never settled may be what kills the process, so it is
+    taken alone: its neighbours must not be counted down with it. At the delivery limit it is parked.
+    """
+    now_s = now.timestamp()
+
+    def job(db: sqlite3.Connection) -> Batch:
+        rows = db.execute(
+            f"SELECT seq, deliveries, failures, first_failed_at, {_ENVELOPE} FROM messages"  # noqa: S608 - as above
+            " WHERE queue = ? AND not_before <= ? AND seq NOT IN (SELECT value FROM json_each(?))"
+            " AND partition_key NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?",
+            (queue, now_s, json.dumps(list(in_hand)), json.dumps(list(blocked)), limit),
+        ).fetchall()
+        has_more = len(rows) == limit
+        doomed = [row for row in rows if row["deliveries"] >= limits.delivery_limit]
+        for row in doomed:
+            parking = Parking(
+                f"delivery limit: taken {row['deliveries']} times and never settled; it may kill its process",
+                "",
+                row["deliveries"],
+            )
+            _park(db, row["seq"], parking, now)
+        rows = [row for row in rows if row["deliveries"] < limits.delivery_limit]
+        if rows and rows[0]["deliveries"] >= limits.suspect_after:
+            rows = rows[:1] if not in_hand else []
+            has_more = True
+        db.executemany(
+            "UPDATE messages SET deliveries = deliveries + 1 WHERE seq = ?", [(row["seq"],) for row in rows]
+        )
+        due = db.execute(
+            "SELECT min(not_before) FROM messages WHERE queue = ? AND not_before > ?", (queue, now_s)
+        ).fetchone()[0]
+        items = [
+            Item(_to_event(row), row["seq"], row["deliveries"], row["failures"], row["first_failed_at"])
+            for row in rows
+        ]
+        return Batch(items, len(doomed), has_more, due)
+
+    return job
+
+
+def settle(seq: int) -> Callable[[sqlite3.Connection], None]:
+    """The handler has done it: gone."""
+
+    def job(db: sqlite3.Connection) -> None:
+        db.execute("DELETE FROM messages WHERE seq = ?", (seq,))
+
+    return job
+
+
+def give_back(seqs: Collection[int]) -> Callable[[sqlite3.Connection], None]:
+    """Taken and not begun: as if it had not been taken."""
+
+    def job(db: sqlite3.Connection) -> None:
+        db.executemany(
+            "UPDATE messages SET deliveries = deliveries - 1 WHERE seq = ?", [(seq,) for seq in seqs]
+        )
+
+    return job
+
+
+def postpone(
+    seq: int, *, failures: int, first_failed_at: float, not_before: float
+) -> Callable[[sqlite3.Connection], None]:
+    """Try again at `not_before` (seconds since the epoch). A failure that was told is no lost delivery."""
+
+    def job(db: sqlite3.Connection) -> None:
+        db.execute(
+            "UPDATE messages SET deliveries = deliveries - 1, failures = ?, first_failed_at = ?,"
+            " not_before = ? WHERE seq = ?",
+            (failures, first_failed_at, not_before, seq),
+        )
+
+    return job
+
+
+def park(seq: int, parking: Parking, now: datetime) -> Callable[[sqlite3.Connection], None]:
+    """Set aside for a person."""
+    return lambda db: _park(db, seq, parking, now)
+
+
+def _park(db: sqlite3.Connection, seq: int, parking: Parking, now: datetime) -> None:
+    db.execute(
+        f"INSERT INTO parked (queue, {_ENVELOPE}, reason, traceback, attempts, parked_at)"  # noqa: S608 - as above
+        f" SELECT queue, {_ENVELOPE}, ?, ?, ?, ? FROM messages WHERE seq = ?",
+        (parking.reason, parking.traceback, parking.attempts, now.isoformat(), seq),
+    )
+    db.execute("DELETE FROM messages WHERE seq = ?", (seq,))
+
+
+def parked(queue: str, limit: int | None) -> Callable[[sqlite3.Connection], list[ParkedMessage]]:
+    """The parked messages of a queue, oldest first."""
+
+    def job(db: sqlite3.Connection) -> list[ParkedMessage]:
+        _require(db, queue)
+        rows = db.execute(
+            "SELECT * FROM parked WHERE queue = ? ORDER BY seq LIMIT ?",
+            (queue, -1 if limit is None else limit),
+        )
+        return [
+            ParkedMessage(
+                parked_id=row["message_id"],
+                queue=queue,
+                event=_to_event(row),
+                reason=row["reason"],
+                traceback=row["traceback"],
+                attempts=row["attempts"],
+                parked_at=datetime.fromisoformat(row["parked_at"]),
+            )
+            for row in rows
+        ]
+
+    return job
+
+
+def replay(queue: str, ids: Sequence[str] | None) -> Callable[[sqlite3.Connection], int]:
+    """Back to the end of their queue, oldest first."""
+
+    def job(db: sqlite3.Connection) -> int:
+        _require(db, queue)
+        condition, values = _chosen(queue, ids)
+        db.execute(
+            f"INSERT INTO messages (queue, {_ENVELOPE})"  # noqa: S608 - as above
+            f" SELECT queue, {_ENVELOPE} FROM parked WHERE {condition} ORDER BY seq",
+            values,
+        )
+        return db.execute(f"DELETE FROM parked WHERE {condition}", values).rowcount  # noqa: S608 - as above
+
+    return job
+
+
+def discard(queue: str, ids: Sequence[str] | None) -> Callable[[sqlite3.Connection], int]:
+    """Gone for good."""
+
+    def job(db: sqlite3.Connection) -> int:
+        _require(db, queue)
+        condition, values = _chosen(queue, ids)
+        return db.execute(f"DELETE FROM parked WHERE {condition}", values).rowcount  # noqa: S608 - as above
+
+    return job
+
+
+def depth(queue: str, in_hand: Collection[int]) -> Callable[[sqlite3.Connection], int]:
+    """Messages waiting in a subscription's queue, or parked when the name is that of a parking queue."""
+
+    def job(db: sqlite3.Connection) -> int:
+        parking = queue.removesuffix(parked_queue(""))
+        if parking != queue:
+            _require(db, parking)
+            found = db.execute("SELECT count(*) FROM parked WHERE queue = ?", (parking,))
+        else:
+            _require(db, queue)
+            found = db.execute(
+                "SELECT count(*) FROM messages WHERE queue = ?"
+                " AND seq NOT IN (SELECT value FROM json_each(?))",
+                (queue, json.dumps(list(in_hand))),
+            )
+        count: int = found.fetchone()[0]
+        return count
+
+    return job
+
+
+def queues(db: sqlite3.Connection) -> list[QueueInfo]:
+    """Every subscription, by name."""
+    rows = db.execute(
+        "SELECT queue, binding, is_ordered,"
+        " (SELECT count(*) FROM messages WHERE messages.queue = subscriptions.queue) AS depth,"
+        " (SELECT count(*) FROM parked WHERE parked.queue = subscriptions.queue) AS parked"
+        " FROM subscriptions ORDER BY queue"
+    )
+    return [
+        QueueInfo(row["queue"], row["binding"], bool(row["is_ordered"]), row["depth"], row["parked"])
+        for row in rows
+    ]
+
+
+def data_version(db: sqlite3.Connection) -> int:
+    """Changes when another connection has committed."""
+    version: int = db.execute("PRAGMA data_version").fetchone()[0]
+    return version
+
+
+def _chosen(queue: str, ids: Sequence[str] | None) -> tuple[str, tuple[str, ...]]:
+    if ids is None:
+        return "queue = ?", (queue,)
+    return "queue = ? AND message_id IN (SELECT value FROM json_each(?))", (queue, json.dumps(ids))
+
+
+def _require(db: sqlite3.Connection, queue: str) -> None:
+    if db.execute("SELECT 1 FROM subscriptions WHERE queue = ?", (queue,)).fetchone() is None:
+        raise NotFound(f"the bus knows no queue {queue}", code="queue_unknown")
+
+
+def _to_row(event: Event) -> tuple[object, ...]:
+    return (
+        str(event.message_id),
+        event.type,
+        event.routing_key,
+        event.partition_key,
+        event.body,
+        event.occurred_at.isoformat(),
+        event.app_id,
+        event.correlation_id,
+        event.traceparent,
+        event.must_route,
+    )
+
+
+def _to_event(row: sqlite3.Row) -> Event:
+    return Event(
+        message_id=UUID(row["message_id"]),
+        type=row["type"],
+        routing_key=row["routing_key"],
+        partition_key=row["partition_key"],
+        body=row["body"],
+        occurred_at=datetime.fromisoformat(row["occurred_at"]),
+        app_id=row["app_id"],
+        correlation_id=row["correlation_id"],
+        traceparent=row["traceparent"],
+        must_route=bool(row["must_route"]),
+    )

@@ -1,0 +1,85 @@
+"""Effects once: a consumer notes each event it handled in the transaction of the effect itself."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import Column, CursorResult, Index, MetaData, Table, Text, Uuid, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.clock import Clock
+from kit.columns import UtcDateTime
+from kit.db import Database
+from kit.errors import LookoutError
+from kit.logging import Logger
+from kit.settings import BusSettings
+
+SWEEP_ROWS = 5_000
+"""Rows deleted in one transaction: a sweep must not hold up the consumers."""
+
+
+def inbox_table(metadata: MetaData, name: str = "inbox") -> Table:
+    """The table of a service's inbox, made a part of its schema."""
+    return Table(
+        name,
+        metadata,
+        Column("consumer", Text, primary_key=True),
+        Column("message_id", Uuid, primary_key=True),
+        Column("handled_at", UtcDateTime, nullable=False, server_default=func.now()),
+        Index(f"ix_{name}_handled_at", "handled_at"),
+    )
+
+
+class Inbox:
+    """What has been handled, by consumer and message id."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        values = {"consumer": None, "message_id": None}
+        self._insert = {
+            "postgresql": postgresql.insert(table).values(values).on_conflict_do_nothing(),
+            "sqlite": sqlite.insert(table).values(values).on_conflict_do_nothing(),
+        }
+
+    async def claim(self, session: AsyncSession, consumer: str, message_id: UUID) -> bool:
+        """Note the event as handled; False when it was already: do nothing then, and let it be settled.
+
+        Holds for the caller's transaction only: when that rolls back, the event counts as not handled.
+        A second consumer that claims the same event meanwhile waits for this one to end.
+        """
+        insert = self._insert[session.get_bind().dialect.name]
+        result = await session.execute(insert, {"consumer": consumer, "message_id": message_id})
+        return cast("CursorResult[Any]", result).rowcount == 1
+
+    async def sweep(self, db: Database, before: datetime) -> int:
+        """Forget what was handled before; returns how many. A repeat of those would be handled again."""
+        table, swept = self.table, 0
+        keys = (table.c.consumer, table.c.message_id)
+        while True:
+            async with db.transaction() as session:
+                old = select(*keys).where(table.c.handled_at < before).limit(SWEEP_ROWS)
+                rows = (await session.execute(old)).all()
+                if rows:
+                    await session.execute(
+                        delete(table).where(
+                            table.c.consumer.in_({row.consumer for row in rows}),
+                            table.c.message_id.in_([row.message_id for row in rows]),
+                            table.c.handled_at < before,
+                        )
+                    )
+            swept += len(rows)
+            if len(rows) < SWEEP_ROWS:
+                return swept
+
+    async def keep_swept(self, db: Database, settings: BusSettings, clock: Clock, logger: Logger) -> None:
+        """Sweep now and then, until cancelled: a service's background task."""
+        while True:
+            try:
+                swept = await self.sweep(db, clock.now() - timedelta(seconds=settings.inbox_keep_s))
+            except LookoutError as error:
+                logger.warning("cannot sweep the inbox", error=str(error))
+            else:
+                logger.debug("inbox swept", rows=swept)
+            await asyncio.sleep(settings.sweep_interval_s)
