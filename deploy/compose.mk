@@ -1,6 +1,7 @@
 # Included by the Makefile. LOCAL_IMAGES=1: on the images of deploy/docker/make-images instead of a registry's.
+# GPU=1: plates are read on an NVIDIA GPU.
 COMPOSE ?= docker compose
-COMPOSE_ENV = --env-file .env $(if $(LOCAL_IMAGES),--env-file deploy/docker/images.env)
+COMPOSE_OPTIONS = $(if $(GPU),--file docker-compose.yml --file docker-compose.gpu.yml )--env-file .env $(if $(LOCAL_IMAGES),--env-file deploy/docker/images.env)
 SOME_PYTHON := $(shell command -v python3 || command -v python3.11)
 export LOOKOUT_REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 export DOCKER_BUILDKIT = 1
@@ -8,14 +9,14 @@ export DOCKER_BUILDKIT = 1
 .PHONY: up down images local-images compose-env
 
 up: compose-env ## Start everything distributed: RabbitMQ, PostgreSQL, MinIO and a container a service (SCALE="plate-ocr=2")
-	$(COMPOSE) $(COMPOSE_ENV) up --detach --build --remove-orphans $(foreach s,$(SCALE),--scale $(s))
-	@COMPOSE="$(COMPOSE) $(COMPOSE_ENV)" $(SOME_PYTHON) deploy/wait-ready
+	$(COMPOSE) $(COMPOSE_OPTIONS) up --detach --build --remove-orphans $(foreach s,$(SCALE),--scale $(s))
+	@COMPOSE="$(COMPOSE) $(COMPOSE_OPTIONS)" $(SOME_PYTHON) deploy/wait-ready
 
 down: compose-env ## Stop what `make up` started and keep its data (VOLUMES=1 deletes that too)
-	$(COMPOSE) $(COMPOSE_ENV) down --remove-orphans $(if $(VOLUMES),--volumes)
+	$(COMPOSE) $(COMPOSE_OPTIONS) down --remove-orphans $(if $(VOLUMES),--volumes)
 
 images: compose-env ## Build the images of all services
-	$(COMPOSE) $(COMPOSE_ENV) build
+	$(COMPOSE) $(COMPOSE_OPTIONS) build
 
 compose-env:
 	@$(SOME_PYTHON) deploy/make-env
