@@ -1,0 +1,275 @@
+"""A camera's parking report: `POST /post`, as written in the project's facts on street parking.
+
+Tolerant of what firmware really sends (numbers in strings, several notations of time, empty vehicle boxes),
+strict about the rest: what cannot be meant is refused by field name, all fields at once.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import NoReturn, TypeVar
+
+from ingest.domain.camera_time import ReportedTime, parse_time
+from ingest.domain.geometry import Box, Quad, Size, box_between, is_degenerate
+from ingest.domain.numbers import decimal_number, whole_number
+from ingest.domain.parking_area import ParkingArea, parse_parking_area
+from ingest.domain.refusal import FieldProblem, Kind, Refused, Unreadable
+
+T = TypeVar("T")
+
+CORNER_FIELDS = tuple(f"coordinate_{axis}{corner}" for corner in range(1, 5) for axis in "xy")
+VEHICLE_FIELDS = tuple(f"vehicle_frame_{axis}{corner}" for corner in range(1, 3) for axis in "xy")
+FIELDS = (
+    "event",
+    "device",
+    "time",
+    "report_type",
+    "resolution_w",
+    "resolution_y",
+    "parking_area",
+    "index_number",
+    "occupancy",
+    "duration",
+    *CORNER_FIELDS,
+    *VEHICLE_FIELDS,
+    "snapshot",
+)
+
+HIGHEST_SPOT_NUMBER = 9999
+_LARGEST_SIDE_PX = 65_535
+_LONGEST_TEXT = 200
+_LONGEST_DURATION_S = 50 * 365 * 86_400
+# Cameras draw a spot's corner a little outside their own picture; further out it refers to another picture.
+_OUTSIDE_SHARE = 0.1
+
+
+class Purpose(StrEnum):
+    """Why there is a picture; the names of `lookout.camera.v1.Purpose` without its prefix."""
+
+    ENTRY = "ENTRY"
+    EXIT = "EXIT"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a camera reported. Corners and box are in pixels of `resolution`, not of the snapshot."""
+
+    event: str
+    device: str
+    report_type: str
+    time: ReportedTime
+    resolution: Size
+    area: ParkingArea
+    index_number: int
+    purpose: Purpose
+    duration_s: float
+    corners: Quad
+    vehicle_box: Box | None
+
+
+def parse_json(body: bytes) -> dict[str, object]:
+    """The one JSON object in `body`, no name in it twice.
+
+    The standard library's parser, for its hook: of two fields with one name others keep either in silence.
+
+    Raises:
+        Refused: `invalid_json`, `duplicate_field` or `not_an_object`.
+    """
+    try:
+        document = json.loads(
+            body.decode("utf-8-sig"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
+        )
+    except UnicodeDecodeError as error:
+        raise _malformed("invalid_json", "the body is not UTF-8") from error
+    except RecursionError as error:
+        raise _malformed("invalid_json", "the body is nested too deeply") from error
+    except ValueError as error:
+        # The parser's own words name the line and column; they never quote the content.
+        reason = (
+            error.msg if isinstance(error, json.JSONDecodeError) else "a number in it has too many digits"
+        )
+        raise _malformed("invalid_json", f"the body is not JSON: {reason}") from error
+    if not isinstance(document, dict):
+        raise _malformed("not_an_object", "the body must be one JSON object")
+    return document
+
+
+def raw_text(document: Mapping[str, object], *, max_chars: int) -> str:
+    """The report as it came, without the picture, as JSON text in ASCII.
+
+    ASCII because cameras send what no column takes as it is: NUL characters, halves of surrogate pairs.
+
+    Raises:
+        Refused: `report_too_large` or `invalid_json`.
+    """
+    try:
+        text = json.dumps({name: value for name, value in document.items() if name != "snapshot"})
+    except RecursionError as error:
+        raise _malformed("invalid_json", "the body is nested too deeply") from error
+    if len(text) > max_chars:
+        raise Refused(
+            Kind.TOO_LARGE,
+            "report_too_large",
+            f"the report without its picture is over {max_chars} characters",
+        )
+    return text
+
+
+def parse_report(document: Mapping[str, object]) -> tuple[Report, str]:
+    """The report and its snapshot, still coded.
+
+    Raises:
+        Refused: naming every missing field, or else every field that makes no sense.
+    """
+    missing = [name for name in FIELDS if document.get(name) is None]
+    if missing:
+        raise _missing(missing)
+    reader = _Reader(document)
+    resolution = Size(
+        reader.read("resolution_w", partial(whole_number, low=1, high=_LARGEST_SIDE_PX), _LARGEST_SIDE_PX),
+        reader.read("resolution_y", partial(whole_number, low=1, high=_LARGEST_SIDE_PX), _LARGEST_SIDE_PX),
+    )
+    corners = _corners(reader, resolution)
+    x1, y1, x2, y2 = (reader.read(name, _within(name, resolution), 0.0) for name in VEHICLE_FIELDS)
+    report = Report(
+        event=reader.read("event", _short_text, ""),
+        device=reader.read("device", _short_text, ""),
+        report_type=reader.read("report_type", _short_text, ""),
+        time=reader.read("time", parse_time, _NEVER),
+        resolution=resolution,
+        area=reader.read("parking_area", parse_parking_area, ParkingArea("", "")),
+        index_number=reader.read("index_number", partial(whole_number, low=1, high=HIGHEST_SPOT_NUMBER), 0),
+        purpose=Purpose.ENTRY if reader.read("occupancy", _occupancy, 0) else Purpose.EXIT,
+        duration_s=reader.read("duration", partial(decimal_number, low=0, high=_LONGEST_DURATION_S), 0.0),
+        corners=corners,
+        vehicle_box=box_between(x1, y1, x2, y2),
+    )
+    snapshot = reader.read("snapshot", _coded_text, "")
+    reader.raise_problems()
+    return report, snapshot
+
+
+def fingerprint(report: Report, *, camera_id: int, snapshot_sha256: str) -> bytes:
+    """The same 32 bytes for every notation of the same report with the same picture from the same camera.
+
+    Only the documented fields count: a retry counter that some firmware adds must not make a repeat new.
+    """
+    box = report.vehicle_box
+    parts = [
+        camera_id,
+        snapshot_sha256,
+        report.event,
+        report.device,
+        report.report_type,
+        report.time.key,
+        report.resolution.width_px,
+        report.resolution.height_px,
+        report.index_number,
+        report.purpose.value,
+        report.duration_s,
+        report.corners,
+        [box.x, box.y, box.width, box.height] if box is not None else None,
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).digest()
+
+
+class _Reader:
+    """Reads field after field and keeps what is wrong with each: the installer sees all of it at once."""
+
+    def __init__(self, document: Mapping[str, object]) -> None:
+        self._document = document
+        self.problems: list[FieldProblem] = []
+
+    def read(self, name: str, parse: Callable[[object], T], stand_in: T) -> T:
+        """The parsed field, or `stand_in` once the problem is noted; it never leaves `parse_report`."""
+        try:
+            return parse(self._document[name])
+        except ValueError as error:
+            self.problems.append(FieldProblem(name, str(error)))
+            return stand_in
+
+    def raise_problems(self) -> None:
+        """Refuse, under the field's own code where it is one field."""
+        if not self.problems:
+            return
+        names = ", ".join(problem.field for problem in self.problems)
+        code = f"invalid_{self.problems[0].field}" if len(self.problems) == 1 else "invalid_fields"
+        raise Refused(Kind.INVALID, code, f"these fields make no sense: {names}", self.problems)
+
+
+def _corners(reader: _Reader, resolution: Size) -> Quad:
+    known = len(reader.problems)
+    xs = [reader.read(f"coordinate_x{n}", _within("x", resolution), 0.0) for n in range(1, 5)]
+    ys = [reader.read(f"coordinate_y{n}", _within("y", resolution), 0.0) for n in range(1, 5)]
+    corners: Quad = ((xs[0], ys[0]), (xs[1], ys[1]), (xs[2], ys[2]), (xs[3], ys[3]))
+    if len(reader.problems) == known and is_degenerate(corners):
+        reader.problems.append(FieldProblem("coordinate_x1", "the four corners enclose no area"))
+    return corners
+
+
+def _within(name: str, resolution: Size) -> Callable[[object], float]:
+    """A coordinate that can refer to a picture of `resolution`; the axis is the x or y in its name."""
+    side_px = resolution.width_px if "x" in name else resolution.height_px
+    return partial(decimal_number, low=-side_px * _OUTSIDE_SHARE, high=side_px * (1 + _OUTSIDE_SHARE))
+
+
+def _short_text(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
+        return str(value)
+    if not isinstance(value, str):
+        raise Unreadable("must be text")
+    text = value.strip()
+    if len(text) > _LONGEST_TEXT:
+        raise Unreadable(f"is longer than {_LONGEST_TEXT} characters")
+    # Control characters and lone surrogates (both "not printable") are refused by databases and logs alike.
+    if not text.isprintable():
+        raise Unreadable("holds a character that cannot be printed")
+    return text
+
+
+def _coded_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Unreadable("must be a picture in base64")
+    return value
+
+
+def _occupancy(value: object) -> int:
+    try:
+        return whole_number(value, low=0, high=1)
+    except ValueError as error:
+        raise Unreadable("must be 1 (a vehicle came) or 0 (it left)") from error
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = sorted(name for name, count in counts.items() if count > 1)
+        problems = [FieldProblem(_shown(name), "stands there more than once") for name in twice[:20]]
+        raise Refused(Kind.MALFORMED, "duplicate_field", "a field stands there more than once", problems)
+    return document
+
+
+def _shown(name: str) -> str:
+    return name[:_LONGEST_TEXT].encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{name} is no JSON number", name, 0)
+
+
+def _missing(names: list[str]) -> Refused:
+    code = "snapshot_missing" if names == ["snapshot"] else "missing_fields"
+    problems = [FieldProblem(name, "is missing") for name in names]
+    return Refused(Kind.MALFORMED, code, f"missing: {', '.join(names)}", problems)
+
+
+def _malformed(code: str, detail: str) -> Refused:
+    return Refused(Kind.MALFORMED, code, detail)
+
+
+_NEVER = parse_time(0)

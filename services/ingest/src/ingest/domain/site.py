@@ -1,0 +1,185 @@
+"""The site as events need it, and the rules of what may be registered."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from ingest.domain.addresses import parse_address
+from ingest.domain.geometry import Point, Quad, area_px2, is_degenerate
+from ingest.domain.parking_area import API_CODE, LOCATION_CODE
+from ingest.domain.refusal import Unreadable
+
+# ISO 3166-1 in lower case, with the subdivision where plates differ by it: "de", "ae-du".
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z0-9]{1,3})?")
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+_FURTHEST_PX = 100_000
+SMALLEST_CORNERS = 3
+MOST_CORNERS = 64
+
+
+class CameraStatus(StrEnum):
+    """As an operator has set it. An OFFLINE camera is never called, but its events are welcome."""
+
+    ONLINE = "ONLINE"
+    OFFLINE = "OFFLINE"
+
+
+class SpotOrigin(StrEnum):
+    """Who drew the spot. See `spots.choose_spot`."""
+
+    OPERATOR = "OPERATOR"
+    CAMERA = "CAMERA"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredSpot:
+    """A spot's corners in pixels of the camera's snapshot."""
+
+    spot_id: int
+    spot_number: int
+    corners: Quad
+    origin: SpotOrigin
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSite:
+    """A camera with all that an event of it must say about where it hangs."""
+
+    camera_id: int
+    camera_name: str
+    api_code: str
+    status: CameraStatus
+    p_ip: str
+    vpn_ip: str
+    number_of_parking: int
+    portal_id: str
+    pole_id: int
+    pole_code: str
+    zone_id: int
+    zone_code: str
+    location_id: int
+    location_code: str
+    time_zone: ZoneInfo
+    regions: tuple[str, ...]
+    camera_user: str
+    sealed_camera_pass: str = field(repr=False)
+    spots: Mapping[int, RegisteredSpot]
+
+
+def check_location_code(value: str) -> str:
+    """The code in upper case.
+
+    Letters only: in a report's `parking_area` the digits after it are the camera's.
+
+    Raises:
+        Unreadable: with the reason.
+    """
+    code = value.strip().upper()
+    if not LOCATION_CODE.fullmatch(code):
+        raise Unreadable("must be 1 to 16 letters A to Z")
+    return code
+
+
+def check_api_code(value: str) -> str:
+    """The camera's number within its location, as reports write it after the location's letters.
+
+    Raises:
+        Unreadable: with the reason.
+    """
+    code = value.strip()
+    if not API_CODE.fullmatch(code):
+        raise Unreadable("must be 1 to 9 digits")
+    return code
+
+
+def check_code(value: str) -> str:
+    """A zone's or pole's code.
+
+    Raises:
+        Unreadable: with the reason.
+    """
+    code = value.strip()
+    if not _CODE.fullmatch(code):
+        raise Unreadable("must be 1 to 32 letters, digits, dots, dashes or underscores")
+    return code
+
+
+def check_text(value: str) -> str:
+    """A line of text for people.
+
+    Raises:
+        Unreadable: it holds control characters, which databases and portals refuse.
+    """
+    text = value.strip()
+    if not text.isprintable():
+        raise Unreadable("holds a character that cannot be printed")
+    return text
+
+
+def check_time_zone(value: str) -> str:
+    """An IANA name that this machine knows.
+
+    Raises:
+        Unreadable: with the reason.
+    """
+    try:
+        return ZoneInfo(value.strip()).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise Unreadable("must be an IANA time zone, as in Asia/Dubai") from error
+
+
+def check_regions(values: Sequence[str]) -> tuple[str, ...]:
+    """Plate regions in lower case, each once, in the order given.
+
+    Raises:
+        Unreadable: with the reason.
+    """
+    regions = tuple(dict.fromkeys(value.strip().lower() for value in values))
+    for region in regions:
+        if not _REGION.fullmatch(region):
+            raise Unreadable("must be ISO 3166 codes, as in ae or ae-du")
+    return regions
+
+
+def check_address(value: str) -> str:
+    """An IP address or host name, with or without a port; empty when the camera has none.
+
+    Raises:
+        Unreadable: with the reason.
+    """
+    text = value.strip()
+    return parse_address(text).written if text else ""
+
+
+def check_corners(corners: Quad) -> Quad:
+    """A spot that a vehicle can stand in.
+
+    Raises:
+        Unreadable: with the reason.
+    """
+    _check_points(corners)
+    if is_degenerate(corners):
+        raise Unreadable("the four corners enclose no area")
+    return corners
+
+
+def check_crop_zone(points: Sequence[Point]) -> tuple[Point, ...]:
+    """A part of the picture, as a polygon of any number of corners.
+
+    Raises:
+        Unreadable: with the reason.
+    """
+    if not SMALLEST_CORNERS <= len(points) <= MOST_CORNERS:
+        raise Unreadable(f"must be {SMALLEST_CORNERS} to {MOST_CORNERS} points")
+    _check_points(points)
+    if area_px2(points) == 0:
+        raise Unreadable("the points enclose no area")
+    return tuple(points)
+
+
+def _check_points(points: Sequence[Point]) -> None:
+    # NaN fails the comparison as well.
+    if not all(abs(x) <= _FURTHEST_PX and abs(y) <= _FURTHEST_PX for x, y in points):
+        raise Unreadable("a corner lies outside any picture")

@@ -1,0 +1,154 @@
+"""The site's tree, level by level: the same few queries for each of its tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import Column, ColumnElement, CursorResult, Table, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ingest.store.tables import cameras, crop_zones, locations, poles, spots, zones
+from kit.pagination import Page
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One kind of thing in the tree. `unique_field` is what no two of them may share under one parent."""
+
+    word: str
+    table: Table
+    parent: "Level | None" = None
+    unique_field: str | None = None
+    searched: tuple[str, ...] = ()
+
+    @property
+    def id_column(self) -> Column[int]:
+        """Its primary key."""
+        return cast("Column[int]", self.table.primary_key.columns[0])
+
+    @property
+    def id_field(self) -> str:
+        """The name of its primary key, `zone_id`."""
+        return self.id_column.name
+
+
+LOCATION = Level("location", locations, unique_field="code", searched=("name", "code"))
+ZONE = Level("zone", zones, LOCATION, "code", ("code",))
+POLE = Level("pole", poles, ZONE, "code", ("name", "code"))
+CAMERA = Level("camera", cameras, POLE, "api_code", ("name", "api_code"))
+SPOT = Level("spot", spots, CAMERA, "spot_number")
+CROP_ZONE = Level("crop zone", crop_zones, CAMERA)
+
+LEVELS = (LOCATION, ZONE, POLE, CAMERA, SPOT, CROP_ZONE)
+
+
+async def find(session: AsyncSession, level: Level, row_id: int) -> Values | None:
+    """The row of that id."""
+    row = (
+        (await session.execute(select(level.table).where(level.id_column == row_id))).mappings().one_or_none()
+    )
+    return dict(row) if row is not None else None
+
+
+async def insert_row(session: AsyncSession, level: Level, values: Mapping[str, Any]) -> Values:
+    """The new row."""
+    row = (
+        (await session.execute(insert(level.table).values(**values).returning(level.table))).mappings().one()
+    )
+    return dict(row)
+
+
+async def update_row(session: AsyncSession, level: Level, row_id: int, values: Mapping[str, Any]) -> Values:
+    """The row as it is afterwards; it must exist."""
+    statement = update(level.table).where(level.id_column == row_id).values(**values).returning(level.table)
+    return dict((await session.execute(statement)).mappings().one())
+
+
+async def delete_row(session: AsyncSession, level: Level, row_id: int) -> bool:
+    """Whether there was such a row."""
+    result = await session.execute(delete(level.table).where(level.id_column == row_id))
+    return cast("CursorResult[Any]", result).rowcount == 1
+
+
+async def count_children(session: AsyncSession, level: Level, row_id: int, child: Level) -> int:
+    """How many of `child` hang on the row."""
+    query = select(func.count()).where(child.table.c[level.id_field] == row_id)
+    return (await session.execute(query)).scalar_one()
+
+
+async def delete_children(session: AsyncSession, level: Level, row_id: int, child: Level) -> None:
+    """Remove all of `child` that hang on the row."""
+    await session.execute(delete(child.table).where(child.table.c[level.id_field] == row_id))
+
+
+async def list_rows(
+    session: AsyncSession,
+    level: Level,
+    *,
+    equal: Mapping[str, Any],
+    search: str | None,
+    page: Page,
+    after_id: int | None,
+) -> tuple[Sequence[Values], int]:
+    """A page by id, and how many there are in all. `equal` may name the columns of any level above."""
+    conditions = [_field(level, name) == value for name, value in equal.items()]
+    if search:
+        conditions.append(
+            or_(*(level.table.c[name].icontains(search, autoescape=True) for name in level.searched))
+        )
+    joined = _joined(level, equal)
+    total = (await session.execute(select(func.count()).select_from(joined).where(*conditions))).scalar_one()
+    query = select(level.table).select_from(joined).where(*conditions).order_by(level.id_column)
+    query = query.offset(page.offset) if after_id is None else query.where(level.id_column > after_id)
+    rows = (await session.execute(query.limit(page.page_size + 1))).mappings().all()
+    return [dict(row) for row in rows], total
+
+
+def _field(level: Level, name: str) -> ColumnElement[Any]:
+    above: Level | None = level
+    while above is not None:
+        if name in above.table.c:
+            return above.table.c[name]
+        above = above.parent
+    raise KeyError(name)
+
+
+def _joined(level: Level, names: Mapping[str, Any]) -> Any:
+    """The level's table, joined upwards as far as the filters reach."""
+    joined: Any = level.table
+    below, above = level, level.parent
+    missing = {name for name in names if name not in level.table.c}
+    while missing and above is not None:
+        joined = joined.join(above.table, below.table.c[above.id_field] == above.id_column)
+        missing -= set(above.table.c.keys())
+        below, above = above, above.parent
+    return joined
+
+
+async def location_of(session: AsyncSession, level: Level, row_id: int) -> int | None:
+    """The location that a row of that level belongs to; None when there is no such row."""
+    joined: Any = level.table
+    below = level
+    while below.parent is not None and "location_id" not in below.table.c:
+        parent = below.parent
+        joined = joined.join(parent.table, below.table.c[parent.id_field] == parent.id_column)
+        below = parent
+    query = select(below.table.c.location_id).select_from(joined).where(level.id_column == row_id)
+    return await session.scalar(query)
+
+
+async def learn_spot(session: AsyncSession, values: Mapping[str, Any]) -> None:
+    """Write a spot that its camera taught; one that an operator has drawn meanwhile stays as it is."""
+    dialect: Any = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(spots).values(**values)
+    redrawn = {name: statement.excluded[name] for name in values if name[0] == "p" or name == "updated_at"}
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[spots.c.camera_id, spots.c.spot_number],
+            set_=redrawn,
+            where=spots.c.origin == "CAMERA",
+        )
+    )
