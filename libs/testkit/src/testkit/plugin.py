@@ -7,12 +7,20 @@ import pytest
 
 from testkit.clock import ManualClock
 from testkit.postgres import PostgresServer, postgres
+from testkit.s3 import S3Server, s3
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One PostgreSQL for all tests of this process. A test that stops it starts it again before it ends."""
     with postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One S3 server for all tests of this process. A test that stops it starts it again before it ends."""
+    with s3() as server:
         yield server
 
 

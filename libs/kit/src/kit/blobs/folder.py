@@ -1,0 +1,294 @@
+"""Blobs in a folder: the embedded store.
+
+A blob is the file `<root>/<key>`, so that a person can open it. Beside it stands `.<name>.meta`, one line of
+JSON with the content type and the checksum. Not in extended attributes, which tmpfs, NFS and most backups
+lose; and not synced to disk: it is a memory of what can be had again. It tells the size and modification time
+of the file it describes, so that one left by a crash or by a racing writer is seen, and the checksum is then
+taken afresh (the content type falls back on the one in the note, then on the key's suffix).
+"""
+
+import asyncio
+import errno
+import hashlib
+import mimetypes
+import os
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import orjson
+
+from kit.blobs.store import (
+    STREAM_CHUNK_BYTES,
+    StoredBlob,
+    StoredBlobInfo,
+    checked_key,
+    checked_prefix,
+    sha256_hex,
+)
+from kit.errors import Invalid, LookoutError, NotFound, StorageFull, Unavailable
+from kit.health import Fact
+
+UNKNOWN_TYPE = "application/octet-stream"
+THREADS = 8
+"""Syncs wait for the disk, not for a core; eight of them let the file system write several at once."""
+
+LIST_BATCH = 500
+
+_TAKEN = (FileExistsError, NotADirectoryError, IsADirectoryError)
+_MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+T = TypeVar("T")
+
+
+class FolderBlobs:
+    """A `BlobStore` below `root`, which is made when missing. Several processes may share it."""
+
+    def __init__(self, root: Path, *, retry_after_s: int) -> None:
+        self._root = root
+        self._retry_after_s = retry_after_s
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
+        self._folders = _FolderSync()
+
+    async def start(self) -> None:
+        """Make the folder, when it can be made."""
+        with suppress(Unavailable, StorageFull):
+            await self._run(lambda: self._root.mkdir(parents=True, exist_ok=True))
+
+    async def stop(self) -> None:
+        """Wait for the writes in hand. The store can be used again afterwards."""
+        threads, self._threads = self._threads, ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
+        await asyncio.to_thread(threads.shutdown)
+
+    async def ping(self) -> Fact:
+        """Write and remove a byte."""
+
+        def probe() -> None:
+            self._root.mkdir(parents=True, exist_ok=True)
+            path = _temporary(self._root / "ping")
+            try:
+                path.write_bytes(b"1")
+            finally:
+                path.unlink(missing_ok=True)
+
+        await self._run(probe)
+        return Fact(ok=True, detail="folder")
+
+    async def put(self, key: str, data: bytes, content_type: str) -> StoredBlob:
+        """Temporary file, sync, rename, sync of the folder: after a crash the blob is whole or not there."""
+        path = self._path(key)
+        try:
+            return await self._run(lambda: self._write(key, path, data, content_type), is_reading=False)
+        except _TAKEN as error:
+            raise Invalid(f"{key} is, or lies below, another blob's key", code="blob_key_invalid") from error
+
+    async def get(self, key: str) -> bytes:
+        """All bytes."""
+        path = self._path(key)
+        return await self._run(path.read_bytes)
+
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        """In pieces; a blob that is replaced or deleted meanwhile is read to its old end."""
+        path = self._path(key)
+        file: BinaryIO = await self._run(lambda: path.open("rb"))
+        try:
+            while chunk := await self._run(lambda: file.read(STREAM_CHUNK_BYTES)):
+                yield chunk
+        finally:
+            file.close()
+
+    async def stat(self, key: str) -> StoredBlob:
+        """From the note beside the file, or by reading the file where that is stale."""
+        path = self._path(key)
+        return await self._run(lambda: _stat(key, path))
+
+    async def delete(self, key: str) -> None:
+        """The note first: a crash in between leaves a file that is still a blob."""
+        path = self._path(key)
+
+        def remove() -> None:
+            with suppress(NotADirectoryError, IsADirectoryError):
+                _note_path(path).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+
+        await self._run(remove)
+
+    async def list(self, prefix: str) -> AsyncIterator[StoredBlobInfo]:
+        """A walk in the order of keys, in batches off the event loop."""
+        walk = _walk(self._root, "", checked_prefix(prefix))
+
+        def next_batch() -> list[StoredBlobInfo]:
+            return [blob for blob, _ in zip(walk, range(LIST_BATCH), strict=False)]
+
+        while batch := await self._run(next_batch):
+            for blob in batch:
+                yield blob
+
+    async def discard_unfinished(self, older_than: datetime) -> int:
+        """Temporary files of writers that died."""
+
+        def discard() -> int:
+            count = 0
+            for path in self._root.rglob(".*.part"):
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime < older_than.timestamp():
+                        path.unlink()
+                        count += 1
+            return count
+
+        return await self._run(discard)
+
+    def _path(self, key: str) -> Path:
+        return self._root / checked_key(key)
+
+    def _write(self, key: str, path: Path, data: bytes, content_type: str) -> StoredBlob:
+        blob = StoredBlob(key, content_type, len(data), sha256_hex(data))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = _temporary(path)
+        note_part = _temporary(_note_path(path))
+        try:
+            with part.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                modified_ns = os.fstat(file.fileno()).st_mtime_ns
+            note = {"type": content_type, "sha256": blob.sha256, "size": len(data), "mtime_ns": modified_ns}
+            note_part.write_bytes(orjson.dumps(note))
+            part.rename(path)
+            note_part.rename(_note_path(path))
+        except BaseException:
+            for left in (part, note_part):
+                with suppress(OSError):
+                    left.unlink(missing_ok=True)
+            raise
+        self._folders.sync(path.parent, self._root)
+        return blob
+
+    async def _run(self, work: Callable[[], T], *, is_reading: bool = True) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except OSError as error:
+            if isinstance(error, _TAKEN) and not is_reading:
+                raise
+            raise self._fault(error, is_reading) from error
+
+    def _fault(self, error: OSError, is_reading: bool) -> LookoutError:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return StorageFull("the disk of the pictures is full", code="blobs_full")
+        # Without the root everything is missing: that is an unmounted disk, not an unknown key.
+        if is_reading and isinstance(error, _MISSING) and self._root.is_dir():
+            return NotFound("no such picture or clip", code="blob_not_found")
+        return Unavailable(
+            "the folder of the pictures cannot be used",
+            code="blobs_away",
+            retry_after_s=self._retry_after_s,
+        )
+
+
+class _FolderSync:
+    """Makes renames durable. Writers to one folder share a sync that begins after their rename."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[Path, _Round] = {}
+        self._turns: dict[Path, threading.Lock] = {}
+        self._known: set[Path] = set()
+
+    def sync(self, folder: Path, root: Path) -> None:
+        """Returns once the folder's entries are durable, and its own and its parents' up to `root`."""
+        with self._lock:
+            round_ = self._waiting.setdefault(folder, _Round(threading.Lock()))
+            turn = self._turns.setdefault(folder, threading.Lock())
+        with round_.lock:
+            if not round_.is_done:
+                with turn:
+                    with self._lock:
+                        # From here on a newcomer's rename may come too late for this round.
+                        self._waiting.pop(folder, None)
+                    self._sync_new_parents(folder, root)
+                    _fsync_folder(folder)
+                round_.is_done = True
+
+    def _sync_new_parents(self, folder: Path, root: Path) -> None:
+        if folder in self._known:
+            return
+        for parent in folder.parents:
+            _fsync_folder(parent)
+            if parent == root.parent:
+                break
+        with self._lock:
+            if len(self._known) > 1000:  # a day is a folder: years of them
+                self._known.clear()
+                self._turns.clear()
+            self._known.add(folder)
+
+
+@dataclass(slots=True)
+class _Round:
+    lock: threading.Lock
+    is_done: bool = False
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name.lstrip('.')[:100]}.{uuid.uuid4().hex}.part")
+
+
+def _note_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.meta")
+
+
+def _stat(key: str, path: Path) -> StoredBlob:
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        note = _read_note(path)
+        content_type = note.get("type") or mimetypes.guess_type(path.name)[0] or UNKNOWN_TYPE
+        is_current = (note.get("size"), note.get("mtime_ns")) == (status.st_size, status.st_mtime_ns)
+        checksum = note.get("sha256") if is_current else None
+        if not isinstance(checksum, str):
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        return StoredBlob(key, str(content_type), status.st_size, checksum)
+
+
+def _read_note(path: Path) -> dict[str, object]:
+    try:
+        note = orjson.loads(_note_path(path).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _walk(root: Path, inside: str, prefix: str) -> Iterator[StoredBlobInfo]:
+    """Blobs below `root/inside`, by key; only folders that can hold `prefix` are entered."""
+    try:
+        with os.scandir(root / inside) as found:
+            # A folder sorts by its name with the slash, as its blobs' keys do.
+            entries = sorted(
+                ((entry.name + "/" if entry.is_dir() else entry.name), entry)
+                for entry in found
+                if not entry.name.startswith(".")
+            )
+    except FileNotFoundError:
+        return
+    for name, entry in entries:
+        key = inside + name
+        if name.endswith("/"):
+            if key.startswith(prefix) or prefix.startswith(key):
+                yield from _walk(root, key, prefix)
+        elif key.startswith(prefix):
+            with suppress(FileNotFoundError):
+                status = entry.stat()
+                yield StoredBlobInfo(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))

@@ -1,0 +1,314 @@
+"""One suite for both stores; what only the folder does stands in test_blobs_folder.py."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from kit.blobs import STREAM_CHUNK_BYTES, BlobStore, StoredBlob, checked_key, new_blob_key, open_blobs, sweep
+from kit.errors import Invalid, NotFound, Unavailable
+from kit.settings import BlobSettings
+from testkit import eventually
+
+pytestmark = pytest.mark.integration
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["folder", "s3"])
+def settings(request, tmp_path: Path) -> BlobSettings:
+    if request.param == "folder":
+        return BlobSettings(url=f"file://{tmp_path}/blobs")
+    server = request.getfixturevalue("s3_server")
+    return BlobSettings(
+        url=server.fresh_bucket_url(),
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        timeout_s=5,
+        retry_after_s=7,
+    )
+
+
+@pytest.fixture
+async def blobs(settings: BlobSettings) -> AsyncIterator[BlobStore]:
+    store = open_blobs(settings)
+    await store.start()
+    yield store
+    await store.stop()
+
+
+async def keys(store: BlobStore, prefix: str) -> list[str]:
+    return [blob.key async for blob in store.list(prefix)]
+
+
+async def read_stream(store: BlobStore, key: str) -> list[bytes]:
+    return [chunk async for chunk in store.stream(key)]
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, STREAM_CHUNK_BYTES, STREAM_CHUNK_BYTES + 1, 5_500_000])
+async def test_what_was_put_comes_back(blobs: BlobStore, size_bytes: int):
+    data = os.urandom(size_bytes)
+    put = await blobs.put("snapshots/2026/03/14/a.jpg", data, "image/x-odd")
+    assert put == StoredBlob(
+        "snapshots/2026/03/14/a.jpg", "image/x-odd", size_bytes, hashlib.sha256(data).hexdigest()
+    )
+    assert await blobs.get(put.key) == data
+    assert await blobs.stat(put.key) == put
+    chunks = await read_stream(blobs, put.key)
+    assert b"".join(chunks) == data
+    assert all(0 < len(chunk) <= STREAM_CHUNK_BYTES for chunk in chunks)
+
+
+async def test_a_missing_key_is_not_found(blobs: BlobStore):
+    await blobs.put("a/b.jpg", b"x", "image/jpeg")
+    for key in ("nothing.jpg", "a/nothing.jpg", "a", "a/b.jpg/c"):
+        with pytest.raises(NotFound) as caught:
+            await blobs.get(key)
+        assert caught.value.code == "blob_not_found"
+        with pytest.raises(NotFound):
+            await blobs.stat(key)
+        with pytest.raises(NotFound):
+            await read_stream(blobs, key)
+
+
+async def test_delete_may_be_repeated(blobs: BlobStore):
+    await blobs.put("a/b.jpg", b"x", "image/jpeg")
+    for _ in range(2):
+        await blobs.delete("a/b.jpg")
+    with pytest.raises(NotFound):
+        await blobs.get("a/b.jpg")
+    assert await keys(blobs, "") == []
+    await blobs.delete("never/was.jpg")
+
+
+async def test_the_same_key_again_replaces(blobs: BlobStore):
+    first = await blobs.put("a/b.jpg", b"first", "image/jpeg")
+    assert await blobs.put("a/b.jpg", b"first", "image/jpeg") == first
+    second = await blobs.put("a/b.jpg", b"second one", "image/png")
+    assert await blobs.get("a/b.jpg") == b"second one"
+    assert await blobs.stat("a/b.jpg") == second
+    assert await keys(blobs, "a/") == ["a/b.jpg"]
+
+
+async def test_many_puts_at_once(blobs: BlobStore):
+    wanted = {f"c/{number % 3}/{number}.jpg": os.urandom(20_000 + number) for number in range(40)}
+    await asyncio.gather(*(blobs.put(key, data, "image/jpeg") for key, data in wanted.items()))
+    found = await asyncio.gather(*(blobs.get(key) for key in wanted))
+    assert dict(zip(wanted, found, strict=True)) == wanted
+
+
+async def test_puts_of_one_key_at_once_leave_one_of_them_whole(blobs: BlobStore):
+    versions = [bytes([number]) * 50_000 for number in range(12)]
+
+    async def put(data: bytes) -> None:
+        # moto's server answers 500 now and then when one object is written twice at once.
+        while True:
+            try:
+                await blobs.put("same.bin", data, "application/x-a")
+            except Unavailable:
+                continue
+            return
+
+    await asyncio.gather(*(put(data) for data in versions))
+    data = await blobs.get("same.bin")
+    assert data in versions
+    assert (await blobs.stat("same.bin")).sha256 == hashlib.sha256(data).hexdigest()
+
+
+async def test_list_takes_any_prefix_and_goes_by_key(blobs: BlobStore):
+    names = ["a/1.jpg", "a/10.jpg", "a/2/x.jpg", "a-b/1.jpg", "a.jpg", "b/1.jpg"]
+    for name in names:
+        await blobs.put(name, name.encode(), "image/jpeg")
+    assert await keys(blobs, "") == sorted(names)
+    assert await keys(blobs, "a/") == ["a/1.jpg", "a/10.jpg", "a/2/x.jpg"]
+    assert await keys(blobs, "a/1") == ["a/1.jpg", "a/10.jpg"]
+    assert await keys(blobs, "a/2/") == ["a/2/x.jpg"]
+    assert await keys(blobs, "none/") == []
+    [blob] = [blob async for blob in blobs.list("b/")]
+    assert blob.size_bytes == len("b/1.jpg")
+    assert abs(blob.modified_at - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+ODD_KEYS = [
+    *("", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", ".hidden", "a/.hidden"),
+    *(
+        "a\\b",
+        "a b",
+        "a\nb",
+        "a\x00b",
+        "كاميرا/1.jpg",
+        "é.jpg",
+        "a%2e",
+        "a:b",
+        "-a",
+        "x" * 600,
+        "a/" + "y" * 250,
+    ),
+]
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+async def test_odd_keys_are_refused_everywhere(blobs: BlobStore, key: str):
+    for call in (
+        lambda: blobs.put(key, b"x", "image/jpeg"),
+        lambda: blobs.get(key),
+        lambda: blobs.stat(key),
+        lambda: blobs.delete(key),
+        lambda: read_stream(blobs, key),
+    ):
+        with pytest.raises(Invalid) as caught:
+            await call()
+        assert caught.value.code == "blob_key_invalid"
+    with pytest.raises(Invalid):
+        checked_key(key)
+
+
+@pytest.mark.parametrize("prefix", ["../", "a/../b", "/etc", "ä"])
+async def test_odd_prefixes_are_refused(blobs: BlobStore, prefix: str):
+    with pytest.raises(Invalid):
+        await keys(blobs, prefix)
+
+
+async def test_ping_tells_a_store_that_works(blobs: BlobStore):
+    assert (await blobs.ping()).ok
+    assert await keys(blobs, "") == []
+
+
+async def test_a_store_that_was_stopped_can_be_started_again(blobs: BlobStore):
+    await blobs.put("a.jpg", b"x", "image/jpeg")
+    await blobs.stop()
+    await blobs.start()
+    assert await blobs.get("a.jpg") == b"x"
+
+
+async def test_sweep_takes_only_old_blobs_that_nobody_keeps(blobs: BlobStore):
+    for name in ("s/kept.jpg", "s/orphan.jpg", "other/orphan.jpg"):
+        await blobs.put(name, b"x", "image/jpeg")
+
+    async def is_kept(key: str) -> bool:
+        return "kept" in key
+
+    assert await sweep(blobs, "s/", LONG_AGO, is_kept) == 0
+    assert await sweep(blobs, "s/", datetime.now(UTC) + timedelta(minutes=10), is_kept) == 1
+    assert await keys(blobs, "") == ["other/orphan.jpg", "s/kept.jpg"]
+
+
+async def test_reading_may_be_broken_off(blobs: BlobStore):
+    data = os.urandom(3_000_000)
+    await blobs.put("a.bin", data, "image/jpeg")
+    for _ in range(40):  # more than the store has connections or threads
+        stream = blobs.stream("a.bin")
+        assert await anext(stream)
+        await stream.aclose()
+    assert await blobs.get("a.bin") == data
+
+
+def unavailable_after(seconds: int, calls: list[Callable]):
+    async def check() -> None:
+        for call in calls:
+            with pytest.raises(Unavailable) as caught:
+                await call()
+            assert caught.value.retry_after_s == seconds
+            assert caught.value.code == "blobs_away"
+
+    return check()
+
+
+async def test_an_s3_server_that_is_down_is_unavailable_and_its_return_is_noticed(s3_server):
+    store = open_blobs(
+        BlobSettings(
+            url=s3_server.fresh_bucket_url(),
+            access_key=s3_server.access_key,
+            secret_key=s3_server.secret_key,
+            timeout_s=5,
+            retry_after_s=7,
+        )
+    )
+    s3_server.stop()
+    try:
+        await store.start()
+        await unavailable_after(
+            7,
+            [
+                store.ping,
+                lambda: store.put("a.jpg", b"x", "image/jpeg"),
+                lambda: store.get("a.jpg"),
+                lambda: store.delete("a.jpg"),
+                lambda: keys(store, ""),
+            ],
+        )
+    finally:
+        s3_server.start()
+
+    async def is_back() -> bool:
+        try:
+            return (await store.ping()).ok
+        except Unavailable:
+            return False
+
+    await eventually(is_back)
+    await store.put("a.jpg", b"x", "image/jpeg")
+    assert await store.get("a.jpg") == b"x"
+
+    s3_server.stop()  # in mid-run, with connections open; moto comes back without the bucket
+    try:
+        await unavailable_after(7, [lambda: store.get("a.jpg")])
+    finally:
+        s3_server.start()
+    await eventually(is_back)
+    await store.put("b.jpg", b"x", "image/jpeg")
+    await store.stop()
+
+
+async def test_a_hanging_s3_server_is_given_up():
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    listener = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    store = open_blobs(
+        BlobSettings(
+            url=f"s3://127.0.0.1:{port}/pictures",
+            access_key="a",
+            secret_key="b",
+            timeout_s=0.2,
+            retry_after_s=3,
+        )
+    )
+    async with listener:
+        await unavailable_after(3, [lambda: store.put("a.jpg", b"x", "image/jpeg")])
+        await store.stop()
+
+
+async def test_a_wrong_secret_is_told_by_its_name(s3_server):
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    # moto checks no keys, so the refusal comes from a server that only refuses.
+    listener = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    store = open_blobs(BlobSettings(url=f"s3://127.0.0.1:{port}/pictures", access_key="a", secret_key="b"))
+    async with listener:
+        with pytest.raises(Unavailable, match="AccessDenied"):
+            await store.get("a.jpg")
+        await store.stop()
+
+
+def test_new_keys_are_dated_in_utc():
+    blob_id = UUID("0195953a-8f00-7000-8000-000000000001")
+    at = datetime(2026, 3, 15, 1, 0, tzinfo=UTC).astimezone()
+    assert new_blob_key("snapshots", at, ".jpg", blob_id) == f"snapshots/2026/03/15/{blob_id}.jpg"
+    assert new_blob_key("clips/exit", at, "mp4").startswith("clips/exit/2026/03/15/")
+    assert new_blob_key("s", at, "jpg") != new_blob_key("s", at, "jpg")
+    with pytest.raises(Invalid):
+        new_blob_key("../s", at, "jpg")
+    with pytest.raises(ValueError, match="time zone"):
+        new_blob_key("s", at.replace(tzinfo=None), "jpg")
