@@ -1,0 +1,186 @@
+"""The calling end: token and trace go along, no call is without a deadline, errors come back typed."""
+
+import json
+from typing import Any
+
+import grpc
+import orjson
+
+from kit.errors import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    LookoutError,
+    NotFound,
+    RateLimited,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from kit.grpc.wire import AUTHORIZATION, CORRELATION_ID, PROBLEM, TRACEPARENT, common_options
+from kit.settings.blocks import GrpcSettings
+from kit.tracing import current_correlation_id, current_trace
+
+# Repeats only where no handler worked on the call; the deadline bounds all attempts together.
+_SERVICE_CONFIG = json.dumps(
+    {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [
+            {
+                "name": [{}],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "2s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+    }
+)
+
+_BY_STATUS: dict[grpc.StatusCode, type[LookoutError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: Invalid,
+    grpc.StatusCode.OUT_OF_RANGE: TooLarge,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: Forbidden,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.FAILED_PRECONDITION: Conflict,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: RateLimited,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: UpstreamTimeout,
+}
+
+
+def channel(target: str, settings: GrpcSettings, *, token: str | None = None) -> grpc.aio.Channel:
+    """A channel to `host:port` or `dns:///name:port`; its maker closes it. Make it inside the event loop.
+
+    It spreads calls over all addresses of the name, repeats on UNAVAILABLE only, and speaks TLS where the
+    settings name an authority. A call without `timeout=` raises ValueError.
+    """
+    secret = settings.token.get_secret_value() if token is None else token
+    options: list[tuple[str, Any]] = [
+        *common_options(settings),
+        ("grpc.service_config", _SERVICE_CONFIG),
+        ("grpc.enable_retries", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    ]
+    outgoing = _Outgoing(secret)
+    interceptors: list[grpc.aio.ClientInterceptor] = [
+        _UnaryUnary(outgoing),
+        _UnaryStream(outgoing),
+        _StreamUnary(outgoing),
+        _StreamStream(outgoing),
+    ]
+    if settings.tls_ca is None:
+        return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+    return grpc.aio.secure_channel(
+        target, _channel_credentials(settings), options=options, interceptors=interceptors
+    )
+
+
+def error_of(error: grpc.aio.AioRpcError) -> LookoutError:
+    """The error that the other side raised, with its code, detail and fields where it sent them."""
+    try:
+        problem = _problem_of(error)
+    except (ValueError, KeyError, TypeError):
+        problem = {}
+    kind = _kind_of(int(problem.get("status", 0)), error.code())
+    fields = tuple(FieldError(item["field"], item["reason"]) for item in problem.get("errors", ()))
+    raised = kind(
+        problem.get("detail") or error.details() or kind.title, code=problem.get("code"), errors=fields
+    )
+    if kind is Invalid and problem.get("status"):
+        raised.status = problem["status"]
+    if kind is Unavailable:
+        raised.retry_after_s = 1
+    return raised
+
+
+def _problem_of(error: grpc.aio.AioRpcError) -> dict[str, Any]:
+    for key, value in error.trailing_metadata() or ():
+        if key == PROBLEM:
+            document = orjson.loads(value)
+            return document if isinstance(document, dict) else {}
+    return {}
+
+
+def _kind_of(status: int, code: grpc.StatusCode) -> type[LookoutError]:
+    if status == 400:
+        return Invalid
+    by_http = {kind.default_status: kind for kind in LookoutError.__subclasses__()}
+    # A bug on the other side is, seen from here, an upstream that failed.
+    return by_http.get(status) or _BY_STATUS.get(code, UpstreamFailed)
+
+
+def _channel_credentials(settings: GrpcSettings) -> grpc.ChannelCredentials:
+    assert settings.tls_ca is not None
+    return grpc.ssl_channel_credentials(
+        settings.tls_ca.read_bytes(),
+        settings.tls_key.read_bytes() if settings.tls_key else None,
+        settings.tls_certificate.read_bytes() if settings.tls_certificate else None,
+    )
+
+
+class _Outgoing:
+    """Adds to a call's metadata what we send with each."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def details(self, details: Any) -> grpc.aio.ClientCallDetails:
+        if details.timeout is None:
+            raise ValueError(f"{details.method} was called without a deadline: pass timeout=")
+        metadata = grpc.aio.Metadata(*(details.metadata or ()))
+        if self._token:
+            metadata.add(AUTHORIZATION, f"Bearer {self._token}")
+        trace, correlation_id = current_trace(), current_correlation_id()
+        if trace is not None:
+            metadata.add(TRACEPARENT, trace.traceparent)
+        if correlation_id is not None:
+            metadata.add(CORRELATION_ID, correlation_id)
+        return grpc.aio.ClientCallDetails(
+            details.method, details.timeout, metadata, details.credentials, details.wait_for_ready
+        )
+
+
+class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, outgoing: _Outgoing) -> None:
+        self._outgoing = outgoing
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(self._outgoing.details(client_call_details), request)
+
+
+class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor):
+    def __init__(self, outgoing: _Outgoing) -> None:
+        self._outgoing = outgoing
+
+    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(self._outgoing.details(client_call_details), request)
+
+
+class _StreamUnary(grpc.aio.StreamUnaryClientInterceptor):
+    def __init__(self, outgoing: _Outgoing) -> None:
+        self._outgoing = outgoing
+
+    async def intercept_stream_unary(
+        self, continuation: Any, client_call_details: Any, request_iterator: Any
+    ) -> Any:
+        return await continuation(self._outgoing.details(client_call_details), request_iterator)
+
+
+class _StreamStream(grpc.aio.StreamStreamClientInterceptor):
+    def __init__(self, outgoing: _Outgoing) -> None:
+        self._outgoing = outgoing
+
+    async def intercept_stream_stream(
+        self, continuation: Any, client_call_details: Any, request_iterator: Any
+    ) -> Any:
+        return await continuation(self._outgoing.details(client_call_details), request_iterator)

@@ -1,0 +1,211 @@
+"""The serving end: who may call, for how long, in which trace, and how a failure is told."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Never
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # ships no types
+from grpc_health.v1.health import aio as grpc_health_aio  # type: ignore[import-untyped] # ships no types
+
+from kit.errors import LookoutError, Unauthenticated, UpstreamTimeout
+from kit.grpc.wire import (
+    AUTHORIZATION,
+    CORRELATION_ID,
+    MAX_DETAIL_CHARS,
+    MAX_PROBLEM_ERRORS,
+    PROBLEM,
+    TRACEPARENT,
+    common_options,
+)
+from kit.logging import Logger
+from kit.metrics import Metrics
+from kit.problems import grpc_status, problem_of
+from kit.settings.blocks import GrpcSettings
+from kit.tracing import use_trace
+
+_HEALTH_PREFIX = "/grpc.health.v1.Health/"
+
+
+class GrpcListener:
+    """A gRPC server on its port, with `grpc.health.v1` beside the service's own methods."""
+
+    def __init__(
+        self,
+        settings: GrpcSettings,
+        *,
+        logger: Logger,
+        metrics: Metrics,
+        register: Callable[[grpc.aio.Server], None],
+    ) -> None:
+        self.server = make_server(settings, logger, metrics)
+        self.port = settings.port
+        self._settings = settings
+        self._health = grpc_health_aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
+        register(self.server)
+
+    async def start(self) -> None:
+        """Listen; `port` then holds the real one.
+
+        Raises:
+            OSError: the port is taken, or the certificate cannot be read.
+        """
+        address = f"{self._settings.host}:{self._settings.port}"
+        try:
+            if self._settings.tls_certificate is None:
+                self.port = self.server.add_insecure_port(address)
+            else:
+                self.port = self.server.add_secure_port(address, _server_credentials(self._settings))
+        except RuntimeError as error:
+            raise OSError(f"cannot listen for gRPC on {address}: {error}") from None
+        await self.server.start()
+
+    async def set_serving(self, is_serving: bool) -> None:
+        """What the health service answers from now on."""
+        status = health_pb2.HealthCheckResponse
+        await self._health.set("", status.SERVING if is_serving else status.NOT_SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more calls and give those in hand that many seconds."""
+        await self._health.enter_graceful_shutdown()
+        await self.server.stop(grace_s)
+
+
+def make_server(
+    settings: GrpcSettings, logger: Logger, metrics: Metrics, token: str | None = None
+) -> grpc.aio.Server:
+    """A server with our interceptor and limits and no port yet. `token` (default: the settings') is what
+    callers must show; `grpc.health.v1` is open to all, as probes carry none.
+    """
+    expected = settings.token.get_secret_value() if token is None else token
+    return grpc.aio.server(
+        interceptors=[_Interceptor(settings, logger, metrics, expected)],
+        options=[
+            *common_options(settings),
+            ("grpc.so_reuseport", 0),  # a second server on the port is a mistake and must fail
+            ("grpc.max_connection_age_ms", round(settings.max_connection_age_s * 1000)),
+            ("grpc.max_connection_age_grace_ms", round(settings.default_deadline_s * 1000)),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", round(settings.keepalive_s * 500)),
+        ],
+        maximum_concurrent_rpcs=settings.max_concurrent_calls,
+    )
+
+
+def _server_credentials(settings: GrpcSettings) -> grpc.ServerCredentials:
+    assert settings.tls_certificate is not None
+    assert settings.tls_key is not None
+    return grpc.ssl_server_credentials(
+        [(settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())],
+        settings.tls_ca.read_bytes() if settings.tls_ca else None,
+        settings.is_client_certificate_required,
+    )
+
+
+class _Interceptor(grpc.aio.ServerInterceptor):
+    def __init__(self, settings: GrpcSettings, logger: Logger, metrics: Metrics, token: str) -> None:
+        self._settings = settings
+        self._logger = logger
+        self._token = f"Bearer {token}".encode() if token else None
+        self._calls = metrics.counter("grpc_calls_total", "gRPC calls answered", ("method", "code"))
+        self._seconds = metrics.histogram("grpc_call_seconds", "time that a gRPC call took", ("method",))
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any
+    ) -> Any:
+        """Wrap the method that was called, whichever of the four kinds it is."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method: str = handler_call_details.method
+        if handler.response_streaming:
+            kind = "stream_stream" if handler.request_streaming else "unary_stream"
+            wrapped: Any = self._streaming(method, getattr(handler, kind))
+        else:
+            kind = "stream_unary" if handler.request_streaming else "unary_unary"
+            wrapped = self._single(method, getattr(handler, kind))
+        factory = getattr(grpc, f"{kind}_rpc_method_handler")
+        return factory(
+            wrapped,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _single(self, method: str, behaviour: Any) -> Any:
+        async def call(request: Any, context: Any) -> Any:
+            return await self._run(method, context, lambda: behaviour(request, context))
+
+        return call
+
+    def _streaming(self, method: str, behaviour: Any) -> Any:
+        async def call(request: Any, context: Any) -> None:
+            async def answer() -> None:
+                responses = behaviour(request, context)
+                if hasattr(responses, "__aiter__"):
+                    async for response in responses:
+                        await context.write(response)
+                else:
+                    await responses  # it writes by itself
+
+            await self._run(method, context, answer)
+
+        return call
+
+    async def _run(self, method: str, context: Any, work: Callable[[], Awaitable[Any]]) -> Any:
+        metadata = dict(context.invocation_metadata() or ())
+        began = time.perf_counter()
+        code = grpc.StatusCode.OK.name
+        failure: Exception | None = None
+        with use_trace(metadata.get(TRACEPARENT), metadata.get(CORRELATION_ID)):
+            try:
+                async with asyncio.timeout(self._deadline_s(method, context)):
+                    self._check_token(method, metadata)
+                    return await work()
+            except LookoutError as error:
+                failure = error
+            except TimeoutError:
+                failure = UpstreamTimeout("The call took longer than its deadline.")
+            except asyncio.CancelledError:
+                code = grpc.StatusCode.CANCELLED.name
+                raise
+            except grpc.aio.AbortError:
+                code = "ABORTED_BY_METHOD"
+                raise
+            except Exception as error:
+                self._logger.exception("grpc_unhandled_error", method=method)
+                failure = error
+            finally:
+                code = code if failure is None else grpc_status(failure).name
+                self._tell(method, code, time.perf_counter() - began)
+            # Outside of the try: aborting raises, and that is no failure of the method.
+            return await _abort(context, failure)
+
+    def _tell(self, method: str, code: str, seconds: float) -> None:
+        self._calls.labels(method, code).inc()
+        self._seconds.labels(method).observe(seconds)
+        log = self._logger.debug if method.startswith(_HEALTH_PREFIX) else self._logger.info
+        log("grpc_call", method=method, code=code, ms=round(seconds * 1000, 1))
+
+    def _deadline_s(self, method: str, context: Any) -> float | None:
+        if method.startswith(_HEALTH_PREFIX) or context.time_remaining() is not None:
+            return None  # a health watch lasts; the caller's own deadline cancels the call by itself
+        return self._settings.default_deadline_s
+
+    def _check_token(self, method: str, metadata: dict[str, Any]) -> None:
+        if self._token is None or method.startswith(_HEALTH_PREFIX):
+            return
+        shown = metadata.get(AUTHORIZATION, "")
+        if not hmac.compare_digest(shown.encode(), self._token):
+            raise Unauthenticated("This needs the service token.", code="service_token_invalid")
+
+
+async def _abort(context: Any, error: Exception) -> Never:
+    problem = problem_of(error)
+    short = replace(
+        problem, detail=problem.detail[:MAX_DETAIL_CHARS], errors=problem.errors[:MAX_PROBLEM_ERRORS]
+    )
+    await context.abort(grpc_status(error), short.detail, ((PROBLEM, short.body()),))
+    raise AssertionError("abort returned")
