@@ -50,11 +50,20 @@ class Health:
 
     check_timeout_s: float = 3.0
     is_draining: bool = False
+    held: str | None = None
     _checks: dict[str, tuple[Check, bool]] = field(default_factory=dict)
 
     def add(self, name: str, check: Check, required: bool = True) -> None:
         """Ask `check` on every readiness call. The name is that of the dependency: `database`, `bus`."""
         self._checks[name] = (check, required)
+
+    def hold(self, reason: str) -> None:
+        """Answer calls with a 503 and this reason from now on, but for `/health` and `/metrics`."""
+        self.held = reason
+
+    def release(self) -> None:
+        """Let calls in again."""
+        self.held = None
 
     async def ready(self) -> Readiness:
         """Ask everything at once; a draining service is never ready."""

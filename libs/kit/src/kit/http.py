@@ -69,6 +69,7 @@ def create_app(
         Edge,
         logger=logger,
         metrics=metrics,
+        health=health,
         max_body_bytes=settings.max_body_bytes,
         body_limits=body_limits,
     )

@@ -12,7 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kit.errors import TooLarge
+from kit.errors import TooLarge, Unavailable
+from kit.health import Health
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.problems import problem_of
@@ -26,6 +27,7 @@ QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 DRAIN_BYTES = 67_108_864
 
 CLIENT_CLOSED = 499
+HELD_RETRY_AFTER_S = 2
 
 
 class BodyTooLarge(HTTPException):
@@ -44,11 +46,13 @@ class Edge:
         *,
         logger: Logger,
         metrics: Metrics,
+        health: Health,
         max_body_bytes: int,
         body_limits: Mapping[str, int] | None = None,
     ) -> None:
         self._app = app
         self._logger = logger
+        self._health = health
         self._max_body_bytes = max_body_bytes
         self._body_limits = sorted((body_limits or {}).items(), key=lambda item: -len(item[0]))
         labels = ("method", "route", "status")
@@ -72,7 +76,12 @@ class Edge:
     async def _serve_http(self, call: "_Call") -> None:
         self._in_flight.inc()
         try:
-            if call.is_declared_too_large:
+            held = self._health.held
+            if held is not None and call.scope["path"] not in QUIET_PATHS:
+                await call.answer(
+                    Unavailable(f"Not now: {held}.", code="starting", retry_after_s=HELD_RETRY_AFTER_S)
+                )
+            elif call.is_declared_too_large:
                 await call.answer(
                     TooLarge(f"The body is over {call.max_body_bytes} bytes."), close=call.is_drain_too_long
                 )

@@ -42,6 +42,9 @@ class HttpSettings(Block):
     )
     keep_alive_s: int = Field(75, gt=0, description="idle time in seconds after which a connection is closed")
     backlog: int = Field(2048, gt=0, description="connections the system queues before they are accepted")
+    drain_delay_s: float = Field(
+        0.0, ge=0, le=300, description="seconds between turning unready and closing the port, for balancers"
+    )
     shutdown_grace_s: Seconds = Field(
         20.0, description="seconds that work in hand may take to finish on shutdown"
     )
