@@ -34,7 +34,7 @@ def _row(cls: type[ServiceSettings], leaf: Leaf) -> list[str]:
     return [
         f"`{leaf.env}`",
         ", ".join(f"`{alias}`" for alias in leaf.aliases),
-        _type_words(leaf.field.annotation),
+        "secret" if leaf.is_secret else _type_words(leaf.field.annotation),
         _default_words(cls, leaf),
         leaf.field.description,
     ]
@@ -71,7 +71,7 @@ def _value_words(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _type_words(annotation: Any) -> str:

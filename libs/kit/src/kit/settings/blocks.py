@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -89,9 +90,10 @@ class GrpcSettings(Block):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key go together")
+            absent = "tls_key" if self.tls_key is None else "tls_certificate"
+            raise needed(absent, "required: tls_certificate and tls_key go together")
         if self.is_client_certificate_required and self.tls_ca is None:
-            raise ValueError("is_client_certificate_required needs tls_ca")
+            raise needed("tls_ca", "required where is_client_certificate_required is on")
         return self
 
 
@@ -239,8 +241,13 @@ class BlobSettings(Block):
     @model_validator(mode="after")
     def _keys_for_s3(self) -> Self:
         if self.url.startswith("s3://") and not (self.access_key and self.secret_key.get_secret_value()):
-            raise ValueError("an S3 store needs access_key and secret_key")
+            raise needed("secret_key" if self.access_key else "access_key", "required for an S3 store")
         return self
+
+
+def needed(field: str, reason: str) -> PydanticCustomError:
+    """The error of a rule over several fields, told under the name of the one (a dotted path) to be set."""
+    return PydanticCustomError("needed", "{reason}", {"field": field, "reason": reason})
 
 
 def database_url(url: str) -> str:

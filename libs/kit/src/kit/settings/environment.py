@@ -105,6 +105,8 @@ def _is_secret(field: FieldInfo) -> bool:
 def _sentence(cls: type[ServiceSettings], known: list[Leaf], detail: ErrorDetails) -> str:
     by_path = {leaf.path: leaf for leaf in known}
     parts = [str(part) for part in detail["loc"]]
+    if detail["type"] == "needed":
+        parts += detail["ctx"]["field"].split(".")
     # The place of a list's item, or of a rule over a whole block, is cut back to a name that can be set.
     while parts and ".".join(parts) not in by_path:
         if any(path.startswith(".".join(parts) + ".") for path in by_path):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from kit.settings.blocks import AuthSettings, GrpcSettings, HttpSettings, LogSettings
+from kit.settings.blocks import AuthSettings, GrpcSettings, HttpSettings, LogSettings, needed
 
 
 class ServiceSettings(BaseSettings):
@@ -94,7 +94,7 @@ class ServiceSettings(BaseSettings):
     @model_validator(mode="after")
     def _grpc_has_token(self) -> Self:
         if self.grpc.port and not self.grpc.token.get_secret_value():
-            raise ValueError("grpc.token: required while grpc.port is not 0")
+            raise needed("grpc.token", "required while grpc.port is not 0")
         return self
 
     @classmethod
