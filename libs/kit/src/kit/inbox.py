@@ -42,6 +42,8 @@ class Inbox:
             "postgresql": postgresql.insert(table).values(values).on_conflict_do_nothing(),
             "sqlite": sqlite.insert(table).values(values).on_conflict_do_nothing(),
         }
+        # SQLAlchemy keeps the row count of an UPDATE or DELETE by itself, that of an INSERT only when told.
+        self._options = {"preserve_rowcount": True}
 
     async def claim(self, session: AsyncSession, consumer: str, message_id: UUID) -> bool:
         """Note the event as handled; False when it was already: do nothing then, and let it be settled.
@@ -50,7 +52,8 @@ class Inbox:
         A second consumer that claims the same event meanwhile waits for this one to end.
         """
         insert = self._insert[session.get_bind().dialect.name]
-        result = await session.execute(insert, {"consumer": consumer, "message_id": message_id})
+        values = {"consumer": consumer, "message_id": message_id}
+        result = await session.execute(insert, values, execution_options=self._options)
         return cast("CursorResult[Any]", result).rowcount == 1
 
     async def sweep(self, db: Database, before: datetime) -> int:
