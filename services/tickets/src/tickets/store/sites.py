@@ -1,0 +1,183 @@
+"""What is seen of the site in passing: cameras and spots, and what stands where."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, distinct, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tickets.domain.tickets import ReviewStatus, SpotAddress, Ticket, TicketStatus
+from tickets.store.records import ticket_from
+from tickets.store.spots import TICKET_ROWS
+from tickets.store.tables import cameras, reviews, spots, tickets
+
+
+class SeenSites:
+    """Keeps the cameras and spots of passing events, and remembers which it kept: most cost no statement."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], SpotAddress] = {}
+
+    async def note(self, session: AsyncSession, address: SpotAddress) -> SpotAddress:
+        """Keep it, where it is new or has changed. Call `remember` once that is committed."""
+        if self._known.get((address.camera_id, address.spot_number)) != address:
+            dialect = session.get_bind().dialect.name
+            await session.execute(_upsert(dialect, cameras, ["camera_id"], _camera_values(address)))
+            spot = {
+                "camera_id": address.camera_id,
+                "spot_number": address.spot_number,
+                "spot_id": address.spot_id,
+            }
+            await session.execute(_upsert(dialect, spots, ["camera_id", "spot_number"], spot))
+        return address
+
+    def remember(self, address: SpotAddress) -> None:
+        """It is kept now."""
+        self._known[address.camera_id, address.spot_number] = address
+
+
+def _upsert(dialect: str, table: Any, keys: list[str], values: dict[str, Any]) -> Any:
+    # The same words in two classes that know nothing of each other.
+    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = insert(table).values(values)
+    changed = {name: statement.excluded[name] for name in values if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def _camera_values(address: SpotAddress) -> dict[str, Any]:
+    return {
+        "camera_id": address.camera_id,
+        "name": address.camera_name,
+        "api_code": address.camera_api_code,
+        "location_id": address.location_id,
+        "location_code": address.location_code,
+        "zone_id": address.zone_id,
+        "zone_code": address.zone_code,
+        "pole_id": address.pole_id,
+        "pole_code": address.pole_code,
+        "time_zone": address.time_zone,
+    }
+
+
+def in_location(
+    location: str, location_id: ColumnElement[int], code: ColumnElement[str]
+) -> ColumnElement[bool]:
+    """The location of that number, or of that code: a code may be all digits."""
+    if location.isascii() and location.isdigit() and len(location) <= 18:
+        return (location_id == int(location)) | (code == location)
+    return code == location
+
+
+@dataclass(frozen=True, slots=True)
+class CameraOccupancy:
+    """A camera, how many of its spots are known, and the open tickets on them."""
+
+    camera: RowMapping
+    known_spots: int
+    tickets: tuple[Ticket, ...]
+
+
+async def camera_occupancy(
+    session: AsyncSession, location: str | None, *, offset: int, limit: int
+) -> tuple[list[CameraOccupancy], int]:
+    """Cameras by number with what stands at them, and how many cameras there are in all."""
+    condition = (
+        [] if location is None else [in_location(location, cameras.c.location_id, cameras.c.location_code)]
+    )
+    total = (await session.execute(select(func.count()).select_from(cameras).where(*condition))).scalar_one()
+    count = select(func.count()).where(spots.c.camera_id == cameras.c.camera_id).scalar_subquery()
+    page = select(cameras, count.label("known_spots")).where(*condition)
+    rows = (
+        (await session.execute(page.order_by(cameras.c.camera_id).offset(offset).limit(limit)))
+        .mappings()
+        .all()
+    )
+    standing = TICKET_ROWS.where(
+        tickets.c.status == TicketStatus.OPEN.value,
+        tickets.c.camera_id.in_([row["camera_id"] for row in rows]),
+    ).order_by(tickets.c.camera_id, tickets.c.spot_number)
+    by_camera: dict[int, list[Ticket]] = {}
+    for row in (await session.execute(standing)).mappings():
+        by_camera.setdefault(row["camera_id"], []).append(ticket_from(row))
+    found = [
+        CameraOccupancy(row, row["known_spots"], tuple(by_camera.get(row["camera_id"], ()))) for row in rows
+    ]
+    return found, total
+
+
+async def is_location(session: AsyncSession, location: str) -> bool:
+    """Whether a camera of that location was ever seen."""
+    here = in_location(location, cameras.c.location_id, cameras.c.location_code)
+    return (await session.execute(select(cameras.c.camera_id).where(here).limit(1))).first() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class LocationCounts:
+    """What is known of a location, in numbers."""
+
+    location_id: int
+    location_code: str
+    zones: int
+    poles: int
+    cameras: int
+    spots: int
+    tickets: int
+    open_tickets: int
+    reviews: int
+    pending_reviews: int
+
+
+async def location_counts(session: AsyncSession) -> list[LocationCounts]:
+    """Every location that was ever seen, by number."""
+    site = select(
+        cameras.c.location_id,
+        func.max(cameras.c.location_code).label("location_code"),
+        func.count(distinct(cameras.c.zone_id)).label("zones"),
+        func.count(distinct(cameras.c.pole_id)).label("poles"),
+        func.count().label("cameras"),
+    ).group_by(cameras.c.location_id)
+    spot_counts = (
+        select(cameras.c.location_id, func.count())
+        .join(spots, spots.c.camera_id == cameras.c.camera_id)
+        .group_by(cameras.c.location_id)
+    )
+    is_open = tickets.c.status == TicketStatus.OPEN.value
+    ticket_counts = select(tickets.c.location_id, func.count(), func.count().filter(is_open)).group_by(
+        tickets.c.location_id
+    )
+    is_pending = reviews.c.status == ReviewStatus.PENDING.value
+    review_counts = (
+        select(tickets.c.location_id, func.count(), func.count().filter(is_pending))
+        .join(tickets, tickets.c.ticket_id == reviews.c.ticket_id)
+        .group_by(tickets.c.location_id)
+    )
+    spot_of = await _by_location(session, spot_counts)
+    tickets_of = await _by_location(session, ticket_counts)
+    reviews_of = await _by_location(session, review_counts)
+    counts = []
+    for row in (await session.execute(site.order_by(cameras.c.location_id))).mappings():
+        here = row["location_id"]
+        ticket_count, open_count = tickets_of.get(here, (0, 0))
+        review_count, pending_count = reviews_of.get(here, (0, 0))
+        counts.append(
+            LocationCounts(
+                location_id=here,
+                location_code=row["location_code"],
+                zones=row["zones"],
+                poles=row["poles"],
+                cameras=row["cameras"],
+                spots=spot_of.get(here, (0,))[0],
+                tickets=ticket_count,
+                open_tickets=open_count,
+                reviews=review_count,
+                pending_reviews=pending_count,
+            )
+        )
+    return counts
+
+
+async def _by_location(session: AsyncSession, counts: Select[Any]) -> dict[int, Sequence[int]]:
+    return {row[0]: tuple(row[1:]) for row in (await session.execute(counts)).all()}

@@ -1,0 +1,204 @@
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+import pytest
+import structlog
+
+from kit.bus import Delivery, Event, Handler
+from kit.db import Database
+from kit.ids import derived_id
+from kit.inbox import Inbox
+from kit.metrics import Metrics
+from kit.migrations import upgrade
+from kit.outbox import Outbox
+from kit.settings import DatabaseSettings
+from lookout.camera.v1 import camera_pb2 as camera
+from lookout.common.v1 import common_pb2 as common
+from lookout.plates.v1 import plates_pb2 as plates
+from testkit.clock import ManualClock
+from tickets.consumers import plates_read
+from tickets.domain.triggers import Rules
+from tickets.handlers.decide_trigger import DecideTrigger
+from tickets.messages import timestamp
+from tickets.sight import Sight
+from tickets.store.tables import inbox, outbox
+
+MORNING = datetime(2026, 3, 14, 8, 0, tzinfo=UTC)
+SEED = UUID(int=11)
+POLYGON = ((20.0, 10.0), (60.0, 10.0), (70.0, 40.0), (10.0, 40.0))
+
+
+@dataclass
+class Frames:
+    """Builds what plate-ocr publishes about a camera's frames. Times are minutes after 8:00."""
+
+    camera_id: int = 95
+    location: tuple[int, str] = (1, "NAD")
+    made: int = field(default=0)
+
+    def at(self, minute: float) -> datetime:
+        return MORNING + timedelta(minutes=minute)
+
+    def entry(self, minute: float, text: str | None = "A12345", **more: Any) -> plates.PlatesRead:
+        return self._read(camera.PURPOSE_ENTRY, minute, text, **more)
+
+    def leaving(self, minute: float, text: str | None = None, **more: Any) -> plates.PlatesRead:
+        return self._read(camera.PURPOSE_EXIT, minute, text, **more)
+
+    def snapshot(self, minute: float) -> plates.PlatesRead:
+        return self._read(camera.PURPOSE_SNAPSHOT, minute, "A12345")
+
+    def _read(
+        self,
+        purpose: camera.Purpose.ValueType,
+        minute: float,
+        text: str | None,
+        *,
+        spot: int = 1,
+        region: str = "ae-du",
+        confidence: float = 0.93,
+        occupancy: plates.SpotOccupancy.ValueType | None = None,
+        received_after_s: float = 1,
+        picture: common.BlobRef | None = None,
+        crop: common.BlobRef | None = None,
+        failure: str = "",
+        source: camera.PictureSource.ValueType | None = None,
+        time_zone: str = "Asia/Dubai",
+    ) -> plates.PlatesRead:
+        self.made += 1
+        is_entry = purpose == camera.PURPOSE_ENTRY
+        frame_id = uuid5(SEED, f"{self.camera_id} {self.made}")
+        frame = camera.FrameCaptured(
+            frame_id=str(frame_id),
+            purpose=purpose,
+            location_id=self.location[0],
+            location_code=self.location[1],
+            zone_id=2,
+            zone_code="Z1",
+            pole_id=3,
+            pole_code="P1",
+            camera_id=self.camera_id,
+            camera_name=f"NAD-P1-C{self.camera_id}",
+            camera_api_code=str(self.camera_id),
+            time_zone=time_zone,
+            spot=camera.Spot(
+                spot_id=100 + spot,
+                spot_number=spot,
+                polygon=common.Polygon(points=[common.Point(x=x, y=y) for x, y in POLYGON]),
+            ),
+            captured_at=timestamp(self.at(minute)),
+            received_at=timestamp(self.at(minute) + timedelta(seconds=received_after_s)),
+            picture=picture or blob(f"frames/2026/03/14/{frame_id}.jpg"),
+            picture_source=source
+            or (camera.PICTURE_SOURCE_PUSHED if is_entry else camera.PICTURE_SOURCE_FETCHED),
+        )
+        found = [] if text is None else [_plate(text, region, confidence, crop)]
+        if occupancy is None:
+            is_empty = text is None and not is_entry
+            occupancy = plates.SPOT_OCCUPANCY_FREE if is_empty else plates.SPOT_OCCUPANCY_OCCUPIED
+        return plates.PlatesRead(
+            read_id=str(derived_id(frame_id, "plates_read")),
+            frame=frame,
+            plates=found,
+            spot_plate_index=0 if found else -1,
+            spot_occupancy=occupancy,
+            is_spot_occupied=occupancy == plates.SPOT_OCCUPANCY_OCCUPIED,
+            failure=failure,
+        )
+
+
+def _plate(text: str, region: str, confidence: float, crop: common.BlobRef | None) -> common.Plate:
+    has_code = text[:1].isalpha() and text[1:].isdigit()
+    return common.Plate(
+        text=text,
+        region=region,
+        code=text[0] if has_code else "",
+        number=text[1:] if has_code else "",
+        confidence=confidence,
+        characters=[common.Character(text=c, confidence=confidence) for c in text],
+        box=common.Box(x=1, y=2, width=30, height=8),
+        crop=crop or blob("crops/2026/03/14/crop.jpg"),
+        raw_text=text,
+    )
+
+
+def blob(key: str) -> common.BlobRef:
+    return common.BlobRef(
+        key=key, content_type="image/jpeg", size_bytes=9, sha256="00", width_px=64, height_px=48
+    )
+
+
+def event_of(read: plates.PlatesRead) -> Event:
+    """As plate-ocr publishes it."""
+    frame = read.frame
+    return Event.of(
+        read,
+        routing_key=f"plates.plates_read.v1.{frame.location_code}.{frame.camera_api_code}",
+        partition_key=f"camera:{frame.camera_id}",
+        app_id="plate-ocr",
+        occurred_at=MORNING,
+        correlation_id=frame.frame_id,
+        message_id=UUID(read.read_id),
+    )
+
+
+@dataclass
+class Desk:
+    """The handler on a real database, without a bus."""
+
+    db: Database
+    clock: ManualClock
+    metrics: Metrics
+    handler: Handler
+    decided: list[int]
+
+    async def play(self, *reads: plates.PlatesRead) -> None:
+        for read in reads:
+            await self.handler(Delivery(event_of(read), "tickets.plates_read.v1"))
+
+
+MakeDesk = Callable[..., Desk]
+
+
+@pytest.fixture
+def frames() -> Frames:
+    return Frames()
+
+
+@pytest.fixture
+async def database(any_database: str) -> AsyncIterator[Database]:
+    settings = DatabaseSettings(url=any_database)
+    await upgrade(settings, "tickets")
+    db = Database(settings, "tickets")
+    await db.start()
+    yield db
+    await db.stop()
+
+
+@pytest.fixture
+def make_desk(database: Database, manual_clock: ManualClock) -> MakeDesk:
+    def make(rules: Rules | None = None, history_limit: int = 200) -> Desk:
+        metrics = Metrics("tickets")
+        decided: list[int] = []
+        decide = DecideTrigger(
+            db=database,
+            inbox=Inbox(inbox),
+            outbox=Outbox(outbox),
+            rules=rules or Rules(),
+            history_limit=history_limit,
+            clock=manual_clock,
+            logger=structlog.get_logger(),
+            sight=Sight(metrics),
+            on_decided=lambda: decided.append(1),
+        )
+        return Desk(database, manual_clock, metrics, plates_read(decide, rules or Rules()), decided)
+
+    return make
+
+
+@pytest.fixture
+def desk(make_desk: MakeDesk) -> Desk:
+    return make_desk()
