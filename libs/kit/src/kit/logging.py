@@ -20,12 +20,14 @@ from kit.tracing import current_correlation_id, current_trace
 
 Logger = FilteringBoundLogger
 
+MAX_KEY_CHARS = 200
 MAX_TEXT_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 20_000
 MAX_ITEMS = 50
 MAX_DEPTH = 6
 
 _REDACTED = "[redacted]"
+_DEEP = "<deep>"
 _SECRET_KEY = re.compile(
     r"passw(or)?d|passphrase|secret|token(?!_id|s?_total|_count)|authori[sz]ation|api_?key|access_?key"
     r"|private_?key|credential|cookie|set-cookie|\bjwt\b|\bpin\b",
@@ -145,10 +147,12 @@ def _render_json(_logger: WrappedLogger, _method: str, event: MutableMapping[str
     return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def _clean_mapping(values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+def _clean_mapping(values: Mapping[Any, Any], depth: int) -> dict[str, Any] | str:
+    if depth >= MAX_DEPTH:
+        return _DEEP
     clean: dict[str, Any] = {}
     for position, (key, value) in enumerate(values.items()):
-        name = str(key)
+        name = _clean_text(str(key), MAX_KEY_CHARS)
         if position >= MAX_ITEMS:
             clean["…"] = f"{len(values) - MAX_ITEMS} more"
             break
@@ -158,19 +162,24 @@ def _clean_mapping(values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
 
 
 def _clean(value: Any, depth: int, limit: int = MAX_TEXT_CHARS) -> Any:
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**64:  # all that orjson writes as a number
         return value
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     if isinstance(value, Mapping):
-        return _clean_mapping(value, depth) if depth < MAX_DEPTH else "<deep>"
+        return _clean_mapping(value, depth)
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str):
-        if depth >= MAX_DEPTH:
-            return "<deep>"
-        items = list(value)
-        tail = [f"… {len(items) - MAX_ITEMS} more"] if len(items) > MAX_ITEMS else []
-        return [_clean(item, depth + 1) for item in items[:MAX_ITEMS]] + tail
+        return _clean_items(list(value), depth)
     return _clean_text(value if isinstance(value, str) else str(value), limit)
+
+
+def _clean_items(items: list[Any], depth: int) -> Any:
+    if depth >= MAX_DEPTH:
+        return _DEEP
+    tail = [f"… {len(items) - MAX_ITEMS} more"] if len(items) > MAX_ITEMS else []
+    return [_clean(item, depth + 1) for item in items[:MAX_ITEMS]] + tail
 
 
 def _clean_text(text: str, limit: int) -> str:

@@ -123,8 +123,15 @@ def _unpack(value: Any, kind: type) -> Any:
     return unpack(value)
 
 
+def _marked(value: Any, mark: str) -> str:
+    text = value.get(mark) if isinstance(value, dict) else None
+    if not isinstance(text, str):
+        raise TypeError("a value of another kind")
+    return text
+
+
 def _moment(value: Any) -> datetime:
-    moment = datetime.fromisoformat(value["at"])
+    moment = datetime.fromisoformat(_marked(value, "at"))
     if moment.tzinfo is None:
         raise ValueError("naive")
     return moment
@@ -156,7 +163,7 @@ def _truth(value: Any) -> bool:
 
 _UNPACK: dict[type, Callable[[Any], Any]] = {
     datetime: _moment,
-    UUID: lambda value: UUID(value["id"]),
+    UUID: lambda value: UUID(_marked(value, "id")),
     int: _integer,
     float: _number,
     str: _text,

@@ -1,0 +1,177 @@
+import io
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kit.logging import MAX_TEXT_CHARS, make_logger, redact, route_standard_logging
+from kit.settings import LogSettings
+from kit.tracing import use_trace
+
+
+def written(level: str = "INFO") -> tuple[Any, io.StringIO]:
+    stream = io.StringIO()
+    return make_logger("toy", LogSettings.model_validate({"level": level}), stream=stream), stream
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_tells_service_level_event_time_and_trace() -> None:
+    logger, stream = written()
+    with use_trace(None, "frame-1") as trace:
+        logger.bind(camera_id=7).warning("camera_slow", wait_ms=12)
+    (line,) = lines(stream)
+    at = datetime.fromisoformat(line.pop("timestamp"))
+    assert at.utcoffset() is not None
+    assert abs((at - datetime.now(UTC)).total_seconds()) < 60
+    assert line == {
+        "service": "toy",
+        "level": "warning",
+        "event": "camera_slow",
+        "camera_id": 7,
+        "wait_ms": 12,
+        "trace_id": trace.trace_id,
+        "correlation_id": "frame-1",
+    }
+
+
+def test_lines_under_the_level_are_not_written() -> None:
+    logger, stream = written("WARNING")
+    logger.info("quiet")
+    logger.error("loud")
+    assert [line["event"] for line in lines(stream)] == ["loud"]
+
+
+def test_two_services_in_one_process_keep_their_own_shape() -> None:
+    json_stream, text_stream = io.StringIO(), io.StringIO()
+    first = make_logger("first", LogSettings(format="json"), stream=json_stream)
+    second = make_logger("second", LogSettings(format="console", level="ERROR"), stream=text_stream)
+    first.info("one")
+    second.info("two")
+    second.error("three")
+    assert [line["service"] for line in lines(json_stream)] == ["first"]
+    assert "three" in text_stream.getvalue()
+    assert "two" not in text_stream.getvalue()
+
+
+def test_a_traceback_is_one_field_of_one_line() -> None:
+    logger, stream = written()
+    try:
+        raise ValueError("amqp://guest:hunter2@mq/ is away")
+    except ValueError:
+        logger.exception("publish_failed")
+    (line,) = lines(stream)
+    assert "test_a_traceback_is_one_field_of_one_line" in line["exception"]
+    assert "amqp://***@mq/" in line["exception"]
+    assert "hunter2" not in line["exception"]
+
+
+SECRETS = {
+    "password": "hunter2",
+    "db_password": "hunter2",
+    "passwd": "hunter2",
+    "Authorization": "Bearer hunter2",
+    "service_token": "hunter2",
+    "token": "hunter2",
+    "api_key": "hunter2",
+    "apikey": "hunter2",
+    "secret_key": "hunter2",
+    "webhook_secret": "hunter2",
+    "Set-Cookie": "hunter2",
+    "credentials": {"user": "a", "code": "hunter2"},
+    "private_key": "hunter2",
+    "nested": {"deep": [{"password": "hunter2"}]},
+    "url": "postgresql://u:hunter2@db/x",
+    "rtsp": "see rtsp://admin:hunter2@10.0.0.1/live",
+    "header": "Authorization: Bearer hunter2hunter2",
+    "jwt_like": "got eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJodW50ZXIyIn0.hunter2",
+    "picture": b"hunter2",
+    "buffers": [bytearray(b"hunter2"), memoryview(b"hunter2")],
+    "long": "x" * MAX_TEXT_CHARS + "hunter2",
+    "too_deep": {"a": {"b": {"c": {"d": {"e": {"f": {"g": "hunter2"}}}}}}},
+}
+
+
+@pytest.mark.parametrize("key", SECRETS)
+def test_no_secret_and_no_picture_gets_into_a_line(key: str) -> None:
+    logger, stream = written()
+    logger.info("x", **{key: SECRETS[key]})
+    assert "hunter2" not in stream.getvalue()
+    assert key in lines(stream)[0]
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        {"token_id": "0193-abc"},
+        {"tickets_total": 3},
+        {"spot": "12", "plate": "NAD-1234", "shopping": "no pin here"},
+        {"size_bytes": 12, "ratio": 0.5, "is_open": True, "nothing": None},
+        {"list": [1, "two", None], "map": {"a": 1}},
+    ],
+)
+def test_what_is_no_secret_is_kept_as_it_is(harmless: dict[str, Any]) -> None:
+    logger, stream = written()
+    logger.info("x", **harmless)
+    (line,) = lines(stream)
+    assert {key: line[key] for key in harmless} == harmless
+
+
+json_like: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), json_like), st.text("0123456789abcdef", min_size=24, max_size=24))
+def test_whatever_is_logged_a_line_is_written_and_the_password_is_not(
+    values: dict[str, Any], secret: str
+) -> None:
+    event = redact(None, "info", {**values, "event": "x", "user_password": secret, "in": [{"token": secret}]})  # type: ignore[arg-type]
+    line = orjson.dumps(event, default=repr)
+    assert secret.encode() not in line
+
+
+@pytest.mark.parametrize("value", ["\ud800", {"\ud800": 1}, 2**80, {1, 2}, object()])
+def test_odd_values_do_not_lose_the_line(value: Any) -> None:
+    logger, stream = written()
+    logger.info("odd", value=value)
+    assert "odd" in stream.getvalue()
+
+
+def test_a_closed_stream_does_not_reach_the_caller() -> None:
+    logger, stream = written()
+    stream.close()
+    logger.error("nobody_listens")
+
+
+def test_library_lines_come_in_the_same_format() -> None:
+    logger, stream = written()
+    root = logging.getLogger()
+    before, level = root.handlers, root.level
+    try:
+        route_standard_logging(logger)
+        logging.getLogger("uvicorn.error").warning("odd request from %s", "10.0.0.1")
+        logging.getLogger("aio_pika.robust_connection").info("chatter")
+        try:
+            raise OSError("gone")
+        except OSError:
+            logging.getLogger("some.library").exception("it broke")
+    finally:
+        root.handlers = before
+        root.setLevel(level)
+    first, second = lines(stream)
+    assert (first["event"], first["logger"], first["level"]) == (
+        "odd request from 10.0.0.1",
+        "uvicorn.error",
+        "warning",
+    )
+    assert second["event"] == "it broke"
+    assert "OSError: gone" in second["exception"]
