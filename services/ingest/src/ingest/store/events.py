@@ -63,6 +63,7 @@ class PendingEvent:
     purpose: Purpose
     frame: bytes
     traceparent: str | None
+    lease_id: UUID
 
 
 def _accepting(dialect: Any) -> Insert:
@@ -159,6 +160,7 @@ async def claim(
             events.c.purpose,
             events.c.frame,
             events.c.traceparent,
+            events.c.lease_id,
         )
     )
     rows = (await session.execute(taken)).all()
@@ -167,31 +169,37 @@ async def claim(
 
 def _pending(row: Row[Any]) -> PendingEvent:
     return PendingEvent(
-        row.event_no, row.event_id, row.camera_id, Purpose(row.purpose), row.frame, row.traceparent
+        row.event_no,
+        row.event_id,
+        row.camera_id,
+        Purpose(row.purpose),
+        row.frame,
+        row.traceparent,
+        row.lease_id,
     )
 
 
 async def dispatched(
-    session: AsyncSession, event: PendingEvent, *, lease_id: UUID, now: datetime, values: dict[str, Any]
+    session: AsyncSession, event: PendingEvent, *, now: datetime, values: dict[str, Any]
 ) -> bool:
     """Mark it as gone out; False when the lease was lost, and then nothing may be sent."""
     result = await session.execute(
         update(events)
-        .where(events.c.event_no == event.event_no, events.c.state == PENDING, events.c.lease_id == lease_id)
+        .where(
+            events.c.event_no == event.event_no,
+            events.c.state == PENDING,
+            events.c.lease_id == event.lease_id,
+        )
         .values(state=DISPATCHED, dispatched_at=now, lease_id=None, lease_until=None, **values)
     )
     return _count(result) == 1
 
 
-async def release(
-    session: AsyncSession, *, lease_id: UUID | None = None, event_no: int | None = None
-) -> None:
-    """Give leases back: those of `lease_id` (None: everybody's), of one event or all."""
+async def release(session: AsyncSession, event: PendingEvent | None) -> None:
+    """Give the lease of that event back while it is still that one; None gives back everybody's."""
     statement = update(events).where(events.c.state == PENDING, events.c.lease_id.is_not(None))
-    if lease_id is not None:
-        statement = statement.where(events.c.lease_id == lease_id)
-    if event_no is not None:
-        statement = statement.where(events.c.event_no == event_no)
+    if event is not None:
+        statement = statement.where(events.c.event_no == event.event_no, events.c.lease_id == event.lease_id)
     await session.execute(statement.values(lease_id=None, lease_until=None))
 
 

@@ -1,0 +1,39 @@
+"""From the bytes of a request to a report and a picture that may be kept. No waiting: it runs on a thread."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingest.domain.pictures import PictureHeader, read_header
+from ingest.domain.report import Report, parse_json, parse_report, raw_text
+from ingest.domain.snapshot import decode_snapshot
+from ingest.settings import ReportSettings
+
+PictureCheck = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReport:
+    """All that was in the request. `sha256` is lower-case hex of the picture's bytes."""
+
+    report: Report
+    raw_text: str
+    picture: bytes
+    header: PictureHeader
+    sha256: str
+
+
+def read_report(body: bytes, settings: ReportSettings, check_picture: PictureCheck | None) -> ReadReport:
+    """Parse and check everything that needs no registry.
+
+    Raises:
+        Refused: not JSON, fields missing or senseless, bad base64, no picture, or too large a one.
+    """
+    document = parse_json(body)
+    report, coded = parse_report(document)
+    raw = raw_text(document, max_chars=settings.max_raw_chars)
+    picture = decode_snapshot(coded, max_bytes=settings.max_picture_bytes)
+    header = read_header(picture, max_pixels=settings.max_picture_pixels)
+    if check_picture is not None:
+        check_picture(picture)
+    return ReadReport(report, raw, picture, header, hashlib.sha256(picture).hexdigest())

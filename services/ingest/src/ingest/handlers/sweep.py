@@ -1,0 +1,153 @@
+"""What has served its time: pictures that no event names, old reports, old events, old captures."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from uuid import UUID
+
+from ingest.handlers.accept_report import SNAPSHOTS
+from ingest.handlers.device_calls import CLIPS, FRAMES
+from ingest.handlers.dispatch import EXITS
+from ingest.settings import RetentionSettings
+from ingest.store import events
+from kit.blobs import BlobStore, sweep
+from kit.clock import Clock
+from kit.db import Database
+from kit.errors import LookoutError
+from kit.logging import Logger
+from kit.metrics import Metrics
+
+BATCH = 500
+# An orphan is as old as the crash that made it: the last days are looked through every time, and so are those
+# from which retention has just deleted events, because it may have died between the row and the picture.
+_DAYS_LOOKED_BACK = 3
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Sweeper:
+    """Keeps tables and pictures within their retention."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        blobs: BlobStore,
+        clock: Clock,
+        settings: RetentionSettings,
+        logger: Logger,
+        metrics: Metrics,
+    ) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._clock = clock
+        self._settings = settings
+        self._logger = logger
+        self._swept = metrics.counter("swept_total", "things deleted after their time", ("what",))
+        self._reports_forgotten_before = _EPOCH
+
+    async def run(self) -> None:
+        """Sweep now and then, until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except LookoutError as error:
+                self._logger.warning("sweep broken off", error=error.detail)
+            await asyncio.sleep(self._settings.sweep_interval_s)
+
+    async def sweep(self) -> None:
+        """Once through everything.
+
+        Raises:
+            Unavailable: the database or the blob store.
+        """
+        now = self._clock.now()
+        await self._forget_reports(now)
+        await self._delete_events(now)
+        await self._delete_orphans(now)
+        await self._delete_captures(now)
+
+    async def _forget_reports(self, now: datetime) -> None:
+        if not self._settings.raw_report_days:
+            return
+        before = now - timedelta(days=self._settings.raw_report_days)
+        forgotten = BATCH
+        while forgotten == BATCH:
+            async with self._db.transaction() as session:
+                forgotten = await events.forget_reports(
+                    session, since=self._reports_forgotten_before, before=before, limit=BATCH
+                )
+            self._swept.labels("raw_report").inc(forgotten)
+        self._reports_forgotten_before = before
+
+    async def _delete_events(self, now: datetime) -> None:
+        if not self._settings.event_days:
+            return
+        before = now - timedelta(days=self._settings.event_days)
+        while True:
+            async with self._db.transaction() as session:
+                keys = await events.delete_before(session, before=before, limit=BATCH)
+            if not keys:
+                return
+            for key in keys:
+                await self._blobs.delete(key)
+            self._swept.labels("event").inc(len(keys))
+
+    async def _delete_orphans(self, now: datetime) -> None:
+        older_than = now - timedelta(seconds=self._settings.orphan_age_s)
+        for day in self._days(now):
+            for area in (SNAPSHOTS, EXITS):
+                async for keys in self._old_keys(f"{area}/{day}/", older_than):
+                    await self._delete_unnamed(keys)
+        await self._blobs.discard_unfinished(older_than)
+
+    def _days(self, now: datetime) -> list[str]:
+        ends = [now]
+        if self._settings.event_days:
+            ends.append(now - timedelta(days=self._settings.event_days))
+        return sorted(
+            {
+                f"{end - timedelta(days=days):%Y/%m/%d}"
+                for end in ends
+                for days in range(_DAYS_LOOKED_BACK + 1)
+            }
+        )
+
+    async def _old_keys(self, prefix: str, older_than: datetime) -> AsyncIterator[list[str]]:
+        batch: list[str] = []
+        async for blob in self._blobs.list(prefix):
+            if blob.modified_at < older_than:
+                batch.append(blob.key)
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    async def _delete_unnamed(self, keys: list[str]) -> None:
+        by_event = {key: _event_id(key) for key in keys}
+        async with self._db.reading() as session:
+            named = await events.existing(session, [id_ for id_ in by_event.values() if id_ is not None])
+        for key, event_id in by_event.items():
+            if event_id not in named:
+                await self._blobs.delete(key)
+                self._swept.labels("orphan").inc()
+
+    async def _delete_captures(self, now: datetime) -> None:
+        if not self._settings.capture_days:
+            return
+        before = now - timedelta(days=self._settings.capture_days)
+        for area in (FRAMES, CLIPS):
+            self._swept.labels("capture").inc(await sweep(self._blobs, f"{area}/", before, _is_kept_anyway))
+
+
+async def _is_kept_anyway(_key: str) -> bool:
+    return False
+
+
+def _event_id(key: str) -> UUID | None:
+    """Pictures are named by their event (`<area>/<yyyy>/<mm>/<dd>/<event id>.jpg`)."""
+    try:
+        return UUID(PurePosixPath(key).stem)
+    except ValueError:
+        return None
