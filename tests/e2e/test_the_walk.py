@@ -1,0 +1,132 @@
+"""From the camera's push to the closed ticket, through the gateway."""
+
+import io
+import json
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from all_in_one.demo.morning import Car
+from all_in_one.demo.play import play
+from all_in_one.demo.scene import draw
+from rich.console import Console
+from stack import Stack
+from testkit.pictures import parking_report
+
+pytestmark = [pytest.mark.e2e, pytest.mark.integration]
+
+
+@pytest.fixture(scope="module")
+def played(stack: Stack) -> tuple[Stack, str]:
+    """The demo's morning has been played and every ticket of it is right."""
+    told = io.StringIO()
+    with stack.client() as client:
+        is_right = play(client, Console(file=told, width=160))
+    assert is_right, told.getvalue() + "\n" + stack.logs()[-6000:]
+    return stack, told.getvalue()
+
+
+def test_the_morning_comes_out_right(played: tuple[Stack, str]) -> None:
+    assert "Tickets" in played[1]
+
+
+def test_the_exit_picture_shows_the_spot_in_red(played: tuple[Stack, str]) -> None:
+    with played[0].client() as client:
+        closed = client.get("/tickets", params={"status": "CLOSED"}).json()["items"]
+        assert closed
+        for ticket in closed:
+            answer = client.get(f"/tickets/{ticket['id']}/exit-image")
+            assert answer.headers["content-type"] == "image/jpeg"
+            picture = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR).astype(int)
+            red = (picture[:, :, 2] > 180) & (picture[:, :, 1] < 80) & (picture[:, :, 0] < 80)
+            assert red.sum() > 300
+
+
+def test_an_unread_plate_waits_for_a_person(played: tuple[Stack, str]) -> None:
+    with played[0].client() as client:
+        reviews = client.get("/manual-reviews").json()["items"]
+        assert [review["status"] for review in reviews] == ["PENDING"]
+
+
+def test_ignored_triggers_are_kept_with_their_reason(played: tuple[Stack, str]) -> None:
+    with played[0].client() as client:
+        reasons = {row["reason"] for row in client.get("/ignored-triggers").json()["items"]}
+    assert {"Spot already occupied", "No car detected"} <= reasons
+    assert len(reasons) == 3
+
+
+def test_occupancy_names_the_cars_that_stand(played: tuple[Stack, str]) -> None:
+    with played[0].client() as client:
+        cameras = client.get("/camera-occupancy").json()["items"]
+    assert sum(len(camera["occupied_spots"]) for camera in cameras) == 4
+
+
+def test_one_trace_runs_from_the_push_to_the_ticket(played: tuple[Stack, str]) -> None:
+    stack = played[0]
+    services_by_trace: dict[str, set[str]] = {}
+    for line in stack.logs().splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("trace_id"):
+            services_by_trace.setdefault(entry["trace_id"], set()).add(entry["service"])
+    assert {"gateway", "ingest", "plate-ocr", "tickets"} in services_by_trace.values()
+
+
+def test_no_log_line_carries_a_picture_or_a_secret(played: tuple[Stack, str]) -> None:
+    lines = played[0].logs().splitlines()
+    assert lines
+    assert max(len(line) for line in lines) < 20_000
+    assert not any("camera_pass" in line and "demo" in line for line in lines)
+    assert not any("eyJ" in line for line in lines), "a token stands in the log"
+
+
+def test_the_api_page_lists_every_service(played: tuple[Stack, str]) -> None:
+    with httpx.Client(base_url=played[0].gateway_url) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+        assert client.get("/docs").status_code == 200
+    for path in ("/post", "/tickets", "/ocr-image", "/locations", "/token", "/users"):
+        assert any(known.endswith(path) for known in paths), path
+
+
+def test_a_picture_can_be_read_without_a_site(played: tuple[Stack, str]) -> None:
+    picture = draw({1: Car("Dubai", "D71026", "ae-du")}, 3)
+    with httpx.Client(base_url=played[0].gateway_url, timeout=60) as client:
+        answer = client.post("/ocr-image", files={"image": ("car.jpg", picture, "image/jpeg")})
+    assert answer.status_code == 200
+    assert [plate["text"] for plate in answer.json()["plates"]] == ["D71026"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [("/tickets", "GET"), ("/locations", "GET"), ("/users", "GET"), ("/camera-occupancy", "GET")],
+)
+def test_the_books_are_closed_to_strangers(played: tuple[Stack, str], path: str, method: str) -> None:
+    with httpx.Client(base_url=played[0].gateway_url) as client:
+        answer = client.request(method, path)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"].startswith("application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "field"),
+    [
+        ({"index_number": "1e9"}, 400, "index_number"),
+        ({"parking_area": "XXX1"}, 404, "parking_area"),
+        ({"parking_area": "NAD"}, 400, "parking_area"),
+        ({"snapshot": "!!!"}, 400, "snapshot"),
+        ({"occupancy": 2}, 400, "occupancy"),
+        ({"time": "yesterday"}, 400, "time"),
+    ],
+)
+def test_nonsense_is_refused_by_name(
+    played: tuple[Stack, str], change: dict[str, object], status: int, field: str
+) -> None:
+    body = {**parking_report(parking_area="NAD95"), **change}
+    with httpx.Client(base_url=played[0].gateway_url) as client:
+        answer = client.post("/post", json=body)
+    assert answer.status_code // 100 == 4, answer.text
+    assert answer.status_code == status, answer.text
+    assert field in {error["field"] for error in answer.json()["errors"]}, answer.text

@@ -1,0 +1,20 @@
+"""`bench.py accept|ticket|bus|plates|chaos`: runs that benchmark, prints its table, writes .bench/<what>.json."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+NAMES = ("accept", "ticket", "bus", "plates", "chaos")
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or sys.argv[1] not in NAMES:
+        sys.exit(__doc__)
+    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+    importlib.import_module(f"bench_{sys.argv[1]}").main()
+
+
+if __name__ == "__main__":
+    main()

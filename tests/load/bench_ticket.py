@@ -1,0 +1,192 @@
+"""From POST to ticket with OCR on, distributed, one car after the other: the whole and its stages."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+from all_in_one.demo.morning import Car
+from all_in_one.demo.scene import HEIGHT, WIDTH, draw, spot_corners, vehicle_box
+from figures import Figure, percentile, publish
+from kit.bus import Delivery, Subscription, open_bus
+from kit.clock import SystemClock
+from kit.logging import make_logger
+from kit.metrics import Metrics
+from kit.settings import BusSettings, LogSettings
+from lookout.parking.v1 import parking_pb2
+from lookout.plates.v1 import plates_pb2
+from stack import Servers, Stack, distributed
+from storm import create
+from testkit.pictures import parking_report
+from testkit.postgres import postgres
+from testkit.rabbitmq import rabbitmq
+from testkit.s3 import s3
+
+CARS = 60
+WARM_UP = 5
+SPOTS = 3
+ANSWER_TIMEOUT_S = 60
+
+
+@dataclass
+class Times:
+    """Unix seconds of one event's way. All clocks are this machine's."""
+
+    posted: float = 0.0
+    accepted: float = 0.0
+    read_began: float = 0.0
+    read_ended: float = 0.0
+    decided: float = 0.0
+    ticket_text: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.read_ended and self.decided)
+
+
+class Listener:
+    """Hears what the services tell one another about each frame."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, Times] = {}
+        self.changed = asyncio.Event()
+
+    def of(self, frame_id: str) -> Times:
+        return self.times.setdefault(frame_id, Times())
+
+    async def on_read(self, delivery: Delivery) -> None:
+        read = delivery.event.parse(plates_pb2.PlatesRead)
+        times = self.of(read.frame.frame_id)
+        times.read_ended = read.read_at.ToNanoseconds() / 1e9
+        times.read_began = times.read_ended - read.elapsed_ms / 1000
+        self.changed.set()
+
+    async def on_decided(self, delivery: Delivery) -> None:
+        decided = delivery.event.parse(parking_pb2.TriggerDecided)
+        times = self.of(decided.frame_id)
+        times.decided = decided.decided_at.ToNanoseconds() / 1e9
+        times.ticket_text = decided.ticket.plate.text
+        self.changed.set()
+
+    async def wait_for(self, frame_id: str) -> Times:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            while not self.of(frame_id).is_complete:
+                self.changed.clear()
+                await self.changed.wait()
+        return self.of(frame_id)
+
+
+async def drive(stack: Stack, amqp_url: str) -> tuple[list[Times], int]:
+    """One car after the other; their times, and how many tickets carry the plate that was drawn."""
+    bus = open_bus(
+        BusSettings(url=amqp_url),
+        logger=make_logger("bench", LogSettings(level="WARNING")),
+        metrics=Metrics("bench"),
+        clock=SystemClock(),
+        app_id="bench",
+    )
+    listener = Listener()
+    await bus.start()
+    for event, binding, handler in (
+        ("plates_read", "plates.plates_read.v1.#", listener.on_read),
+        ("trigger_decided", "parking.trigger_decided.v1.#", listener.on_decided),
+    ):
+        subscription = Subscription(service="bench", event=event, binding=binding)
+        await bus.declare(subscription)
+        await bus.consume(subscription, handler)
+    times: list[Times] = []
+    right = 0
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=CARS + WARM_UP)
+    async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=30) as client:
+        for n in range(CARS + WARM_UP):
+            car = Car("", f"{'ABCDEFGHJK'[n % 10]}{(n * 7919) % 90000 + 10000}", "ae-du")
+            body = report(n, car, start + timedelta(minutes=n))
+            posted = time.time()
+            answer = await client.post("/post", json=body)
+            accepted = time.time()
+            answer.raise_for_status()
+            one = await listener.wait_for(answer.json()["event_id"])
+            one.posted, one.accepted = posted, accepted
+            if n >= WARM_UP:
+                times.append(one)
+                right += one.ticket_text == car.text
+    await bus.stop()
+    return times, right
+
+
+def report(n: int, car: Car, at: datetime) -> dict[str, object]:
+    """An entry; each car has a spot of its own, so that each opens a ticket."""
+    spot = n % SPOTS + 1
+    corners = spot_corners(spot, SPOTS)
+    x1, y1, x2, y2 = vehicle_box(spot, SPOTS)
+    return parking_report(
+        time=at.strftime("%Y-%m-%d %H:%M:%S"),
+        parking_area=f"STM{n // SPOTS + 1}",
+        index_number=spot,
+        resolution_w=WIDTH,
+        resolution_y=HEIGHT,
+        vehicle_frame_x1=x1,
+        vehicle_frame_y1=y1,
+        vehicle_frame_x2=x2,
+        vehicle_frame_y2=y2,
+        snapshot=base64.b64encode(draw({spot: car}, SPOTS)).decode(),
+        **{f"coordinate_{axis}{i}": value for i, c in enumerate(corners, 1) for axis, value in zip("xy", c, strict=True)},
+    )
+
+
+def register(client: httpx.Client) -> None:
+    """A camera for each three cars."""
+    location = create(client, "/locations", name="Bench", code="STM", time_zone="UTC")
+    zone = create(client, "/zones", location_id=location, code="Z1")
+    pole = create(client, "/poles", zone_id=zone, name="Pole", code="P1")
+    for number in range(1, (CARS + WARM_UP) // SPOTS + 2):
+        create(
+            client, "/cameras", pole_id=pole, name=f"Camera {number}", api_code=str(number), number_of_parking=SPOTS
+        )
+
+
+def stage(times: list[Times], key: str, begin: str, end: str) -> list[Figure]:
+    took = [(getattr(one, end) - getattr(one, begin)) * 1000 for one in times]
+    return [
+        Figure(f"{key}_p50", percentile(took, 0.5), "ms"),
+        Figure(f"{key}_p95", percentile(took, 0.95), "ms"),
+    ]
+
+
+def main() -> None:
+    with TemporaryDirectory() as name, postgres() as database, rabbitmq() as broker, s3() as store:
+        amqp_url = broker.fresh_vhost()
+        servers = Servers(
+            amqp_url=amqp_url,
+            databases={service: database.fresh_database() for service in ("gateway", "ingest", "tickets")},
+            blobs_url=store.fresh_bucket_url(),
+            blobs_access_key=store.access_key,
+            blobs_secret_key=store.secret_key,
+        )
+        with distributed(servers, Path(name)) as stack:
+            with stack.client() as client:
+                register(client)
+            times, right = asyncio.run(drive(stack, amqp_url))
+    figures = [
+        *stage(times, "post_to_ticket", "posted", "decided"),
+        *stage(times, "accept", "posted", "accepted"),
+        *stage(times, "queue", "accepted", "read_began"),
+        *stage(times, "read", "read_began", "read_ended"),
+        *stage(times, "ticket", "read_ended", "decided"),
+        Figure("tickets_right", 100 * right / len(times), "percent"),
+    ]
+    notes = [
+        f"{len(times)} drawn cars ({WIDTH}x{HEIGHT}), one after the other; PostgreSQL, RabbitMQ, S3 server and every service "
+        "on the same cores. queue: from our 2xx to the start of the read; ticket: from the end of the read to the decision."
+    ]
+    publish("ticket", figures, notes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The services as processes of their own on real servers, for the tests and benchmarks that cross services."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from cryptography.fernet import Fernet
+from testkit.processes import free_port, spawn, wait_until
+
+SERVICES = ("gateway", "ingest", "plate-ocr", "tickets")
+SUPERADMIN_PASSWORD = "correct horse battery staple"
+
+NO_RATE_LIMITS: Mapping[str, Mapping[str, str]] = {"gateway": {"LIMITS__ENABLED": "false"}}
+"""All clients of a test share one address."""
+
+FAST_READER: Mapping[str, Mapping[str, str]] = {**NO_RATE_LIMITS, "plate-ocr": {"ENGINE": "barcode:make_engine"}}
+"""Plates drawn as blocks and read in a millisecond, so that thousands fit on two cores; see barcode.py."""
+
+
+@dataclass
+class Running:
+    """One service as a process. `kill` is kill -9; `start` after it is what a supervisor would do."""
+
+    name: str
+    environment: Mapping[str, str]
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def module(self) -> str:
+        return self.name.replace("-", "_")
+
+    def start(self) -> None:
+        self.process = spawn(
+            [sys.executable, "-m", self.module, "serve"],
+            env={**clean_environment(), "PYTHONPATH": str(Path(__file__).parent), **self.environment},
+            log=self.log,
+        )
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self, timeout_s: float = 20) -> int:
+        """SIGTERM, as a supervisor stops it. Returns the exit status; -9 when it had to be killed."""
+        if self.process is None:
+            return 0
+        self.process.terminate()
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def is_ready(self) -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/health/ready", timeout=2).status_code == 200
+        return False
+
+    def wait_ready(self, timeout_s: float = 60) -> None:
+        wait_until(
+            self.is_ready_or_dead, timeout_s=timeout_s, what=f"{self.name} being ready", log=self.log
+        )
+        if self.process is not None and self.process.poll() is not None:
+            msg = f"{self.name} ended with {self.process.returncode}:\n{self.tail()}"
+            raise RuntimeError(msg)
+
+    def is_ready_or_dead(self) -> bool:
+        return (self.process is not None and self.process.poll() is not None) or self.is_ready()
+
+    def tail(self, lines: int = 30) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def clean_environment() -> dict[str, str]:
+    """Ours without settings of Lookout that the person running the tests may have."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT")}
+
+
+@dataclass
+class Stack:
+    """Every service with its address. `gateway_url` is the one door."""
+
+    services: dict[str, Running] = field(default_factory=dict)
+
+    @property
+    def gateway_url(self) -> str:
+        return self.services["gateway"].url
+
+    def start(self) -> None:
+        for service in self.services.values():
+            service.start()
+        for service in self.services.values():
+            service.wait_ready()
+
+    def stop(self) -> None:
+        for service in self.services.values():
+            service.stop()
+
+    def logs(self) -> str:
+        return "\n".join(service.log.read_text(errors="replace") for service in self.services.values())
+
+    def client(self) -> httpx.Client:
+        """Signed in as superadmin."""
+        client = httpx.Client(base_url=self.gateway_url, timeout=60)
+        return sign_in(client, SUPERADMIN_PASSWORD)
+
+
+def sign_in(client: httpx.Client, password: str) -> httpx.Client:
+    answer = client.post("/token", data={"username": "superadmin", "password": password})
+    answer.raise_for_status()
+    client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    return client
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Addresses of what the services stand on. `databases` is per service; plate-ocr has none."""
+
+    amqp_url: str
+    databases: Mapping[str, str]
+    blobs_url: str
+    blobs_access_key: str = ""
+    blobs_secret_key: str = ""
+
+
+@contextmanager
+def distributed(
+    servers: Servers,
+    folder: Path,
+    *,
+    services: tuple[str, ...] = SERVICES,
+    extra: Mapping[str, Mapping[str, str]] | None = None,
+) -> Iterator[Stack]:
+    """Start the services, wait until each is ready, stop them in the end."""
+    stack = make_stack(servers, folder, services=services, extra=extra)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def make_stack(
+    servers: Servers,
+    folder: Path,
+    *,
+    services: tuple[str, ...] = SERVICES,
+    extra: Mapping[str, Mapping[str, str]] | None = None,
+) -> Stack:
+    """`extra` is environment by service, with the names after LOOKOUT_<SERVICE>__."""
+    ports = {name: free_port() for name in services}
+    sealing_key = Fernet.generate_key().decode()
+    grpc_token = secrets.token_urlsafe(24)
+    stack = Stack()
+    for name in services:
+        blocks: dict[str, str] = {
+            "MODE": "distributed",
+            "LOG__LEVEL": "info",
+            "HTTP__HOST": "127.0.0.1",
+            "HTTP__PORT": str(ports[name]),
+            "BUS__URL": servers.amqp_url,
+            "GRPC__HOST": "127.0.0.1",
+            "GRPC__PORT": str(free_port()),
+            "GRPC__TOKEN": grpc_token,
+            "AUTH__JWKS_URL": f"http://127.0.0.1:{ports.get('gateway', 1)}/.well-known/jwks.json",
+            "BLOBS__URL": servers.blobs_url,
+            "BLOBS__ACCESS_KEY": servers.blobs_access_key,
+            "BLOBS__SECRET_KEY": servers.blobs_secret_key,
+            "SEALING_KEYS": sealing_key,
+            "SUPERADMIN_PASSWORD": SUPERADMIN_PASSWORD,
+            **{
+                f"UPSTREAMS__{other.upper().replace('-', '_')}": f"http://127.0.0.1:{ports[other]}"
+                for other in services
+                if other != "gateway"
+            },
+            "CAMERA__ALLOW_LOOPBACK": "true",
+        }
+        if name in servers.databases:
+            blocks["DATABASE__URL"] = servers.databases[name]
+        blocks = {key: value for key, value in blocks.items() if is_known(name, key)}
+        blocks.update((extra or {}).get(name, {}))
+        prefix = f"LOOKOUT_{name.upper().replace('-', '_')}__"
+        stack.services[name] = Running(
+            name=name,
+            environment={prefix + key: value for key, value in blocks.items() if value},
+            url=f"http://127.0.0.1:{ports[name]}",
+            log=folder / f"{name}.log",
+        )
+    return stack
+
+
+def is_known(service: str, key: str) -> bool:
+    """A setting that a service does not have would stop it at start, as it should."""
+    if key.startswith(("DATABASE", "SEALING")):
+        return service != "plate-ocr"
+    return {
+        "SUPERADMIN_PASSWORD": service == "gateway",
+        "CAMERA__ALLOW_LOOPBACK": service == "ingest",
+    }.get(key, not key.startswith("UPSTREAMS") or service == "gateway")
+
+
+@contextmanager
+def embedded(folder: Path, **extra: str) -> Iterator[Stack]:
+    """Every service in one process, as `make run` starts it. `extra` is environment, whole names."""
+    port = free_port()
+    running = Running(
+        name="all-in-one",
+        environment={
+            "LOOKOUT_ALL_IN_ONE__DATA_DIR": str(folder / "data"),
+            "LOOKOUT_ALL_IN_ONE__HTTP__PORT": str(port),
+            "LOOKOUT_ALL_IN_ONE__LOG__FORMAT": "json",
+            "LOOKOUT_GATEWAY__SUPERADMIN_PASSWORD": SUPERADMIN_PASSWORD,
+            **extra,
+        },
+        url=f"http://127.0.0.1:{port}",
+        log=folder / "all-in-one.log",
+    )
+    stack = Stack({"gateway": running})
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()

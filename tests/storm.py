@@ -1,0 +1,298 @@
+"""Thousands of entries and exits while every service and the broker are killed at random; then the books are checked."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import aiohttp
+import barcode
+import httpx
+from testkit.pictures import parking_report
+
+SPOTS_PER_CAMERA = 5
+STEP = timedelta(seconds=40)
+"""Between two events of a spot, by the camera's clock."""
+REPEAT_AFTER_S = 0.3
+
+
+class Killable(Protocol):
+    """A service process or the broker."""
+
+    name: str
+
+    def kill(self) -> None: ...
+    def start(self) -> None: ...
+
+
+@dataclass(frozen=True, order=True)
+class Session:
+    """One parked car, as the books must show it. Times are UTC, whole seconds; no exit while it stands."""
+
+    camera_id: int
+    spot: int
+    plate: str
+    entry: str
+    exit: str
+
+
+@dataclass(frozen=True)
+class Push:
+    """One event of a camera, in the order in which it sends them."""
+
+    camera_id: int
+    spot: int
+    body: dict[str, Any]
+
+
+@dataclass
+class Outcome:
+    """What the storm did, and how the books compare."""
+
+    events: int
+    expected: int
+    found: int
+    duplicates: int
+    missing: list[Session]
+    unexpected: list[Session]
+    kills: Counter[str]
+    repeats: int
+    elapsed_s: float
+    drained_s: float
+    downtime: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_right(self) -> bool:
+        return not self.missing and not self.unexpected and not self.duplicates and self.found == self.expected
+
+
+def make_site(client: httpx.Client, cameras: int) -> dict[int, str]:
+    """Register them; api code by camera id. Without an address: an exit keeps its pushed picture, and says so."""
+    location = create(client, "/locations", name="Storm", code="STM", time_zone="UTC")
+    zone = create(client, "/zones", location_id=location, code="Z1")
+    pole = create(client, "/poles", zone_id=zone, name="Pole", code="P1")
+    made = {}
+    for number in range(1, cameras + 1):
+        camera = create(
+            client,
+            "/cameras",
+            pole_id=pole,
+            name=f"Camera {number}",
+            api_code=str(number),
+            number_of_parking=SPOTS_PER_CAMERA,
+        )
+        made[camera] = str(number)
+        for spot in range(1, SPOTS_PER_CAMERA + 1):
+            corners = {"p1_x": 0, "p1_y": 0, "p2_x": barcode.WIDTH, "p2_y": 0}
+            corners |= {"p3_x": barcode.WIDTH, "p3_y": barcode.HEIGHT, "p4_x": 0, "p4_y": barcode.HEIGHT}
+            create(client, "/spots", camera_id=camera, spot_number=spot, status=0, **corners)
+    return made
+
+
+def create(client: httpx.Client, path: str, **fields: Any) -> int:
+    answer = client.post(path, json=fields)
+    assert answer.status_code in {200, 201}, answer.text
+    number: int = answer.json()["id"]
+    return number
+
+
+def script(cameras: dict[int, str], events: int) -> tuple[dict[int, list[Push]], list[Session]]:
+    """What each camera sends, and the sessions that must come of it."""
+    spots = [(camera, spot) for camera in cameras for spot in range(1, SPOTS_PER_CAMERA + 1)]
+    rounds = -(-events // len(spots))
+    start = (datetime.now(UTC) - STEP * rounds).replace(microsecond=0)
+    pushes: dict[int, list[Push]] = {camera: [] for camera in cameras}
+    sessions: list[Session] = []
+    open_since: dict[tuple[int, int], tuple[str, datetime]] = {}
+    for i in range(events):
+        camera, spot = spots[i % len(spots)]
+        at = start + STEP * (i // len(spots))
+        if (camera, spot) not in open_since:
+            plate = f"{chr(65 + camera % 26)}{spot}{i:06d}"
+            open_since[camera, spot] = (plate, at)
+            pushes[camera].append(Push(camera, spot, report(cameras[camera], spot, at, plate)))
+        else:
+            plate, entered = open_since.pop((camera, spot))
+            sessions.append(Session(camera, spot, plate, entered.isoformat(), at.isoformat()))
+            pushes[camera].append(Push(camera, spot, report(cameras[camera], spot, at, None)))
+    sessions += [
+        Session(camera, spot, plate, entered.isoformat(), "")
+        for (camera, spot), (plate, entered) in open_since.items()
+    ]
+    return pushes, sessions
+
+
+def report(api_code: str, spot: int, at: datetime, plate: str | None) -> dict[str, Any]:
+    """An entry when there is a plate, an exit when there is none."""
+    corners = ((0, 0), (barcode.WIDTH, 0), (barcode.WIDTH, barcode.HEIGHT), (0, barcode.HEIGHT))
+    return parking_report(
+        time=at.strftime("%Y-%m-%d %H:%M:%S"),
+        parking_area=f"STM{api_code}",
+        index_number=spot,
+        occupancy=1 if plate else 0,
+        resolution_w=barcode.WIDTH,
+        resolution_y=barcode.HEIGHT,
+        snapshot=base64.b64encode(barcode.draw(plate)).decode(),
+        vehicle_frame_x1=40,
+        vehicle_frame_y1=40,
+        vehicle_frame_x2=280,
+        vehicle_frame_y2=170,
+        **{f"coordinate_{axis}{n}": corner["xy".index(axis)] for n, corner in enumerate(corners, 1) for axis in "xy"},
+    )
+
+
+async def send_all(url: str, pushes: dict[int, list[Push]], clients: int, progress: Callable[[int], None]) -> int:
+    """As cameras do: in order, one at a time each, again and again until a 2xx. Returns the repeats."""
+    queue: asyncio.Queue[list[Push]] = asyncio.Queue()
+    for of_camera in pushes.values():
+        queue.put_nowait(of_camera)
+    repeats = sent = 0
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        nonlocal repeats, sent
+        while not queue.empty():
+            for push in queue.get_nowait():
+                while not await accepted(session, url, push):
+                    repeats += 1
+                    await asyncio.sleep(REPEAT_AFTER_S)
+                sent += 1
+                progress(sent)
+
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
+        await asyncio.gather(*(work(session) for _ in range(clients)))
+    return repeats
+
+
+async def accepted(session: aiohttp.ClientSession, url: str, push: Push) -> bool:
+    """Whether it got its 2xx. A 4xx would be lost for good, and is a fault of the script."""
+    try:
+        async with session.post(f"{url}/post", json=push.body) as answer:
+            if answer.status == 429 or answer.status >= 500:
+                return False
+            assert answer.status < 300, await answer.text()
+            return True
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False
+
+
+async def kill_at_random(
+    targets: Sequence[Killable], times: int, is_over: asyncio.Event, sent: Callable[[], int], total: int, seed: int
+) -> Counter[str]:
+    """kill -9 one of them, start it again, `times` times, spread over the run by the events sent."""
+    dice = random.Random(seed)
+    kills: Counter[str] = Counter()
+    # Everybody is hit at least once where there are kills enough.
+    victims = [targets[i % len(targets)] for i in range(times)]
+    dice.shuffle(victims)
+    moments = sorted(dice.uniform(0.03, 0.97) for _ in range(times))
+    for victim, moment in zip(victims, moments, strict=True):
+        while sent() < moment * total and not is_over.is_set():
+            await asyncio.sleep(0.02)
+        await asyncio.to_thread(victim.kill)
+        await asyncio.sleep(dice.uniform(0.0, 1.5))
+        await asyncio.to_thread(victim.start)
+        kills[victim.name] += 1
+    return kills
+
+
+def booked(client: httpx.Client) -> Iterator[Session]:
+    """Every ticket that the API lists."""
+    params: dict[str, str | int] = {"page_size": 200, "sort_by": "id", "sort_order": "asc"}
+    while True:
+        answer = client.get("/tickets", params=params)
+        answer.raise_for_status()
+        page = answer.json()
+        for row in page["items"]:
+            yield Session(
+                row["camera_id"],
+                row["spot_number"],
+                "UNKNOWN" if row["is_unknown"] else row["plate_text"],
+                seconds(row["entry_time"]),
+                seconds(row["exit_time"]),
+            )
+        if not page["next_cursor"]:
+            return
+        params["cursor"] = page["next_cursor"]
+
+
+def seconds(moment: str | None) -> str:
+    return datetime.fromisoformat(moment).astimezone(UTC).isoformat() if moment else ""
+
+
+async def storm(
+    url: str,
+    client: httpx.Client,
+    targets: Sequence[Killable],
+    *,
+    events: int,
+    kills: int,
+    cameras: int = 20,
+    clients: int = 16,
+    seed: int = 1,
+    drain_s: float = 180,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """The whole of it: site, events with kills, drain, comparison."""
+    site = make_site(client, cameras)
+    pushes, expected = script(site, events)
+    count = 0
+    told = 0.0
+
+    def progress(sent: int) -> None:
+        nonlocal count, told
+        count = sent
+        if time.monotonic() - told > 5:
+            told = time.monotonic()
+            tell(f"{sent}/{events} events accepted")
+
+    over = asyncio.Event()
+    began = time.monotonic()
+    killer = asyncio.create_task(kill_at_random(targets, kills, over, lambda: count, events, seed))
+    repeats = await send_all(url, pushes, clients, progress)
+    over.set()
+    killed = await killer
+    elapsed_s = time.monotonic() - began
+    found = await drained(client, expected, drain_s, tell)
+    drained_s = time.monotonic() - began - elapsed_s
+    tally = Counter(found)
+    return Outcome(
+        events=events,
+        expected=len(expected),
+        found=len(found),
+        duplicates=sum(n - 1 for n in tally.values()),
+        missing=sorted((Counter(expected) - tally).elements()),
+        unexpected=sorted((Counter(set(found)) - Counter(expected)).elements()),
+        kills=killed,
+        repeats=repeats,
+        elapsed_s=elapsed_s,
+        drained_s=drained_s,
+    )
+
+
+async def drained(
+    client: httpx.Client, expected: list[Session], drain_s: float, tell: Callable[[str], None]
+) -> list[Session]:
+    """The books, once they are as expected or have not changed for `drain_s`."""
+    last: list[Session] = []
+    changed = time.monotonic()
+    while True:
+        try:
+            found = await asyncio.to_thread(lambda: list(booked(client)))
+        except httpx.HTTPError:  # the last one killed is still starting
+            found = last
+        if sorted(found) == sorted(expected):
+            return found
+        if sorted(found) != sorted(last):
+            changed = time.monotonic()
+            last = found
+            tell(f"draining: {len(found)} of {len(expected)} tickets")
+        if time.monotonic() - changed > drain_s:
+            return found
+        await asyncio.sleep(3)
