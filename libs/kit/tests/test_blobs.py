@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -265,22 +266,11 @@ async def test_an_s3_server_that_is_down_is_unavailable_and_its_return_is_notice
 
 
 async def test_a_hanging_s3_server_is_given_up():
-    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    listener = await asyncio.start_server(swallow, "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
-    store = open_blobs(
-        BlobSettings(
-            url=f"s3://127.0.0.1:{port}/pictures",
-            access_key="a",
-            secret_key="b",
-            timeout_s=0.2,
-            retry_after_s=3,
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections and never says a word
+        url = f"s3://127.0.0.1:{listener.getsockname()[1]}/pictures"
+        store = open_blobs(
+            BlobSettings(url=url, access_key="a", secret_key="b", timeout_s=0.2, retry_after_s=3)
         )
-    )
-    async with listener:
         await unavailable_after(3, [lambda: store.put("a.jpg", b"x", "image/jpeg")])
         await store.stop()
 

@@ -9,13 +9,15 @@ import errno
 import hashlib
 import select
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
+import psycopg
 from sqlalchemy import URL, event, func, make_url, text
 from sqlalchemy import select as sql_select
 from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, InterfaceError, OperationalError
@@ -90,14 +92,10 @@ class Database:
         self._read_session = async_sessionmaker(self._reader, expire_on_commit=False)
 
     async def start(self) -> None:
-        """Make the folder of an SQLite file. A server that is away is no failure: `ping()` tells it."""
+        """Make the folder of an SQLite file. What cannot be reached is no failure here: `ping()` tells it."""
         if self._path is not None:
-            try:
+            with suppress(OSError):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                if fault := self._fault(error):
-                    raise fault from error
-                raise
 
     async def stop(self) -> None:
         """Close every connection. The database may be used again afterwards; it then opens new ones."""
@@ -195,14 +193,18 @@ def database_fault(
     if isinstance(error, OSError):
         is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         return StorageFull("the disk is full", code="database_full") if is_full else None
-    if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError) or error.orig is None:
+    origin: BaseException | None = error
+    is_cut = False
+    if isinstance(error, DBAPIError):
+        origin, is_cut = error.orig, error.connection_invalidated
+    if isinstance(error, IntegrityError) or not isinstance(origin, sqlite3.Error | psycopg.Error):
         return None
-    code, state = getattr(error.orig, "sqlite_errorcode", None), getattr(error.orig, "sqlstate", None)
+    code, state = getattr(origin, "sqlite_errorcode", None), getattr(origin, "sqlstate", None)
     if code is not None:
         trouble = _sqlite_trouble(code & 0xFF, path)
     elif state is not None:
         trouble = _postgres_trouble(state)
-    elif error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+    elif is_cut or isinstance(error, OperationalError | InterfaceError):
         trouble = _Trouble.AWAY
     else:
         trouble = None
@@ -277,6 +279,8 @@ def _engine_options(settings: DatabaseSettings) -> dict[str, Any]:
         # A caller waits as long for a connection in use as for a server that does not pick up.
         "pool_timeout": settings.connect_timeout_s,
         "pool_use_lifo": True,  # the spare ones age out at the server's side first
+        # Sessions end their transactions themselves; a rollback more costs SQLite a trip to its thread.
+        "pool_reset_on_return": None,
         "hide_parameters": True,  # an error's text reaches the log; rows hold secrets and pictures
         "json_serializer": lambda value: orjson.dumps(value).decode(),
         "json_deserializer": orjson.loads,
@@ -336,15 +340,23 @@ def _sqlite_engine(url: URL, settings: DatabaseSettings, *, pool_size: int, is_w
         **_engine_options(settings),
     )
 
+    def probe(*_: Any) -> None:
+        # aiosqlite's thread dies noisily when the event loop ends right after a file that cannot be opened.
+        sqlite3.connect(str(url.database)).close()
+
     def set_up(dbapi_connection: Any, _record: Any) -> None:
         cursor = dbapi_connection.cursor()
         for pragma in sqlite_pragmas(is_writer=is_writer):
             cursor.execute(pragma)
         cursor.close()
 
-    def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+    statement = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
 
+    def begin(connection: Any) -> None:
+        # To the driver itself: one trip to its thread, where a statement through SQLAlchemy is three.
+        connection.connection.dbapi_connection.run_async(lambda driver: driver.execute(statement))
+
+    event.listen(engine.sync_engine, "do_connect", probe)
     event.listen(engine.sync_engine, "connect", set_up)
     event.listen(engine.sync_engine, "begin", begin)
     return engine
