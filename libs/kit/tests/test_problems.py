@@ -30,6 +30,9 @@ S = grpc.StatusCode
         (errors.StorageFull("x"), 507, "storage_full", S.RESOURCE_EXHAUSTED),
         (HTTPException(405), 405, "method_not_allowed", S.INTERNAL),
         (HTTPException(418, "short and stout"), 418, "i_m_a_teapot", S.INTERNAL),
+        (HTTPException(404), 404, "not_found", S.NOT_FOUND),
+        (HTTPException(413), 413, "too_large", S.OUT_OF_RANGE),
+        (HTTPException(599), 599, "error", S.INTERNAL),
         (KeyError("hunter2"), 500, "internal", S.INTERNAL),
     ],
 )

@@ -99,11 +99,9 @@ def problem_of(error: Exception, trace_id: str | None = None) -> Problem:
     if isinstance(error, RequestValidationError):
         return problem_of(invalid_request(error.errors()), known_trace_id)
     if isinstance(error, HTTPException):
-        title = _phrase(error.status_code)
+        title, code = _words_of(error.status_code)
         detail = str(error.detail or title)  # FastAPI allows any object
-        return Problem(
-            error.status_code, title, detail, _snake(title), known_trace_id, (), dict(error.headers or {})
-        )
+        return Problem(error.status_code, title, detail, code, known_trace_id, (), dict(error.headers or {}))
     return Problem(
         500,
         "Internal error",
@@ -159,15 +157,16 @@ def _reason(detail: Mapping[str, Any]) -> str:
     return str(detail.get("msg", "is not valid")).removeprefix("Value error, ")
 
 
-def _phrase(status: int) -> str:
+def _words_of(status: int) -> tuple[str, str]:
+    """Title and code of a status that the framework chose: those of our own error where there is one."""
+    for kind in LookoutError.__subclasses__():
+        if kind.default_status == status:
+            return kind.title, kind.default_code
     try:
-        return HTTPStatus(status).phrase
+        title = HTTPStatus(status).phrase
     except ValueError:
-        return "Error"
-
-
-def _snake(title: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
+        title = "Error"
+    return title, re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
 
 
 def _replace_surrogates(value: Any) -> Any:
