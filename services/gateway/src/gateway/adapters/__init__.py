@@ -1,0 +1,1 @@
+"""What the gateway touches outside itself: the services behind it, and the password hash."""

@@ -1,0 +1,110 @@
+"""What is changed in the headers on their way through."""
+
+from collections.abc import Iterable, Sequence
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+# RFC 9110, section 7.6.1, with the older Keep-Alive and Proxy-Connection.
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+# What the gateway says itself, and no client may say for it.
+_SET_BY_US = frozenset(
+    {
+        b"forwarded",
+        b"host",
+        b"traceparent",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+    }
+)
+_WEBSOCKET_HANDSHAKE = (b"sec-websocket-",)
+# Our server adds its own, for its answer is the one that the client gets.
+_SERVER_SAYS = frozenset({b"date", b"server"})
+# CORS is decided at the door; two Access-Control-Allow-Origin would make a browser refuse the answer.
+_ANSWERED_BY_US = (b"access-control-",)
+
+
+def first(headers: Headers, name: bytes) -> bytes | None:
+    """The value of the first header of that (lower-case) name."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def request_headers(
+    headers: Headers, *, forwarded_for: str, proto: str, traceparent: str | None, is_websocket: bool = False
+) -> list[tuple[bytes, bytes]]:
+    """The headers that go on to the service: hop-by-hop ones gone, where the request came from added."""
+    named = _connection_options(headers)
+    host = first(headers, b"host")
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name not in _HOP_BY_HOP
+        and name not in _SET_BY_US
+        and name not in named
+        and not (is_websocket and name.startswith(_WEBSOCKET_HANDSHAKE))
+    ]
+    kept.append((b"x-forwarded-for", forwarded_for.encode("ascii", "replace")))
+    kept.append((b"x-forwarded-proto", proto.encode("ascii", "replace")))
+    if host is not None:
+        kept.append((b"host", host))
+        kept.append((b"x-forwarded-host", host))
+    if traceparent is not None:
+        kept.append((b"traceparent", traceparent.encode()))
+    return kept
+
+
+def answer_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of the service's answer that go back to the client, names in lower case."""
+    lowered = [(name.lower(), value) for name, value in headers]
+    named = _connection_options(lowered)
+    return [
+        (name, value)
+        for name, value in lowered
+        if name not in _HOP_BY_HOP
+        and name not in _SERVER_SAYS
+        and name not in named
+        and not name.startswith(_ANSWERED_BY_US)
+    ]
+
+
+def _connection_options(headers: Headers) -> frozenset[bytes]:
+    value = first(headers, b"connection")
+    if value is None:
+        return frozenset()
+    return frozenset(option.strip().lower() for option in value.split(b","))
+
+
+def content_length(headers: Headers) -> int | None:
+    """The declared size of the body in bytes, or None where none is declared."""
+    value = first(headers, b"content-length")
+    return int(value) if value is not None and value.isdigit() else None
+
+
+def preferred_wait_s(headers: Headers) -> float:
+    """The N of `Prefer: wait=N` (RFC 7240, section 4.3), or 0 where the client does not ask to wait."""
+    for name, value in headers:
+        if name != b"prefer":
+            continue
+        for preference in value.split(b","):
+            key, _, amount = preference.split(b";")[0].partition(b"=")
+            number = amount.strip().strip(b'"')
+            if key.strip().lower() == b"wait" and number.isdigit() and len(number) <= 6:
+                return float(number)
+    return 0.0

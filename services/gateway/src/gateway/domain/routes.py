@@ -1,0 +1,199 @@
+"""The one table that says which service answers a path, and under what limits."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from gateway.domain.paths import CleanPath, UnsafePathError, clean_path
+from gateway.domain.rates import RateLimit, parse_rate
+
+OWN_SERVICE = "gateway"
+
+
+class RouteTableError(ValueError):
+    """The table cannot be used; the text lists every fault, one a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What stands behind a prefix. `target` is the path that the service itself knows it by.
+
+    `timeout_s` bounds the request's upload and the wait for the answer's head; `is_public` lets requests in
+    without a token.
+    """
+
+    service: str
+    target: tuple[bytes, ...]
+    is_public: bool
+    rate_limit: RateLimit
+    timeout_s: float
+    max_body_bytes: int
+
+    @property
+    def path(self) -> str:
+        """The target as text: the name of this route in metrics and pages."""
+        return "/" + b"/".join(self.target).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A route and the path to ask its service for."""
+
+    route: Route
+    upstream_path: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """Routes by prefix, in segments, so that `/tickets` is no prefix of `/ticketsX`."""
+
+    by_prefix: Mapping[tuple[bytes, ...], Route]
+    aliases: Mapping[str, tuple[str, ...]]
+    longest: int
+
+    def match(self, path: CleanPath) -> Match | None:
+        """The route with the longest prefix of the path, or None."""
+        decoded = path.decoded
+        for length in range(min(len(decoded), self.longest), 0, -1):
+            route = self.by_prefix.get(decoded[:length])
+            if route is not None:
+                return Match(route, b"/" + b"/".join(route.target + path.raw[length:]))
+        return None
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services behind the gateway, itself left out, in the order of the table."""
+        named = dict.fromkeys(route.service for route in self.by_prefix.values())
+        return tuple(service for service in named if service != OWN_SERVICE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Defaults:
+    rate_limit: object = None
+    timeout_s: object = 30.0
+    max_body_bytes: object = 1_048_576
+
+
+_ROUTE_KEYS = frozenset(
+    {"prefix", "service", "aliases", "public", "rate_limit", "timeout_s", "max_body_bytes"}
+)
+_DEFAULT_KEYS = frozenset({"rate_limit", "timeout_s", "max_body_bytes"})
+
+
+def parse_route_table(document: Mapping[str, object], services: Collection[str]) -> RouteTable:
+    """The table written in `document` (parsed TOML); `services` are the ones that can be reached.
+
+    Raises:
+        RouteTableError: with everything that is wrong, so that an operator mends the file in one go.
+    """
+    faults: list[str] = [f"unknown table {key!r}" for key in document.keys() - _TOP_KEYS]
+    limits = _parse_limits(document.get("rate_limits", {}), faults)
+    defaults = _parse_defaults(document.get("defaults", {}), faults)
+    by_prefix: dict[tuple[bytes, ...], Route] = {}
+    aliases: dict[str, tuple[str, ...]] = {}
+    entries = document.get("routes")
+    if not isinstance(entries, list) or not entries:
+        faults.append("routes: there are none")
+        entries = []
+    for position, entry in enumerate(entries, start=1):
+        if not isinstance(entry, Mapping):
+            faults.append(f"routes[{position}]: not a table")
+            continue
+        where = f"routes[{position}] {entry.get('prefix', '?')}"
+        parsed = _parse_route(entry, defaults, limits, services, faults, where)
+        if parsed is None:
+            continue
+        prefixes, route = parsed
+        for prefix in prefixes:
+            if prefix in by_prefix:
+                faults.append(f"{where}: /{b'/'.join(prefix).decode()} is routed twice")
+            by_prefix[prefix] = route
+        aliases[route.path] = tuple("/" + b"/".join(prefix).decode() for prefix in prefixes[1:])
+    if faults:
+        raise RouteTableError("\n".join(faults))
+    return RouteTable(by_prefix, aliases, max(map(len, by_prefix)))
+
+
+_TOP_KEYS = frozenset({"rate_limits", "defaults", "routes"})
+
+
+def _parse_limits(section: object, faults: list[str]) -> dict[str, RateLimit]:
+    limits: dict[str, RateLimit] = {}
+    if not isinstance(section, Mapping):
+        faults.append("rate_limits: not a table")
+        return limits
+    for name, text in section.items():
+        try:
+            limits[str(name)] = parse_rate(str(name), str(text))
+        except ValueError as error:
+            faults.append(f"rate_limits.{name}: {error}")
+    return limits
+
+
+def _parse_defaults(section: object, faults: list[str]) -> _Defaults:
+    if not isinstance(section, Mapping):
+        faults.append("defaults: not a table")
+        return _Defaults()
+    faults.extend(f"defaults: unknown key {key!r}" for key in section.keys() - _DEFAULT_KEYS)
+    return _Defaults(**{key: value for key, value in section.items() if key in _DEFAULT_KEYS})
+
+
+def _parse_route(
+    entry: Mapping[str, object],
+    defaults: _Defaults,
+    limits: Mapping[str, RateLimit],
+    services: Collection[str],
+    faults: list[str],
+    where: str,
+) -> tuple[list[tuple[bytes, ...]], Route] | None:
+    before = len(faults)
+    faults.extend(f"{where}: unknown key {key!r}" for key in entry.keys() - _ROUTE_KEYS)
+    written = entry.get("aliases", [])
+    if not isinstance(written, list):
+        faults.append(f"{where}: aliases is not a list")
+        written = []
+    prefixes = [_parse_prefix(text, faults, where) for text in [entry.get("prefix"), *written]]
+    service = entry.get("service")
+    if not isinstance(service, str) or service not in services:
+        faults.append(f"{where}: service {service!r} is none of {', '.join(sorted(services))}")
+    is_public = entry.get("public", False)
+    if not isinstance(is_public, bool):
+        faults.append(f"{where}: public is not true or false")
+    limit = limits.get(str(entry.get("rate_limit", defaults.rate_limit)))
+    if limit is None:
+        faults.append(f"{where}: its rate_limit is not in rate_limits")
+    timeout_s = _positive(entry.get("timeout_s", defaults.timeout_s), "timeout_s", faults, where)
+    max_body_bytes = _positive(
+        entry.get("max_body_bytes", defaults.max_body_bytes), "max_body_bytes", faults, where
+    )
+    if len(faults) > before or limit is None:
+        return None
+    route = Route(
+        service=str(service),
+        target=prefixes[0],
+        is_public=bool(is_public),
+        rate_limit=limit,
+        timeout_s=timeout_s,
+        max_body_bytes=int(max_body_bytes),
+    )
+    return prefixes, route
+
+
+def _parse_prefix(text: object, faults: list[str], where: str) -> tuple[bytes, ...]:
+    if not isinstance(text, str) or text.endswith("/"):
+        faults.append(f"{where}: {text!r} is not a path like /api/v1/post")
+        return ()
+    try:
+        path = clean_path(text.encode())
+    except UnsafePathError as error:
+        faults.append(f"{where}: {text!r}: {error}")
+        return ()
+    if path.raw != path.decoded:
+        faults.append(f"{where}: {text!r} is percent-encoded")
+    return path.decoded
+
+
+def _positive(value: object, key: str, faults: list[str], where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        faults.append(f"{where}: {key} is not a positive number")
+        return 1.0
+    return float(value)

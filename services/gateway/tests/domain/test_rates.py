@@ -1,0 +1,60 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.rates import RateLimit, parse_rate, spend
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "window_s"),
+    [("1/second", 1, 1.0), ("600/minute", 600, 60.0), (" 5 / hour ", 5, 3600.0), ("9/day", 9, 86400.0)],
+)
+def test_a_rate_is_read(text, amount, window_s):
+    assert parse_rate("x", text) == RateLimit("x", amount, window_s)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10", "0/minute", "-1/minute", "ten/minute", "1.5/minute", "10/fortnight", "10 per minute"]
+)
+def test_nonsense_is_no_rate(text):
+    with pytest.raises(ValueError, match="is not a rate"):
+        parse_rate("x", text)
+
+
+def test_the_bucket_empties_and_fills_again():
+    limit = RateLimit("x", 3, 60.0)
+    state = None
+    seen = []
+    for at_s in [100.0, 100.0, 100.0, 100.0, 119.9, 120.1, 120.1]:
+        verdict = spend(limit, state, at_s)
+        state = verdict.next_free_s
+        seen.append((verdict.is_allowed, verdict.remaining))
+    assert seen == [(True, 2), (True, 1), (True, 0), (False, 0), (False, 0), (True, 0), (False, 0)]
+
+
+def test_a_refusal_says_when_to_come_again():
+    limit = RateLimit("x", 2, 10.0)
+    first = spend(limit, None, 0.0)
+    second = spend(limit, first.next_free_s, 0.0)
+    refused = spend(limit, second.next_free_s, 1.0)
+    assert not refused.is_allowed
+    assert refused.retry_after_s == pytest.approx(4.0)
+    assert spend(limit, refused.next_free_s, 1.0 + refused.retry_after_s).is_allowed
+
+
+@given(
+    amount=st.integers(1, 1000),
+    window_s=st.sampled_from([1.0, 60.0, 3600.0]),
+    start_s=st.floats(0, 1e9),
+    gaps=st.lists(st.floats(0, 2.0), max_size=300),
+)
+def test_never_more_than_a_full_bucket_and_its_refill(amount, window_s, start_s, gaps):
+    limit = RateLimit("x", amount, window_s)
+    state, now_s, allowed = None, start_s, 0
+    for gap_s in gaps:
+        now_s += gap_s
+        verdict = spend(limit, state, now_s)
+        state = verdict.next_free_s
+        allowed += verdict.is_allowed
+        assert 0 <= verdict.remaining < amount
+    assert allowed <= amount + (now_s - start_s) * amount / window_s + 1

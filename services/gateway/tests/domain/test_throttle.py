@@ -1,0 +1,43 @@
+from datetime import UTC, datetime, timedelta
+
+from gateway.domain.throttle import ThrottlePolicy, after_failure, locked_for_s
+
+POLICY = ThrottlePolicy(max_failures=3, window=timedelta(minutes=10), lockout=timedelta(minutes=5))
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def after(*minutes):
+    guesses = None
+    for minute in minutes:
+        guesses = after_failure(guesses, START + timedelta(minutes=minute), POLICY)
+    return guesses
+
+
+def locked(guesses, minute):
+    return locked_for_s(guesses, START + timedelta(minutes=minute))
+
+
+def test_a_few_wrong_passwords_are_forgiven():
+    assert locked(None, 0) == 0
+    assert locked(after(0, 1), 1) == 0
+
+
+def test_the_limit_closes_the_door_for_the_lockout():
+    guesses = after(0, 1, 2)
+    assert locked(guesses, 2) == 300
+    assert locked(guesses, 6.999) == 1
+    assert locked(guesses, 7) == 0
+
+
+def test_failures_outside_the_window_do_not_add_up():
+    assert locked(after(0, 6, 12), 12) == 0
+    assert locked(after(0, 6, 9), 9) == 300
+
+
+def test_after_a_lockout_within_the_window_one_more_failure_locks_again():
+    assert locked(after(0, 1, 2, 8), 8) == 300
+
+
+def test_what_is_past_its_window_and_lockout_is_forgotten():
+    assert after(0, 1, 2).expires_at(POLICY) == START + timedelta(minutes=10)
+    assert locked(after(0, 1, 2, 10.5), 10.5) == 0

@@ -1,0 +1,123 @@
+import aiohttp
+import pytest
+
+from gateway.adapters.asgi_upstream import AsgiUpstream
+from gateway.adapters.http_upstream import HttpUpstream, HttpUpstreamOptions
+from gateway.domain.circuit import CircuitPolicy
+from gateway.domain.clients import TrustedProxies
+from gateway.domain.cors import CorsPolicy
+from gateway.domain.routes import parse_route_table
+from gateway.door import Door, DoorOptions
+from gateway.limiter import RateLimiter
+from kit.auth import Principal
+from kit.errors import Unauthenticated
+from kit.health import Health
+from kit.http_edge import Edge
+
+OPTIONS = HttpUpstreamOptions(
+    connect_timeout_s=0.5,
+    connect_attempts=2,
+    connect_retry_s=0.01,
+    keep_alive_s=5.0,
+    max_connections=100,
+    max_ws_message_bytes=1_000_000,
+    retry_after_s=5,
+    circuit=CircuitPolicy(max_failures=50, pause_s=1.0),
+)
+
+
+class Tokens:
+    """Knows two tokens; the real verifier has its own tests."""
+
+    async def verify(self, token):
+        users = {"alice-token": 7, "bob-token": 8}
+        if token is None:
+            raise Unauthenticated("no token", code="token_missing")
+        if token not in users:
+            raise Unauthenticated("not a token", code="token_invalid")
+        return Principal(users[token], token, frozenset(), frozenset(), token)
+
+
+def table(**changes):
+    route = {"prefix": "/api/v1/echo", "aliases": ["/echo"], "service": "echo", "public": True}
+    return parse_route_table(
+        {
+            "rate_limits": {"plenty": "100000/second", "three": "3/minute"},
+            "defaults": {"rate_limit": "plenty", "timeout_s": 5, "max_body_bytes": 50_000_000},
+            "routes": [
+                {**route, **changes},
+                {"prefix": "/api/v1/small", "service": "echo", "public": True, "max_body_bytes": 1000},
+                {"prefix": "/api/v1/quick", "service": "echo", "public": True, "timeout_s": 0.2},
+                {"prefix": "/api/v1/closed", "service": "echo"},
+                {"prefix": "/api/v1/few", "service": "echo", "public": True, "rate_limit": "three"},
+                {"prefix": "/api/v1/few-closed", "service": "echo", "rate_limit": "three"},
+                {"prefix": "/api/v1/own", "aliases": ["/own"], "service": "gateway", "public": True},
+            ],
+        },
+        {"echo", "gateway"},
+    )
+
+
+async def own_app(scope, receive, send):
+    """Stands for the gateway's own routes: it says which path it was asked for."""
+    body = f"own {scope['path']}".encode()
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]}
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+class Builder:
+    def __init__(self, serve, logger, metrics):
+        self.serve, self.logger, self.metrics, self.started = serve, logger, metrics, []
+
+    def door(self, upstream, **changes):
+        parts = {
+            "table": table(),
+            "upstreams": {"echo": upstream},
+            "own": own_app,
+            "verifier": Tokens(),
+            "limiter": RateLimiter(),
+            "cors": CorsPolicy(),
+            "trusted": TrustedProxies(),
+            "options": DoorOptions(prefer_wait_margin_s=0.2, max_prefer_wait_s=60.0, hsts_s=0),
+            "logger": self.logger,
+            "metrics": self.metrics,
+        }
+        door = Door(**{**parts, **changes})
+        return Edge(
+            door, logger=self.logger, metrics=self.metrics, health=Health(), max_body_bytes=1_000_000_000
+        )
+
+    async def http(self, app, **changes):
+        """The gateway's address, with `app` behind it over HTTP; `app` may also be a base URL."""
+        url = app if isinstance(app, str) else (await self.serve(app)).url
+        upstream = HttpUpstream("echo", url, changes.pop("upstream_options", OPTIONS))
+        await upstream.start()
+        self.started.append(upstream)
+        return (await self.serve(self.door(upstream, **changes))).url
+
+    async def asgi(self, app, **changes):
+        """The same with `app` in this process."""
+        upstream = AsgiUpstream("echo", {"echo": app}, self.logger)
+        return (await self.serve(self.door(upstream, **changes))).url
+
+
+@pytest.fixture
+async def build(serve, logger, metrics):
+    builder = Builder(serve, logger, metrics)
+    yield builder
+    for upstream in builder.started:
+        await upstream.stop()
+
+
+@pytest.fixture(params=["http", "asgi"])
+def behind(request, build):
+    """Puts an application behind the gateway, in each of the two ways."""
+    return getattr(build, request.param)
+
+
+@pytest.fixture
+async def client():
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        yield session
