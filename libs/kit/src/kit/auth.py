@@ -110,8 +110,8 @@ class HttpJwks:
 
     async def keys(self, *, refresh: bool = False) -> Mapping[str, jwt.PyJWK]:
         """The keys by `kid`; fetched when they are old, or on demand unless that just happened."""
-        if self._is_due(refresh):
-            async with self._one_fetch:
+        if refresh or not self._keys or self._is_due(refresh):
+            async with self._one_fetch:  # also those who come while it is under way wait for what it brings
                 if self._is_due(refresh):
                     await self._fetch()
         if not self._keys:
