@@ -12,7 +12,6 @@ from kit.bus import Delivery, Rejected, Transient
 from kit.db import Database
 from lookout.parking.v1 import parking_pb2 as parking
 from lookout.plates.v1 import plates_pb2 as plates
-from lookout.plates.v1 import plates_pb2 as plates
 from tickets.domain.triggers import Rules
 from tickets.store.tables import cameras, inbox, outbox, reviews, spots, tickets, triggers
 

@@ -34,8 +34,8 @@ class Rules:
     min_read_confidence: float = 0.50
     reopen_window: timedelta = timedelta(minutes=15)
     late_event_window: timedelta = timedelta(hours=24)
-    clock_ahead_limit: timedelta = timedelta(minutes=2)
-    clock_behind_limit: timedelta = timedelta(hours=24)
+    clock_ahead_limit: timedelta = timedelta(minutes=10)
+    clock_behind_limit: timedelta = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)

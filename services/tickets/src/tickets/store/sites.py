@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, distinct, func, select
+from sqlalchemy import Select, distinct, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,6 +13,9 @@ from tickets.domain.tickets import ReviewStatus, SpotAddress, Ticket, TicketStat
 from tickets.store.records import ticket_from
 from tickets.store.spots import TICKET_ROWS
 from tickets.store.tables import cameras, reviews, spots, tickets
+
+# What fits into 64 bits whatever the digits are.
+_MAX_ID_DIGITS = 18
 
 
 class SeenSites:
@@ -62,13 +65,12 @@ def _camera_values(address: SpotAddress) -> dict[str, Any]:
     }
 
 
-def in_location(
-    location: str, location_id: ColumnElement[int], code: ColumnElement[str]
-) -> ColumnElement[bool]:
-    """The location of that number, or of that code: a code may be all digits."""
-    if location.isascii() and location.isdigit() and len(location) <= 18:
-        return (location_id == int(location)) | (code == location)
-    return code == location
+def locations_called(location: str) -> Select[tuple[int]]:
+    """The numbers of the locations of that number or code; a code may be all digits."""
+    is_called = cameras.c.location_code == location
+    if location.isascii() and location.isdigit() and len(location) <= _MAX_ID_DIGITS:
+        is_called |= cameras.c.location_id == int(location)
+    return select(cameras.c.location_id).where(is_called)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,7 @@ async def camera_occupancy(
     session: AsyncSession, location: str | None, *, offset: int, limit: int
 ) -> tuple[list[CameraOccupancy], int]:
     """Cameras by number with what stands at them, and how many cameras there are in all."""
-    condition = (
-        [] if location is None else [in_location(location, cameras.c.location_id, cameras.c.location_code)]
-    )
+    condition = [] if location is None else [cameras.c.location_id.in_(locations_called(location))]
     total = (await session.execute(select(func.count()).select_from(cameras).where(*condition))).scalar_one()
     count = select(func.count()).where(spots.c.camera_id == cameras.c.camera_id).scalar_subquery()
     page = select(cameras, count.label("known_spots")).where(*condition)
@@ -110,8 +110,7 @@ async def camera_occupancy(
 
 async def is_location(session: AsyncSession, location: str) -> bool:
     """Whether a camera of that location was ever seen."""
-    here = in_location(location, cameras.c.location_id, cameras.c.location_code)
-    return (await session.execute(select(cameras.c.camera_id).where(here).limit(1))).first() is not None
+    return (await session.execute(locations_called(location).limit(1))).first() is not None
 
 
 @dataclass(frozen=True, slots=True)

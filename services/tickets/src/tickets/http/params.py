@@ -1,0 +1,141 @@
+"""What callers may ask for, read strictly."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import Path, Query
+
+from kit.errors import FieldError, Invalid
+from kit.pagination import Page
+from tickets.domain.tickets import TicketStatus
+from tickets.store.lists import SORTS, IgnoredFilter, Slice, TicketFilter
+
+MAX_ID = 2**63 - 1
+MAX_SPOT_NUMBER = 2**31 - 1
+MAX_WORD_CHARS = 64
+
+Id = Annotated[int, Path(ge=1, le=MAX_ID)]
+Location = Annotated[str, Path(max_length=MAX_WORD_CHARS, description="its number or code")]
+CameraId = Annotated[int | None, Query(ge=1, le=MAX_ID, description="only of this camera")]
+SpotNumber = Annotated[int | None, Query(ge=1, le=MAX_SPOT_NUMBER, description="only of this spot number")]
+Word = Annotated[str | None, Query(max_length=MAX_WORD_CHARS)]
+Moment = Annotated[
+    str | None,
+    Query(max_length=MAX_WORD_CHARS, description="ISO 8601; without an offset it is UTC"),
+]
+
+# An offset's plus sign that came unescaped in a query arrives as a space.
+_LOST_PLUS = re.compile(r"(?<=:\d\d) (?=\d\d:?\d\d$)|(?<=\d\.\d{3}) (?=\d\d:?\d\d$)")
+
+
+def slice_of(page: Page) -> Slice:
+    """The part of the list that a request's page names."""
+    return Slice(limit=page.page_size, offset=page.offset, cursor=page.cursor)
+
+
+def moment(field: str, text: str | None) -> datetime | None:
+    """An instant; naive means UTC, a bare date its first moment.
+
+    Raises:
+        Invalid: it is no ISO 8601 time.
+    """
+    if text is None or not text.strip():
+        return None
+    try:
+        parsed = datetime.fromisoformat(_LOST_PLUS.sub("+", text.strip()))
+        aware = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
+        return aware.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Invalid(
+            "A time is not valid.", errors=(FieldError(field, "write ISO 8601, as 2024-01-31T23:59:59Z"),)
+        ) from None
+
+
+def bounds(
+    names: tuple[str, str], start: str | None, end: str | None
+) -> tuple[datetime | None, datetime | None]:
+    """Both ends of a range of time.
+
+    Raises:
+        Invalid: one is no time, or the end lies before the start.
+    """
+    first, last = moment(names[0], start), moment(names[1], end)
+    if first is not None and last is not None and last < first:
+        raise Invalid("The range of time is empty.", errors=(FieldError(names[1], f"is before {names[0]}"),))
+    return first, last
+
+
+@dataclass(frozen=True, slots=True)
+class TicketWish:
+    """Which tickets, in what order."""
+
+    wanted: TicketFilter
+    sort_by: str
+    is_descending: bool
+
+
+def ticket_wish(
+    search: Annotated[
+        str | None, Query(max_length=MAX_WORD_CHARS, description="a part of the plate, code included")
+    ] = None,
+    camera_id: CameraId = None,
+    spot_number: SpotNumber = None,
+    plate_number: Annotated[
+        str | None,
+        Query(max_length=MAX_WORD_CHARS, description="the full number, with or without its code"),
+    ] = None,
+    plate_code: Word = None,
+    plate_city: Word = None,
+    entry_start: Moment = None,
+    entry_end: Moment = None,
+    status: Annotated[Literal["OPEN", "CLOSED"] | None, Query(description="open or closed ones only")] = None,
+    location: Annotated[
+        str | None, Query(max_length=MAX_WORD_CHARS, description="a location's number or code")
+    ] = None,
+    sort_by: Annotated[
+        str, Query(max_length=MAX_WORD_CHARS, description=f"one of {', '.join(SORTS)}")
+    ] = "id",
+    sort_order: Literal["asc", "desc"] = "desc",
+) -> TicketWish:
+    """The dependency that reads the filters of a list of tickets.
+
+    Raises:
+        Invalid: a time is not valid.
+    """
+    start, end = bounds(("entry_start", "entry_end"), entry_start, entry_end)
+    wanted = TicketFilter(
+        search=search,
+        camera_id=camera_id,
+        spot_number=spot_number,
+        plate_number=plate_number,
+        plate_code=plate_code,
+        plate_city=plate_city,
+        entry_start=start,
+        entry_end=end,
+        status=TicketStatus(status) if status is not None else None,
+        location=location,
+    )
+    return TicketWish(wanted, sort_by, sort_order == "desc")
+
+
+def ignored_wish(
+    camera_id: CameraId = None,
+    spot_number: SpotNumber = None,
+    location: Annotated[
+        str | None, Query(max_length=MAX_WORD_CHARS, description="a location's number or code")
+    ] = None,
+    reason: Annotated[
+        str | None, Query(max_length=MAX_WORD_CHARS, description="as `Spot already occupied`")
+    ] = None,
+    start: Moment = None,
+    end: Moment = None,
+) -> IgnoredFilter:
+    """The dependency that reads the filters of a list of ignored triggers.
+
+    Raises:
+        Invalid: a time is not valid.
+    """
+    first, last = bounds(("start", "end"), start, end)
+    return IgnoredFilter(camera_id, spot_number, location, reason, first, last)

@@ -1,0 +1,362 @@
+"""The JSON that people get. The field names are the operators' own."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, Field
+from sqlalchemy.engine import RowMapping
+
+from tickets.domain.plates import UNKNOWN, Plate
+from tickets.domain.tickets import Review, Ticket
+from tickets.store.records import plate_from
+from tickets.store.sites import CameraOccupancy, LocationCounts
+
+
+class TicketItem(BaseModel):
+    """A parking session. Times are UTC; those named local are the location's own, with its offset."""
+
+    id: int
+    status: Literal["OPEN", "CLOSED"]
+    plate_number: str = Field(description="the whole plate where it has no number of its own; or UNKNOWN")
+    plate_code: str
+    plate_city: str = Field(description="DXB, AUH, SHJ, AJM, UAQ, RAK, FUJ, or the region in upper case")
+    plate_text: str = Field(description="code and number together; or UNKNOWN")
+    region: str = Field(description="ISO 3166, lower case; empty when not known")
+    confidence: int = Field(description="of the reading, 0 to 100; 0 when the plate is not known")
+    is_unknown: bool
+    location_id: int
+    location_code: str
+    zone_code: str
+    pole_code: str
+    camera_id: int
+    camera_name: str
+    spot_id: int
+    spot_number: int
+    entry_time: str
+    exit_time: str | None
+    entry_time_local: str
+    exit_time_local: str | None
+    time_zone: str
+    duration_s: int = Field(description="seconds from entry to exit, or until now")
+    reopened_count: int = Field(description="times that the same car was back soon after its exit")
+    review_id: int | None
+    has_image: bool
+    has_exit_image: bool
+    has_plate_image: bool
+
+
+class CharacterItem(BaseModel):
+    """One character of the reading; confidence 0 to 100."""
+
+    text: str
+    confidence: int
+
+
+class TicketDetail(TicketItem):
+    """A ticket with what led to it."""
+
+    characters: list[CharacterItem]
+    raw_text: str = Field(description="the reading before any grammar touched it")
+    earlier_exit_times: list[str]
+    exit_image_state: Literal["PENDING", "MARKED", "PLAIN"] | None = Field(
+        description="whether the spot is outlined in the exit image yet; PLAIN: it cannot be, see the note"
+    )
+    exit_image_note: str
+    entry_frame_id: str
+    exit_frame_id: str | None
+    notes: list[str]
+
+
+class ReviewItem(BaseModel):
+    """A plate that a person has to look at. `guess_…` is the reading that did not count."""
+
+    id: int
+    status: Literal["PENDING", "RESOLVED"]
+    reason: str
+    ticket_id: int
+    ticket_status: Literal["OPEN", "CLOSED"]
+    location_id: int
+    location_code: str
+    camera_id: int
+    camera_name: str
+    spot_number: int
+    entry_time: str
+    exit_time: str | None
+    guess_text: str
+    guess_code: str
+    guess_number: str
+    guess_city: str
+    guess_confidence: int
+    requested_at: str
+    resolved_at: str | None
+    resolved_by: str | None
+    has_image: bool
+    has_plate_image: bool
+
+
+class IgnoredItem(BaseModel):
+    """An entry or exit that changed nothing, and why."""
+
+    id: int
+    purpose: Literal["ENTRY", "EXIT"]
+    reason: str
+    location_id: int
+    location_code: str
+    camera_id: int
+    camera_name: str
+    spot_id: int
+    spot_number: int
+    time: str = Field(
+        description="the time that counts: the camera's, or the arrival when its clock is wrong"
+    )
+    time_local: str
+    captured_at: str | None
+    received_at: str
+    decided_at: str
+    plate_text: str
+    plate_confidence: int
+    occupancy: Literal["OCCUPIED", "FREE", "UNKNOWN"]
+    picture_source: str
+    picture_note: str
+    failure: str
+    ticket_id: int | None = Field(description="the ticket that it ran into")
+    frame_id: str
+    notes: list[str]
+    has_image: bool
+
+
+class OccupiedSpot(BaseModel):
+    """A spot with a car on it."""
+
+    spot_number: int
+    spot_id: int
+    ticket_id: int
+    plate_text: str
+    plate_number: str
+    plate_code: str
+    plate_city: str
+    is_unknown: bool
+    since: str
+    since_local: str
+    duration_s: int
+
+
+class CameraItem(BaseModel):
+    """A camera and what stands at it."""
+
+    camera_id: int
+    camera_name: str
+    location_id: int
+    location_code: str
+    zone_code: str
+    pole_code: str
+    known_spots: int = Field(description="spots that have reported something so far")
+    occupied_count: int
+    occupied: list[OccupiedSpot]
+
+
+class LocationItem(BaseModel):
+    """A location in numbers, as far as its cameras have reported."""
+
+    location_id: int
+    location_code: str
+    zones: int
+    poles: int
+    cameras: int
+    spots: int
+    tickets: int
+    open_tickets: int
+    manual_reviews: int
+    pending_manual_reviews: int
+
+
+def ticket_item(ticket: Ticket, now: datetime) -> TicketItem:
+    """A ticket in a list."""
+    return TicketItem(**_ticket_fields(ticket, now))
+
+
+def ticket_detail(ticket: Ticket, now: datetime) -> TicketDetail:
+    """A ticket by itself."""
+    plate = ticket.plate
+    return TicketDetail(
+        **_ticket_fields(ticket, now),
+        characters=[
+            CharacterItem(text=c.text, confidence=percent(c.confidence))
+            for c in (plate.characters if plate is not None else ())
+        ],
+        raw_text=plate.raw_text if plate is not None else "",
+        earlier_exit_times=[utc(moment) for moment in ticket.earlier_exits],
+        exit_image_state=ticket.mark_state.value if ticket.mark_state is not None else None,
+        exit_image_note=ticket.mark_note,
+        entry_frame_id=str(ticket.entry_frame_id),
+        exit_frame_id=str(ticket.exit_frame_id) if ticket.exit_frame_id is not None else None,
+        notes=list(ticket.notes),
+    )
+
+
+def _ticket_fields(ticket: Ticket, now: datetime) -> dict[str, Any]:
+    address, exit_at = ticket.address, ticket.exit_at
+    return {
+        **_plate_fields(ticket.plate),
+        "id": ticket.ticket_id,
+        "status": ticket.status.value,
+        "region": ticket.plate.region if ticket.plate is not None else "",
+        "confidence": percent(ticket.plate.confidence) if ticket.plate is not None else 0,
+        "is_unknown": ticket.is_unknown,
+        "location_id": address.location_id,
+        "location_code": address.location_code,
+        "zone_code": address.zone_code,
+        "pole_code": address.pole_code,
+        "camera_id": address.camera_id,
+        "camera_name": address.camera_name,
+        "spot_id": address.spot_id,
+        "spot_number": address.spot_number,
+        "entry_time": utc(ticket.entry_at),
+        "exit_time": utc(exit_at) if exit_at is not None else None,
+        "entry_time_local": local(ticket.entry_at, address.time_zone),
+        "exit_time_local": local(exit_at, address.time_zone) if exit_at is not None else None,
+        "time_zone": address.time_zone,
+        "duration_s": max(0, int(((exit_at or now) - ticket.entry_at).total_seconds())),
+        "reopened_count": len(ticket.earlier_exits),
+        "review_id": ticket.review_id,
+        "has_image": ticket.entry_picture is not None,
+        "has_exit_image": ticket.exit_picture is not None,
+        "has_plate_image": ticket.seen is not None and ticket.seen.crop is not None,
+    }
+
+
+def _plate_fields(plate: Plate | None) -> dict[str, Any]:
+    return {
+        "plate_text": plate.text if plate is not None else UNKNOWN,
+        "plate_number": plate.full_number if plate is not None else UNKNOWN,
+        "plate_code": plate.code if plate is not None else "",
+        "plate_city": plate.city if plate is not None else "",
+    }
+
+
+def review_item(review: Review, ticket: Ticket) -> ReviewItem:
+    """A review with the part of its ticket that tells where and when."""
+    guess = review.guess or Plate("")
+    return ReviewItem(
+        id=review.review_id,
+        status=review.status.value,
+        reason=review.reason.value,
+        ticket_id=ticket.ticket_id,
+        ticket_status=ticket.status.value,
+        location_id=ticket.address.location_id,
+        location_code=ticket.address.location_code,
+        camera_id=ticket.address.camera_id,
+        camera_name=ticket.address.camera_name,
+        spot_number=ticket.address.spot_number,
+        entry_time=utc(ticket.entry_at),
+        exit_time=utc(ticket.exit_at) if ticket.exit_at is not None else None,
+        guess_text=guess.text,
+        guess_code=guess.code,
+        guess_number=guess.full_number,
+        guess_city=guess.city,
+        guess_confidence=percent(guess.confidence),
+        requested_at=utc(review.requested_at),
+        resolved_at=utc(review.resolved_at) if review.resolved_at is not None else None,
+        resolved_by=review.resolved_by,
+        has_image=review.picture is not None,
+        has_plate_image=guess.crop is not None,
+    )
+
+
+def ignored_item(row: RowMapping) -> IgnoredItem:
+    """A row of the triggers table."""
+    plate = plate_from(row["plate"])
+    return IgnoredItem(
+        id=row["trigger_id"],
+        purpose=row["purpose"],
+        reason=row["reason"],
+        location_id=row["location_id"],
+        location_code=row["location_code"],
+        camera_id=row["camera_id"],
+        camera_name=row["camera_name"],
+        spot_id=row["spot_id"],
+        spot_number=row["spot_number"],
+        time=utc(row["at"]),
+        time_local=local(row["at"], row["time_zone"]),
+        captured_at=utc(row["captured_at"]) if row["captured_at"] is not None else None,
+        received_at=utc(row["received_at"]),
+        decided_at=utc(row["decided_at"]),
+        plate_text=row["plate_text"],
+        plate_confidence=percent(plate.confidence) if plate is not None else 0,
+        occupancy=row["occupancy"],
+        picture_source=row["picture_source"],
+        picture_note=row["picture_note"],
+        failure=row["failure"],
+        ticket_id=row["ticket_id"],
+        frame_id=str(row["frame_id"]),
+        notes=row["notes"],
+        has_image=row["picture"] is not None,
+    )
+
+
+def camera_item(occupancy: CameraOccupancy, now: datetime) -> CameraItem:
+    """A camera with its occupied spots, by spot number."""
+    camera = occupancy.camera
+    return CameraItem(
+        camera_id=camera["camera_id"],
+        camera_name=camera["name"],
+        location_id=camera["location_id"],
+        location_code=camera["location_code"],
+        zone_code=camera["zone_code"],
+        pole_code=camera["pole_code"],
+        known_spots=occupancy.known_spots,
+        occupied_count=len(occupancy.tickets),
+        occupied=[_occupied_spot(ticket, now) for ticket in occupancy.tickets],
+    )
+
+
+def _occupied_spot(ticket: Ticket, now: datetime) -> OccupiedSpot:
+    return OccupiedSpot(
+        **_plate_fields(ticket.plate),
+        spot_number=ticket.address.spot_number,
+        spot_id=ticket.address.spot_id,
+        ticket_id=ticket.ticket_id,
+        is_unknown=ticket.is_unknown,
+        since=utc(ticket.entry_at),
+        since_local=local(ticket.entry_at, ticket.address.time_zone),
+        duration_s=max(0, int((now - ticket.entry_at).total_seconds())),
+    )
+
+
+def location_item(counts: LocationCounts) -> LocationItem:
+    """A location's numbers under their documented names."""
+    return LocationItem(
+        location_id=counts.location_id,
+        location_code=counts.location_code,
+        zones=counts.zones,
+        poles=counts.poles,
+        cameras=counts.cameras,
+        spots=counts.spots,
+        tickets=counts.tickets,
+        open_tickets=counts.open_tickets,
+        manual_reviews=counts.reviews,
+        pending_manual_reviews=counts.pending_reviews,
+    )
+
+
+def percent(share: float) -> int:
+    """As operators count confidence: 0 to 100."""
+    return round(share * 100)
+
+
+def utc(moment: datetime) -> str:
+    """ISO 8601 with Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def local(moment: datetime, time_zone: str) -> str:
+    """ISO 8601 with the zone's offset; UTC where nobody knows the zone."""
+    return moment.astimezone(_zone(time_zone)).isoformat()
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # what was typed may be no name, or a folder's
+        return ZoneInfo("UTC")

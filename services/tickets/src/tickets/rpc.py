@@ -1,0 +1,81 @@
+"""gRPC in: the Tickets service."""
+
+import grpc
+
+from kit.errors import FieldError, Invalid
+from lookout.parking.v1 import parking_pb2 as parking
+from lookout.parking.v1 import parking_pb2_grpc as stubs
+from tickets.domain.tickets import TicketStatus
+from tickets.handlers.read import Read
+from tickets.messages import bound_of, ticket_message
+from tickets.store.lists import Slice, TicketFilter
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 200
+
+_STATUSES = {
+    parking.TICKET_STATUS_OPEN: TicketStatus.OPEN,
+    parking.TICKET_STATUS_CLOSED: TicketStatus.CLOSED,
+}
+
+
+class TicketsRpc(stubs.TicketsServicer):
+    """NOT_FOUND: no such ticket. INVALID_ARGUMENT: a page token or size that is none."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+
+    async def GetTicket(  # noqa: N802 - the contract's name
+        self, request: parking.GetTicketRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> parking.GetTicketResponse:
+        """One ticket."""
+        return parking.GetTicketResponse(ticket=ticket_message(await self._read.ticket(request.ticket_id)))
+
+    async def ListTickets(  # noqa: N802 - the contract's name
+        self, request: parking.ListTicketsRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> parking.ListTicketsResponse:
+        """A page of tickets, newest first. An empty or zero filter is no condition."""
+        if request.page_size < 0:
+            raise Invalid("A page size is not negative.", errors=(FieldError("page_size", "is negative"),))
+        part = Slice(
+            limit=min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE),
+            cursor=request.page_token or None,
+        )
+        wanted = TicketFilter(
+            camera_id=request.camera_id or None,
+            spot_number=request.spot_number or None,
+            plate_number=request.plate_number or None,
+            plate_code=request.plate_code or None,
+            plate_city=request.plate_city or None,
+            entry_start=bound_of(request.entry_start),
+            entry_end=bound_of(request.entry_end),
+            status=_STATUSES.get(request.status),
+            location_id=request.location_id or None,
+        )
+        found = await self._read.tickets(wanted, part, is_counted=False)
+        return parking.ListTicketsResponse(
+            tickets=[ticket_message(ticket) for ticket in found.items],
+            next_page_token=found.next_cursor or "",
+        )
+
+    async def CountByCamera(  # noqa: N802 - the contract's name
+        self, request: parking.CountByCameraRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> parking.CountByCameraResponse:
+        """Open and closed tickets of each camera that has any."""
+        wanted = TicketFilter(
+            location_id=request.location_id or None,
+            entry_start=bound_of(request.entry_start),
+            entry_end=bound_of(request.entry_end),
+        )
+        counts = await self._read.counts_by_camera(wanted)
+        return parking.CountByCameraResponse(
+            counts=[
+                parking.CameraCount(
+                    camera_id=count.camera_id,
+                    camera_name=count.camera_name,
+                    open_count=count.open_count,
+                    closed_count=count.closed_count,
+                )
+                for count in counts
+            ]
+        )
