@@ -1,7 +1,7 @@
 """Events that could not go out at once: exits, which look at the spot again first, and what is behind them.
 
-One at a time per camera, cameras side by side. The lease in the row is what makes several replicas and crashes
-safe: event and outbox row are written in one transaction that holds only while the lease does, so
+One at a time per camera, cameras side by side. The lease in the row is what makes several replicas and
+crashes safe: event and outbox row are written in one transaction, which holds only while the lease does, so
 whoever dies in between has done nothing, and whoever comes too late does nothing.
 """
 

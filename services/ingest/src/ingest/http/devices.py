@@ -1,0 +1,59 @@
+"""Pictures and recordings, straight from a camera."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime
+
+from ingest.handlers.device_calls import DeviceCalls
+from ingest.http.registry_models import RowId
+from kit.auth import require
+from kit.blobs import BlobStore
+
+_READ = [Depends(require("cameras:read"))]
+_PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {}}, "description": "the picture"}
+}
+_CLIP: dict[int | str, dict[str, Any]] = {200: {"content": {"video/mp4": {}}, "description": "the recording"}}
+
+
+def device_routes(devices: DeviceCalls, blobs: BlobStore) -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"], dependencies=_READ)
+
+    @router.get("/{camera_id}/frame", summary="The camera's current picture", responses=_PICTURE)
+    async def frame(
+        camera_id: RowId,
+        store: Annotated[bool, Query(description="keep it; `Lookout-Blob-Key` names it then")] = False,
+    ) -> Response:
+        headers = {"Cache-Control": "no-store"}
+        if store:
+            taken, blob = await devices.stored_frame(camera_id)
+            headers["Lookout-Blob-Key"] = blob.key
+        else:
+            taken = await devices.frame(camera_id)
+        headers["Last-Modified"] = f"{taken.captured_at:%a, %d %b %Y %H:%M:%S} GMT"
+        return Response(taken.data, media_type=taken.header.content_type, headers=headers)
+
+    @router.get("/{camera_id}/clip", summary="A stretch of the camera's recording", responses=_CLIP)
+    async def clip(
+        camera_id: RowId,
+        start: Annotated[
+            AwareDatetime | None, Query(description="default: 20 seconds before the end")
+        ] = None,
+        end: Annotated[AwareDatetime | None, Query(description="default: now, or 20 seconds long")] = None,
+    ) -> Response:
+        fetched = await devices.clip(camera_id, start, end)
+        return StreamingResponse(
+            blobs.stream(fetched.blob.key),
+            media_type=fetched.blob.content_type,
+            headers={
+                "Content-Length": str(fetched.blob.size_bytes),
+                "Lookout-Blob-Key": fetched.blob.key,
+                "Content-Disposition": f'attachment; filename="camera-{camera_id}.mp4"',
+            },
+        )
+
+    del frame, clip
+    return router

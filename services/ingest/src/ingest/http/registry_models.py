@@ -1,0 +1,291 @@
+"""What callers send and see of the site's tree; field names as in the project's facts on street parking."""
+
+from collections.abc import Callable
+from copy import copy
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, create_model
+
+from ingest.domain.report import HIGHEST_SPOT_NUMBER
+from ingest.domain.site import (
+    MOST_CORNERS,
+    SMALLEST_CORNERS,
+    CameraStatus,
+    SpotOrigin,
+    check_address,
+    check_api_code,
+    check_code,
+    check_crop_zone,
+    check_location_code,
+    check_regions,
+    check_text,
+    check_time_zone,
+)
+from ingest.store.tables import TEXT_CHARS
+
+_MAX_PARAMETERS_BYTES = 65_536
+_MAX_SECRET_CHARS = 500
+_MAX_REGIONS = 100
+
+
+def _check_parameters(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size_bytes = len(orjson.dumps(value))
+    except TypeError as error:
+        raise ValueError("holds a number or a nesting that cannot be stored") from error
+    if size_bytes > _MAX_PARAMETERS_BYTES:
+        raise ValueError(f"is larger than {_MAX_PARAMETERS_BYTES} bytes")
+    return value
+
+
+def _list_of(check: Callable[[list[Any]], tuple[Any, ...]]) -> Callable[[list[Any]], list[Any]]:
+    return lambda values: list(check(values))
+
+
+RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Line = Annotated[str, Field(max_length=TEXT_CHARS), AfterValidator(check_text)]
+Name = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS), AfterValidator(check_text)]
+Code = Annotated[str, AfterValidator(check_code)]
+Address = Annotated[str, Field(max_length=TEXT_CHARS), AfterValidator(check_address)]
+Secret = Annotated[SecretStr, Field(max_length=_MAX_SECRET_CHARS)]
+Parameters = Annotated[dict[str, Any], AfterValidator(_check_parameters)]
+Regions = Annotated[list[str], Field(max_length=_MAX_REGIONS), AfterValidator(_list_of(check_regions))]
+Pixels = Annotated[float, Field(allow_inf_nan=False)]
+CropPoints = Annotated[
+    list[tuple[Pixels, Pixels]],
+    Field(min_length=SMALLEST_CORNERS, max_length=MOST_CORNERS),
+    AfterValidator(_list_of(check_crop_zone)),
+]
+
+
+class Given(BaseModel):
+    """What a caller sends. A misspelt field is an error; a number may stand for a text of digits."""
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, hide_input_in_errors=True)
+
+
+class Shown(BaseModel):
+    """What a caller sees."""
+
+    id: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class LocationFields(BaseModel):
+    """A location, its secrets apart."""
+
+    name: Name
+    code: Annotated[str, AfterValidator(check_location_code)] = Field(
+        description="letters; reports name a camera by it and the camera's api_code, as in NAD95"
+    )
+    portal_name: Line = ""
+    ip_schema: Line = ""
+    camera_user: Line = ""
+    parameters: Parameters = Field(default_factory=dict)
+    time_zone: Annotated[str, AfterValidator(check_time_zone)] = Field(
+        "UTC", description="IANA name; a camera's times without a zone are in it"
+    )
+    regions: Regions = Field(
+        default_factory=list, description="plate regions that are allowed, as in ae or ae-du; empty for any"
+    )
+
+
+class LocationGiven(LocationFields, Given):
+    """A location. Secrets that are left out stay as they are; null takes one away."""
+
+    portal_password: Secret | None = None
+    parkonic_api_token: Secret | None = None
+    camera_pass: Secret | None = None
+
+
+class LocationShown(LocationFields, Shown):
+    """A location; its secrets are never shown."""
+
+    location_id: int
+    has_portal_password: bool
+    has_parkonic_api_token: bool
+    has_camera_pass: bool
+
+
+class ZoneFields(BaseModel):
+    """A zone."""
+
+    location_id: RowId
+    code: Code
+    parameters: Parameters = Field(default_factory=dict)
+
+
+class ZoneGiven(ZoneFields, Given):
+    """A zone."""
+
+
+class ZoneShown(ZoneFields, Shown):
+    """A zone."""
+
+    zone_id: int
+
+
+class PoleFields(BaseModel):
+    """A pole."""
+
+    zone_id: RowId
+    name: Name
+    code: Code
+    coordinates: Line = ""
+    server: Line = ""
+    router: Line = ""
+    router_ip: Line = ""
+    router_vpn_ip: Line = ""
+    api_pole_id: Line = ""
+
+
+class PoleGiven(PoleFields, Given):
+    """A pole."""
+
+
+class PoleShown(PoleFields, Shown):
+    """A pole."""
+
+    pole_id: int
+
+
+class CameraFields(BaseModel):
+    """A camera."""
+
+    pole_id: RowId
+    name: Name
+    api_code: Annotated[str, AfterValidator(check_api_code)] = Field(
+        description="digits, unique within the location"
+    )
+    p_ip: Address = Field("", description="its address, with a port where it is not 80")
+    vpn_ip: Address = Field(
+        "", description="its address through the VPN; tried when the first does not pick up"
+    )
+    number_of_parking: Annotated[int, Field(ge=0, le=HIGHEST_SPOT_NUMBER)] = 0
+    portal_id: Line = ""
+    status: CameraStatus = Field(CameraStatus.ONLINE, description="OFFLINE: it is never called")
+
+
+class CameraGiven(CameraFields, Given):
+    """A camera."""
+
+
+class CameraShown(CameraFields, Shown):
+    """A camera."""
+
+    camera_id: int
+    location_id: int
+
+
+class SpotFields(BaseModel):
+    """A spot; its corners are in pixels of the camera's snapshot."""
+
+    camera_id: RowId
+    spot_number: Annotated[int, Field(ge=1, le=HIGHEST_SPOT_NUMBER)]
+    p1_x: Pixels
+    p1_y: Pixels
+    p2_x: Pixels
+    p2_y: Pixels
+    p3_x: Pixels
+    p3_y: Pixels
+    p4_x: Pixels
+    p4_y: Pixels
+    status: Literal[0, 1] = 0
+
+
+class SpotGiven(SpotFields, Given):
+    """A spot."""
+
+
+class SpotShown(SpotFields, Shown):
+    """A spot."""
+
+    spot_id: int
+    origin: SpotOrigin = Field(description="CAMERA: learned from the camera's own reports")
+
+
+class CropZoneFields(BaseModel):
+    """A part of a camera's picture."""
+
+    camera_id: RowId
+    points: CropPoints = Field(description="corners as [x, y] in pixels of the camera's snapshot")
+
+
+class CropZoneGiven(CropZoneFields, Given):
+    """A part of a camera's picture."""
+
+
+class CropZoneShown(CropZoneFields, Shown):
+    """A part of a camera's picture."""
+
+    crop_zone_id: int
+
+
+class Filter(BaseModel):
+    """Which ones a list holds."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class LocationFilter(Filter):
+    """Which locations."""
+
+    code: str | None = Field(None, description="exactly this code, in capitals")
+    search: str | None = Field(None, max_length=TEXT_CHARS, description="a part of the name or code")
+
+
+class ZoneFilter(Filter):
+    """Which zones."""
+
+    location_id: RowId | None = None
+    code: str | None = None
+    search: str | None = Field(None, max_length=TEXT_CHARS, description="a part of the code")
+
+
+class PoleFilter(Filter):
+    """Which poles."""
+
+    location_id: RowId | None = None
+    zone_id: RowId | None = None
+    code: str | None = None
+    search: str | None = Field(None, max_length=TEXT_CHARS, description="a part of the name or code")
+
+
+class CameraFilter(Filter):
+    """Which cameras."""
+
+    location_id: RowId | None = None
+    zone_id: RowId | None = None
+    pole_id: RowId | None = None
+    api_code: str | None = None
+    status: CameraStatus | None = None
+    search: str | None = Field(None, max_length=TEXT_CHARS, description="a part of the name or api_code")
+
+
+class SpotFilter(Filter):
+    """Which spots."""
+
+    location_id: RowId | None = None
+    camera_id: RowId | None = None
+    spot_number: int | None = Field(None, ge=1, le=HIGHEST_SPOT_NUMBER)
+    status: Literal["0", "1"] | None = None
+    origin: SpotOrigin | None = None
+
+
+class CropZoneFilter(Filter):
+    """Which crop zones."""
+
+    camera_id: RowId | None = None
+
+
+def changes_of(given: type[Given]) -> type[Given]:
+    """The same model with nothing required, for PATCH; null is refused wherever `given` refuses it."""
+    fields: dict[str, Any] = {}
+    for name, info in given.model_fields.items():
+        optional = copy(info)
+        optional.default, optional.default_factory = None, None
+        fields[name] = (info.annotation, optional)
+    return create_model(given.__name__.replace("Given", "Changes"), __base__=given, **fields)
