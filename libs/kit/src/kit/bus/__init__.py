@@ -3,6 +3,7 @@
 from kit.bus.event import Event, routing_key
 from kit.bus.failure import Failure, HeldBack, Rejected, RetryPolicy, Transient, Unroutable, classify
 from kit.bus.interface import Bus, ParkedMessage, QueueInfo, parked_queue
+from kit.bus.rabbitmq import RabbitMqBus
 from kit.bus.sqlite import SqliteBus
 from kit.bus.subscription import Delivery, Handler, Subscription
 from kit.clock import Clock
@@ -35,4 +36,4 @@ def open_bus(settings: BusSettings, *, logger: Logger, metrics: Metrics, clock: 
     """The bus that the URL names: RabbitMQ for `amqp://` and `amqps://`, one file for `sqlite:///`."""
     if settings.url.startswith("sqlite:///"):
         return SqliteBus(settings, logger=logger, metrics=metrics, clock=clock)
-    raise ValueError("not yet")
+    return RabbitMqBus(settings, logger=logger, metrics=metrics, clock=clock, app_id=app_id)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from kit.bus.event import Event
 from kit.bus.failure import Again, Failure, RetryPolicy, classify, next_step
 from kit.bus.interface import parked_queue
-from kit.bus.subscription import Delivery, Handler
+from kit.bus.subscription import Delivery, Handler, Subscription
 from kit.logging import Logger
 from kit.metrics import Metrics
+from kit.settings import BusSettings
 from kit.tracing import use_trace
 
 MAX_REASON_CHARS = 500
@@ -32,6 +33,19 @@ class Parking:
 
 Step = Again | Parking | None
 """What follows a handler's run: again later, parked, or (None) settled."""
+
+
+def policy_of(subscription: Subscription, settings: BusSettings) -> RetryPolicy:
+    """The subscription's own retry policy, or the one that the settings give its kind."""
+    if subscription.retry is not None:
+        return subscription.retry
+    delays_s = settings.ordered_retry_delays_s if subscription.ordered else settings.retry_delays_s
+    return RetryPolicy(delays_s, settings.outage_s)
+
+
+def jittered(delay_s: float) -> float:
+    """The delay, a little longer or shorter: what failed together shall not come again together."""
+    return delay_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreading load
 
 
 class BusMetrics:
@@ -101,7 +115,7 @@ class Runner:
         if isinstance(step, Again):
             self._outcomes["retried"].inc()
             self._logger.warning("delivery failed, trying again", delay_s=step.delay_s, **facts)
-            return Again(step.delay_s * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - spreading load
+            return step
         self._outcomes[failure.value].inc()
         trace = "".join(traceback.format_exception(error))
         if failure is Failure.BUG:
@@ -147,12 +161,10 @@ Process = Callable[[Item], Awaitable[None]]
 class Dispatcher:
     """Runs `process` on items: those of one key one after the other, different keys side by side.
 
-    Unordered, every item is its own key. `slots` bounds how many handlers run at once; an item that waits for
-    its next attempt holds none.
+    Unordered, every item is its own key.
     """
 
-    def __init__(self, process: Process, concurrency: int, *, ordered: bool) -> None:
-        self.slots = asyncio.Semaphore(concurrency)
+    def __init__(self, process: Process, *, ordered: bool) -> None:
         self.stopping = asyncio.Event()
         self._process = process
         self._ordered = ordered

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import IO
 
 from kit.bus import sqlite_store as store
-from kit.bus.failure import Again, RetryPolicy
-from kit.bus.handling import BusMetrics, Dispatcher, Item, Parking, Runner
+from kit.bus.failure import Again
+from kit.bus.handling import BusMetrics, Dispatcher, Item, Parking, Runner, jittered, policy_of
 from kit.bus.sqlite_file import SqliteFile
 from kit.bus.subscription import Delivery, Handler, Subscription
 from kit.clock import Clock
@@ -18,14 +18,6 @@ from kit.logging import Logger
 from kit.settings import BusSettings
 
 _PAUSE_AFTER_FAULT_S = 1.0
-
-
-def policy_of(subscription: Subscription, settings: BusSettings) -> RetryPolicy:
-    """The subscription's own retry policy, or the one that the settings give its kind."""
-    if subscription.retry is not None:
-        return subscription.retry
-    delays_s = settings.ordered_retry_delays_s if subscription.ordered else settings.retry_delays_s
-    return RetryPolicy(delays_s, settings.outage_s)
 
 
 class SqliteConsumer:
@@ -55,7 +47,8 @@ class SqliteConsumer:
         self._limits = store.Limits(settings.delivery_limit, settings.suspect_after)
         policy = policy_of(subscription, settings)
         self._runner = Runner(subscription.queue, handler, policy, logger, metrics)
-        self._dispatcher = Dispatcher(self._process, settings.concurrency, ordered=subscription.ordered)
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._dispatcher = Dispatcher(self._process, ordered=subscription.ordered)
         self._in_hand_gauge = metrics.in_hand.labels(subscription.queue)
         self._begun: set[int] = set()
         self._blocked: set[str] = set()
@@ -183,7 +176,7 @@ class SqliteConsumer:
         while True:
             attempt = item.redeliveries + item.failures + 1
             delivery = Delivery(item.event, self.subscription.queue, attempt, item.redeliveries > 0)
-            async with self._dispatcher.slots:
+            async with self._slots:
                 step = await self._runner.run(delivery, item.failures, item.first_failed_at)
             match step:
                 case None:
@@ -196,9 +189,9 @@ class SqliteConsumer:
                     item.failures += 1
                     item.first_failed_at = item.first_failed_at or time.time()
                     if not self.subscription.ordered:
-                        await self._postpone(item, step.delay_s)
+                        await self._postpone(item, jittered(step.delay_s))
                         return
-                    if not await self._wait_in_place(item, step.delay_s):
+                    if not await self._wait_in_place(item, jittered(step.delay_s)):
                         return
 
     async def _postpone(self, item: Item, delay_s: float) -> None:

@@ -170,6 +170,11 @@ class BusSettings(Block):
     outage_s: Seconds = Field(
         3600.0, description="seconds that a message is repeated while what its handler needs is away"
     )
+    hold_limit_s: Seconds = Field(
+        600.0,
+        description="seconds after which a message still in hand is given back and taken anew;"
+        " well below the broker's consumer timeout, half an hour by default",
+    )
     stop_grace_s: Seconds = Field(20.0, description="seconds that handlers may take to finish on shutdown")
     reconnect_max_s: Seconds = Field(15.0, description="longest wait in seconds between attempts to connect")
     depth_interval_s: Seconds = Field(15.0, description="seconds between looks at the queues' depths")

@@ -1,0 +1,233 @@
+"""The distributed bus, on RabbitMQ 3.10 and later.
+
+Two connections, one to publish and one to consume: a broker short of memory stops reading from those that
+publish, and the acknowledgements, which make room, must still get through.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+
+from aio_pika.abc import AbstractConnection
+
+from kit.bus.event import Event
+from kit.bus.handling import BusMetrics, jittered, policy_of, reason_of
+from kit.bus.interface import ParkedMessage, QueueInfo, parked_queue
+from kit.bus.rabbitmq_admin import Admin, declare_all
+from kit.bus.rabbitmq_consumer import RabbitConsumer
+from kit.bus.rabbitmq_link import FAULTS, Link, Publisher, channel_on
+from kit.bus.rabbitmq_shelf import Entry, enter_in_catalogue
+from kit.bus.rabbitmq_wire import Outgoing, outgoing
+from kit.bus.subscription import Handler, Subscription
+from kit.bus.topology import (
+    Topology,
+    catalogue_queue,
+    events_exchange,
+    subscription_topology,
+)
+from kit.clock import Clock
+from kit.errors import LookoutError, Unavailable
+from kit.health import Fact
+from kit.logging import Logger
+from kit.metrics import Metrics
+from kit.settings import BusSettings
+
+_PAUSE_AFTER_FAULT_S = 1.0
+
+
+class RabbitMqBus:
+    """See `Bus`."""
+
+    def __init__(
+        self, settings: BusSettings, *, logger: Logger, metrics: Metrics, clock: Clock, app_id: str
+    ) -> None:
+        self._settings = settings
+        self._logger = logger
+        self._clock = clock
+        self._metrics = BusMetrics(metrics)
+        self._consumers: list[RabbitConsumer] = []
+        self._topologies: dict[str, Topology] = {}
+        self._declaring = asyncio.Lock()
+        self._publisher: Publisher | None = None
+        self._publisher_channel: AsyncExitStack | None = None
+        self._outbound = Link(
+            f"{app_id} publishing", settings, logger, self._publishing_up, self._publishing_down
+        )
+        self._inbound = Link(f"{app_id} consuming", settings, logger)
+        self._admin = Admin(self._outbound, self._take_publisher, settings)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """See `Bus.start`."""
+        self._outbound.start()
+        self._inbound.start()
+        self._tasks.append(asyncio.create_task(self._watch_depths()))
+
+    async def stop(self) -> None:
+        """See `Bus.stop`."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        # The consumers first: what they have in hand may still be parked, or publish.
+        await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
+        self._consumers.clear()
+        await self._inbound.stop()
+        await self._outbound.stop()
+
+    async def publish(self, event: Event) -> None:
+        """See `Bus.publish`."""
+        [failure] = await self.publish_many([event])
+        if failure is not None:
+            raise failure
+
+    async def publish_many(self, events: Sequence[Event]) -> list[Exception | None]:
+        """See `Bus.publish_many`."""
+        if not events:
+            return []
+        messages = [outgoing(event, self._settings.exchange) for event in events]
+        results: list[Exception | None]
+        try:
+            publisher = await self._take_publisher()
+        except Unavailable as error:
+            results = [error] * len(events)
+        else:
+            keys = [event.partition_key for event in events]
+            results = await publisher.publish_in_order(messages, keys, self._settings.publish_timeout_s)
+        failed = sum(result is not None for result in results)
+        self._metrics.published.labels("confirmed").inc(len(events) - failed)
+        self._metrics.published.labels("failed").inc(failed)
+        return results
+
+    async def declare(self, subscription: Subscription) -> None:
+        """See `Bus.declare`."""
+        connection = await self._outbound.connection()
+        try:
+            async with asyncio.timeout(self._settings.publish_timeout_s):
+                await self._declare_subscription(connection, subscription)
+        except FAULTS as error:
+            raise Unavailable(f"not declared: {error!r}", code="bus_away") from error
+
+    async def consume(self, subscription: Subscription, handler: Handler) -> None:
+        """See `Bus.consume`."""
+        consumer = RabbitConsumer(
+            subscription, handler, self._move, self._settings, self._logger, self._metrics, self._clock
+        )
+        self._consumers.append(consumer)
+        self._tasks.append(asyncio.create_task(self._keep_attached(consumer)))
+
+    async def ready(self) -> Fact:
+        """See `Bus.ready`."""
+        for link in (self._outbound, self._inbound):
+            if not link.is_up:
+                return Fact(ok=False, detail=f"rabbitmq: {link.failure}")
+        waiting = [c.subscription.queue for c in self._consumers if not c.is_attached]
+        if waiting:
+            return Fact(ok=False, detail=f"rabbitmq: not consuming {', '.join(waiting)} yet")
+        return Fact(ok=True, detail="rabbitmq")
+
+    async def depth(self, queue: str) -> int:
+        """See `Bus.depth`."""
+        return await self._admin.depth(queue)
+
+    async def queues(self) -> list[QueueInfo]:
+        """See `Bus.queues`."""
+        return await self._admin.queues()
+
+    async def parked(self, queue: str, limit: int | None = None) -> list[ParkedMessage]:
+        """See `Bus.parked`."""
+        return await self._admin.parked(queue, limit)
+
+    async def replay(self, queue: str, ids: Iterable[str] | None = None) -> int:
+        """See `Bus.replay`. Each is published, confirmed, and only then removed."""
+        return await self._admin.replay(queue, None if ids is None else set(ids))
+
+    async def discard(self, queue: str, ids: Iterable[str] | None = None) -> int:
+        """See `Bus.discard`."""
+        return await self._admin.discard(queue, None if ids is None else set(ids))
+
+    async def _take_publisher(self) -> Publisher:
+        await self._outbound.connection()
+        assert self._publisher is not None
+        return self._publisher
+
+    async def _move(self, message: Outgoing) -> None:
+        """For the consumers: publish outside the events' exchange, to park or to postpone."""
+        publisher = await self._take_publisher()
+        try:
+            async with asyncio.timeout(self._settings.publish_timeout_s):
+                await publisher.publish(message)
+        except TimeoutError:
+            raise Unavailable("not confirmed in time", code="bus_timeout") from None
+
+    async def _publishing_up(self, connection: AbstractConnection) -> None:
+        self._publisher_channel = AsyncExitStack()
+        opening = channel_on(connection, is_confirming=True)
+        channel = await self._publisher_channel.enter_async_context(opening)
+        channel.closing.add_done_callback(lambda _: self._outbound.renew())
+        empty = Topology((events_exchange(self._settings),), (catalogue_queue(self._settings),), (), ())
+        await declare_all(connection, empty, self._logger)
+        self._publisher = Publisher(channel)
+        self._metrics.connected.set(1)
+
+    def _publishing_down(self) -> None:
+        self._publisher = None
+        self._publisher_channel = None
+        self._metrics.connected.set(0)
+        self._metrics.lost.inc()
+
+    async def _keep_attached(self, consumer: RabbitConsumer) -> None:
+        while True:
+            connection = await self._inbound.next_connection()
+            try:
+                topology = await self._declare_subscription(connection, consumer.subscription)
+            except (LookoutError, *FAULTS) as error:
+                self._logger.warning(
+                    "cannot declare", queue=consumer.subscription.queue, error=reason_of(error)
+                )
+                await asyncio.sleep(jittered(_PAUSE_AFTER_FAULT_S))
+                continue
+            if self._inbound.is_current(connection):
+                consumer.attach(connection, topology.consumed)
+                await self._inbound.until_lost()
+                consumer.detach()
+
+    async def _declare_subscription(
+        self, connection: AbstractConnection, subscription: Subscription
+    ) -> Topology:
+        publisher = await self._take_publisher()
+        shards = self._settings.shards if subscription.ordered else 0
+        wanted = Entry(subscription.queue, subscription.binding, shards)
+        catalogue = catalogue_queue(self._settings).name
+        async with self._declaring:
+            entry, before = await enter_in_catalogue(connection, publisher, catalogue, wanted)
+            if entry.shards != shards:
+                self._logger.warning(
+                    "the number of shards stays that of the first declaration",
+                    queue=entry.queue,
+                    shards=entry.shards,
+                    wanted=shards,
+                )
+            policy = policy_of(subscription, self._settings)
+            topology = subscription_topology(subscription, policy, self._settings, shards=entry.shards)
+            await declare_all(connection, topology, self._logger)
+            self._topologies[subscription.queue] = topology
+            if before is not None and before.binding != entry.binding:
+                await self._admin.unbind(connection, before)
+        return topology
+
+    async def _watch_depths(self) -> None:
+        while True:
+            for consumer in self._consumers:
+                topology = self._topologies.get(consumer.subscription.queue)
+                if topology is not None and self._outbound.is_up:
+                    try:
+                        await self._note_depth(consumer.subscription.queue, topology)
+                    except LookoutError as error:
+                        self._logger.warning("cannot read the queues' depths", error=str(error))
+            await asyncio.sleep(self._settings.depth_interval_s)
+
+    async def _note_depth(self, queue: str, topology: Topology) -> None:
+        depths = await self._admin.ready_counts([*topology.consumed, parked_queue(queue)])
+        parked = depths.pop(parked_queue(queue))
+        self._metrics.note_depth(queue, sum(depths.values()), parked)

@@ -1,0 +1,180 @@
+"""Declaring, counting and looking after RabbitMQ's queues."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from typing import Any
+
+from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+
+from kit.bus.event import Event
+from kit.bus.interface import ParkedMessage, QueueInfo, parked_queue
+from kit.bus.rabbitmq_link import FAULTS, Link, Publisher, answered, channel_on
+from kit.bus.rabbitmq_shelf import Entry, looking_through, read_catalogue
+from kit.bus.rabbitmq_wire import Outgoing, event_of, outgoing, parked_of
+from kit.bus.topology import Exchange, Queue, Topology, catalogue_queue, shard_queues
+from kit.errors import NotFound, Unavailable
+from kit.logging import Logger
+from kit.settings import BusSettings
+
+
+async def declare_all(connection: AbstractConnection, topology: Topology, logger: Logger) -> None:
+    """Declare what is missing. What stands with other arguments stays as it is, with a warning.
+
+    A queue's arguments cannot be changed, and refusing to start would be worse than an old delivery limit.
+    """
+    things: list[Exchange | Queue] = [*topology.exchanges, *topology.queues]
+    for thing in things:
+        try:
+            await _declare(connection, thing)
+        except ChannelPreconditionFailed as error:
+            logger.warning("stands with other arguments and is left so", name=thing.name, error=str(error))
+    async with channel_on(connection) as channel:
+        for binding in topology.bindings:
+            if binding.is_to_exchange:
+                await answered(channel.exchange_bind(binding.destination, binding.source, binding.key))
+            else:
+                await answered(channel.queue_bind(binding.destination, binding.source, binding.key))
+
+
+async def _declare(connection: AbstractConnection, thing: Exchange | Queue) -> None:
+    # A channel each: a refusal closes it.
+    async with channel_on(connection) as channel:
+        arguments: dict[str, Any] = dict(thing.arguments)
+        if isinstance(thing, Queue):
+            await answered(channel.queue_declare(thing.name, durable=True, arguments=arguments))
+        else:
+            await answered(
+                channel.exchange_declare(
+                    thing.name, exchange_type=thing.kind, durable=True, arguments=arguments
+                )
+            )
+
+
+class Admin:
+    """What people ask of the bus, and its own looks at depths."""
+
+    def __init__(
+        self, link: Link, publisher: Callable[[], Awaitable[Publisher]], settings: BusSettings
+    ) -> None:
+        self._link = link
+        self._publisher = publisher
+        self._settings = settings
+
+    async def ready_counts(self, queues: Iterable[str]) -> dict[str, int]:
+        """Messages ready in each queue of the broker's.
+
+        Raises:
+            kit.errors.NotFound: there is no such queue.
+            kit.errors.Unavailable: the broker is away.
+        """
+        connection = await self._link.connection()
+        counts: dict[str, int] = {}
+        queue = ""
+        try:
+            async with channel_on(connection) as channel:
+                for queue in queues:
+                    declared = await answered(channel.queue_declare(queue, passive=True))
+                    counts[queue] = declared.message_count or 0
+        except ChannelNotFoundEntity:
+            raise NotFound(f"the bus knows no queue {queue}", code="queue_unknown") from None
+        except FAULTS as error:
+            raise Unavailable(f"cannot count: {error!r}", code="bus_away") from error
+        return counts
+
+    async def depth(self, queue: str) -> int:
+        """See `Bus.depth`."""
+        if queue.endswith(parked_queue("")):
+            return (await self.ready_counts([queue]))[queue]
+        entry = await self._entry(queue)
+        return sum((await self.ready_counts(_consumed(entry))).values())
+
+    async def queues(self) -> list[QueueInfo]:
+        """See `Bus.queues`."""
+        infos = []
+        for entry in (await self._catalogue()).values():
+            counts = await self.ready_counts([*_consumed(entry), parked_queue(entry.queue)])
+            parked = counts.pop(parked_queue(entry.queue))
+            infos.append(
+                QueueInfo(entry.queue, entry.binding, entry.is_ordered, sum(counts.values()), parked)
+            )
+        return sorted(infos, key=lambda info: info.queue)
+
+    async def parked(self, queue: str, limit: int | None) -> list[ParkedMessage]:
+        """See `Bus.parked`. What a crash parked twice is shown once."""
+        found: dict[str, ParkedMessage] = {}
+        connection, publisher = await self._link.connection(), await self._publisher()
+        async with looking_through(connection, publisher, parked_queue(queue)) as shelf:
+            async for message in shelf:
+                if limit is not None and len(found) >= limit:
+                    break
+                parked = parked_of(message, queue)
+                found.setdefault(parked.parked_id, parked)
+        return list(found.values())
+
+    async def replay(self, queue: str, ids: AbstractSet[str] | None) -> int:
+        """See `Bus.replay`."""
+        entry = await self._entry(queue)
+        publisher = await self._publisher()
+
+        async def publish(event: Event) -> None:
+            await publisher.publish(_back_to(entry, event))
+
+        return await self._take(queue, ids, publish)
+
+    async def discard(self, queue: str, ids: AbstractSet[str] | None) -> int:
+        """See `Bus.discard`."""
+
+        async def forget(_: Event) -> None:
+            return None
+
+        return await self._take(queue, ids, forget)
+
+    async def unbind(self, connection: AbstractConnection, entry: Entry) -> None:
+        """Take away the binding that a subscription had before."""
+        exchange = self._settings.exchange
+        async with channel_on(connection) as channel:
+            if entry.is_ordered:
+                await answered(channel.exchange_unbind(entry.queue, exchange, entry.binding))
+            else:
+                await answered(channel.queue_unbind(entry.queue, exchange, entry.binding))
+
+    async def _take(
+        self, queue: str, ids: AbstractSet[str] | None, first: Callable[[Event], Awaitable[None]]
+    ) -> int:
+        """Remove parked messages, each after `first` has been done with it; what stands twice, once."""
+        done: set[str] = set()
+        connection, publisher = await self._link.connection(), await self._publisher()
+        async with looking_through(connection, publisher, parked_queue(queue)) as shelf:
+            async for message in shelf:
+                event = event_of(message)
+                parked_id = str(event.message_id)
+                if ids is not None and parked_id not in ids:
+                    continue
+                if parked_id not in done:
+                    await first(event)
+                    done.add(parked_id)
+                await shelf.take(message)
+        return len(done)
+
+    async def _catalogue(self) -> dict[str, Entry]:
+        connection, publisher = await self._link.connection(), await self._publisher()
+        return await read_catalogue(connection, publisher, catalogue_queue(self._settings).name)
+
+    async def _entry(self, queue: str) -> Entry:
+        entry = (await self._catalogue()).get(queue)
+        if entry is None:
+            raise NotFound(f"the bus knows no queue {queue}", code="queue_unknown")
+        return entry
+
+
+def _consumed(entry: Entry) -> tuple[str, ...]:
+    return shard_queues(entry.queue, entry.shards) if entry.is_ordered else (entry.queue,)
+
+
+def _back_to(entry: Entry, event: Event) -> Outgoing:
+    """To this subscription only, and not to the others that may have handled the event long ago."""
+    if entry.is_ordered:
+        return replace(outgoing(event, entry.queue), is_mandatory=True)
+    return outgoing(event, "", entry.queue)

@@ -1,0 +1,306 @@
+"""One subscription attached to its queue, or, when ordered, to each of its shard queues."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from aio_pika.abc import AbstractConnection
+from aiormq import Channel
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
+
+from kit.bus.failure import Again, Unroutable
+from kit.bus.handling import BusMetrics, Dispatcher, Item, Parking, Runner, jittered, policy_of, reason_of
+from kit.bus.interface import parked_queue
+from kit.bus.rabbitmq_link import FAULTS, answered, channel_on
+from kit.bus.rabbitmq_wire import (
+    Outgoing,
+    event_of,
+    failures_of,
+    parked_outgoing,
+    redeliveries_of,
+    retry_outgoing,
+)
+from kit.bus.subscription import Delivery, Handler, Subscription
+from kit.bus.topology import retry_queue
+from kit.clock import Clock
+from kit.errors import Unavailable
+from kit.logging import Logger
+from kit.settings import BusSettings
+
+_REMEMBERED_IDS = 10_000
+_PAUSE_AFTER_FAULT_S = 1.0
+
+Publish = Callable[[Outgoing], Awaitable[None]]
+
+
+class Memory:
+    """What one process knows of messages beyond their delivery: the broker may hand any of them out again."""
+
+    def __init__(self) -> None:
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._handled: OrderedDict[str, None] = OrderedDict()
+
+    def note_failed(self, message_id: str, failures: int, first_failed_at: float) -> None:
+        """It failed and waits in place; should its channel end meanwhile, it goes on from here."""
+        self._failures[message_id] = (failures, first_failed_at)
+        if len(self._failures) > _REMEMBERED_IDS:
+            self._failures.popitem(last=False)
+
+    def failures(self, message_id: str) -> tuple[int, float] | None:
+        """How often it failed in this process, and when first; None when it did not."""
+        return self._failures.get(message_id)
+
+    def note_handled(self, message_id: str) -> None:
+        """Its handler ended well; the acknowledgement may still get lost."""
+        self._failures.pop(message_id, None)
+        self._handled[message_id] = None
+        if len(self._handled) > _REMEMBERED_IDS:
+            self._handled.popitem(last=False)
+
+    def note_parked(self, message_id: str) -> None:
+        """A person decides now; a replay begins anew."""
+        self._failures.pop(message_id, None)
+
+    def was_handled(self, message_id: str) -> bool:
+        """Whether its handler ended well in this process, not long ago."""
+        return message_id in self._handled
+
+
+class RabbitConsumer:
+    """A subscription's handler and its queues, through every reconnect."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        handler: Handler,
+        publish: Publish,
+        settings: BusSettings,
+        logger: Logger,
+        metrics: BusMetrics,
+        clock: Clock,
+    ) -> None:
+        self.subscription = subscription
+        self.settings = settings
+        self.logger = logger
+        self.clock = clock
+        self.publish = publish
+        self.memory = Memory()
+        self.slots = asyncio.Semaphore(settings.concurrency)
+        self.runner = Runner(subscription.queue, handler, policy_of(subscription, settings), logger, metrics)
+        self.in_hand = metrics.in_hand.labels(subscription.queue)
+        self._sessions: list[QueueSession] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ended: asyncio.Task[None] | None = None
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether all of its queues are being consumed."""
+        return bool(self._sessions) and all(session.is_attached for session in self._sessions)
+
+    def attach(self, connection: AbstractConnection, queues: tuple[str, ...]) -> None:
+        """Consume these queues on a new connection, once what ran on the old one has ended."""
+        before = self._ended
+        self._sessions = [QueueSession(self, queue, connection) for queue in queues]
+        self._tasks = [asyncio.create_task(session.run(before)) for session in self._sessions]
+
+    def detach(self) -> None:
+        """The connection is gone: begin nothing more. Handlers that run may finish; their keys wait."""
+        sessions, tasks = self._sessions, self._tasks
+        self._sessions, self._tasks = [], []
+        if tasks:
+            self._ended = asyncio.create_task(_end(sessions, tasks, self._ended))
+
+    async def stop(self) -> None:
+        """Let handlers finish within the grace, settle what they did, and leave."""
+        self.detach()
+        if self._ended is not None:
+            await self._ended
+
+
+async def _end(
+    sessions: list["QueueSession"], tasks: list[asyncio.Task[None]], before: asyncio.Task[None] | None
+) -> None:
+    for session in sessions:
+        session.end()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if before is not None:
+        await before
+
+
+class QueueSession:
+    """One queue on one connection.
+
+    The channel is given up and opened anew when it breaks, when a message has been in hand for too long (the
+    broker's consumer timeout would end it the hard way), and to change the window: a message that was taken
+    `suspect_after` times may be what kills the process, and is then taken alone, so that its neighbours are
+    not counted down to the delivery limit with it.
+    """
+
+    def __init__(self, consumer: RabbitConsumer, queue: str, connection: AbstractConnection) -> None:
+        self.is_attached = False
+        self._consumer = consumer
+        self._queue = queue
+        self._connection = connection
+        self._is_alone = False
+        self._ending = asyncio.Event()
+        self._renewal = asyncio.Event()
+        self._channel: Channel | None = None
+        self._dispatcher = self._new_dispatcher()
+        self._received_at: dict[int, float] = {}
+
+    def end(self) -> None:
+        """Begin nothing more, and close when what runs has finished."""
+        self._ending.set()
+        self._dispatcher.stopping.set()
+        self._renewal.set()
+
+    async def run(self, before: asyncio.Task[None] | None) -> None:
+        """Consume until `end`."""
+        if before is not None:
+            # Two runs of one key must not overlap, even across a lost connection.
+            await asyncio.wait((before,))
+        while not self._ending.is_set():
+            try:
+                await self._consume()
+            except FAULTS as error:
+                if self._ending.is_set():
+                    return
+                self._consumer.logger.warning("cannot consume", queue=self._queue, error=reason_of(error))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_PAUSE_AFTER_FAULT_S):
+                        await self._renewal.wait()
+
+    async def _consume(self) -> None:
+        """One channel's life."""
+        self._renewal = asyncio.Event()
+        self._dispatcher = self._new_dispatcher()
+        prefetch = 1 if self._is_alone else self._consumer.settings.prefetch
+        async with channel_on(self._connection) as channel:
+            self._channel = channel
+            renewal = self._renewal
+            channel.closing.add_done_callback(lambda _: renewal.set())
+            channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
+            try:
+                await answered(channel.basic_qos(prefetch_count=prefetch))
+                await answered(channel.basic_consume(self._queue, self._on_message))
+                self.is_attached = True
+                await self._renewal.wait()
+            finally:
+                self.is_attached = False
+                await self._dispatcher.drain(self._consumer.settings.stop_grace_s)
+                self._consumer.in_hand.dec(len(self._received_at))
+                self._received_at.clear()
+
+    def _new_dispatcher(self) -> Dispatcher:
+        return Dispatcher(self._process, ordered=self._consumer.subscription.ordered)
+
+    async def _on_cancelled(self, _: Basic.Cancel) -> None:
+        self._renewal.set()
+
+    async def _on_message(self, message: DeliveredMessage) -> None:
+        tag = message.delivery_tag
+        assert tag is not None
+        dispatcher = self._dispatcher
+        if dispatcher.stopping.is_set() or message.channel is not self._channel:
+            return  # goes back with the channel
+        redeliveries = redeliveries_of(message)
+        if not self._received_at and not self._window_suits(redeliveries):
+            return
+        event = event_of(message)
+        message_id = str(event.message_id)
+        if redeliveries and self._consumer.memory.was_handled(message_id):
+            await self._ack(tag)  # only its acknowledgement got lost
+            return
+        failures, first_failed_at = failures_of(message)
+        if known := self._consumer.memory.failures(message_id):
+            failures, first_failed_at = known
+        self._received_at[tag] = time.monotonic()
+        self._consumer.in_hand.inc()
+        dispatcher.submit(Item(event, tag, redeliveries, failures, first_failed_at))
+
+    def _window_suits(self, redeliveries: int) -> bool:
+        """Whether the first message of a window may be taken in it; else the other window is opened."""
+        is_suspect = redeliveries >= self._consumer.settings.suspect_after
+        if is_suspect == self._is_alone:
+            return True
+        self._is_alone = is_suspect
+        self._dispatcher.stopping.set()
+        self._renewal.set()
+        return False
+
+    async def _process(self, item: Item) -> None:
+        try:
+            await self._attempt(item)
+        except FAULTS as error:
+            self._consumer.logger.info(
+                "the connection ended before a message was settled; it comes again",
+                queue=self._queue,
+                message_id=str(item.event.message_id),
+                error=reason_of(error),
+            )
+
+    async def _attempt(self, item: Item) -> None:
+        consumer, event = self._consumer, item.event
+        queue, memory, message_id = consumer.subscription.queue, consumer.memory, str(event.message_id)
+        while True:
+            attempt = item.redeliveries + item.failures + 1
+            delivery = Delivery(event, queue, attempt, item.redeliveries > 0)
+            async with consumer.slots:
+                if self._dispatcher.stopping.is_set():
+                    return
+                step = await consumer.runner.run(delivery, item.failures, item.first_failed_at)
+            match step:
+                case None:
+                    memory.note_handled(message_id)
+                    break
+                case Parking():
+                    parked = parked_outgoing(event, parked_queue(queue), step, consumer.clock.now())
+                    if not await self._publish_surely(parked):
+                        return
+                    memory.note_parked(message_id)
+                    break
+                case Again():
+                    item.failures += 1
+                    item.first_failed_at = item.first_failed_at or time.time()
+                    if consumer.subscription.ordered:
+                        memory.note_failed(message_id, item.failures, item.first_failed_at)
+                        if not await self._wait_in_place(jittered(step.delay_s)):
+                            return
+                        continue
+                    rung = retry_queue(queue, step.delay_s)
+                    waiting = retry_outgoing(event, rung, item.failures, item.first_failed_at)
+                    if not await self._publish_surely(waiting):
+                        return
+                    break
+        await self._ack(item.handle)
+
+    async def _wait_in_place(self, delay_s: float) -> bool:
+        oldest = next(iter(self._received_at.values()), time.monotonic())
+        if time.monotonic() - oldest + delay_s > self._consumer.settings.hold_limit_s:
+            self._dispatcher.stopping.set()
+            self._renewal.set()
+            return False
+        return await self._dispatcher.pause(delay_s)
+
+    async def _publish_surely(self, message: Outgoing) -> bool:
+        """Publish before the original is acknowledged, however long it takes; False when the session ends."""
+        while not self._dispatcher.stopping.is_set():
+            try:
+                await self._consumer.publish(message)
+            except (Unavailable, Unroutable) as error:
+                self._consumer.logger.warning(
+                    "cannot move a message", to=message.routing_key, error=reason_of(error)
+                )
+                await self._dispatcher.pause(_PAUSE_AFTER_FAULT_S)
+            else:
+                return True
+        return False
+
+    async def _ack(self, tag: int) -> None:
+        if self._received_at.pop(tag, None) is not None:
+            self._consumer.in_hand.dec()
+        assert self._channel is not None
+        await answered(self._channel.basic_ack(tag, wait=False))

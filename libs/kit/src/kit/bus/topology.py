@@ -1,0 +1,158 @@
+"""What a subscription needs on RabbitMQ, as data: declaring it is somebody else's job.
+
+The same for RabbitMQ 3.10 and 4.x. Quorum queues throughout, each with an explicit delivery limit (4.x has
+one of its own, 20, that drops what goes over it) and with dead-lettering that itself is confirmed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from kit.bus.failure import RetryPolicy
+from kit.bus.interface import parked_queue
+from kit.bus.subscription import Subscription
+from kit.settings import BusSettings
+
+PARTITION_HEADER = "partition_key"
+
+NEVER = 2_000_000_000
+"""A delivery limit that is not reached: 3.10 does not know -1 for "none", and 4.x takes none given for 20."""
+
+Argument = str | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    kind: Literal["topic", "x-consistent-hash"]
+    arguments: Mapping[str, Argument]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable queue."""
+
+    name: str
+    arguments: Mapping[str, Argument]
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """From an exchange to a queue, or to another exchange."""
+
+    source: str
+    destination: str
+    key: str
+    is_to_exchange: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """In the order to declare in: exchanges, queues, bindings. `consumed` are the queues to attach to."""
+
+    exchanges: tuple[Exchange, ...]
+    queues: tuple[Queue, ...]
+    bindings: tuple[Binding, ...]
+    consumed: tuple[str, ...]
+
+
+def events_exchange(settings: BusSettings) -> Exchange:
+    """The one exchange that all events are published to."""
+    return Exchange(settings.exchange, "topic", {})
+
+
+def catalogue_queue(settings: BusSettings) -> Queue:
+    """Where the bus keeps what subscriptions there are: AMQP has no way to list queues."""
+    return _shelf(f"{settings.exchange}.catalogue")
+
+
+def subscription_topology(
+    subscription: Subscription, policy: RetryPolicy, settings: BusSettings, *, shards: int
+) -> Topology:
+    """All that `subscription` needs; an ordered one is spread over `shards` queues by its partition key."""
+    name = subscription.queue
+    parked = _shelf(parked_queue(name))
+    events = events_exchange(settings)
+    if not subscription.ordered:
+        work = _work_queue(name, parked.name, settings, is_single=False)
+        return Topology(
+            exchanges=(events,),
+            queues=(parked, work, *retry_queues(name, policy)),
+            bindings=(Binding(events.name, name, subscription.binding),),
+            consumed=(name,),
+        )
+    hashing = Exchange(name, "x-consistent-hash", {"hash-header": PARTITION_HEADER})
+    works = tuple(
+        _work_queue(queue, parked.name, settings, is_single=True) for queue in shard_queues(name, shards)
+    )
+    # The shards are bound, in the order of their names, before events can come: the ring is then complete
+    # when the first key is hashed, and a broker that restarts rebuilds it in that same order.
+    return Topology(
+        exchanges=(events, hashing),
+        queues=(parked, *works),
+        bindings=(
+            *(Binding(hashing.name, work.name, "1") for work in works),
+            Binding(events.name, hashing.name, subscription.binding, is_to_exchange=True),
+        ),
+        consumed=tuple(work.name for work in works),
+    )
+
+
+def shard_queues(queue: str, shards: int) -> tuple[str, ...]:
+    """The queues behind an ordered subscription, by name; two digits, so that they sort."""
+    return tuple(f"{queue}.{number:02}" for number in range(shards))
+
+
+def retry_queue(queue: str, delay_s: float) -> str:
+    """Where a message of `queue` waits that long. The delay is in the name: another one is another queue."""
+    return f"{queue}.retry.{round(delay_s * 1000)}ms"
+
+
+def retry_queues(queue: str, policy: RetryPolicy) -> tuple[Queue, ...]:
+    """The ladder. Nobody reads them: what expires returns through the default exchange to its own queue."""
+    return tuple(
+        Queue(
+            retry_queue(queue, delay_s),
+            {
+                "x-queue-type": "quorum",
+                "x-message-ttl": round(delay_s * 1000),
+                "x-delivery-limit": NEVER,
+                **_dead_letters_to(queue),
+            },
+        )
+        for delay_s in sorted(set(policy.delays_s))
+    )
+
+
+def _work_queue(name: str, parked: str, settings: BusSettings, *, is_single: bool) -> Queue:
+    arguments: dict[str, Argument] = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": settings.delivery_limit,
+        **_dead_letters_to(parked),
+    }
+    if is_single:
+        arguments["x-single-active-consumer"] = True
+    return Queue(name, arguments)
+
+
+def _shelf(name: str) -> Queue:
+    """A queue that is looked through rather than worked off.
+
+    A look counts as a delivery, so there is no limit to those; the single active consumer lets one look at a
+    time, for two at once would each see a part.
+    """
+    return Queue(
+        name, {"x-queue-type": "quorum", "x-delivery-limit": NEVER, "x-single-active-consumer": True}
+    )
+
+
+def _dead_letters_to(queue: str) -> dict[str, Argument]:
+    # At least once: the broker itself waits for a confirm. It demands reject-publish in exchange.
+    return {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": queue,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }

@@ -1,0 +1,254 @@
+"""What both back ends promise. `place` runs each test on the embedded one and on a real RabbitMQ."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from kit import errors
+from kit.bus import HeldBack, RetryPolicy, Subscription, Unroutable
+from kit.tracing import current_correlation_id, current_trace
+from testkit.bus import LOOSE, THING, Place, Recorder, an_event, number_of
+from testkit.waiting import eventually
+
+
+async def test_an_event_arrives_as_it_was_sent(place: Place, any_subscription):
+    bus, seen = await place.open(), Recorder()
+    await bus.declare(any_subscription)
+    await bus.consume(any_subscription, seen)
+    sent = an_event(7)
+    await bus.publish(sent)
+    await eventually(lambda: seen.deliveries)
+    [delivery] = seen.deliveries
+    assert delivery.event == sent
+    assert (delivery.queue, delivery.attempt, delivery.redelivered) == (any_subscription.queue, 1, False)
+
+
+async def test_the_handler_runs_in_the_trace_of_the_event(place: Place):
+    bus = await place.open()
+    seen = []
+
+    async def handler(delivery):
+        trace = current_trace()
+        seen.append((trace.trace_id, current_correlation_id()))
+
+    await bus.declare(THING)
+    await bus.consume(THING, handler)
+    await bus.publish(an_event())
+    await eventually(lambda: seen)
+    assert seen == [("ab" * 16, "c-1")]
+
+
+async def test_events_wait_for_a_consumer_that_comes_later(place: Place, any_subscription):
+    bus = await place.open()
+    await bus.declare(any_subscription)
+    await bus.publish_many([an_event(i) for i in range(20)])
+    assert await bus.depth(any_subscription.queue) == 20
+    await bus.stop()
+
+    later, seen = await place.open(), Recorder()
+    await later.consume(any_subscription, seen)
+    await eventually(lambda: len(seen.deliveries) == 20)
+    assert sorted(seen.numbers) == list(range(20))
+    await eventually(lambda: _is(later.depth(any_subscription.queue), 0))
+
+
+async def _is(call, wanted):
+    return await call == wanted
+
+
+async def test_every_subscription_gets_its_own_copy(place: Place):
+    bus, first, second = await place.open(), Recorder(), Recorder()
+    other = replace(THING, service="other", binding="things.#")
+    for subscription, handler in ((THING, first), (other, second)):
+        await bus.declare(subscription)
+        await bus.consume(subscription, handler)
+    await bus.publish_many([an_event(i) for i in range(10)])
+    await eventually(lambda: len(first.deliveries) == len(second.deliveries) == 10)
+
+
+@pytest.mark.parametrize(
+    ("binding", "key", "is_wanted"),
+    [
+        ("a.b.v1.#", "a.b.v1", True),
+        ("a.b.v1.#", "a.b.v1.x.y", True),
+        ("a.*.v1", "a.b.v1", True),
+        ("a.*.v1", "a.b.c.v1", False),
+        ("a.#.v1", "a.v1", True),
+        ("a.#.z.#", "a.b.z.c.z", True),
+        ("a.b", "a.b.c", False),
+        ("#", "a", True),
+        ("*.#", "a.b", True),
+    ],
+)
+async def test_bindings_mean_what_amqp_says(place: Place, binding, key, is_wanted):
+    bus = await place.open()
+    await bus.declare(Subscription("reader", "some", binding))
+    [result] = await bus.publish_many([an_event(routing_key=key)])
+    assert (result is None) == is_wanted
+
+
+async def test_a_changed_binding_replaces_the_old_one(place: Place):
+    bus = await place.open()
+    await bus.declare(replace(THING, binding="old.#"))
+    await bus.declare(replace(THING, binding="new.#"))
+    await bus.publish(an_event(routing_key="new.x"))
+    with pytest.raises(Unroutable):
+        await bus.publish(an_event(routing_key="old.x"))
+
+
+async def test_an_event_that_nobody_wants_is_an_error_unless_it_may_be(place: Place):
+    bus = await place.open()
+    with pytest.raises(Unroutable):
+        await bus.publish(an_event())
+    await bus.publish(an_event(must_route=False))
+    await bus.declare(THING)
+    results = await bus.publish_many([an_event(), an_event(routing_key="nobody.wants.this", key="k2")])
+    assert results[0] is None
+    assert isinstance(results[1], Unroutable)
+
+
+async def test_after_a_failed_publish_the_later_events_of_its_key_are_held_back(place: Place):
+    bus, seen = await place.open(), Recorder()
+    await bus.declare(THING)
+    await bus.consume(THING, seen)
+    results = await bus.publish_many(
+        [
+            an_event(1, key="a"),
+            an_event(2, key="a", routing_key="nobody"),
+            an_event(3, key="a"),
+            an_event(4, key="b"),
+        ]
+    )
+    assert [type(result) for result in results] == [type(None), Unroutable, HeldBack, type(None)]
+    await eventually(lambda: sorted(seen.numbers) == [1, 4])
+
+
+async def test_one_key_is_handled_in_order_and_keys_side_by_side(place: Place):
+    bus = await place.open()
+    keys = [f"camera:{i}" for i in range(12)]
+    running: set[str] = set()
+    most = 0
+    order: dict[str, list[int]] = {key: [] for key in keys}
+
+    async def handler(delivery):
+        nonlocal most
+        key = delivery.event.partition_key
+        assert key not in running, "one key must not be handled twice at once"
+        running.add(key)
+        most = max(most, len(running))
+        await asyncio.sleep(0.002)
+        running.discard(key)
+        order[key].append(number_of(delivery.event))
+
+    await bus.declare(THING)
+    await bus.publish_many([an_event(i, key=key) for i in range(15) for key in keys])
+    await bus.consume(THING, handler)
+    await eventually(lambda: all(len(numbers) == 15 for numbers in order.values()), timeout_s=20)
+    assert all(numbers == list(range(15)) for numbers in order.values())
+    assert most > 3
+    assert (await bus.parked(THING.queue)) == []
+
+
+async def test_concurrency_is_bounded(place: Place, any_subscription):
+    bus = await place.open(concurrency=3)
+    running = most = done = 0
+
+    async def handler(delivery):
+        nonlocal running, most, done
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        done += 1
+
+    await bus.declare(any_subscription)
+    await bus.publish_many([an_event(i, key=f"k{i}") for i in range(30)])
+    await bus.consume(any_subscription, handler)
+    await eventually(lambda: done == 30)
+    assert most == 3
+
+
+async def test_ready_tells_how_it_stands(place: Place):
+    bus = place.make()
+    if place.kind == "rabbitmq":
+        assert not (await bus.ready()).ok
+    await bus.start()
+    await bus.consume(THING, Recorder())
+    await eventually(lambda: _is_ready(bus))
+    await bus.stop()
+    assert not (await bus.ready()).ok
+
+
+async def _is_ready(bus):
+    return (await bus.ready()).ok
+
+
+async def test_unknown_queues_are_told(place: Place):
+    bus = await place.open()
+    for call in (bus.depth("no.such.v1"), bus.parked("no.such.v1"), bus.replay("no.such.v1")):
+        with pytest.raises(errors.NotFound):
+            await call
+
+
+async def test_queues_are_listed_with_their_depths(place: Place):
+    bus = await place.open()
+    await bus.declare(THING)
+    await bus.declare(LOOSE)
+    await bus.publish_many([an_event(i, key=f"k{i}") for i in range(5)])
+    infos = {info.queue: info for info in await bus.queues()}
+    assert list(infos) == sorted([THING.queue, LOOSE.queue])
+    assert (infos[THING.queue].depth, infos[THING.queue].parked, infos[THING.queue].ordered) == (5, 0, True)
+    assert (infos[LOOSE.queue].depth, infos[LOOSE.queue].binding) == (5, LOOSE.binding)
+    assert not infos[LOOSE.queue].ordered
+
+
+async def test_stop_lets_the_handler_finish_and_keeps_the_rest(place: Place, any_subscription):
+    bus = await place.open()
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    done = []
+
+    async def slow(delivery):
+        begun.set()
+        await may_end.wait()
+        done.append(number_of(delivery.event))
+
+    await bus.declare(any_subscription)
+    await bus.publish_many([an_event(i) for i in range(3)])
+    subscription = replace(any_subscription, retry=RetryPolicy((0.05,)))
+    await bus.consume(subscription, slow)
+    await begun.wait()
+    stopping = asyncio.create_task(bus.stop())
+    await asyncio.sleep(0)
+    may_end.set()
+    await stopping
+    later, seen = await place.open(), Recorder()
+    await later.consume(any_subscription, seen)
+    await eventually(lambda: sorted(done + seen.numbers) == [0, 1, 2])
+    assert done
+
+
+async def test_a_second_consumer_of_an_ordered_queue_takes_over_in_order(place: Place):
+    first, second = await place.open(), await place.open()
+    one, two = Recorder(), Recorder()
+    await first.declare(THING)
+    await first.consume(THING, one)
+    await eventually(lambda: _is_ready(first))
+    await second.consume(THING, two)
+    await first.publish_many([an_event(i) for i in range(10)])
+    await eventually(lambda: len(one.deliveries) == 10)
+    await first.stop()
+    await second.publish_many([an_event(i) for i in range(10, 20)])
+    await eventually(lambda: len(two.deliveries) == 10)
+    assert one.numbers + two.numbers == list(range(20))
+
+
+async def test_publishing_many_from_many_tasks_loses_none(place: Place):
+    bus, seen = await place.open(), Recorder()
+    await bus.declare(THING)
+    await bus.consume(THING, seen)
+    batches = [[an_event(b * 100 + i, key=f"k{b}") for i in range(50)] for b in range(8)]
+    results = await asyncio.gather(*(bus.publish_many(batch) for batch in batches))
+    assert all(result is None for batch in results for result in batch)
+    await eventually(lambda: len(seen.deliveries) == 400, timeout_s=20)
+    assert all(seen.numbers_of(f"k{b}") == [number_of(e) for e in batches[b]] for b in range(8))
