@@ -1,0 +1,161 @@
+import io
+import struct
+import time
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ingest.adapters.picture_check import decode_check
+from ingest.domain.geometry import Size
+from ingest.domain.pictures import read_header
+from ingest.domain.refusal import Refused
+from testkit.pictures import bomb, no_picture, noise, solid, truncated
+
+LIMIT = 40_000_000
+
+
+def picture(kind="JPEG", size=(60, 40), **options):
+    file = io.BytesIO()
+    Image.effect_noise(size, 50).convert("RGB").save(file, kind, **options)
+    return file.getvalue()
+
+
+def refusal_of(call):
+    try:
+        call()
+    except Refused as refused:
+        return refused
+    return None
+
+
+def code_of(data, max_pixels=LIMIT):
+    with pytest.raises(Refused) as refused:
+        read_header(data, max_pixels=max_pixels)
+    assert [problem.field for problem in refused.value.fields] == ["snapshot"]
+    return refused.value.code
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "suffix"),
+    [
+        (picture(), "image/jpeg", "jpg"),
+        (picture(progressive=True), "image/jpeg", "jpg"),
+        (picture(exif=Image.Exif(), comment=b"hello"), "image/jpeg", "jpg"),
+        (picture(restart_marker_rows=1), "image/jpeg", "jpg"),
+        (picture() + b"\x00" * 64, "image/jpeg", "jpg"),
+        (picture()[:2] + b"\xff\xff" + picture()[2:], "image/jpeg", "jpg"),
+        (picture("PNG"), "image/png", "png"),
+    ],
+)
+def test_a_picture_is_recognised(data, content_type, suffix):
+    header = read_header(data, max_pixels=LIMIT)
+    assert header.size == Size(60, 40)
+    assert (header.content_type, header.suffix) == (content_type, suffix)
+    decode_check(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        no_picture(), b"", b"\x00" * 100, b"GIF89a" + b"\x00" * 50, picture("BMP"), picture("GIF"),
+        picture("WEBP"),
+        picture("TIFF"), b"%PDF-1.7", b"\xff\xd8\xff\xd9", b"\xff\xd8" + b"hello",
+        b"\xff\xd8\xff\xe0\x00\x01",
+        b"\x89PNG\r\n\x1a\n" + b"\x00" * 40, b"\xff\xd8\xff\xc0\x00\x03\x08",
+        b"\xff\xd8\xff\xda\x00\x02\x00\xff\xd9",
+    ],
+)  # fmt: skip
+def test_what_is_no_picture_is_refused(data):
+    assert code_of(data) == "not_a_picture"
+
+
+@pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF])
+def test_a_jpeg_that_no_decoder_here_reads_is_refused(marker):
+    data = picture()
+    assert code_of(data.replace(b"\xff\xc0", bytes([0xFF, marker]), 1)) == "not_a_picture"
+
+
+def test_a_jpeg_without_a_size_is_refused():
+    assert code_of(bomb(0)) == "not_a_picture"
+
+
+@pytest.mark.parametrize("data", [picture(), picture(progressive=True), noise(20_000), picture("PNG")])
+@pytest.mark.parametrize("keep", [0.1, 0.3, 0.5, 0.9, 0.99])
+def test_a_truncated_picture_is_refused(data, keep):
+    assert code_of(truncated(data, keep)) == "picture_truncated"
+
+
+@pytest.mark.parametrize("data", [picture(), picture("PNG")])
+def test_a_picture_whose_last_bytes_are_missing_is_refused(data):
+    for missing in range(1, min(len(data) - 8, 400)):
+        assert code_of(data[:-missing]) == "picture_truncated"
+
+
+def test_a_thumbnails_end_does_not_pass_for_the_pictures_end():
+    thumbnail = picture(size=(16, 12))
+    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    data = picture()
+    whole = data[:2] + segment + data[2:]
+    assert read_header(whole, max_pixels=LIMIT).size == Size(60, 40)
+    assert code_of(whole[: len(whole) - 50]) == "picture_truncated"
+
+
+def test_a_bomb_is_refused_at_once_and_by_its_header():
+    began = time.perf_counter()
+    assert code_of(bomb(50_000)) == "picture_too_large_pixels"
+    assert time.perf_counter() - began < 0.05
+
+
+def test_a_png_bomb_is_refused_by_its_header():
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    data = (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + b"\x00" * 40
+    )
+    assert code_of(data) == "picture_too_large_pixels"
+
+
+def test_a_picture_of_just_the_limit_is_taken():
+    assert read_header(solid(64, 48), max_pixels=64 * 48).size == Size(64, 48)
+    assert code_of(solid(64, 48), max_pixels=64 * 48 - 1) == "picture_too_large_pixels"
+
+
+def test_a_jpeg_of_a_thousand_scans_is_refused():
+    data = picture(progressive=True)
+    at = data.rindex(b"\xff\xda")
+    scan = data[at:-2]
+    assert code_of(data[:-2] + scan * 1000 + b"\xff\xd9") == "not_a_picture"
+
+
+def test_only_decoding_finds_what_was_cut_out_of_the_middle():
+    data = picture(size=(300, 300))
+    hole = data[: len(data) // 2] + b"\xff\xd9"
+    assert read_header(hole, max_pixels=LIMIT)
+    with pytest.raises(Refused) as refused:
+        decode_check(hole)
+    assert refused.value.code in {"picture_truncated", "not_a_picture"}
+
+
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"", b"\xff\xd8", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", picture()[:200]]),
+)
+def test_any_bytes_are_a_picture_or_a_refusal(data, start):
+    refused = refusal_of(lambda: read_header(start + data, max_pixels=LIMIT))
+    assert refused is None or refused.fields
+
+
+@given(st.integers(0, 10_000), st.binary(min_size=1, max_size=4))
+def test_a_damaged_picture_is_a_picture_or_a_refusal(at, damage):
+    data = bytearray(picture())
+    at %= len(data)
+    data[at : at + len(damage)] = damage
+    for check in (lambda: read_header(bytes(data), max_pixels=LIMIT), lambda: decode_check(bytes(data))):
+        refused = refusal_of(check)
+        assert refused is None or refused.fields
