@@ -5,22 +5,40 @@ from pathlib import Path
 
 import pytest
 
+from testkit.camera import HttpCamera
 from testkit.clock import ManualClock
 from testkit.postgres import PostgresServer, postgres
+from testkit.rabbitmq import own_rabbitmq_server, rabbitmq_server
 from testkit.s3 import S3Server, s3
+
+__all__ = ["own_rabbitmq_server", "rabbitmq_server"]  # fixtures, found here by pytest
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """One PostgreSQL for all tests of this process. A test that stops it starts it again before it ends."""
+    """One PostgreSQL for all tests of this process, each in a fresh database. Not to be stopped."""
     with postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL for one test, which may stop and kill it."""
+    with postgres(is_own=True) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
-    """One S3 server for all tests of this process. A test that stops it starts it again before it ends."""
+    """One S3 server for all tests of this process, each in a fresh bucket. Not to be stopped."""
     with s3() as server:
+        yield server
+
+
+@pytest.fixture
+def own_s3_server() -> Iterator[S3Server]:
+    """An S3 server for one test, which may stop it."""
+    with s3(is_own=True) as server:
         yield server
 
 
@@ -42,6 +60,13 @@ def any_database(request: pytest.FixtureRequest) -> str:
     url = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
     assert isinstance(url, str)
     return url
+
+
+@pytest.fixture
+def http_camera() -> Iterator[HttpCamera]:
+    """A camera that works."""
+    with HttpCamera() as camera:
+        yield camera
 
 
 @pytest.fixture

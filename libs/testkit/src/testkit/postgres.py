@@ -112,13 +112,16 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres() -> Iterator[PostgresServer]:
+def postgres(*, is_own: bool = False) -> Iterator[PostgresServer]:
     """A server for the length of the block: from the environment, else Docker, else this machine's binaries.
+
+    With `is_own` never the one of the environment: it is going to be stopped or killed.
 
     Raises:
         ServerMissing: there is none of them; the text says what to do.
     """
-    if url := os.environ.get(URL_VARIABLE):
+    url = os.environ.get(URL_VARIABLE)
+    if url and not is_own:
         server = PostgresServer(re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url), None)
         try:
             yield server

@@ -63,13 +63,14 @@ class S3Server:
 
 
 @contextmanager
-def s3() -> Iterator[S3Server]:
+def s3(*, is_own: bool = False) -> Iterator[S3Server]:
     """A server for the length of the block.
 
     `TESTKIT_S3_ENDPOINT=host:port` names one that runs already (with `TESTKIT_S3_ACCESS_KEY` and
-    `TESTKIT_S3_SECRET_KEY`).
+    `TESTKIT_S3_SECRET_KEY`). With `is_own` never that one: it is going to be stopped.
     """
-    if endpoint := os.environ.get(ENDPOINT_VARIABLE):
+    endpoint = os.environ.get(ENDPOINT_VARIABLE)
+    if endpoint and not is_own:
         access_key = os.environ.get("TESTKIT_S3_ACCESS_KEY", ACCESS_KEY)
         yield S3Server(endpoint, None, access_key, os.environ.get("TESTKIT_S3_SECRET_KEY", SECRET_KEY))
         return
