@@ -98,3 +98,9 @@ async def toy() -> AsyncIterator[Callable[..., Awaitable[Toy]]]:
     for each in started:
         await each.client.aclose()
         await each.serving.stop()
+
+
+@pytest.fixture
+def build() -> Callable[..., Service]:
+    """Puts a toy service together and does not start it."""
+    return build_toy

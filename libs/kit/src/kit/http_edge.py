@@ -203,7 +203,7 @@ def _content_length(scope: Scope) -> int | None:
 
 
 def _route_template(scope: Scope) -> str:
-    # Under this key of its own FastAPI notes the path with the prefixes of every router it was included through.
+    # Under this key of its own FastAPI notes the path with the prefixes of all routers that it went through.
     # Should a release no longer do so, the path is still right for routes that are included once.
     whole: Any = scope.get("fastapi", {}).get("effective_route_context")
     route: Any = scope.get("route")

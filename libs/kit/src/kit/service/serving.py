@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import uvicorn
 import uvloop
@@ -20,6 +21,10 @@ WATCH_S = 2.0
 
 class ServeFailed(Exception):  # noqa: N818 - says what happened, as the errors of the kit do
     """A service cannot be brought up, and waiting would not mend it."""
+
+
+class Interrupted(Exception):  # noqa: N818 - as above
+    """Somebody insisted on an end at once."""
 
 
 class HttpListener:
@@ -152,29 +157,44 @@ async def serve(service: Service) -> None:
 async def serve_all(services: Sequence[Service], *, listen: Collection[str] | None = None) -> None:
     """Serve several until SIGTERM or SIGINT; the first one's logger takes the lines of libraries.
 
-    The first signal drains, a second one ends at once.
-
     Raises:
         ServeFailed: a service failed for good after the listeners were open.
+        Interrupted: a second signal came while work in hand was being finished.
         OSError: a port is taken.
     """
     logger = services[0].logger
     route_standard_logging(logger)
-    serving = Serving(services, listen=listen)
-    with _signals(logger) as stop_asked:
-        await serving.start()
+    with _signals(logger) as signals:
+        work = asyncio.create_task(_serve_until(services, listen, signals.asked))
+        insisted = asyncio.create_task(signals.insisted.wait())
         try:
-            ends = {asyncio.create_task(stop_asked.wait()), asyncio.create_task(serving.failed.wait())}
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for end in ends:
-                end.cancel()
-            drain_s = max(service.settings.http.drain_delay_s for service in services)
-            for service in services:
-                service.health.is_draining = True
-            logger.info("draining", delay_s=drain_s)
-            await asyncio.sleep(drain_s if stop_asked.is_set() else 0)
+            await asyncio.wait({work, insisted}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise Interrupted  # the loop's end breaks off what is left; the stores are made for that
+            work.result()
         finally:
-            await serving.stop()
+            insisted.cancel()
+            work.cancel()
+
+
+async def _serve_until(
+    services: Sequence[Service], listen: Collection[str] | None, asked: asyncio.Event
+) -> None:
+    logger = services[0].logger
+    serving = Serving(services, listen=listen)
+    await serving.start()
+    try:
+        ends = {asyncio.create_task(asked.wait()), asyncio.create_task(serving.failed.wait())}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        drain_s = max(service.settings.http.drain_delay_s for service in services) if asked.is_set() else 0
+        for service in services:
+            service.health.is_draining = True
+        logger.info("draining", delay_s=drain_s)
+        await asyncio.sleep(drain_s)
+    finally:
+        await serving.stop()
     logger.info("stopped")
     if serving.failed.is_set():
         raise ServeFailed("a service failed to start; the log says why")
@@ -194,7 +214,7 @@ def run(build: Callable[[], Sequence[Service]], *, listen: Collection[str] | Non
         uvloop.run(main())
     except (OSError, ServeFailed) as error:
         raise SystemExit(f"cannot serve: {error}") from None
-    except asyncio.CancelledError:
+    except Interrupted:
         raise SystemExit(130) from None
 
 
@@ -228,25 +248,28 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    insisted: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 @contextlib.contextmanager
-def _signals(logger: Logger) -> Iterator[asyncio.Event]:
+def _signals(logger: Logger) -> Iterator[_Signals]:
     loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
-    main = asyncio.current_task()
-    assert main is not None
+    signals = _Signals()
 
     def take(name: str) -> None:
-        if asked.is_set():
-            logger.warning("signal_again", signal=name)
-            main.cancel()
-        asked.set()
         logger.info("signal", signal=name)
+        if signals.asked.is_set():
+            signals.insisted.set()
+        signals.asked.set()
 
     taken = (signal.SIGTERM, signal.SIGINT)
     for number in taken:
         loop.add_signal_handler(number, take, number.name)
     try:
-        yield asked
+        yield signals
     finally:
         for number in taken:
             loop.remove_signal_handler(number)

@@ -1,0 +1,378 @@
+import asyncio
+import datetime as dt
+import io
+import ipaddress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import orjson
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pydantic import SecretStr
+
+from kit import errors
+from kit.errors import FieldError, Invalid, LookoutError, NotFound, Unavailable
+from kit.grpc import GrpcListener, channel, error_of
+from kit.logging import make_logger
+from kit.metrics import Metrics
+from kit.settings import GrpcSettings, LogSettings
+from kit.tracing import current_correlation_id, current_trace, use_trace
+
+SETTINGS = GrpcSettings(host="127.0.0.1", port=0, token=SecretStr("hunter2"), default_deadline_s=0.3)
+Behaviour = Callable[[Any, Any], Any]
+
+
+class Toy:
+    """Methods whose bodies a test gives, over plain bytes."""
+
+    def __init__(self, **bodies: Behaviour) -> None:
+        self.bodies = bodies
+        self.log = io.StringIO()
+        self.metrics = Metrics("toy")
+
+    def register(self, server: grpc.aio.Server) -> None:
+        handlers = {
+            name: getattr(grpc, f"{name.partition('__')[0]}_rpc_method_handler")(body)
+            for name, body in self.bodies.items()
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("toy.Toy", handlers),))
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        lines = [orjson.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+
+@asynccontextmanager
+async def served(
+    toy: Toy, settings: GrpcSettings = SETTINGS, client: GrpcSettings | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[grpc.aio.Channel]:
+    logger = make_logger("toy", LogSettings(), stream=toy.log)
+    listener = GrpcListener(settings, logger=logger, metrics=toy.metrics, register=toy.register)
+    await listener.start()
+    link = channel(f"{host}:{listener.port}", client or settings)
+    try:
+        yield link
+    finally:
+        await link.close()
+        await listener.stop(1)
+
+
+async def echo(request: bytes, _context: Any) -> bytes:
+    return request
+
+
+async def failing(error: Exception, link_settings: GrpcSettings = SETTINGS) -> grpc.aio.AioRpcError:
+    async def refuse(_request: bytes, _context: Any) -> bytes:
+        raise error
+
+    async with served(Toy(unary_unary=refuse), link_settings) as link:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=10)
+    return caught.value
+
+
+async def test_all_four_kinds_of_calls() -> None:
+    async def stream(request: bytes, _context: Any) -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield request
+
+    async def collect(requests: AsyncIterator[bytes], _context: Any) -> bytes:
+        return b"".join([request async for request in requests])
+
+    async def both(requests: AsyncIterator[bytes], _context: Any) -> AsyncIterator[bytes]:
+        async for request in requests:
+            yield request.upper()
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"a"
+        yield b"b"
+
+    toy = Toy(unary_unary=echo, unary_stream=stream, stream_unary=collect, stream_stream=both)
+    async with served(toy) as link:
+        assert await link.unary_unary("/toy.Toy/unary_unary")(b"a", timeout=10) == b"a"
+        streamed = link.unary_stream("/toy.Toy/unary_stream")(b"a", timeout=10)
+        assert [item async for item in streamed] == [b"a"] * 3
+        assert await link.stream_unary("/toy.Toy/stream_unary")(parts(), timeout=10) == b"ab"
+        mirrored = link.stream_stream("/toy.Toy/stream_stream")(parts(), timeout=10)
+        assert [item async for item in mirrored] == [b"A", b"B"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(kind("Not so.", code="its_own") for kind in LookoutError.__subclasses__()),
+        Invalid("Bad.", status=400, errors=[FieldError("box.x", "is negative")]),
+        NotFound("Nö, 🚗 ist weg."),
+    ],
+)
+async def test_an_error_arrives_as_it_was_raised(error: LookoutError) -> None:
+    arrived = error_of(await failing(error))
+    assert type(arrived) is type(error)
+    assert (arrived.detail, arrived.code, arrived.status, arrived.errors) == (
+        error.detail,
+        error.code,
+        error.status,
+        error.errors,
+    )
+
+
+async def test_an_error_with_more_than_fits_still_arrives() -> None:
+    many = Invalid("x" * 100_000, errors=[FieldError(str(n), "y" * 1000) for n in range(1000)])
+    arrived = error_of(await failing(many))
+    assert isinstance(arrived, Invalid)
+    assert len(arrived.detail) == 1000
+    assert len(arrived.errors) == 10
+
+
+async def test_a_bug_on_the_other_side_is_a_failed_upstream_and_keeps_its_text_there() -> None:
+    raised = await failing(KeyError("hunter2"))
+    assert raised.code() is grpc.StatusCode.INTERNAL
+    assert "hunter2" not in f"{raised.details()}{raised.trailing_metadata()}"
+    assert isinstance(error_of(raised), errors.UpstreamFailed)
+
+
+async def test_a_bug_is_logged_with_its_traceback_and_the_trace() -> None:
+    async def refuse(_request: bytes, _context: Any) -> bytes:
+        raise KeyError("plate")
+
+    toy = Toy(unary_unary=refuse)
+    async with served(toy) as link:
+        with use_trace() as trace, pytest.raises(grpc.aio.AioRpcError):
+            await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=10)
+    (line,) = toy.lines("grpc_unhandled_error")
+    assert line["trace_id"] == trace.trace_id
+    assert "KeyError: 'plate'" in line["exception"]
+
+
+@pytest.mark.parametrize("token", ["", "hunter", "hunter22"])
+async def test_without_the_service_token_nothing_is_done(token: str) -> None:
+    done: list[bytes] = []
+
+    async def act(request: bytes, _context: Any) -> bytes:
+        done.append(request)
+        return request
+
+    stranger = SETTINGS.model_copy(update={"token": SecretStr(token)})
+    async with served(Toy(unary_unary=act), client=stranger) as link:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=10)
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert error_of(caught.value).code == "service_token_invalid"
+    assert done == []
+
+
+async def test_the_trace_and_the_camera_event_go_along() -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    async def look(request: bytes, _context: Any) -> bytes:
+        trace = current_trace()
+        assert trace is not None
+        seen.append((trace.trace_id, current_correlation_id()))
+        return request
+
+    async def look_and_stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
+        yield await look(request, context)
+
+    async with served(Toy(unary_unary=look, unary_stream=look_and_stream)) as link:
+        with use_trace(correlation_id="frame-1") as trace:
+            await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=10)
+            _ = [item async for item in link.unary_stream("/toy.Toy/unary_stream")(b"x", timeout=10)]
+    assert seen == [(trace.trace_id, "frame-1")] * 2
+
+
+async def test_a_call_without_a_deadline_is_refused_on_our_side() -> None:
+    async with served(Toy(unary_unary=echo)) as link:
+        with pytest.raises(ValueError, match="without a deadline"):
+            await link.unary_unary("/toy.Toy/unary_unary")(b"x")
+
+
+async def test_the_servers_own_deadline_holds_for_callers_that_set_none() -> None:
+    cancelled = asyncio.Event()
+
+    async def wait(_request: bytes, _context: Any) -> bytes:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+        return b""
+
+    toy = Toy(unary_unary=wait)
+    logger = make_logger("toy", LogSettings(), stream=toy.log)
+    listener = GrpcListener(SETTINGS, logger=logger, metrics=toy.metrics, register=toy.register)
+    await listener.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{listener.port}") as plain:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await plain.unary_unary("/toy.Toy/unary_unary")(
+                b"x", metadata=(("authorization", "Bearer hunter2"),)
+            )
+    await listener.stop(1)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert cancelled.is_set()
+
+
+async def test_a_callers_deadline_ends_the_work() -> None:
+    cancelled = asyncio.Event()
+
+    async def wait(_request: bytes, _context: Any) -> bytes:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+        return b""
+
+    async with served(Toy(unary_unary=wait)) as link:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=0.2)
+        assert isinstance(error_of(caught.value), errors.UpstreamTimeout)
+        await asyncio.wait_for(cancelled.wait(), 10)
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"), [(Unavailable("away"), 3), (Invalid("bad"), 1), (errors.UpstreamFailed("odd"), 1)]
+)
+async def test_only_what_is_unavailable_is_tried_again(error: LookoutError, calls: int) -> None:
+    seen = 0
+
+    async def recover(request: bytes, _context: Any) -> bytes:
+        nonlocal seen
+        seen += 1
+        if seen < 3:
+            raise error
+        return request
+
+    async with served(Toy(unary_unary=recover)) as link:
+        call = link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=20)
+        if calls == 3:
+            assert await call == b"x"
+        else:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await call
+    assert seen == calls
+
+
+async def test_nobody_listening_is_unavailable() -> None:
+    link = channel("127.0.0.1:1", SETTINGS)
+    try:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=5)
+    finally:
+        await link.close()
+    error = error_of(caught.value)
+    assert isinstance(error, Unavailable)
+    assert error.retry_after_s == 1
+
+
+async def test_a_message_over_the_limit_is_refused() -> None:
+    small = SETTINGS.model_copy(update={"max_message_bytes": 1000})
+    async with served(Toy(unary_unary=echo), small, client=SETTINGS) as link:
+        call = link.unary_unary("/toy.Toy/unary_unary")
+        assert await call(b"x" * 900, timeout=10) == b"x" * 900
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"x" * 1001, timeout=10)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_calls_are_counted_by_method_and_outcome() -> None:
+    async def refuse(_request: bytes, _context: Any) -> bytes:
+        raise NotFound("none")
+
+    toy = Toy(unary_unary=echo, unary_unary__missing=refuse)
+    async with served(toy) as link:
+        for _ in range(2):
+            await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=10)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await link.unary_unary("/toy.Toy/unary_unary__missing")(b"x", timeout=10)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await link.unary_unary("/toy.Toy/made_up")(b"x", timeout=10)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    text = toy.metrics.render().decode()
+    assert 'lookout_toy_grpc_calls_total{code="OK",method="/toy.Toy/unary_unary"} 2.0' in text
+    assert 'grpc_calls_total{code="NOT_FOUND",method="/toy.Toy/unary_unary__missing"} 1.0' in text
+    assert 'grpc_call_seconds_count{method="/toy.Toy/unary_unary"} 2.0' in text
+    assert "made_up" not in text
+
+
+async def test_a_probe_asks_without_a_token_and_hears_of_the_drain() -> None:
+    toy = Toy()
+    logger = make_logger("toy", LogSettings(), stream=toy.log)
+    listener = GrpcListener(SETTINGS, logger=logger, metrics=toy.metrics, register=toy.register)
+    await listener.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{listener.port}") as plain:
+        probe = health_pb2_grpc.HealthStub(plain)
+        status = health_pb2.HealthCheckResponse
+        assert (await probe.Check(health_pb2.HealthCheckRequest())).status == status.SERVING
+        watch = probe.Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == status.SERVING
+        await listener.set_serving(False)
+        assert (await watch.read()).status == status.NOT_SERVING
+        await listener.set_serving(True)
+        assert (await watch.read()).status == status.SERVING
+        watch.cancel()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await probe.Check(health_pb2.HealthCheckRequest(service="made-up"))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    await listener.stop(0)
+
+
+async def test_a_taken_port_is_an_os_error() -> None:
+    toy = Toy()
+    logger = make_logger("toy", LogSettings(), stream=toy.log)
+    first = GrpcListener(SETTINGS, logger=logger, metrics=toy.metrics, register=toy.register)
+    await first.start()
+    taken = SETTINGS.model_copy(update={"port": first.port})
+    second = GrpcListener(taken, logger=logger, metrics=toy.metrics, register=toy.register)
+    with pytest.raises(OSError, match=str(first.port)):
+        await second.start()
+    await first.stop(0)
+
+
+def write_certificate(folder: Path) -> dict[str, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "toy")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = {
+        "tls_certificate": folder / "toy.pem",
+        "tls_key": folder / "toy.key",
+        "tls_ca": folder / "toy.pem",
+    }
+    files["tls_certificate"].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files["tls_key"].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return files
+
+
+async def test_tls_with_certificates_on_both_sides(tmp_path: Path) -> None:
+    files = write_certificate(tmp_path)
+    secure = SETTINGS.model_copy(update={**files, "is_client_certificate_required": True})
+    async with served(Toy(unary_unary=echo), secure) as link:
+        assert await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=10) == b"x"
+    anonymous = SETTINGS.model_copy(update={"tls_ca": files["tls_ca"]})
+    for client in (SETTINGS, anonymous):
+        async with served(Toy(unary_unary=echo), secure, client=client) as link:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=2)
+            assert caught.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}

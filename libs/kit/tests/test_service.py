@@ -1,0 +1,485 @@
+import asyncio
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import orjson
+import pytest
+from fastapi import APIRouter
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pydantic import SecretStr
+
+from kit.bus import Subscription
+from kit.errors import Unavailable
+from kit.health import Fact
+from kit.service import Service, Serving
+from kit.settings import GrpcSettings, HttpSettings
+from testkit import eventually
+
+Build = Callable[..., Service]
+Start = Callable[..., Awaitable[Any]]
+
+
+class Part:
+    """A resource that writes down what happens to it and can be away for a number of starts."""
+
+    def __init__(self, name: str, diary: list[str], away: int = 0, error: Exception | None = None) -> None:
+        self.name = name
+        self.diary = diary
+        self.away = away
+        self.error = error
+
+    async def start(self) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.away:
+            self.away -= 1
+            raise Unavailable(f"{self.name} is away")
+        self.diary.append(f"{self.name} up")
+
+    async def stop(self) -> None:
+        self.diary.append(f"{self.name} down")
+
+
+class ToyBus(Part):
+    async def consume(self, subscription: Subscription, _handler: Any) -> None:
+        self.diary.append(f"consume {subscription.queue}")
+
+
+async def handle(_delivery: Any) -> None:
+    return None
+
+
+def events(log: io.StringIO, event: str) -> list[dict[str, Any]]:
+    return [line for line in map(orjson.loads, log.getvalue().splitlines()) if line["event"] == event]
+
+
+async def test_parts_start_in_order_and_stop_in_reverse(build: Build) -> None:
+    diary: list[str] = []
+    bus = ToyBus("bus", diary)
+
+    async def migrate() -> None:
+        diary.append("migrated")
+
+    async def relay() -> None:
+        diary.append("relay")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            diary.append("relay ended")
+
+    service = build(
+        resources=[Part("database", diary), bus],
+        migrate=migrate,
+        bus=bus,
+        consumers=[(Subscription("toy", "ball_thrown", "balls.#"), handle)],
+        background=[("relay", relay)],
+    )
+    await service.start()
+    await eventually(lambda: "relay" in diary)
+    assert (await service.health.ready()).ok
+    await service.stop()
+    assert diary == [
+        "database up",
+        "bus up",
+        "migrated",
+        "consume toy.ball_thrown.v1",
+        "relay",
+        "relay ended",
+        "bus down",
+        "database down",
+    ]
+
+
+async def test_a_dependency_that_is_away_delays_the_start_and_does_not_end_it(toy: Start) -> None:
+    diary: list[str] = []
+    database = Part("database", diary, away=3)
+
+    async def migrate() -> None:
+        diary.append("migrated")
+
+    router = APIRouter()
+
+    @router.get("/api/v1/balls")
+    async def balls() -> str:
+        return "red"
+
+    started = await toy(router, resources=[Part("blobs", diary), database], migrate=migrate)
+    refused = await started.client.get("/api/v1/balls")
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (
+        503,
+        "starting",
+        "2",
+    )
+    assert (await started.client.get("/health/live")).status_code == 200
+    unready = await started.client.get("/health/ready")
+    assert unready.status_code == 503
+    assert unready.json()["checks"]["startup"]["detail"] == "Part: database is away"
+
+    async def is_ready() -> bool:
+        return bool((await started.client.get("/health/ready")).status_code == 200)
+
+    await eventually(is_ready)
+    assert (await started.client.get("/api/v1/balls")).json() == "red"
+    assert diary == ["blobs up", "database up", "migrated"]
+    assert len(started.lines("start_waits")) == 3
+
+
+async def test_consumers_and_tasks_wait_for_the_migration(build: Build) -> None:
+    diary: list[str] = []
+    database_is_up = False
+    bus = ToyBus("bus", diary)
+
+    async def migrate() -> None:
+        if not database_is_up:
+            raise ConnectionRefusedError("no database")
+        diary.append("migrated")
+
+    async def relay() -> None:
+        diary.append("relay")
+
+    service = build(
+        resources=[bus],
+        migrate=migrate,
+        bus=bus,
+        consumers=[(Subscription("toy", "ball_thrown", "balls.#"), handle)],
+        background=[("relay", relay)],
+    )
+    await service.start()
+    assert diary == ["bus up"]
+    assert service.health.held is not None
+    database_is_up = True
+    await eventually(lambda: "relay" in diary)
+    assert diary == ["bus up", "migrated", "consume toy.ball_thrown.v1", "relay"]
+    assert service.health.held is None
+    await service.stop()
+
+
+async def test_a_start_can_be_given_up_while_it_waits(build: Build) -> None:
+    diary: list[str] = []
+    service = build(resources=[Part("blobs", diary), Part("database", diary, away=10_000)])
+    await service.start()
+    await asyncio.wait_for(service.stop(), 10)
+    assert diary == ["blobs up", "blobs down"]
+
+
+async def test_an_error_that_waiting_does_not_mend_ends_the_start_and_closes_what_was_open(
+    build: Build,
+) -> None:
+    diary: list[str] = []
+    service = build(resources=[Part("blobs", diary), Part("model", diary, error=ValueError("no such model"))])
+    with pytest.raises(ValueError, match="no such model"):
+        await service.start()
+    assert diary == ["blobs up", "blobs down"]
+
+
+async def test_a_part_that_does_not_close_keeps_no_other_open(build: Build) -> None:
+    class Stuck(Part):
+        async def stop(self) -> None:
+            raise RuntimeError("stuck")
+
+    diary: list[str] = []
+    log = io.StringIO()
+    service = build(resources=[Part("database", diary), Stuck("bus", diary)], log=log)
+    await service.start()
+    await service.stop()
+    assert diary == ["database up", "bus up", "database down"]
+    assert "stuck" in events(log, "resource_stop_failed")[0]["exception"]
+
+
+async def test_a_crashed_background_task_is_told_counted_and_started_again(build: Build) -> None:
+    runs = 0
+    log = io.StringIO()
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise KeyError("lost the ball")
+        await asyncio.Event().wait()
+
+    service = build(background=[("juggle", work)], log=log)
+    await service.start()
+    await eventually(lambda: runs == 3)
+    assert (await service.health.ready()).ok
+    await service.stop()
+    crashes = events(log, "background_task_crashed")
+    assert [line["task"] for line in crashes] == ["juggle", "juggle"]
+    assert "KeyError: 'lost the ball'" in crashes[0]["exception"]
+    assert b'lookout_toy_background_crashes_total{task="juggle"} 2.0' in service.metrics.render()
+
+
+async def test_a_background_task_that_is_done_is_not_started_again(build: Build) -> None:
+    runs = 0
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
+
+    service = build(background=[("once", work)])
+    await service.start()
+    await eventually(lambda: runs == 1)
+    await asyncio.gather(*service._tasks)
+    assert runs == 1
+    await service.stop()
+
+
+def test_consumers_need_a_bus(build: Build) -> None:
+    with pytest.raises(ValueError, match="no bus"):
+        build(consumers=[(Subscription("toy", "ball_thrown", "balls.#"), handle)])
+
+
+def slow_router(entered: asyncio.Event, leave: asyncio.Event) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/api/v1/slow")
+    async def slow() -> str:
+        entered.set()
+        await leave.wait()
+        return "done"
+
+    return router
+
+
+async def test_a_call_in_hand_is_finished_before_the_parts_close(toy: Start) -> None:
+    diary: list[str] = []
+    entered, leave = asyncio.Event(), asyncio.Event()
+    started = await toy(slow_router(entered, leave), resources=[Part("database", diary)])
+    call = asyncio.create_task(started.client.get("/api/v1/slow"))
+    await entered.wait()
+    stopping = asyncio.create_task(started.serving.stop())
+    port = started.serving.http["toy"].port
+    await eventually(lambda: not _is_open(port), message="the port is closed to new calls")
+    assert started.service.health.is_draining
+    assert diary == ["database up"]
+    leave.set()
+    assert (await call).json() == "done"
+    await stopping
+    assert diary == ["database up", "database down"]
+
+
+async def test_a_call_that_outlasts_the_grace_is_broken_off(toy: Start) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+    http = HttpSettings(host="127.0.0.1", port=0, shutdown_grace_s=1)
+    started = await toy(slow_router(entered, leave), http=http)
+    call = asyncio.create_task(started.client.get("/api/v1/slow"))
+    await entered.wait()
+    await asyncio.wait_for(started.serving.stop(), 10)
+    with pytest.raises(httpx.HTTPError):
+        (await call).raise_for_status()
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def test_a_taken_port_ends_the_start_and_closes_everything(toy: Start, build: Build) -> None:
+    first = await toy()
+    diary: list[str] = []
+    taken = HttpSettings(host="127.0.0.1", port=first.serving.http["toy"].port)
+    second = Serving([build(http=taken, resources=[Part("database", diary)])])
+    with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{taken.port}"):
+        await second.start()
+    assert diary == ["database up", "database down"]
+    assert (await first.client.get("/health/live")).status_code == 200
+
+
+async def test_several_services_in_one_process_some_without_a_port(build: Build) -> None:
+    diary: list[str] = []
+    inner = build(name="inner", resources=[Part("inner", diary)])
+    gateway = build(name="gateway", resources=[Part("gateway", diary)])
+    serving = Serving([inner, gateway], listen={"gateway"})
+    await serving.start()
+    try:
+        assert set(serving.http) == {"gateway"}
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(serving.url("gateway") + "/health/ready")).status_code == 200
+        transport = httpx.ASGITransport(inner.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://inner") as client:
+            assert b"lookout_inner_" in (await client.get("/metrics")).content
+    finally:
+        await serving.stop()
+    assert diary == ["inner up", "gateway up", "gateway down", "inner down"]
+
+
+async def test_grpc_listens_beside_http_and_its_health_follows(build: Build) -> None:
+    settings = GrpcSettings(host="127.0.0.1", port=_free_port(), token=SecretStr("s"))
+    is_up = True
+    service = build(grpc=settings, register_grpc=lambda _server: None)
+
+    async def database() -> Fact:
+        if not is_up:
+            raise ConnectionError("gone")
+        return Fact(ok=True)
+
+    service.health.add("database", database)
+    serving = Serving([service])
+    await serving.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{serving.grpc['toy'].port}") as link:
+            watch = health_pb2_grpc.HealthStub(link).Watch(health_pb2.HealthCheckRequest())
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+            is_up = False
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            watch.cancel()
+    finally:
+        await serving.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+PROGRAM = """
+import asyncio, sys
+from kit.clock import SystemClock
+from kit.health import Health
+from kit.http import create_app
+from kit.logging import make_logger
+from kit.metrics import Metrics
+from kit.service import Service, run
+from kit.settings import LogSettings, ServiceSettings
+
+
+class Database:
+    async def start(self):
+        if len(sys.argv) > 2:
+            raise ValueError("broken for good")
+
+    async def stop(self):
+        print("database closed", flush=True)
+
+
+def build():
+    settings = ToySettings(mode="embedded")
+    logger = make_logger("toy", LogSettings())
+    metrics, health, clock = Metrics("toy"), Health(), SystemClock()
+    app = create_app("toy", "1", settings=settings.http, logger=logger, metrics=metrics, health=health,
+                     verifier=None, clock=clock)
+
+    @app.get("/api/v1/slow")
+    async def slow() -> str:
+        logger.info("entered")
+        await asyncio.sleep(1)
+        return "done"
+
+    @app.get("/api/v1/stuck")
+    async def stuck() -> str:
+        logger.info("entered")
+        await asyncio.Event().wait()
+
+    return [Service(name="toy", version="1", settings=settings, logger=logger, metrics=metrics, health=health,
+                    clock=clock, app=app, resources=[Database()])]
+
+
+class ToySettings(ServiceSettings):
+    service_name = "toy"
+    embedded_defaults = {"http.port": int(sys.argv[1])}
+
+
+run(build)
+"""
+
+
+class Program:
+    """The toy service as a process of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        script = folder / "toy.py"
+        script.write_text(textwrap.dedent(PROGRAM))
+        self.output = folder / "output"
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, script, *arguments],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        lines = [line for line in self.output.read_text().splitlines() if line.startswith("{")]
+        return [line for line in map(orjson.loads, lines) if line["event"] == event]
+
+    async def ended(self) -> int:
+        await eventually(lambda: self.process.poll() is not None, 30, "the process ends")
+        return self.process.returncode
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Any:
+    started: list[Program] = []
+
+    def start(*arguments: str) -> Program:
+        started.append(Program(tmp_path, *arguments))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_drains_and_ends_the_process_cleanly(program: Any, number: signal.Signals) -> None:
+    running = program("0")
+    (listening,) = await eventually(lambda: running.lines("listening"), 30, "it listens")
+    async with httpx.AsyncClient(base_url=listening["url"]) as client:
+        call = asyncio.create_task(client.get("/api/v1/slow"))
+        await eventually(lambda: running.lines("entered"), 30)
+        running.process.send_signal(number)
+        assert (await call).json() == "done"
+    assert await running.ended() == 0
+    assert "database closed" in running.output.read_text()
+    assert [line["event"] for line in running.lines("draining") + running.lines("stopped")] == [
+        "draining",
+        "stopped",
+    ]
+
+
+async def test_a_second_signal_ends_at_once(program: Any) -> None:
+    running = program("0")
+    (listening,) = await eventually(lambda: running.lines("listening"), 30, "it listens")
+    async with httpx.AsyncClient(base_url=listening["url"]) as client:
+        call = asyncio.create_task(client.get("/api/v1/stuck"))
+        await eventually(lambda: running.lines("entered"), 30)
+        running.process.send_signal(signal.SIGTERM)
+        await eventually(lambda: running.lines("draining"), 30)
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.ended() == 130
+        with pytest.raises(httpx.HTTPError):
+            (await call).raise_for_status()
+    assert "Traceback" not in running.output.read_text()
+
+
+async def test_a_program_that_cannot_listen_says_so_in_one_line(program: Any) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        running = program(str(port))
+        assert await running.ended() == 1
+    text = running.output.read_text()
+    assert f"cannot serve: [Errno 98] cannot listen on 127.0.0.1:{port}: Address already in use" in text
+    assert "Traceback" not in text
+
+
+async def test_a_program_whose_part_is_broken_ends_with_an_error(program: Any) -> None:
+    running = program("0", "broken")
+    assert await running.ended() == 1
+    (line,) = running.lines("service_start_failed")
+    assert "ValueError: broken for good" in line["exception"]
