@@ -1,7 +1,7 @@
 """What an operator may set. Every limit, timeout and default of ingest stands here."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -18,11 +18,6 @@ class ReportSettings(Block):
     max_picture_bytes: int = Field(5_242_880, gt=0, description="largest picture in bytes")
     max_picture_pixels: int = Field(
         40_000_000, gt=0, description="largest picture in pixels, width times height"
-    )
-    picture_check: Literal["markers", "decode"] = Field(
-        "markers",
-        description="`markers`: a picture must be whole by its structure; `decode`: it must also decode, "
-        "which costs some milliseconds each",
     )
     max_bytes_in_hand: int = Field(
         100_663_296,

@@ -5,7 +5,6 @@ from importlib.metadata import version
 
 from ingest.adapters.clip_check import look_at_clip
 from ingest.adapters.http_camera import HttpCameras
-from ingest.adapters.picture_check import decode_check
 from ingest.consumers import subscriptions
 from ingest.handlers.accept_report import AcceptReport
 from ingest.handlers.camera_events import CameraEvents
@@ -93,7 +92,6 @@ def build(
         clock=clock,
         settings=settings.reports,
         threads=threads.executor,
-        check_picture=decode_check if settings.reports.picture_check == "decode" else None,
         logger=logger,
         on_outbox=relay.notify,
         on_waiting=dispatcher.wake,

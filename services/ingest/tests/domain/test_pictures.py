@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ingest.adapters.picture_check import decode_check
 from ingest.domain.geometry import Size
 from ingest.domain.pictures import read_header
 from ingest.domain.refusal import Refused
@@ -54,7 +53,6 @@ def test_a_picture_is_recognised(data, content_type, suffix):
     header = read_header(data, max_pixels=LIMIT)
     assert header.size == Size(60, 40)
     assert (header.content_type, header.suffix) == (content_type, suffix)
-    decode_check(data)
 
 
 @pytest.mark.parametrize(
@@ -133,15 +131,6 @@ def test_a_jpeg_of_a_thousand_scans_is_refused():
     assert code_of(data[:-2] + scan * 1000 + b"\xff\xd9") == "not_a_picture"
 
 
-def test_only_decoding_finds_what_was_cut_out_of_the_middle():
-    data = picture(size=(300, 300))
-    hole = data[: len(data) // 2] + b"\xff\xd9"
-    assert read_header(hole, max_pixels=LIMIT)
-    with pytest.raises(Refused) as refused:
-        decode_check(hole)
-    assert refused.value.code in {"picture_truncated", "not_a_picture"}
-
-
 @given(
     st.binary(max_size=300),
     st.sampled_from([b"", b"\xff\xd8", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", picture()[:200]]),
@@ -156,6 +145,5 @@ def test_a_damaged_picture_is_a_picture_or_a_refusal(at, damage):
     data = bytearray(picture())
     at %= len(data)
     data[at : at + len(damage)] = damage
-    for check in (lambda: read_header(bytes(data), max_pixels=LIMIT), lambda: decode_check(bytes(data))):
-        refused = refusal_of(check)
-        assert refused is None or refused.fields
+    refused = refusal_of(lambda: read_header(bytes(data), max_pixels=LIMIT))
+    assert refused is None or refused.fields

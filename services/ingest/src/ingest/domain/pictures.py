@@ -1,7 +1,9 @@
 """What a JPEG or PNG says about itself, read from its markers without decoding a pixel.
 
 A picture of 50,000 by 50,000 pixels may be a few kilobytes long and some gigabytes once decoded, so its size
-is judged here, first. JPEG: ITU-T T.81 annex B. PNG: ISO/IEC 15948, clause 5.
+is judged here, first. Nor is it decoded afterwards: JPEG decoders fill in what is missing or damaged with a
+warning that their callers do not see, so decoding would cost milliseconds and find nothing more.
+JPEG: ITU-T T.81 annex B. PNG: ISO/IEC 15948, clause 5.
 """
 
 from dataclasses import dataclass
@@ -131,10 +133,6 @@ def _not_a_picture(field: str, reason: str) -> Refused:
     return Refused(Kind.INVALID, "not_a_picture", f"the picture {reason}", (FieldProblem(field, reason),))
 
 
-def picture_truncated(field: str = "snapshot") -> Refused:
-    """The refusal of a picture that stops early; a decoder finds some that the markers do not show."""
+def _truncated(field: str) -> Refused:
     reason = "ends before the picture does"
     return Refused(Kind.INVALID, "picture_truncated", f"the picture {reason}", (FieldProblem(field, reason),))
-
-
-_truncated = picture_truncated

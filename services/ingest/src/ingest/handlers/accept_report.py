@@ -16,7 +16,7 @@ from ingest.domain.report import Purpose, fingerprint
 from ingest.domain.site import CameraSite, RegisteredSpot, SpotOrigin
 from ingest.domain.spots import SpotChoice, choose_spot
 from ingest.handlers.frames import blob_ref, frame_captured, frame_event, spot_message
-from ingest.handlers.read_report import PictureCheck, ReadReport, read_report
+from ingest.handlers.read_report import ReadReport, read_report
 from ingest.handlers.refusals import telling_refusals
 from ingest.handlers.site_directory import SiteDirectory
 from ingest.handlers.turns import Turns
@@ -78,7 +78,6 @@ class AcceptReport:
         clock: Clock,
         settings: ReportSettings,
         threads: Executor,
-        check_picture: PictureCheck | None,
         logger: Logger,
         on_outbox: Callable[[], None],
         on_waiting: Callable[[], None],
@@ -90,7 +89,6 @@ class AcceptReport:
         self._clock = clock
         self._settings = settings
         self._threads = threads
-        self._check_picture = check_picture
         self._logger = logger
         self._on_outbox = on_outbox
         self._on_waiting = on_waiting
@@ -126,11 +124,9 @@ class AcceptReport:
 
     async def _read(self, body: bytes) -> ReadReport:
         if len(body) < self._settings.inline_below_bytes:
-            return read_report(body, self._settings, self._check_picture)
+            return read_report(body, self._settings)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._threads, read_report, body, self._settings, self._check_picture
-        )
+        return await loop.run_in_executor(self._threads, read_report, body, self._settings)
 
     def _arrival(self, read: ReadReport, site: CameraSite, received_at: datetime) -> _Arrival:
         report, settings = read.report, self._settings

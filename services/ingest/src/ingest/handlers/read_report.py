@@ -1,15 +1,12 @@
 """From the bytes of a request to a report and a picture that may be kept. No waiting: it runs on a thread."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ingest.domain.pictures import PictureHeader, read_header
 from ingest.domain.report import Report, parse_json, parse_report, raw_text
 from ingest.domain.snapshot import decode_snapshot
 from ingest.settings import ReportSettings
-
-PictureCheck = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +20,7 @@ class ReadReport:
     sha256: str
 
 
-def read_report(body: bytes, settings: ReportSettings, check_picture: PictureCheck | None) -> ReadReport:
+def read_report(body: bytes, settings: ReportSettings) -> ReadReport:
     """Parse and check everything that needs no registry.
 
     Raises:
@@ -34,6 +31,4 @@ def read_report(body: bytes, settings: ReportSettings, check_picture: PictureChe
     raw = raw_text(document, max_chars=settings.max_raw_chars)
     picture = decode_snapshot(coded, max_bytes=settings.max_picture_bytes)
     header = read_header(picture, max_pixels=settings.max_picture_pixels)
-    if check_picture is not None:
-        check_picture(picture)
     return ReadReport(report, raw, picture, header, hashlib.sha256(picture).hexdigest())
