@@ -463,7 +463,7 @@ async def test_a_second_signal_ends_at_once(program: Any) -> None:
         assert await running.ended() == 130
         with pytest.raises(httpx.HTTPError):
             (await call).raise_for_status()
-    assert "Traceback" not in running.output.read_text()
+    assert "\nTraceback" not in running.output.read_text()
 
 
 async def test_a_program_that_cannot_listen_says_so_in_one_line(program: Any) -> None:
