@@ -83,10 +83,7 @@ class FolderBlobs:
     async def put(self, key: str, data: bytes, content_type: str) -> StoredBlob:
         """Temporary file, sync, rename, sync of the folder: after a crash the blob is whole or not there."""
         path = self._path(key)
-        try:
-            return await self._run(lambda: self._write(key, path, data, content_type), is_reading=False)
-        except _TAKEN as error:
-            raise Invalid(f"{key} is, or lies below, another blob's key", code="blob_key_invalid") from error
+        return await self._run(lambda: self._write(key, path, data, content_type), is_reading=False)
 
     async def get(self, key: str) -> bytes:
         """All bytes."""
@@ -174,16 +171,16 @@ class FolderBlobs:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except OSError as error:
-            if isinstance(error, _TAKEN) and not is_reading:
-                raise
             raise self._fault(error, is_reading) from error
 
     def _fault(self, error: OSError, is_reading: bool) -> LookoutError:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return StorageFull("the disk of the pictures is full", code="blobs_full")
         # Without the root everything is missing: that is an unmounted disk, not an unknown key.
-        if is_reading and isinstance(error, _MISSING) and self._root.is_dir():
-            return NotFound("no such picture or clip", code="blob_not_found")
+        if isinstance(error, _MISSING if is_reading else _TAKEN) and self._root.is_dir():
+            if is_reading:
+                return NotFound("no such picture or clip", code="blob_not_found")
+            return Invalid("the key is, or lies below, another blob's", code="blob_key_invalid")
         return Unavailable(
             "the folder of the pictures cannot be used",
             code="blobs_away",
