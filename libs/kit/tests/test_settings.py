@@ -20,7 +20,7 @@ class ToySettings(ServiceSettings):
     service_name = "toy-box"
     defaults: ClassVar[dict[str, Any]] = {"http.port": 8199, "grpc.port": 9199}
     embedded_defaults: ClassVar[dict[str, Any]] = {"key": "only-embedded"}
-    aliases: ClassVar[dict[str, str]] = {"CORS_ORIGINS": "http.cors_origins", "TOY_KEY": "key"}
+    aliases: ClassVar[dict[str, str]] = {"TOY_KEY": "key"}
 
     database: DatabaseSettings = Field(description="database")
     bus: BusSettings = Field(description="bus")

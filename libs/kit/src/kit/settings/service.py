@@ -43,6 +43,7 @@ class ServiceSettings(BaseSettings):
         "LOOKOUT_JWKS_URL": "auth.jwks_url",
         "DATABASE_URL": "database.url",
         "RABBITMQ_URL": "bus.url",
+        "CORS_ORIGINS": "http.cors_origins",
         "MINIO_ENDPOINT": "blobs.endpoint",
         "MINIO_BUCKET_NAME": "blobs.bucket",
         "MINIO_ROOT_USER": "blobs.access_key",
