@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
@@ -51,6 +51,10 @@ def working_routes() -> APIRouter:
     @router.get("/spots/by-name/{name}")
     async def by_name(name: str) -> str:
         return name
+
+    @router.get("/from-behind")
+    async def from_behind() -> Response:
+        return Response("x", headers={"X-Trace-Id": "another"})
 
     @router.post("/raw")
     async def raw(request: Request) -> Any:
@@ -309,6 +313,12 @@ async def test_a_call_belongs_to_one_trace(toy, headers: dict[str, str], trace_i
     assert response.headers["x-trace-id"] == seen
     assert (seen == trace_id) if trace_id else (seen != TRACE)
     assert started.lines("http_request")[-1]["trace_id"] == seen
+
+
+async def test_the_trace_header_stands_once_even_when_a_service_behind_set_it(toy) -> None:
+    response = await (await toy(routes())).client.get("/api/v1/from-behind")
+    (trace_id,) = response.headers.get_list("x-trace-id")
+    assert len(trace_id) == 32
 
 
 async def test_an_access_line_and_the_metrics_name_the_route_and_not_the_path(toy) -> None:

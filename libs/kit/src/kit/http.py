@@ -137,27 +137,37 @@ def unstorable(value: Any, limit: int = 20) -> list[FieldError]:
     return found
 
 
+# Where a value stands: its key and where that key's object stands. Written out only for what is refused.
+_Place = tuple[Any, "_Place | None"]
+
+
 def _walk(root: Any) -> Iterator[FieldError]:
     # A stack of our own: the nesting is the caller's choice.
-    stack: list[tuple[str, Any]] = [("", root)]
+    stack: list[tuple[_Place | None, Any]] = [(None, root)]
     while stack:
-        path, value = stack.pop()
+        place, value = stack.pop()
         if isinstance(value, str):
             reason = _text_fault(value)
             if reason:
-                yield FieldError(path, reason)
+                yield FieldError(_path(place), reason)
         elif isinstance(value, float):
             if not math.isfinite(value):
-                yield FieldError(path, "must be a finite number")
+                yield FieldError(_path(place), "must be a finite number")
         elif isinstance(value, dict):
             for key, item in value.items():
                 if isinstance(key, str) and _text_fault(key):
-                    yield FieldError(path, "has a field name that cannot be stored")
-                stack.append((f"{path}.{key}" if path else str(key), item))
+                    yield FieldError(_path(place), "has a field name that cannot be stored")
+                stack.append(((key, place), item))
         elif isinstance(value, list):
-            stack.extend(
-                (f"{path}.{index}" if path else str(index), item) for index, item in enumerate(value)
-            )
+            stack.extend(((index, place), item) for index, item in enumerate(value))
+
+
+def _path(place: _Place | None) -> str:
+    keys: list[str] = []
+    while place is not None:
+        key, place = place
+        keys.append(str(key))
+    return ".".join(reversed(keys))
 
 
 def _text_fault(text: str) -> str | None:

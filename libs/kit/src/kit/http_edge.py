@@ -27,6 +27,7 @@ QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 DRAIN_BYTES = 67_108_864
 
 CLIENT_CLOSED = 499
+TRACE_HEADER = b"x-trace-id"
 HELD_RETRY_AFTER_S = 2
 
 
@@ -172,7 +173,9 @@ class _Call:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", ()), (b"x-trace-id", self.trace.trace_id.encode())]
+            # One that a service behind us has set would stand there twice.
+            headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != TRACE_HEADER]
+            headers.append((TRACE_HEADER, self.trace.trace_id.encode()))
             message = {**message, "headers": headers}
         await self._send(message)
 
