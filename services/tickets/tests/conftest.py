@@ -1,31 +1,45 @@
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
+import httpx
+import jwt
 import pytest
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from kit.bus import Delivery, Event, Handler
+from kit.auth import StaticJwks
+from kit.blobs import BlobStore, open_blobs
+from kit.bus import Bus, Delivery, Event, Handler, open_bus
 from kit.db import Database
 from kit.ids import derived_id
 from kit.inbox import Inbox
 from kit.metrics import Metrics
 from kit.migrations import upgrade
 from kit.outbox import Outbox
-from kit.settings import DatabaseSettings
+from kit.service import Service, Serving
+from kit.settings import BlobSettings, BusSettings, DatabaseSettings
 from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
 from lookout.plates.v1 import plates_pb2 as plates
 from testkit.clock import ManualClock
+from testkit.processes import free_port
+from testkit.waiting import eventually
 from tickets.consumers import plates_read
 from tickets.domain.triggers import Rules
 from tickets.handlers.decide_trigger import DecideTrigger
 from tickets.messages import timestamp
+from tickets.settings import TicketsSettings
 from tickets.sight import Sight
 from tickets.store.tables import inbox, outbox
+from tickets.wiring import build
 
+SIGNING_KEY = Ed25519PrivateKey.generate()
+GRPC_TOKEN = "between services"
 MORNING = datetime(2026, 3, 14, 8, 0, tzinfo=UTC)
 SEED = UUID(int=11)
 POLYGON = ((20.0, 10.0), (60.0, 10.0), (70.0, 40.0), (10.0, 40.0))
@@ -202,3 +216,118 @@ def make_desk(database: Database, manual_clock: ManualClock) -> MakeDesk:
 @pytest.fixture
 def desk(make_desk: MakeDesk) -> Desk:
     return make_desk()
+
+
+def jwks() -> StaticJwks:
+    public = jwt.algorithms.OKPAlgorithm.to_jwk(SIGNING_KEY.public_key(), as_dict=True)
+    return StaticJwks({"keys": [public | {"kid": "one", "use": "sig"}]})
+
+
+def token_of(clock: ManualClock, *permissions: str) -> str:
+    issued = int(clock.now().timestamp())
+    claims = {
+        "sub": "ann",
+        "uid": 1,
+        "roles": [],
+        "permissions": list(permissions),
+        "jti": "t1",
+        "iat": issued,
+        "exp": issued + 86_400,
+        "iss": "lookout",
+        "aud": "lookout",
+        "typ": "access",
+    }
+    return jwt.encode(claims, SIGNING_KEY, algorithm="EdDSA", headers={"kid": "one"})
+
+
+@dataclass
+class House:
+    """The whole service on real sockets, with a bus of its own and a folder of pictures."""
+
+    service: Service
+    settings: TicketsSettings
+    bus: Bus
+    blobs: BlobStore
+    clock: ManualClock
+    http: httpx.AsyncClient
+    anonymous: httpx.AsyncClient
+
+    async def play(self, *reads: plates.PlatesRead) -> None:
+        """Publish, and wait until all are decided."""
+        before = await self.decided()
+        for read in reads:
+            await self.bus.publish(event_of(read))
+
+        async def is_done() -> bool:
+            return await self.decided() >= before + len(reads)
+
+        _: bool = await eventually(is_done, message="decided")
+
+    async def decided(self) -> int:
+        rendered = (await self.anonymous.get("/metrics")).text
+        lines = [
+            line for line in rendered.splitlines() if line.startswith("lookout_tickets_decisions_total{")
+        ]
+        return round(sum(float(line.rsplit(" ", 1)[1]) for line in lines))
+
+    async def get(self, path: str, /, **params: Any) -> Any:
+        """The JSON of a page that is there."""
+        response = await self.http.get(f"/api/v1{path}", params=params)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    async def refused(self, path: str, code: int, /, **params: Any) -> Any:
+        """The problem of a page that is not."""
+        response = await self.http.get(f"/api/v1{path}", params=params)
+        assert response.status_code == code, response.text
+        assert response.headers["content-type"] == "application/problem+json"
+        return response.json()
+
+
+@asynccontextmanager
+async def running(database_url: str, folder: Path, clock: ManualClock, **blocks: Any) -> AsyncIterator[House]:
+    settings = TicketsSettings(
+        mode="embedded",
+        data_dir=folder,
+        database=DatabaseSettings(url=database_url),
+        bus=BusSettings(url=f"sqlite:///{folder}/bus.db", relay_poll_s=0.1),
+        blobs=BlobSettings(url=f"file://{folder}/blobs"),
+        **{
+            "http": {"port": 0, "host": "127.0.0.1"},
+            "grpc": {"port": free_port(), "host": "127.0.0.1", "token": GRPC_TOKEN},
+            "log": {"level": "ERROR"},
+            **blocks,
+        },
+    )
+    bus = open_bus(
+        settings.bus, logger=structlog.get_logger(), metrics=Metrics("test"), clock=clock, app_id="test"
+    )
+    await bus.start()
+    service = build(settings, clock=clock, bus=bus, keys=jwks())
+    serving = Serving([service])
+    await serving.start()
+    url = serving.url("tickets")
+    blobs = open_blobs(settings.blobs)
+    await blobs.start()
+    headers = {"Authorization": f"Bearer {token_of(clock, 'tickets:read')}"}
+    try:
+        async with (
+            httpx.AsyncClient(base_url=url, headers=headers) as http,
+            httpx.AsyncClient(base_url=url) as anonymous,
+        ):
+            yield House(service, settings, bus, blobs, clock, http, anonymous)
+    finally:
+        await serving.stop()
+        await bus.stop()
+
+
+@pytest.fixture
+async def house(sqlite_url: str, tmp_path: Path, manual_clock: ManualClock) -> AsyncIterator[House]:
+    async with running(sqlite_url, tmp_path, manual_clock) as made:
+        yield made
+
+
+@pytest.fixture
+async def any_house(any_database: str, tmp_path: Path, manual_clock: ManualClock) -> AsyncIterator[House]:
+    async with running(any_database, tmp_path, manual_clock) as made:
+        yield made

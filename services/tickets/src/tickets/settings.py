@@ -19,7 +19,7 @@ class RuleSettings(Block):
         0.50,
         ge=0,
         le=1,
-        description="confidence, 0 to 1, from which a read counts; below: UNKNOWN and a review",
+        description="confidence, 0 to 1, from which a read counts; below it is UNKNOWN",
     )
     reopen_window_s: Seconds = Field(
         900.0, ge=0, description="seconds after an exit in which the same plate goes on with its ticket"
@@ -30,10 +30,10 @@ class RuleSettings(Block):
     clock_ahead_limit_s: Seconds = Field(
         600.0,
         ge=0,
-        description="seconds a camera's clock may be ahead; beyond that the time of arrival counts",
+        description="seconds a camera's clock may be ahead; beyond that the receive time counts",
     )
     clock_behind_limit_s: Seconds = Field(
-        604_800.0, ge=0, description="seconds an event may be late; beyond that the time of arrival counts"
+        604_800.0, ge=0, description="seconds an event may be late; beyond that the receive time counts"
     )
     history_limit: int = Field(
         200, gt=0, description="tickets and waiting triggers of a spot looked at when an event comes late"

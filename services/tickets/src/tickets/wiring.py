@@ -104,7 +104,9 @@ def build(
         await housekeeping.keep_counting(settings.housekeeping.gauge_interval_s)
 
     async def keep_sweeping() -> None:
-        await housekeeping.keep_sweeping(rules.late_event_window, settings.housekeeping.sweep_interval_s)
+        # The latest that an event may come, and the furthest that it may reach back then.
+        age = rules.clock_behind_limit + rules.late_event_window
+        await housekeeping.keep_sweeping(age, settings.housekeeping.sweep_interval_s)
 
     def register_grpc(server: grpc.aio.Server) -> None:
         stubs.add_TicketsServicer_to_server(TicketsRpc(read), server)

@@ -35,13 +35,13 @@ class Housekeeping:
             self._sight.pending_reviews.set(await lists.count_reviews(session, ReviewStatus.PENDING))
             self._sight.pending_marks.set(await marks.count_pending_marks(session))
 
-    async def stop_waiting(self, window: timedelta) -> int:
+    async def stop_waiting(self, age: timedelta) -> int:
         """Triggers older than that can find no counterpart any more: forget what they waited with; how many.
 
         Raises:
             Unavailable: the database is away.
         """
-        before, stopped = self._clock.now() - 2 * window, 0
+        before, stopped = self._clock.now() - age, 0
         while True:
             async with self._db.transaction() as session:
                 count = await spots.stop_waiting(session, before, _SWEEP_ROWS)
@@ -58,11 +58,11 @@ class Housekeeping:
                 self._logger.warning("cannot count for the gauges", error=str(error))
             await asyncio.sleep(interval_s)
 
-    async def keep_sweeping(self, window: timedelta, interval_s: float) -> None:
+    async def keep_sweeping(self, age: timedelta, interval_s: float) -> None:
         """End the waiting of old triggers until cancelled."""
         while True:
             try:
-                await self.stop_waiting(window)
+                await self.stop_waiting(age)
             except LookoutError as error:
                 self._logger.warning("cannot sweep waiting triggers", error=str(error))
             await asyncio.sleep(interval_s)
