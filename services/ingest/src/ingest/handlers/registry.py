@@ -110,7 +110,10 @@ class Registry:
             async with self._db.transaction() as session:
                 yield session
         except IntegrityError as fault:
-            raise _conflict(level, values, fault) from fault
+            conflict = _conflict(level, values, fault)
+            if conflict is None:
+                raise
+            raise conflict from fault
         finally:
             self._directory.forget()
 
@@ -168,9 +171,9 @@ class Registry:
             )
 
 
-def _conflict(level: Level, values: Mapping[str, Any], fault: IntegrityError) -> Conflict:
-    name = level.unique_field
-    if name is not None and "unique" in str(fault.orig).lower():
+def _conflict(level: Level, values: Mapping[str, Any], fault: IntegrityError) -> Conflict | None:
+    name, words = level.unique_field, str(fault.orig).lower()
+    if name is not None and "unique" in words:
         value = values.get(name)
         reason = f"{value} is taken" if value is not None else "is taken there"
         return Conflict(
@@ -178,8 +181,10 @@ def _conflict(level: Level, values: Mapping[str, Any], fault: IntegrityError) ->
             code=f"{name}_taken",
             errors=[FieldError(name, reason)],
         )
-    # The checks before have passed, so somebody else has hung something on it or taken the parent down.
-    return Conflict("the registry has changed meanwhile: try again", code="changed_meanwhile")
+    if "foreign key" in words:
+        # The checks before have passed: somebody else has hung something on it, or taken the parent down.
+        return Conflict("the registry has changed meanwhile: try again", code="changed_meanwhile")
+    return None
 
 
 async def _must_find(session: AsyncSession, level: Level, row_id: int) -> Values:

@@ -1,0 +1,191 @@
+"""The service on real sockets, with a database of either kind and a bus that is listened to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwt.algorithms import OKPAlgorithm
+from sqlalchemy import select
+
+from ingest.settings import IngestSettings
+from ingest.store.tables import camera_events, outbox_rows
+from ingest.wiring import build
+from kit.auth import StaticJwks
+from kit.bus import Bus, Delivery, Event, Subscription, open_bus
+from kit.db import Database
+from kit.ids import uuid7
+from kit.logging import make_logger
+from kit.metrics import Metrics
+from kit.service import Service, Serving
+from kit.settings import BusSettings, LogSettings
+from lookout.camera.v1 import camera_pb2
+from testkit.clock import ManualClock
+from testkit.pictures import parking_report
+
+FRAMES = Subscription("listener", "frame_captured", "camera.frame_captured.v1.#")
+CORNERS = {"p1_x": 10, "p1_y": 5, "p2_x": 50, "p2_y": 5, "p3_x": 50, "p3_y": 40, "p4_x": 10, "p4_y": 40}
+
+
+class Signer:
+    """Stands in for the gateway: a key, its page, and tokens."""
+
+    def __init__(self) -> None:
+        self._key = Ed25519PrivateKey.generate()
+        page = OKPAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        self.keys = StaticJwks({"keys": [{**page, "kid": "test", "use": "sig", "alg": "EdDSA"}]})
+
+    def token(self, clock: ManualClock, *permissions: str) -> str:
+        now = int(clock.now().timestamp())
+        claims = {
+            "sub": "tester", "uid": 1, "roles": [], "permissions": list(permissions), "jti": str(uuid7()),
+            "iat": now, "exp": now + 10**9, "iss": "lookout", "aud": "lookout", "typ": "access",
+        }  # fmt: skip
+        return jwt.encode(claims, self._key, algorithm="EdDSA", headers={"kid": "test"})
+
+
+@dataclass
+class Ingest:
+    """A running service and everything around it that a test may look at."""
+
+    settings: IngestSettings
+    service: Service
+    clock: ManualClock
+    client: httpx.AsyncClient
+    bus: Bus
+    signer: Signer
+    db: Database
+    serving: Serving
+    frames: list[Event] = field(default_factory=list)
+
+    def headers(self, *permissions: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.signer.token(self.clock, *permissions)}"}
+
+    @property
+    def admin(self) -> dict[str, str]:
+        return self.headers("site:read", "site:write", "cameras:read")
+
+    async def create(self, path: str, **values: Any) -> dict[str, Any]:
+        answer = await self.client.post(f"/api/v1/{path}", json=values, headers=self.admin)
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def make_camera(
+        self, *, location: str = "NAD", api_code: str = "95", spots: int = 1, **values: Any
+    ) -> dict[str, Any]:
+        """A camera with all that it hangs on; a location that is there already is used again."""
+        found = await self.client.get(f"/api/v1/locations?code={location}", headers=self.admin)
+        if found.json()["items"]:
+            place = found.json()["items"][0]
+            zones = await self.client.get(f"/api/v1/zones?location_id={place['id']}", headers=self.admin)
+            zone = zones.json()["items"][0]
+            poles = await self.client.get(f"/api/v1/poles?zone_id={zone['id']}", headers=self.admin)
+            pole = poles.json()["items"][0]
+        else:
+            place = await self.create(
+                "locations",
+                name=location,
+                code=location,
+                time_zone="Asia/Dubai",
+                camera_user="admin",
+                camera_pass="camera-secret",
+                regions=["ae"],
+            )
+            zone = await self.create("zones", location_id=place["id"], code="Z1")
+            pole = await self.create("poles", zone_id=zone["id"], name="Pole 1", code="P1")
+        camera = await self.create("cameras", pole_id=pole["id"], name="Cam", api_code=api_code, **values)
+        for number in range(1, spots + 1):
+            await self.create("spots", camera_id=camera["id"], spot_number=number, **CORNERS)
+        return camera
+
+    async def post(self, *, headers: dict[str, str] | None = None, **overrides: Any) -> httpx.Response:
+        return await self.client.post("/api/v1/post", json=parking_report(**overrides), headers=headers)
+
+    async def rows(self) -> list[Any]:
+        async with self.db.reading() as session:
+            query = select(camera_events).order_by(camera_events.c.event_no)
+            return list((await session.execute(query)).all())
+
+    async def outbox(self) -> list[Any]:
+        async with self.db.reading() as session:
+            return list((await session.execute(select(outbox_rows).order_by(outbox_rows.c.outbox_id))).all())
+
+    async def sent(self) -> list[camera_pb2.FrameCaptured]:
+        """What is in the outbox, in order."""
+        return [camera_pb2.FrameCaptured.FromString(row.body) for row in await self.outbox()]
+
+    def blobs(self, area: str = "") -> list[Path]:
+        root = self.settings.data_dir / "blobs" / area
+        return sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+Starter = Callable[..., Any]
+
+
+@pytest.fixture
+async def start_ingest(tmp_path: Path) -> AsyncIterator[Starter]:
+    """Starts services on a database URL; settings are given as for `IngestSettings`."""
+    signer = Signer()
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            database_url: str, *, clock: ManualClock | None = None, name: str = "", **given: Any
+        ) -> Ingest:
+            clock = clock or ManualClock()
+            settings = IngestSettings(
+                mode="embedded",
+                data_dir=tmp_path / f"data{name}",
+                database={"url": database_url},
+                log={"level": "WARNING"},
+                **{"http": {"port": 0}, "dispatch": {"poll_s": 0.05, "retry_s": 0.05}, **given},
+            )
+            logger = make_logger("listener", LogSettings(level="WARNING", format="console"))
+            bus = open_bus(
+                BusSettings(url=f"sqlite:///{tmp_path}/bus{name}.db"),
+                logger=logger,
+                metrics=Metrics("listener"),
+                clock=clock,
+                app_id="listener",
+            )
+            await bus.start()
+            stack.push_async_callback(bus.stop)
+            frames: list[Event] = []
+
+            async def listen(delivery: Delivery) -> None:
+                frames.append(delivery.event)
+
+            await bus.consume(FRAMES, listen)
+            service = build(settings, clock=clock, bus=bus, keys=signer.keys)
+            serving = Serving([service])
+            await serving.start()
+            stack.push_async_callback(serving.stop)
+            client = httpx.AsyncClient(base_url=serving.url("ingest"), timeout=30)
+            stack.push_async_callback(client.aclose)
+            db = Database(settings.database, "looking-on")
+            stack.push_async_callback(db.stop)
+            return Ingest(settings, service, clock, client, bus, signer, db, serving, frames)
+
+        yield start
+        # Connections that a test left half-way close before the loop does.
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def ingest(start_ingest: Starter, any_database: str) -> Ingest:
+    """The service with its defaults, once on each kind of database."""
+    started: Ingest = await start_ingest(any_database)
+    return started
+
+
+@pytest.fixture
+async def sqlite_ingest(start_ingest: Starter, sqlite_url: str) -> Ingest:
+    """The service on SQLite alone, for what no database has a part in."""
+    started: Ingest = await start_ingest(sqlite_url)
+    return started

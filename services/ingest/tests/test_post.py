@@ -1,0 +1,363 @@
+import asyncio
+import base64
+import json
+import time
+
+import pytest
+
+from ingest.domain.report import FIELDS
+from lookout.camera.v1 import camera_pb2
+from testkit import eventually
+from testkit.pictures import bomb, no_picture, noise, parking_report, solid, truncated
+
+EVENTS = "/api/v1/camera-events"
+
+
+async def test_an_entry_is_durable_and_on_the_bus(ingest):
+    camera = await ingest.make_camera()
+    picture = noise(30_000)
+    answer = await ingest.post(picture=picture)
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["status"] == "accepted"
+    assert body["purpose"] == "ENTRY"
+    assert body["camera_id"] == camera["id"]
+    assert body["spot_number"] == 1
+    assert body["captured_at"] == "2026-03-14T08:30:00+00:00"
+    assert body["clock_state"] == "OK"
+    assert "lookout-duplicate" not in answer.headers
+    (row,) = await ingest.rows()
+    assert str(row.event_id) == body["event_id"]
+    assert row.state == "DISPATCHED"
+    kept = json.loads(row.raw_report)
+    assert kept["parking_area"] == "NAD95"
+    assert "snapshot" not in kept
+    (blob,) = ingest.blobs("snapshots")
+    assert blob.read_bytes() == picture
+    (event,) = await eventually(lambda: ingest.frames)
+    assert event.routing_key == "camera.frame_captured.v1.NAD.95"
+    assert event.partition_key == f"camera:{camera['id']}"
+    assert str(event.message_id) == event.correlation_id == body["event_id"]
+    assert event.traceparent.split("-")[1] == answer.headers["x-trace-id"]
+
+
+async def test_the_event_is_complete(ingest):
+    camera = await ingest.make_camera()
+    await ingest.post(picture=solid(640, 360))
+    (frame,) = await ingest.sent()
+    (row,) = await ingest.rows()
+    assert frame.frame_id == str(row.event_id)
+    assert frame.purpose == camera_pb2.PURPOSE_ENTRY
+    assert (frame.location_code, frame.zone_code, frame.pole_code) == ("NAD", "Z1", "P1")
+    assert (frame.camera_id, frame.camera_name, frame.camera_api_code) == (camera["id"], "Cam", "95")
+    assert frame.time_zone == "Asia/Dubai"
+    assert list(frame.regions) == ["ae"]
+    assert frame.spot.spot_number == 1
+    assert frame.spot.spot_id > 0
+    # The registry's corners are the snapshot's pixels already; the camera's box is scaled from 1280 x 720.
+    assert [(point.x, point.y) for point in frame.spot.polygon.points] == [
+        (10, 5),
+        (50, 5),
+        (50, 40),
+        (10, 40),
+    ]
+    box = frame.vehicle_box
+    assert (box.x, box.y, box.width, box.height) == (195, 85, 250, 235)
+    assert (frame.picture.width_px, frame.picture.height_px) == (640, 360)
+    assert frame.picture.key == row.pushed_picture["key"]
+    assert frame.picture.sha256 == row.pushed_picture["sha256"]
+    assert frame.picture_source == camera_pb2.PICTURE_SOURCE_PUSHED
+    assert frame.previous_state_duration.seconds == 600
+
+
+async def test_an_empty_vehicle_box_is_absent_from_the_event(sqlite_ingest):
+    await sqlite_ingest.make_camera()
+    await sqlite_ingest.post(**{f"vehicle_frame_{axis}{n}": 0 for axis in "xy" for n in (1, 2)})
+    (frame,) = await sqlite_ingest.sent()
+    assert not frame.HasField("vehicle_box")
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "application/json", "text/plain", "application/x-www-form-urlencoded", "x"]
+)
+async def test_cameras_send_any_content_type(sqlite_ingest, content_type):
+    await sqlite_ingest.make_camera()
+    headers = {"content-type": content_type} if content_type else {}
+    answer = await sqlite_ingest.client.post(
+        "/api/v1/post", content=json.dumps(parking_report()).encode(), headers=headers
+    )
+    assert answer.status_code == 200
+
+
+async def refused(ingest, code, status, *, fields=None, **overrides):
+    answer = await ingest.post(**overrides)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["code"] == code
+    assert problem["trace_id"]
+    if fields is not None:
+        assert [error["field"] for error in problem["errors"]] == fields
+    return problem
+
+
+def coded(data):
+    return base64.b64encode(data).decode()
+
+
+async def test_each_refusal_has_its_own_code_and_leaves_nothing(ingest):
+    await ingest.make_camera()
+    await refused(ingest, "missing_fields", 400, fields=["event", "duration"], event=None, duration=None)
+    await refused(ingest, "snapshot_missing", 400, fields=["snapshot"], snapshot=None)
+    await refused(ingest, "snapshot_missing", 400, fields=["snapshot"], snapshot="")
+    await refused(ingest, "bad_base64", 400, fields=["snapshot"], snapshot="!!!!")
+    await refused(ingest, "not_a_picture", 422, fields=["snapshot"], picture=no_picture())
+    await refused(ingest, "picture_truncated", 422, fields=["snapshot"], picture=truncated())
+    await refused(ingest, "picture_too_large_pixels", 413, fields=["snapshot"], picture=bomb())
+    await refused(ingest, "picture_too_large_bytes", 413, fields=["snapshot"], picture=noise(5_300_000))
+    await refused(ingest, "invalid_index_number", 422, fields=["index_number"], index_number="1e9")
+    await refused(ingest, "invalid_parking_area", 422, fields=["parking_area"], parking_area="95-NAD")
+    await refused(ingest, "unknown_location", 404, fields=["parking_area"], parking_area="ZZZ95")
+    await refused(ingest, "unknown_camera", 404, fields=["parking_area"], parking_area="NAD96")
+    await refused(ingest, "unknown_spot", 422, fields=["index_number"], index_number=7)
+    await refused(ingest, "invalid_fields", 422, index_number="x", time="y")
+    await refused(ingest, "report_too_large", 413, note="x" * 20_000)
+    assert await ingest.rows() == []
+    assert ingest.blobs() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "invalid_json"),
+        (b"[1]", "not_an_object"),
+        (b'{"event":' + b"[" * 200_000, "invalid_json"),
+        (b'{"event": "a", "event": "b"}', "duplicate_field"),
+        (b"{}", "missing_fields"),
+    ],
+)
+async def test_bodies_that_are_no_report(sqlite_ingest, body, code):
+    answer = await sqlite_ingest.client.post("/api/v1/post", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["code"] == code
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_body_over_the_limit_is_refused(sqlite_ingest, is_streamed):
+    async def stream():
+        for _ in range(10):
+            yield b" " * 1_048_576
+
+    content = stream() if is_streamed else b" " * 10_485_760
+    answer = await sqlite_ingest.client.post("/api/v1/post", content=content)
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_an_encoded_body_is_refused(sqlite_ingest):
+    answer = await sqlite_ingest.client.post(
+        "/api/v1/post", content=b"x", headers={"Content-Encoding": "gzip"}
+    )
+    assert answer.status_code == 415
+
+
+async def test_a_bomb_costs_nothing(sqlite_ingest):
+    await sqlite_ingest.make_camera()
+    began = time.perf_counter()
+    for _ in range(10):
+        assert (await sqlite_ingest.post(picture=bomb(50_000))).status_code == 413
+    assert time.perf_counter() - began < 2
+
+
+async def test_a_repeat_gets_the_first_answer_and_leaves_nothing_new(ingest):
+    await ingest.make_camera()
+    first = await ingest.post()
+    ingest.clock.advance(30)
+    again = await ingest.post(index_number=" 1 ", parking_area="nad 95")
+    assert again.status_code == 200
+    assert again.json() == first.json()
+    assert again.headers["lookout-duplicate"] == "true"
+    assert len(await ingest.rows()) == len(await ingest.outbox()) == len(ingest.blobs("snapshots")) == 1
+
+
+async def test_a_repeat_is_known_after_a_restart(start_ingest, any_database):
+    first_run = await start_ingest(any_database)
+    await first_run.make_camera()
+    first = await first_run.post()
+    second_run = await start_ingest(any_database, name="2")
+    again = await second_run.post()
+    assert again.json() == first.json()
+    assert again.headers["lookout-duplicate"] == "true"
+    assert len(await second_run.rows()) == len(await second_run.outbox()) == 1
+    assert second_run.blobs("snapshots") == []
+
+
+@pytest.mark.parametrize("occupancy", [0, 1])
+async def test_fifty_repeats_at_once_are_one_event(ingest, occupancy):
+    await ingest.make_camera()
+    answers = await asyncio.gather(*(ingest.post(occupancy=occupancy) for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["event_id"] for answer in answers}) == 1
+    assert sum("lookout-duplicate" not in answer.headers for answer in answers) == 1
+    await eventually(ingest.outbox)
+    assert len(await ingest.rows()) == len(await ingest.outbox()) == len(ingest.blobs("snapshots")) == 1
+
+
+async def test_repeats_at_two_replicas_at_once_are_one_event(start_ingest, postgres_url):
+    one = await start_ingest(postgres_url, name="1")
+    two = await start_ingest(postgres_url, name="2")
+    await one.make_camera()
+    answers = await asyncio.gather(*(replica.post() for replica in (one, two) * 20))
+    assert len({answer.json()["event_id"] for answer in answers}) == 1
+    assert sum("lookout-duplicate" not in answer.headers for answer in answers) == 1
+    assert len(await one.rows()) == len(await one.outbox()) == 1
+    assert len(one.blobs("snapshots")) + len(two.blobs("snapshots")) == 1
+
+
+async def test_the_same_report_with_another_picture_is_another_event(sqlite_ingest):
+    await sqlite_ingest.make_camera()
+    await sqlite_ingest.post(picture=noise(5000, seed=1))
+    await sqlite_ingest.post(picture=noise(5000, seed=2))
+    assert len(await sqlite_ingest.rows()) == 2
+
+
+async def test_a_clock_beyond_belief_loses_no_event(ingest):
+    await ingest.make_camera()
+    ahead = await ingest.post(time="2036-03-14 12:30:00")
+    behind = await ingest.post(time="1970-01-01 00:00:05")
+    for answer, state in ((ahead, "AHEAD"), (behind, "BEHIND")):
+        assert answer.status_code == 200
+        assert answer.json()["clock_state"] == state
+        assert answer.json()["captured_at"] == answer.json()["received_at"]
+        event = await ingest.client.get(f"{EVENTS}/{answer.json()['event_id']}", headers=ingest.admin)
+        assert abs(event.json()["clock_skew_s"]) > 86_400 * 365
+    assert (await ingest.rows())[0].reported_time == "2036-03-14T12:30:00"
+
+
+async def test_a_camera_teaches_its_spots_until_an_operator_draws(ingest):
+    camera = await ingest.make_camera(spots=0, number_of_parking=3)
+    spots = f"/api/v1/cameras/{camera['id']}/spots"
+    assert (await ingest.post(picture=solid(640, 360))).status_code == 200
+    (spot,) = (await ingest.client.get(spots, headers=ingest.admin)).json()["items"]
+    assert spot["origin"] == "CAMERA"
+    assert (spot["p1_x"], spot["p3_y"]) == (170, 340)
+    assert (await ingest.post(index_number=2)).status_code == 200
+    await refused(ingest, "unknown_spot", 422, index_number=4)
+    # Redrawn in the camera: the spot follows, under the same id.
+    await ingest.post(picture=solid(640, 360), coordinate_x1=300)
+    first = (await ingest.client.get(spots, headers=ingest.admin)).json()["items"][0]
+    assert (first["id"], first["p1_x"]) == (spot["id"], 150)
+    changed = await ingest.client.patch(f"/api/v1/spots/{spot['id']}", json={"p1_x": 5}, headers=ingest.admin)
+    assert changed.json()["origin"] == "OPERATOR"
+    await ingest.post(occupancy=1, duration=9)
+    assert (await ingest.sent())[-1].spot.polygon.points[0].x == 5
+    await refused(ingest, "unknown_spot", 422, index_number=3)
+
+
+async def test_the_first_reports_of_a_new_camera_may_come_at_once(ingest):
+    await ingest.make_camera(spots=0)
+    answers = await asyncio.gather(*(ingest.post(duration=n) for n in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({frame.spot.spot_id for frame in await ingest.sent()}) == 1
+
+
+async def test_the_registry_is_asked_afresh_after_a_change(sqlite_ingest):
+    camera = await sqlite_ingest.make_camera()
+    await sqlite_ingest.post(duration=1)
+    await sqlite_ingest.client.patch(
+        f"/api/v1/cameras/{camera['id']}", json={"name": "New name"}, headers=sqlite_ingest.admin
+    )
+    await sqlite_ingest.post(duration=2)
+    assert [frame.camera_name for frame in await sqlite_ingest.sent()] == ["Cam", "New name"]
+
+
+async def test_another_replica_sees_a_change_after_the_cache_has_run_out(start_ingest, any_database):
+    one = await start_ingest(any_database, name="1")
+    two = await start_ingest(any_database, name="2", clock=one.clock)
+    camera = await one.make_camera()
+    await two.post(duration=1)
+    await one.client.patch(f"/api/v1/cameras/{camera['id']}", json={"name": "New name"}, headers=one.admin)
+    one.clock.advance(one.settings.reports.registry_cache_s + 0.1)
+    await two.post(duration=2)
+    assert [frame.camera_name for frame in await two.sent()] == ["Cam", "New name"]
+
+
+async def test_events_can_be_looked_at(ingest):
+    camera = await ingest.make_camera(spots=2)
+    for number in range(5):
+        ingest.clock.advance(60)
+        await ingest.post(duration=number, index_number=1 + number % 2)
+    page = (await ingest.client.get(f"{EVENTS}?page_size=2", headers=ingest.admin)).json()
+    seen = page["items"]
+    while page["next_cursor"]:
+        page = (
+            await ingest.client.get(
+                f"{EVENTS}?page_size=2&cursor={page['next_cursor']}", headers=ingest.admin
+            )
+        ).json()
+        seen += page["items"]
+    assert len({event["event_id"] for event in seen}) == 5
+    assert [event["received_at"] for event in seen] == sorted((e["received_at"] for e in seen), reverse=True)
+    assert "raw_report" not in seen[0]
+    by_number = await ingest.client.get(f"{EVENTS}?page=2&page_size=2", headers=ingest.admin)
+    assert [event["event_id"] for event in by_number.json()["items"]] == [e["event_id"] for e in seen[2:4]]
+    for query, count in [
+        ("spot_number=2", 2), (f"camera_id={camera['id']}", 5), ("camera_id=999", 0), ("purpose=EXIT", 0),
+        ("state=DISPATCHED", 5), ("outcome=accepted", 5), ("clock_state=AHEAD", 0),
+        ("received_start=2026-03-14T08:33:00Z", 3), ("received_end=2026-03-14T08:33:00Z", 2),
+    ]:  # fmt: skip
+        listed = await ingest.client.get(f"{EVENTS}?{query}", headers=ingest.admin)
+        assert len(listed.json()["items"]) == count, query
+    one = await ingest.client.get(f"{EVENTS}/{seen[0]['event_id']}", headers=ingest.admin)
+    assert one.json()["report"]["duration"] == 4
+    image = await ingest.client.get(f"{EVENTS}/{seen[0]['event_id']}/image", headers=ingest.admin)
+    assert image.content == solid()
+    assert image.headers["content-type"] == "image/jpeg"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("", 200),
+        ("?received_start=yesterday", 422),
+        ("?purpose=LUNCH", 422),
+        ("?cursor=nonsense", 422),
+        ("/0198c0de-0000-7000-8000-000000000000", 404),
+        ("/0198c0de-0000-7000-8000-000000000000/image", 404),
+        ("/12", 422),
+    ],
+)
+async def test_looking_at_events_needs_a_token_and_sense(sqlite_ingest, path, status):
+    assert (await sqlite_ingest.client.get(EVENTS + path)).status_code == 401
+    other = await sqlite_ingest.client.get(EVENTS + path, headers=sqlite_ingest.headers("tickets:read"))
+    assert other.status_code == 403
+    answer = await sqlite_ingest.client.get(EVENTS + path, headers=sqlite_ingest.headers("site:read"))
+    assert answer.status_code == status
+
+
+async def test_a_report_with_odd_extra_fields_can_be_looked_at(ingest):
+    await ingest.make_camera()
+    odd = {"nul": "a\x00b", "half": "\ud800", "huge": 10**40, "deep": [[[[{"a": None}]]]], "tiny": 1e-300}
+    body = json.dumps(parking_report(**odd)).encode()
+    answer = await ingest.client.post("/api/v1/post", content=body)
+    assert answer.status_code == 200, answer.text
+    event = await ingest.client.get(f"{EVENTS}/{answer.json()['event_id']}", headers=ingest.admin)
+    assert {name: event.json()["report"][name] for name in odd} == odd
+
+
+async def test_every_field_is_in_the_api_page(sqlite_ingest):
+    page = (await sqlite_ingest.client.get("/openapi.json")).json()
+    schema = page["paths"]["/api/v1/post"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["required"] == list(FIELDS)
+    assert "security" not in page["paths"]["/api/v1/post"]["post"]
+
+
+async def test_refusals_and_repeats_are_counted(sqlite_ingest):
+    await sqlite_ingest.make_camera()
+    await sqlite_ingest.post()
+    await sqlite_ingest.post()
+    await sqlite_ingest.post(snapshot="!!!")
+    page = (await sqlite_ingest.client.get("/metrics")).text
+    assert 'lookout_ingest_reports_accepted_total{purpose="ENTRY"} 1.0' in page
+    assert "lookout_ingest_reports_repeated_total 1.0" in page
+    assert 'lookout_ingest_reports_refused_total{code="bad_base64"} 1.0' in page
