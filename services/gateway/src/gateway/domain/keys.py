@@ -1,0 +1,34 @@
+"""Which signing key signs, and which are still published."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """An Ed25519 key. `private_pem` is PKCS#8; `signs_from` lies ahead while the key is only published."""
+
+    kid: str
+    private_pem: str
+    created_at: datetime
+    signs_from: datetime
+
+
+def current_key(keys: Sequence[SigningKey], now: datetime) -> SigningKey | None:
+    """The key that signs at `now`: the newest that may, or None where there is none."""
+    ready = [key for key in keys if key.signs_from <= now]
+    return max(ready, key=lambda key: (key.signs_from, key.kid), default=None)
+
+
+def published_keys(keys: Sequence[SigningKey], now: datetime, keep: timedelta) -> list[SigningKey]:
+    """The keys that verifiers need, oldest first.
+
+    A key stays for `keep` (the life of a token, and some) after its successor began to sign.
+    """
+    ordered = sorted(keys, key=lambda key: (key.signs_from, key.kid))
+    return [
+        key
+        for position, key in enumerate(ordered)
+        if position + 1 == len(ordered) or ordered[position + 1].signs_from + keep > now
+    ]

@@ -1,0 +1,86 @@
+"""The two tokens that a sign-in or a refresh gives out."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.adapters.signing import sign
+from gateway.keyring import KeyRing
+from gateway.store import sessions, users
+from gateway.store.users import User
+from kit.auth import TokenClaims
+from kit.ids import uuid7
+from kit.settings import AuthSettings
+
+Signer = tuple[str, Ed25519PrivateKey]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """`expires_in_s` is the access token's."""
+
+    access_token: str
+    refresh_token: str
+    expires_in_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIssuer:
+    """Makes tokens and notes them in the caller's transaction."""
+
+    keyring: KeyRing
+    auth: AuthSettings
+    access_ttl_s: int
+    refresh_ttl_s: int
+
+    async def signer(self) -> Signer:
+        """The key to sign with. Ask before the transaction: inside, it could wait for a second connection.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        return await self.keyring.signer()
+
+    async def issue(
+        self, session: AsyncSession, user: User, session_id: UUID, now: datetime, signer: Signer
+    ) -> TokenPair:
+        """A pair that says what the user may do at this moment."""
+        kid, private = signer
+        permissions = await users.permissions_of(session, user)
+        token_id = uuid7()
+        issued_s = int(now.timestamp())
+        claims = TokenClaims(
+            sub=user.username,
+            uid=user.user_id,
+            roles=sorted(name for _, name in user.roles),
+            permissions=sorted(permissions),
+            jti=str(token_id),
+            iat=issued_s,
+            exp=issued_s + self.access_ttl_s,
+            iss=self.auth.issuer,
+            aud=self.auth.audience,
+        )
+        refresh_token = secrets.token_urlsafe(32)
+        await sessions.add_tokens(
+            session,
+            session_id=session_id,
+            token_id=token_id,
+            access_expires_at=now + timedelta(seconds=self.access_ttl_s),
+            refresh_hash=refresh_hash(refresh_token),
+            refresh_expires_at=now + timedelta(seconds=self.refresh_ttl_s),
+        )
+        return TokenPair(sign(claims, kid, private), refresh_token, self.access_ttl_s)
+
+    def session_end(self, now: datetime) -> datetime:
+        """When everything issued at `now` has expired."""
+        return now + timedelta(seconds=max(self.access_ttl_s, self.refresh_ttl_s))
+
+
+def refresh_hash(refresh_token: str) -> str:
+    """What is stored of a refresh token: 256 random bits need no salt and no slow hash."""
+    return hashlib.sha256(refresh_token.encode("utf-8", "replace")).hexdigest()

@@ -1,0 +1,27 @@
+"""A session ends: its access and refresh tokens are worth nothing from here on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from gateway.store import sessions
+from kit.auth import Principal
+from kit.clock import Clock
+from kit.db import Database
+
+
+@dataclass(frozen=True, slots=True)
+class SignOut:
+    """`forget` is called after tokens were revoked."""
+
+    db: Database
+    clock: Clock
+    forget: Callable[[], None]
+
+    async def __call__(self, caller: Principal) -> None:
+        """End the session that the caller's token was issued in."""
+        async with self.db.transaction() as session:
+            session_id = await sessions.session_of_token(session, UUID(caller.token_id))
+            if session_id is not None:
+                await sessions.end_session(session, session_id, self.clock.now())
+        self.forget()

@@ -1,0 +1,150 @@
+"""Pages for people: the start page and the API page. Nothing on them comes from elsewhere."""
+
+import hashlib
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from fastapi import APIRouter, Response
+from fastapi.responses import HTMLResponse
+
+from gateway.api_page import ApiPage
+from kit.errors import NotFound
+from kit.health import Health, NamedFact
+
+# Scripts and styles from here only; Swagger UI draws with inline styles and data: pictures.
+PAGE_POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "favicon.png": "image/png",
+}
+_STARTER = b"""window.addEventListener("load", () => {
+  window.ui = SwaggerUIBundle({
+    url: "/openapi.json",
+    dom_id: "#swagger-ui",
+    deepLinking: true,
+    persistAuthorization: false,
+    tryItOutEnabled: true,
+    validatorUrl: null,
+  });
+});
+"""
+
+
+def page_routes(api_page: ApiPage, health: Health, version: str) -> APIRouter:
+    """The routes."""
+    router = APIRouter(include_in_schema=False)
+    assets = _load_assets()
+
+    @router.get("/")
+    async def start() -> HTMLResponse:
+        readiness = await health.ready()
+        return _page(_START.format(version=escape(version), rows=_rows(readiness.facts)))
+
+    @router.get("/docs")
+    async def docs() -> HTMLResponse:
+        return _page(_DOCS)
+
+    @router.get("/docs/assets/{name}")
+    async def asset(name: str) -> Response:
+        if name not in assets:
+            raise NotFound(f"There is no {name[:100]} here.")
+        body, media_type, tag = assets[name]
+        headers = {"Cache-Control": "public, max-age=3600", "ETag": tag}
+        return Response(body, media_type=media_type, headers=headers)
+
+    @router.get("/openapi.json")
+    async def openapi() -> Response:
+        return Response(await api_page.document(), media_type="application/json")
+
+    del start, docs, asset, openapi
+    return router
+
+
+def _load_assets() -> Mapping[str, tuple[bytes, str, str]]:
+    """Swagger UI (Apache-2.0) out of the wheel that carries it, so that sites without internet have it."""
+    folder: Traversable = files("fastapi_offline").joinpath("static")
+    read = {name: (folder.joinpath(name).read_bytes(), media_type) for name, media_type in _ASSETS.items()}
+    read["start.js"] = (_STARTER, _ASSETS["swagger-ui-bundle.js"])
+    return {
+        name: (body, media_type, f'"{hashlib.sha256(body).hexdigest()[:16]}"')
+        for name, (body, media_type) in read.items()
+    }
+
+
+def _page(html: str) -> HTMLResponse:
+    return HTMLResponse(html, headers={"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"})
+
+
+def _rows(facts: tuple[NamedFact, ...]) -> str:
+    return "\n".join(
+        f'<tr><th scope="row">{escape(fact.name)}</th><td class="{"up" if fact.ok else "down"}">'
+        f"{'up' if fact.ok else 'down'}</td><td>{escape(fact.detail)}</td></tr>"
+        for fact in facts
+    )
+
+
+_START = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Lookout</title>
+<link rel="icon" href="/docs/assets/favicon.png">
+<style>
+:root {{ color-scheme: light dark; font-family: system-ui, sans-serif; line-height: 1.5 }}
+body {{ max-width: 46rem; margin: 2rem auto; padding: 0 1rem }}
+table {{ border-collapse: collapse; width: 100% }}
+th, td {{ text-align: left; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid #8886 }}
+.up::before {{ content: "\\2713 " }} .down::before {{ content: "\\2717 " }} .down {{ font-weight: bold }}
+a:focus-visible {{ outline: 3px solid; outline-offset: 2px }}
+.skip {{ position: absolute; left: -99rem }} .skip:focus {{ position: static }}
+</style>
+</head>
+<body>
+<a class="skip" href="#main">To the content</a>
+<main id="main">
+<h1>Lookout</h1>
+<p>Version {version}. A site's cameras turned into answers: who stands where, since when, and may they.</p>
+<h2>Where to</h2>
+<ul>
+<li><a href="/docs">The API, with every operation to try</a></li>
+<li><a href="/openapi.json">The same as an OpenAPI document</a></li>
+<li><a href="/health/ready">Readiness</a> and <a href="/health/live">liveness</a>, for probes</li>
+<li><a href="/metrics">Metrics</a>, for Prometheus</li>
+<li><a href="/.well-known/jwks.json">The keys that tokens are checked with</a></li>
+</ul>
+<h2>How it stands</h2>
+<table>
+<thead><tr><th scope="col">Part</th><th scope="col">State</th><th scope="col">Says</th></tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</main>
+</body>
+</html>
+"""
+
+_DOCS = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Lookout API</title>
+<link rel="icon" href="/docs/assets/favicon.png">
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+</head>
+<body>
+<noscript>This page needs JavaScript; the document is at <a href="/openapi.json">/openapi.json</a>.</noscript>
+<div id="swagger-ui"></div>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script src="/docs/assets/start.js"></script>
+</body>
+</html>
+"""
