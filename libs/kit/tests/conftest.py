@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import hypothesis
 import orjson
 import pytest
 from fastapi import APIRouter
@@ -18,6 +19,13 @@ from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.service import Service, Serving
 from kit.settings import GrpcSettings, HttpSettings, LogSettings, ServiceSettings
+
+
+# How fast data is drawn depends on what else the machine does; that is no property of the code under test.
+hypothesis.settings.register_profile(
+    "busy-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy-machine")
 
 
 class ToySettings(ServiceSettings):
