@@ -20,7 +20,6 @@ from kit.metrics import Metrics
 from kit.service import Service, Serving
 from kit.settings import GrpcSettings, HttpSettings, LogSettings, ServiceSettings
 
-
 # How fast data is drawn depends on what else the machine does; that is no property of the code under test.
 hypothesis.settings.register_profile(
     "busy-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
