@@ -6,7 +6,7 @@ SOME_PYTHON := $(shell command -v python3 || command -v python3.11)
 export LOOKOUT_REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 export DOCKER_BUILDKIT = 1
 
-.PHONY: up down images local-images compose-env
+.PHONY: up down images superadmin-password local-images compose-env
 
 up: compose-env ## Start everything distributed: RabbitMQ, PostgreSQL, MinIO and a container a service (SCALE="plate-ocr=2")
 	$(COMPOSE) $(COMPOSE_OPTIONS) up --detach --build --remove-orphans $(foreach s,$(SCALE),--scale $(s))
@@ -17,6 +17,9 @@ down: compose-env ## Stop what `make up` started and keep its data (VOLUMES=1 de
 
 images: compose-env ## Build the images of all services
 	$(COMPOSE) $(COMPOSE_OPTIONS) build
+
+superadmin-password: compose-env ## Set the superadmin's password in what `make up` started
+	$(COMPOSE) $(COMPOSE_OPTIONS) exec gateway gateway reset-password superadmin
 
 compose-env:
 	@$(SOME_PYTHON) deploy/make-env
