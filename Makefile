@@ -39,7 +39,7 @@ check: setup ## Lint, types, import contracts, and drift of proto, migrations, l
 	@$(VENV)/mypy $(SOURCES)
 	@$(VENV)/lint-imports
 	@proto/generate --check
-	@$(VENV)/all-in-one check-migrations
+	@for package in gateway ingest tickets; do $(VENV)/python -m kit.migrations check $$package; done
 	@$(VENV)/all-in-one configuration --check docs/configuration.md
 	@"$$(scripts/setup-uv)" lock --check
 

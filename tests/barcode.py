@@ -1,4 +1,4 @@
-"""Pictures whose "plate" is a row of grey blocks, and the detector and recogniser that read them in a millisecond.
+"""Pictures whose "plate" is a row of blocks, and the engine that reads them in a millisecond.
 
 They take the place of the OCR engine where thousands of events must be read on two cores, through the same
 seam that an operator's own engine uses. What is read still comes from the pixels of the stored picture.

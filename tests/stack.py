@@ -1,4 +1,4 @@
-"""The services as processes of their own on real servers, for the tests and benchmarks that cross services."""
+"""The services as processes on real servers, for the tests and benchmarks that cross services."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from pathlib import Path
 
 import httpx
 from cryptography.fernet import Fernet
+
 from testkit.processes import free_port, spawn, wait_until
 
 SERVICES = ("gateway", "ingest", "plate-ocr", "tickets")
 SUPERADMIN_PASSWORD = "correct horse battery staple"
 
-NO_RATE_LIMITS: Mapping[str, Mapping[str, str]] = {"gateway": {"LIMITS__ENABLED": "false"}}
-"""All clients of a test share one address."""
-
-FAST_READER: Mapping[str, Mapping[str, str]] = {**NO_RATE_LIMITS, "plate-ocr": {"ENGINE": "barcode:make_engine"}}
+FAST_READER: Mapping[str, Mapping[str, str]] = {"plate-ocr": {"ENGINE": "barcode:make_engine"}}
 """Plates drawn as blocks and read in a millisecond, so that thousands fit on two cores; see barcode.py."""
 
 
@@ -68,9 +66,7 @@ class Running:
         return False
 
     def wait_ready(self, timeout_s: float = 60) -> None:
-        wait_until(
-            self.is_ready_or_dead, timeout_s=timeout_s, what=f"{self.name} being ready", log=self.log
-        )
+        wait_until(self.is_ready_or_dead, timeout_s=timeout_s, what=f"{self.name} being ready", log=self.log)
         if self.process is not None and self.process.poll() is not None:
             msg = f"{self.name} ended with {self.process.returncode}:\n{self.tail()}"
             raise RuntimeError(msg)
@@ -177,14 +173,14 @@ def make_stack(
             "BLOBS__URL": servers.blobs_url,
             "BLOBS__ACCESS_KEY": servers.blobs_access_key,
             "BLOBS__SECRET_KEY": servers.blobs_secret_key,
-            "SEALING_KEYS": sealing_key,
+            "SECRETS_KEY": sealing_key,
             "SUPERADMIN_PASSWORD": SUPERADMIN_PASSWORD,
             **{
-                f"UPSTREAMS__{other.upper().replace('-', '_')}": f"http://127.0.0.1:{ports[other]}"
+                f"UPSTREAMS__{other.upper().replace('-', '_')}_URL": f"http://127.0.0.1:{ports[other]}"
                 for other in services
                 if other != "gateway"
             },
-            "CAMERA__ALLOW_LOOPBACK": "true",
+            "DEVICES__IS_LOOPBACK_ALLOWED": "true",
         }
         if name in servers.databases:
             blocks["DATABASE__URL"] = servers.databases[name]
@@ -202,11 +198,13 @@ def make_stack(
 
 def is_known(service: str, key: str) -> bool:
     """A setting that a service does not have would stop it at start, as it should."""
-    if key.startswith(("DATABASE", "SEALING")):
-        return service != "plate-ocr"
+    if key.startswith(("DATABASE", "SECRETS")):
+        return service != "plate-ocr" and (service, key) != ("tickets", "SECRETS_KEY")
+    if key.startswith(("BUS", "BLOBS", "GRPC")):
+        return service != "gateway"
     return {
         "SUPERADMIN_PASSWORD": service == "gateway",
-        "CAMERA__ALLOW_LOOPBACK": service == "ingest",
+        "DEVICES__IS_LOOPBACK_ALLOWED": service == "ingest",
     }.get(key, not key.startswith("UPSTREAMS") or service == "gateway")
 
 
@@ -217,9 +215,9 @@ def embedded(folder: Path, **extra: str) -> Iterator[Stack]:
     running = Running(
         name="all-in-one",
         environment={
-            "LOOKOUT_ALL_IN_ONE__DATA_DIR": str(folder / "data"),
-            "LOOKOUT_ALL_IN_ONE__HTTP__PORT": str(port),
-            "LOOKOUT_ALL_IN_ONE__LOG__FORMAT": "json",
+            "LOOKOUT_DATA_DIR": str(folder / "data"),
+            "LOOKOUT_LOG_FORMAT": "json",
+            "LOOKOUT_GATEWAY__HTTP__PORT": str(port),
             "LOOKOUT_GATEWAY__SUPERADMIN_PASSWORD": SUPERADMIN_PASSWORD,
             **extra,
         },

@@ -1,4 +1,4 @@
-"""Thousands of entries and exits while every service and the broker are killed at random; then the books are checked."""
+"""Entries and exits by the thousand while services and broker are killed at random; then the books."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import aiohttp
 import barcode
 import httpx
+
 from testkit.pictures import parking_report
 
 SPOTS_PER_CAMERA = 5
@@ -70,11 +71,13 @@ class Outcome:
 
     @property
     def is_right(self) -> bool:
-        return not self.missing and not self.unexpected and not self.duplicates and self.found == self.expected
+        return (
+            not self.missing and not self.unexpected and not self.duplicates and self.found == self.expected
+        )
 
 
 def make_site(client: httpx.Client, cameras: int) -> dict[int, str]:
-    """Register them; api code by camera id. Without an address: an exit keeps its pushed picture, and says so."""
+    """Register them; api code by camera id. They have no address: an exit keeps its pushed picture."""
     location = create(client, "/locations", name="Storm", code="STM", time_zone="UTC")
     zone = create(client, "/zones", location_id=location, code="Z1")
     pole = create(client, "/poles", zone_id=zone, name="Pole", code="P1")
@@ -144,11 +147,17 @@ def report(api_code: str, spot: int, at: datetime, plate: str | None) -> dict[st
         vehicle_frame_y1=40,
         vehicle_frame_x2=280,
         vehicle_frame_y2=170,
-        **{f"coordinate_{axis}{n}": corner["xy".index(axis)] for n, corner in enumerate(corners, 1) for axis in "xy"},
+        **{
+            f"coordinate_{axis}{n}": corner["xy".index(axis)]
+            for n, corner in enumerate(corners, 1)
+            for axis in "xy"
+        },
     )
 
 
-async def send_all(url: str, pushes: dict[int, list[Push]], clients: int, progress: Callable[[int], None]) -> int:
+async def send_all(
+    url: str, pushes: dict[int, list[Push]], clients: int, progress: Callable[[int], None]
+) -> int:
     """As cameras do: in order, one at a time each, again and again until a 2xx. Returns the repeats."""
     queue: asyncio.Queue[list[Push]] = asyncio.Queue()
     for of_camera in pushes.values():
@@ -183,7 +192,12 @@ async def accepted(session: aiohttp.ClientSession, url: str, push: Push) -> bool
 
 
 async def kill_at_random(
-    targets: Sequence[Killable], times: int, is_over: asyncio.Event, sent: Callable[[], int], total: int, seed: int
+    targets: Sequence[Killable],
+    times: int,
+    is_over: asyncio.Event,
+    sent: Callable[[], int],
+    total: int,
+    seed: int,
 ) -> Counter[str]:
     """kill -9 one of them, start it again, `times` times, spread over the run by the events sent."""
     dice = random.Random(seed)

@@ -1,4 +1,4 @@
-"""The broker, the database and the blob store go away, at the start and in mid-run; a camera sends what no camera should."""
+"""Broker, database and blob store go away, at the start and in mid-run; cameras send what none should."""
 
 import base64
 import json
@@ -15,6 +15,7 @@ import psutil
 import pytest
 from stack import FAST_READER, Servers, Stack, distributed, embedded, make_stack
 from storm import make_site, report
+
 from testkit import pictures
 from testkit.postgres import PostgresServer, postgres
 from testkit.rabbitmq import RabbitMqServer, rabbitmq
@@ -159,7 +160,10 @@ async def test_a_full_disk_is_said_clearly_and_nothing_is_half_written(tmp_path:
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=True)
     try:
-        with embedded(folder, LOOKOUT_PLATE_OCR__ENGINE="barcode:make_engine") as stack, stack.client() as client:
+        with (
+            embedded(folder, LOOKOUT_PLATE_OCR__ENGINE="barcode:make_engine") as stack,
+            stack.client() as client,
+        ):
             make_site(client, 1)
             filler = folder / "filler"
             with filler.open("wb") as file:
@@ -198,7 +202,9 @@ def with_picture(picture: bytes) -> bytes:
         pytest.param(with_picture(pictures.noise(10_000_000)), {413, 422, 400}, id="a 10 MB picture"),
         pytest.param(b'{"snapshot": "' + b"A" * 40_000_000 + b'"}', {413}, id="a 40 MB body"),
         pytest.param(with_picture(pictures.bomb(50_000)), {413, 422, 400}, id="a bomb of 50,000 px squared"),
-        pytest.param(with_picture(pictures.truncated(barcode.draw("AB12"))), {422, 400}, id="a truncated JPEG"),
+        pytest.param(
+            with_picture(pictures.truncated(barcode.draw("AB12"))), {422, 400}, id="a truncated JPEG"
+        ),
         pytest.param(with_picture(pictures.no_picture()), {415, 422, 400}, id="no picture"),
         pytest.param(b'{"a":' * 100_000 + b"1" + b"}" * 100_000, {400, 422}, id="deep JSON"),
         pytest.param(json.dumps({**entry("X"), "index_number": "1e9"}).encode(), {400, 422}, id="index 1e9"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from stack import FAST_READER, Servers, distributed
 from storm import storm
+
 from testkit.postgres import PostgresServer
 from testkit.rabbitmq import RabbitMqServer, rabbitmq
 
@@ -47,5 +48,6 @@ async def test_nothing_is_lost_or_doubled_when_everything_is_killed(
     assert sum(outcome.kills.values()) == 5
     assert outcome.is_right, (
         f"expected {outcome.expected}, found {outcome.found}, duplicates {outcome.duplicates}, "
-        f"missing {outcome.missing[:3]}, unexpected {outcome.unexpected[:3]}, kills {outcome.kills}\n{logs[-8000:]}"
+        f"missing {outcome.missing[:3]}, unexpected {outcome.unexpected[:3]}, kills {outcome.kills}\n"
+        f"{logs[-8000:]}"
     )

@@ -1,18 +1,16 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from stack import Servers, Stack, distributed, embedded
+
 from testkit.postgres import PostgresServer
 from testkit.rabbitmq import RabbitMqServer
 from testkit.s3 import S3Server
 
 
 @pytest.fixture(scope="module", params=["embedded", "distributed"])
-def stack(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
-    """Lookout, ready, in one process or in one a service on real servers; the walk must not tell them apart."""
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Lookout, ready: in one process, or a process a service on real servers. The walk is the same."""
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "embedded":
         with embedded(folder) as running:

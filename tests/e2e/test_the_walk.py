@@ -7,11 +7,11 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from all_in_one.demo.morning import Car
-from all_in_one.demo.play import play
-from all_in_one.demo.scene import draw
 from rich.console import Console
 from stack import Stack
+
+from all_in_one.demo.play import play
+from all_in_one.pictures import draw_car
 from testkit.pictures import parking_report
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
@@ -59,7 +59,7 @@ def test_ignored_triggers_are_kept_with_their_reason(played: tuple[Stack, str]) 
 def test_occupancy_names_the_cars_that_stand(played: tuple[Stack, str]) -> None:
     with played[0].client() as client:
         cameras = client.get("/camera-occupancy").json()["items"]
-    assert sum(len(camera["occupied_spots"]) for camera in cameras) == 4
+    assert sum(len(camera["occupied"]) for camera in cameras) == 4
 
 
 def test_one_trace_runs_from_the_push_to_the_ticket(played: tuple[Stack, str]) -> None:
@@ -92,7 +92,7 @@ def test_the_api_page_lists_every_service(played: tuple[Stack, str]) -> None:
 
 
 def test_a_picture_can_be_read_without_a_site(played: tuple[Stack, str]) -> None:
-    picture = draw({1: Car("Dubai", "D71026", "ae-du")}, 3)
+    picture = draw_car("D 71026")
     with httpx.Client(base_url=played[0].gateway_url, timeout=60) as client:
         answer = client.post("/ocr-image", files={"image": ("car.jpg", picture, "image/jpeg")})
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""`bench.py accept|ticket|bus|plates|chaos`: runs that benchmark, prints its table, writes .bench/<what>.json."""
+"""`bench.py accept|ticket|bus|plates|chaos`: run it, print its table, write .bench/<what>.json."""
 
 from __future__ import annotations
 

@@ -12,18 +12,18 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import httpx
 from figures import Figure, median, percentile, publish
+from stack import Servers, distributed
+from storm import create
+
 from kit.bus import Subscription, open_bus
 from kit.clock import SystemClock
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings, LogSettings
-from stack import Servers, distributed
-from storm import create
 from testkit.pictures import noise, parking_report
 from testkit.postgres import postgres
 from testkit.processes import free_port, spawn, wait_until
@@ -63,7 +63,12 @@ def bodies() -> Body:
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
     number = itertools.count()
     template = parking_report(
-        parking_area="STM@CAMERA@", time="@TIME@", index_number=1, resolution_w=320, resolution_y=180, snapshot=picture
+        parking_area="STM@CAMERA@",
+        time="@TIME@",
+        index_number=1,
+        resolution_w=320,
+        resolution_y=180,
+        snapshot=picture,
     )
     parts = json.dumps(template).encode().replace(b"@CAMERA@", b"@@").replace(b"@TIME@", b"@@").split(b"@@")
     names = list(template)
@@ -102,7 +107,12 @@ def register(client: httpx.Client) -> None:
     pole = create(client, "/poles", zone_id=zone, name="Pole", code="P1")
     for number in range(1, CAMERAS + 1):
         create(
-            client, "/cameras", pole_id=pole, name=f"Camera {number}", api_code=str(number), number_of_parking=4
+            client,
+            "/cameras",
+            pole_id=pole,
+            name=f"Camera {number}",
+            api_code=str(number),
+            number_of_parking=4,
         )
 
 
@@ -123,14 +133,18 @@ def measure() -> tuple[list[Figure], list[str]]:
             databases={service: database.fresh_database() for service in ("gateway", "ingest")},
             blobs_url=f"file://{folder}/blobs",
         )
-        extra = {"gateway": {"LIMITS__ENABLED": "false"}}
-        with distributed(servers, folder, services=("gateway", "ingest"), extra=extra) as stack:
+        with distributed(servers, folder, services=("gateway", "ingest")) as stack:
             with stack.client() as client:
                 register(client)
             floor_port = free_port()
             floor = spawn(
-                [sys.executable, __file__.replace("bench_accept", "floor_app"), database.fresh_database()]
-                + [folder / "floor", str(floor_port)],
+                [
+                    sys.executable,
+                    __file__.replace("bench_accept", "floor_app"),
+                    database.fresh_database(),
+                    folder / "floor",
+                    str(floor_port),
+                ],
                 log=folder / "floor.log",
             )
             floor_url = f"http://127.0.0.1:{floor_port}/"
@@ -153,11 +167,11 @@ def measure() -> tuple[list[Figure], list[str]]:
         Figure("accept_p50", percentile(took, 0.5) * 1000, "ms"),
         Figure("accept_p95", percentile(took, 0.95) * 1000, "ms"),
     ]
+    rounds = {target: ", ".join(f"{value:.0f}" for value in values) for target, values in rates.items()}
     notes = [
-        f"{CLIENTS} clients, {PICTURE_BYTES // 1000} kB pictures, {ROUNDS} rounds of {ROUND_S:.0f} s each in turn, medians; "
-        f"rounds: {', '.join(f'{value:.0f}' for value in rates['lookout'])} events/s, "
-        f"floor {', '.join(f'{value:.0f}' for value in rates['floor'])}.",
-        "Floor: a bare ASGI app that reads the body, writes and syncs the file, commits one row. "
+        f"{CLIENTS} clients, {PICTURE_BYTES // 1000} kB each, {ROUNDS} rounds of {ROUND_S:.0f} s, medians.",
+        f"Events/s, each round: {rounds['lookout']}; floor {rounds['floor']}.",
+        "Floor: a bare ASGI app that reads the body, writes and syncs the file, commits one row.",
         "Clients, services, broker and database share the cores.",
     ]
     return figures, notes

@@ -11,9 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
-from all_in_one.demo.morning import Car
-from all_in_one.demo.scene import HEIGHT, WIDTH, draw, spot_corners, vehicle_box
 from figures import Figure, percentile, publish
+from stack import Servers, Stack, distributed
+from storm import create
+
+from all_in_one.pictures import SIZE_PX, ParkedCar, draw_scene, spot_polygon, vehicle_box
 from kit.bus import Delivery, Subscription, open_bus
 from kit.clock import SystemClock
 from kit.logging import make_logger
@@ -21,8 +23,6 @@ from kit.metrics import Metrics
 from kit.settings import BusSettings, LogSettings
 from lookout.parking.v1 import parking_pb2
 from lookout.plates.v1 import plates_pb2
-from stack import Servers, Stack, distributed
-from storm import create
 from testkit.pictures import parking_report
 from testkit.postgres import postgres
 from testkit.rabbitmq import rabbitmq
@@ -105,8 +105,8 @@ async def drive(stack: Stack, amqp_url: str) -> tuple[list[Times], int]:
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=CARS + WARM_UP)
     async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=30) as client:
         for n in range(CARS + WARM_UP):
-            car = Car("", f"{'ABCDEFGHJK'[n % 10]}{(n * 7919) % 90000 + 10000}", "ae-du")
-            body = report(n, car, start + timedelta(minutes=n))
+            plate = f"{'ABCDEFGHJK'[n % 10]} {(n * 7919) % 90000 + 10000}"
+            body = report(n, plate, start + timedelta(minutes=n))
             posted = time.time()
             answer = await client.post("/post", json=body)
             accepted = time.time()
@@ -115,28 +115,32 @@ async def drive(stack: Stack, amqp_url: str) -> tuple[list[Times], int]:
             one.posted, one.accepted = posted, accepted
             if n >= WARM_UP:
                 times.append(one)
-                right += one.ticket_text == car.text
+                right += one.ticket_text == plate.replace(" ", "")
     await bus.stop()
     return times, right
 
 
-def report(n: int, car: Car, at: datetime) -> dict[str, object]:
+def report(n: int, plate: str, at: datetime) -> dict[str, object]:
     """An entry; each car has a spot of its own, so that each opens a ticket."""
     spot = n % SPOTS + 1
-    corners = spot_corners(spot, SPOTS)
+    corners = spot_polygon(spot, SPOTS)
     x1, y1, x2, y2 = vehicle_box(spot, SPOTS)
     return parking_report(
         time=at.strftime("%Y-%m-%d %H:%M:%S"),
         parking_area=f"STM{n // SPOTS + 1}",
         index_number=spot,
-        resolution_w=WIDTH,
-        resolution_y=HEIGHT,
+        resolution_w=SIZE_PX[0],
+        resolution_y=SIZE_PX[1],
         vehicle_frame_x1=x1,
         vehicle_frame_y1=y1,
         vehicle_frame_x2=x2,
         vehicle_frame_y2=y2,
-        snapshot=base64.b64encode(draw({spot: car}, SPOTS)).decode(),
-        **{f"coordinate_{axis}{i}": value for i, c in enumerate(corners, 1) for axis, value in zip("xy", c, strict=True)},
+        snapshot=base64.b64encode(draw_scene({spot: ParkedCar(plate)}, spot_count=SPOTS)).decode(),
+        **{
+            f"coordinate_{axis}{i}": value
+            for i, c in enumerate(corners, 1)
+            for axis, value in zip("xy", c, strict=True)
+        },
     )
 
 
@@ -147,7 +151,12 @@ def register(client: httpx.Client) -> None:
     pole = create(client, "/poles", zone_id=zone, name="Pole", code="P1")
     for number in range(1, (CARS + WARM_UP) // SPOTS + 2):
         create(
-            client, "/cameras", pole_id=pole, name=f"Camera {number}", api_code=str(number), number_of_parking=SPOTS
+            client,
+            "/cameras",
+            pole_id=pole,
+            name=f"Camera {number}",
+            api_code=str(number),
+            number_of_parking=SPOTS,
         )
 
 
@@ -182,8 +191,8 @@ def main() -> None:
         Figure("tickets_right", 100 * right / len(times), "percent"),
     ]
     notes = [
-        f"{len(times)} drawn cars ({WIDTH}x{HEIGHT}), one after the other; PostgreSQL, RabbitMQ, S3 server and every service "
-        "on the same cores. queue: from our 2xx to the start of the read; ticket: from the end of the read to the decision."
+        f"{len(times)} drawn cars ({SIZE_PX[0]}x{SIZE_PX[1]}), one after the other; all on the same cores.",
+        "queue: from our 2xx to the start of the read; ticket: from the end of the read to the decision.",
     ]
     publish("ticket", figures, notes)
 

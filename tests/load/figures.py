@@ -44,9 +44,8 @@ def publish(what: str, figures: Sequence[Figure], notes: Sequence[str] = ()) -> 
     for figure in figures:
         floor = f"{figure.floor:10.1f}" if figure.floor is not None else " " * 10
         ratio = f"{figure.ratio:7.2f}" if figure.ratio is not None else " " * 7
-        print(
-            f"  {figure.key:{width}}  {figure.value:10.2f} {figure.unit:10} {floor} {ratio}  {figure.goal}".rstrip()
-        )
+        row = f"  {figure.key:{width}}  {figure.value:10.2f} {figure.unit:10} {floor} {ratio}  {figure.goal}"
+        print(row.rstrip())
     for note in notes:
         print(f"  {note}")
     FOLDER.mkdir(exist_ok=True)

@@ -134,6 +134,12 @@ def vehicle_box(
     return (round(middle - car_width / 2), round(top), round(middle + car_width / 2), round(bottom))
 
 
+def passing_vehicle_box(size_px: tuple[int, int] = SIZE_PX) -> tuple[int, int, int, int]:
+    """Where a car in the lane behind the bays is: x1, y1, x2, y2 in pixels."""
+    width, height = size_px
+    return (round(width * 0.36), round(height * 0.03), round(width * 0.64), round(height * 0.2))
+
+
 def _bay_edges(spot: int, spot_count: int, width: float) -> tuple[float, float]:
     # A lone bay keeps a bay's shape; several fill the picture.
     usable = width * (0.56 if spot_count == 1 else 0.96)
@@ -160,9 +166,7 @@ def _draw_bay(draw: ImageDraw.ImageDraw, corners: tuple[Point, ...]) -> None:
 
 
 def _draw_from_the_side(draw: ImageDraw.ImageDraw, size: tuple[int, int]) -> None:
-    width, height = size
-    left, right = width * 0.36, width * 0.64
-    top, bottom = height * 0.03, height * 0.2
+    left, top, right, bottom = passing_vehicle_box(size)
     body = right - left
     roof = [(left + body * part, top) for part in (0.3, 0.68)]
     sill = [

@@ -1,0 +1,144 @@
+"""The demo's story: what happens on two cameras of a car park, and what must be in the books afterwards."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from all_in_one.pictures import ParkedCar
+
+Place = tuple[str, int]
+"""A camera's api code and a spot number at that camera."""
+
+
+@dataclass(frozen=True)
+class Car:
+    """A car of the story: how it is drawn, and what a reader should find on it."""
+
+    drawn: ParkedCar
+
+    @property
+    def text(self) -> str:
+        """The plate without its spaces; UNKNOWN where nobody could read it."""
+        return "UNKNOWN" if self.drawn.is_dirty else (self.drawn.plate or "").replace(" ", "")
+
+
+class Kind(StrEnum):
+    """What the camera reports."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One push of a camera.
+
+    `arrives` and `leaves` say what really happens in the scene before the push, which is what the camera
+    shows when it is asked again. `expect` is the outcome that `Prefer: wait` must answer.
+    """
+
+    minute: int
+    place: Place
+    kind: Kind
+    story: str
+    expect: str
+    arrives: Car | None = None
+    leaves: bool = False
+    is_repeat: bool = False
+    is_passing: bool = False
+
+    @property
+    def offset(self) -> timedelta:
+        """Time since the start of the morning."""
+        return timedelta(minutes=self.minute)
+
+
+@dataclass(frozen=True)
+class ExpectedTicket:
+    """A row that must be in the books: minutes since the start of the morning; no exit while it is open."""
+
+    place: Place
+    plate: str
+    entry_minute: int
+    exit_minute: int | None
+    reopened: int = 0
+
+
+DUBAI = Car(ParkedCar("D 71026", "ae-du", paint=0))
+ABU_DHABI = Car(ParkedCar("11 48213", "ae-az", paint=1))
+GERMANY = Car(ParkedCar("B MX 4821", "de", paint=3))
+CALIFORNIA = Car(ParkedCar("7ABK123", "us-ca", paint=2))
+BRAZIL = Car(ParkedCar("BRA2E19", "br", paint=4))
+DIRTY = Car(ParkedCar("K 40317", "ae-du", paint=3, is_dirty=True))
+
+MORNING = (
+    Step(0, ("95", 1), Kind.ENTRY, "A car from Dubai parks", "opened", arrives=DUBAI),
+    Step(4, ("95", 2), Kind.ENTRY, "A car from Abu Dhabi parks", "opened", arrives=ABU_DHABI),
+    Step(4, ("95", 2), Kind.ENTRY, "The camera lost our answer and repeats itself", "opened", is_repeat=True),
+    Step(11, ("96", 1), Kind.ENTRY, "A car from Germany parks", "opened", arrives=GERMANY),
+    Step(15, ("96", 2), Kind.ENTRY, "A car parks whose plate is under mud", "opened", arrives=DIRTY),
+    Step(
+        21,
+        ("95", 1),
+        Kind.EXIT,
+        "Somebody walks past: the Dubai car only seems to leave",
+        "still_occupied",
+    ),
+    Step(30, ("95", 2), Kind.ENTRY, "The Abu Dhabi spot is triggered a second time", "ignored"),
+    Step(41, ("95", 1), Kind.EXIT, "Now the Dubai car leaves", "closed", leaves=True),
+    Step(44, ("95", 1), Kind.ENTRY, "A car drives past and does not stop", "ignored", is_passing=True),
+    Step(46, ("95", 3), Kind.ENTRY, "A car from California parks", "opened", arrives=CALIFORNIA),
+    Step(52, ("96", 1), Kind.EXIT, "The German car leaves", "closed", leaves=True),
+    Step(57, ("96", 1), Kind.ENTRY, "It is back: the driver forgot the milk", "reopened", arrives=GERMANY),
+    Step(66, ("96", 2), Kind.EXIT, "The car with the muddy plate leaves", "closed", leaves=True),
+    Step(71, ("95", 1), Kind.ENTRY, "A car from Brazil takes the free spot", "opened", arrives=BRAZIL),
+)
+
+EXPECTED = (
+    ExpectedTicket(("95", 1), DUBAI.text, 0, 41),
+    ExpectedTicket(("95", 2), ABU_DHABI.text, 4, None),
+    ExpectedTicket(("96", 1), GERMANY.text, 11, None, reopened=1),
+    ExpectedTicket(("96", 2), DIRTY.text, 15, 66),
+    ExpectedTicket(("95", 3), CALIFORNIA.text, 46, None),
+    ExpectedTicket(("95", 1), BRAZIL.text, 71, None),
+)
+
+LENGTH = timedelta(minutes=75)
+
+
+@dataclass(frozen=True)
+class BookedTicket:
+    """A ticket as the API shows it, reduced to what the story is about."""
+
+    place: Place
+    plate: str
+    entry_minute: int
+    exit_minute: int | None
+    reopened: int
+
+
+def mistakes(expected: tuple[ExpectedTicket, ...], booked: list[BookedTicket]) -> Iterator[str]:
+    """What is wrong with the books, a sentence each; nothing when they are right."""
+    wanted = {(want.place, want.entry_minute): want for want in expected}
+    seen: set[tuple[Place, int]] = set()
+    for ticket in booked:
+        key = (ticket.place, ticket.entry_minute)
+        where = f"camera {ticket.place[0]} spot {ticket.place[1]} at minute {ticket.entry_minute}"
+        want = wanted.get(key)
+        if want is None:
+            yield f"{where}: a ticket for {ticket.plate} that nobody expected"
+            continue
+        if key in seen:
+            yield f"{where}: a second ticket"
+        seen.add(key)
+        if ticket.plate != want.plate:
+            yield f"{where}: the plate is {want.plate}, the ticket says {ticket.plate}"
+        if ticket.exit_minute != want.exit_minute:
+            yield f"{where}: exit should be at minute {want.exit_minute}, it is at {ticket.exit_minute}"
+        if ticket.reopened != want.reopened:
+            yield f"{where}: reopened {want.reopened} times, the ticket says {ticket.reopened}"
+    for key, want in wanted.items():
+        if key not in seen:
+            code, number = want.place
+            yield f"camera {code} spot {number} at minute {want.entry_minute}: no ticket for {want.plate}"

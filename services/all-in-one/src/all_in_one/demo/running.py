@@ -1,0 +1,192 @@
+"""`all-in-one demo`: start Lookout in a process of its own, play the morning, say what came of it."""
+
+import argparse
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from all_in_one.demo.play import play
+from all_in_one.demo.site import ApiError
+from all_in_one.embedded import DEFAULT_PORT
+
+START_TIMEOUT_S = 120.0
+"""The first start compiles byte code and loads the models; on two cold cores that takes half a minute."""
+STOP_TIMEOUT_S = 30.0
+
+
+class DemoFailed(Exception):  # noqa: N818 - says what happened, as the errors of the kit do
+    """It could not be shown; the text says why and where to look."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """The running Lookout: its address, the superadmin's password, its process and its log."""
+
+    url: str
+    password: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+def demo(options: argparse.Namespace) -> int:
+    """0 when every ticket is right, 1 when one is wrong, 2 when it could not be played."""
+    console = Console()
+    folder: Path = options.data_dir
+    stop_former(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    began = time.monotonic()
+    try:
+        with running(folder, free_or_wanted(options.port), keep=options.keep, console=console) as server:
+            with httpx.Client(base_url=server.url, timeout=30) as client:
+                sign_in(client, server.password)
+                is_right = play(client, console)
+            console.print()
+            if is_right:
+                console.print(
+                    f"[green]Every ticket is right[/] ({time.monotonic() - began:.0f} s in all). "
+                    f"Log: {server.log}. Next: [bold]make run[/] starts it for good, "
+                    "README.md says how to add your cameras."
+                )
+            else:
+                console.print(f"[red]Something is wrong[/], see above. Log: {server.log}")
+            if options.keep:
+                tell_how_to_go_on(console, server, folder)
+            return 0 if is_right else 1
+    except (DemoFailed, ApiError, httpx.HTTPError) as error:
+        console.print(f"[red]The demo could not be played:[/] {error}")
+        return 2
+
+
+@contextmanager
+def running(folder: Path, port: int, *, keep: bool, console: Console) -> Iterator[Server]:
+    """Lookout, ready. It is stopped in the end, unless it is to be kept."""
+    password = secrets.token_urlsafe(12)
+    log = folder / "lookout.log"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT_")}
+    environment["LOOKOUT_GATEWAY__SUPERADMIN_PASSWORD"] = password
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own program with our own arguments
+            [sys.executable, "-m", "all_in_one", "serve", "--port", str(port), "--data-dir", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    pid_file(folder).write_text(f"{process.pid}\n")
+    server = Server(f"http://localhost:{port}", password, process, log)
+    is_over = False
+    try:
+        with console.status(f"Starting Lookout, embedded, on {server.url} (log: {log}) ..."):
+            wait_ready(server)
+        console.print(f"Lookout runs on {server.url}, one process, nothing but Python packages.")
+        yield server
+        is_over = True
+    finally:
+        if not (keep and is_over):
+            stop(process)
+            pid_file(folder).unlink(missing_ok=True)
+
+
+def wait_ready(server: Server) -> None:
+    """Wait until every service is ready.
+
+    Raises:
+        DemoFailed: it ended, or took longer than START_TIMEOUT_S.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    answer = "no answer"
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise DemoFailed(
+                f"it ended at once with {server.process.returncode}; the last lines of {server.log}:\n"
+                + tail(server.log)
+            )
+        with suppress(httpx.HTTPError):
+            response = httpx.get(f"{server.url}/health/ready", timeout=2)
+            if response.status_code == 200 and all_ready(response):
+                return
+            answer = response.text
+        time.sleep(0.1)
+    raise DemoFailed(f"it was not ready after {START_TIMEOUT_S:.0f} s: {answer}; log: {server.log}")
+
+
+def all_ready(response: httpx.Response) -> bool:
+    """Whether the services behind the gateway are ready too; the gateway itself can do without them."""
+    return all(check.get("ok", True) for check in response.json().get("checks", {}).values())
+
+
+def sign_in(client: httpx.Client, password: str) -> None:
+    """Put the superadmin's token on the client."""
+    answer = client.post("/token", data={"username": "superadmin", "password": password})
+    if answer.status_code != 200:
+        raise DemoFailed(f"signing in was refused with {answer.status_code}: {answer.text}")
+    client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+def tell_how_to_go_on(console: Console, server: Server, folder: Path) -> None:
+    """What a person can do with the one that stays."""
+    console.print(
+        f"It stays on {server.url} (API page: {server.url}/docs). Sign in as superadmin, "
+        f"password {server.password}. Stop it with: kill $(cat {pid_file(folder)})",
+        highlight=False,
+    )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and end it when it does not."""
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def stop_former(folder: Path) -> None:
+    """End a demo that was kept, whose folder we are about to empty."""
+    with suppress(OSError, ValueError):
+        pid = int(pid_file(folder).read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"all_in_one" not in command:  # the number belongs to somebody else by now
+            return
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
+def pid_file(folder: Path) -> Path:
+    """Where the process id of a kept demo stands."""
+    return folder / "pid"
+
+
+def free_or_wanted(wanted: int | None) -> int:
+    """The wanted port; else the usual one where it is free; else any."""
+    if wanted is not None:
+        return wanted
+    for port in (DEFAULT_PORT, 0):
+        with suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            found: int = probe.getsockname()[1]
+            return found
+    raise DemoFailed("no free port")
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The end of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

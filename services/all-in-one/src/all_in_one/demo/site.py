@@ -1,0 +1,121 @@
+"""The demo's site, made through the public API as an operator would, and the pushes of its cameras."""
+
+import base64
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from all_in_one.demo.camera import DemoCamera
+from all_in_one.demo.morning import Place, Step
+from all_in_one.pictures import SIZE_PX, passing_vehicle_box, spot_polygon, vehicle_box
+
+LOCATION_CODE = "NAD"
+SPOTS_PER_CAMERA = 3
+TIME_ZONE = "Asia/Dubai"
+
+
+class ApiError(Exception):
+    """The API refused; the text is its own explanation."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """The registered site: its cameras by api code, their api codes by id, and what was last pushed where."""
+
+    cameras: Mapping[str, DemoCamera]
+    camera_ids: Mapping[int, str]
+    last_pictures: dict[Place, bytes] = field(default_factory=dict)
+
+
+@contextmanager
+def make_site(client: httpx.Client, codes: tuple[str, ...]) -> Iterator[Site]:
+    """Register the location with its zone, pole, cameras and spots, and start the cameras.
+
+    Raises:
+        ApiError: something was refused.
+    """
+    location = create(
+        client,
+        "/locations",
+        name="Nad Al Hamar",
+        code=LOCATION_CODE,
+        time_zone=TIME_ZONE,
+        camera_user="admin",
+        camera_pass="demo",  # noqa: S106 - of a camera that this program draws itself
+    )
+    zone = create(client, "/zones", location_id=location, code="Z1")
+    pole = create(client, "/poles", zone_id=zone, name="Pole 1", code="P1")
+    cameras: dict[str, DemoCamera] = {}
+    ids: dict[int, str] = {}
+    running: list[DemoCamera] = []
+    try:
+        for code in codes:
+            cameras[code] = camera = DemoCamera(SPOTS_PER_CAMERA)
+            running.append(camera.__enter__())
+            camera_id = create(
+                client,
+                "/cameras",
+                pole_id=pole,
+                name=f"Camera {code}",
+                api_code=code,
+                p_ip=camera.address,
+                number_of_parking=SPOTS_PER_CAMERA,
+                status="ONLINE",
+            )
+            ids[camera_id] = code
+            for number in range(1, SPOTS_PER_CAMERA + 1):
+                corners = {
+                    f"p{i}_{axis}": value
+                    for i, corner in enumerate(spot_polygon(number, SPOTS_PER_CAMERA), 1)
+                    for axis, value in zip("xy", corner, strict=True)
+                }
+                create(client, "/spots", camera_id=camera_id, spot_number=number, status=0, **corners)
+        yield Site(cameras, ids)
+    finally:
+        for camera in running:
+            camera.__exit__(None, None, None)
+
+
+def create(client: httpx.Client, path: str, **fields: Any) -> int:
+    """POST it and return its id."""
+    answer = client.post(path, json=fields)
+    if answer.status_code not in {200, 201}:
+        raise ApiError(f"POST {path} was refused with {answer.status_code}: {answer.text}")
+    created: int = answer.json()["id"]
+    return created
+
+
+def report(step: Step, picture: bytes, at: datetime) -> dict[str, Any]:
+    """The body of `POST /post`. `at` is the camera's own, local time."""
+    code, number = step.place
+    corners = spot_polygon(number, SPOTS_PER_CAMERA)
+    box = passing_vehicle_box() if step.is_passing else vehicle_box(number, SPOTS_PER_CAMERA)
+    body: dict[str, Any] = {
+        "event": "parking",
+        "device": f"cam-{code}",
+        "report_type": "spot",
+        "time": at.strftime("%Y-%m-%d %H:%M:%S"),
+        "resolution_w": SIZE_PX[0],
+        "resolution_y": SIZE_PX[1],
+        "parking_area": f"{LOCATION_CODE}{code}",
+        "index_number": number,
+        "occupancy": 1 if step.kind == "entry" else 0,
+        "duration": 60,
+        "vehicle_frame_x1": box[0],
+        "vehicle_frame_y1": box[1],
+        "vehicle_frame_x2": box[2],
+        "vehicle_frame_y2": box[3],
+        "snapshot": base64.b64encode(picture).decode(),
+    }
+    for i, (x, y) in enumerate(corners, 1):
+        body[f"coordinate_x{i}"], body[f"coordinate_y{i}"] = x, y
+    return body
+
+
+def place_of(ticket: Mapping[str, Any], site: Site) -> Place:
+    """Where a ticket of the API stands, in the story's terms."""
+    return site.camera_ids[ticket["camera_id"]], ticket["spot_number"]
