@@ -1,0 +1,296 @@
+import asyncio
+import time
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from ingest.store import events
+from ingest.store.tables import camera_events, spots
+from kit.ids import uuid7
+from lookout.camera.v1 import camera_pb2
+from testkit import CameraMode, HttpCamera, eventually
+from testkit.pictures import noise, solid
+
+FETCHED = camera_pb2.PICTURE_SOURCE_FETCHED
+FALLBACK = camera_pb2.PICTURE_SOURCE_PUSHED_FALLBACK
+PUSHED = camera_pb2.PICTURE_SOURCE_PUSHED
+
+
+async def sent(ingest, count, timeout_s=15):
+    async def enough():
+        frames = await ingest.sent()
+        return frames if len(frames) >= count else None
+
+    return await eventually(enough, timeout_s, f"{count} events sent")
+
+
+async def test_an_exit_looks_at_the_spot_again(ingest, http_camera):
+    http_camera.picture = solid(320, 180)
+    await ingest.make_camera(p_ip=http_camera.address)
+    answer = await ingest.post(occupancy=0, picture=solid(640, 360))
+    assert answer.status_code == 200
+    assert answer.json()["purpose"] == "EXIT"
+    (frame,) = await sent(ingest, 1)
+    assert frame.purpose == camera_pb2.PURPOSE_EXIT
+    assert frame.picture_source == FETCHED
+    assert frame.picture_note == ""
+    assert (frame.picture.width_px, frame.picture.height_px) == (320, 180)
+    # The corners follow the fetched picture's size; where the vehicle stood when it was pushed is no news.
+    assert [(p.x, p.y) for p in frame.spot.polygon.points] == [(5, 2.5), (25, 2.5), (25, 20), (5, 20)]
+    assert not frame.HasField("vehicle_box")
+    (kept,) = ingest.blobs("exits")
+    assert kept.read_bytes() == http_camera.picture
+    (row,) = await ingest.rows()
+    assert (row.state, row.picture_source, row.lease_id) == ("DISPATCHED", "FETCHED", None)
+    assert row.picture["key"] == frame.picture.key
+    event_url = f"/api/v1/camera-events/{frame.frame_id}/image"
+    image = await ingest.client.get(event_url, headers=ingest.admin)
+    assert image.content == http_camera.picture
+    pushed = await ingest.client.get(f"{event_url}?which=pushed", headers=ingest.admin)
+    assert pushed.content == solid(640, 360)
+    (event,) = await eventually(lambda: ingest.frames)
+    assert event.traceparent.split("-")[1] == answer.headers["x-trace-id"]
+
+
+async def test_the_answer_to_an_exit_does_not_wait_for_the_camera(sqlite_ingest, http_camera):
+    http_camera.mode = CameraMode.HANG
+    await sqlite_ingest.make_camera(p_ip=http_camera.address)
+    began = time.perf_counter()
+    assert (await sqlite_ingest.post(occupancy=0)).status_code == 200
+    assert time.perf_counter() - began < 1
+    (row,) = await sqlite_ingest.rows()
+    assert row.state == "PENDING"
+
+
+@pytest.mark.parametrize(
+    ("mode", "note"),
+    [
+        (CameraMode.REFUSE, "refuses our user name"),
+        (CameraMode.ERROR, "answered with status 500"),
+        (CameraMode.NOT_A_PICTURE, "no usable picture"),
+        (CameraMode.TRUNCATED, "no usable picture"),
+        (CameraMode.CUT, "broke"),
+        (CameraMode.HANG, "did not answer within"),
+    ],
+)
+async def test_a_camera_that_does_not_deliver_costs_the_picture_and_not_the_event(
+    start_ingest, sqlite_url, http_camera, mode, note
+):
+    ingest = await start_ingest(sqlite_url, devices={"frame_timeout_s": 0.5, "is_loopback_allowed": True})
+    http_camera.mode = mode
+    await ingest.make_camera(p_ip=http_camera.address)
+    await ingest.post(occupancy=0, picture=noise(9000))
+    (frame,) = await sent(ingest, 1)
+    assert frame.picture_source == FALLBACK
+    assert note in frame.picture_note
+    assert frame.picture.key.startswith("snapshots/")
+    assert frame.HasField("vehicle_box")
+    (row,) = await ingest.rows()
+    assert (row.picture_source, row.picture_note) == ("PUSHED_FALLBACK", frame.picture_note)
+
+
+@pytest.mark.parametrize(
+    ("camera", "note"),
+    [
+        ({}, "has no address"),
+        ({"p_ip": "127.0.0.1:9", "status": "OFFLINE"}, "OFFLINE"),
+        ({"p_ip": "127.0.0.1:9"}, "refuses the connection"),
+        ({"p_ip": "169.254.169.254"}, "may not be called"),
+        ({"p_ip": "no-such-camera.invalid"}, "does not resolve"),
+    ],
+)
+async def test_a_camera_that_cannot_be_called_costs_the_picture_and_not_the_event(
+    sqlite_ingest, camera, note
+):
+    await sqlite_ingest.make_camera(**camera)
+    await sqlite_ingest.post(occupancy=0)
+    (frame,) = await sent(sqlite_ingest, 1)
+    assert frame.picture_source == FALLBACK
+    assert note in frame.picture_note
+
+
+async def test_the_vpn_address_is_tried_when_the_first_does_not_pick_up(sqlite_ingest, http_camera):
+    await sqlite_ingest.make_camera(p_ip="127.0.0.1:9", vpn_ip=http_camera.address)
+    await sqlite_ingest.post(occupancy=0)
+    (frame,) = await sent(sqlite_ingest, 1)
+    assert frame.picture_source == FETCHED
+
+
+async def test_nothing_overtakes_an_exit_of_its_camera(ingest, http_camera):
+    http_camera.mode = CameraMode.SLOW
+    http_camera.slow_s = 0.3
+    await ingest.make_camera(p_ip=http_camera.address, spots=3)
+    order = []
+    for number in range(6):
+        answer = await ingest.post(occupancy=number % 3 and 1, index_number=1 + number % 3, duration=number)
+        order.append(answer.json()["event_id"])
+    frames = await sent(ingest, 6)
+    assert [frame.frame_id for frame in frames] == order
+    assert [frame.picture_source for frame in frames] == [FETCHED, PUSHED, PUSHED] * 2
+    await eventually(lambda: len(ingest.frames) == 6)
+    assert [str(event.message_id) for event in ingest.frames] == order
+
+
+async def test_an_entry_with_nothing_before_it_goes_out_at_once(sqlite_ingest):
+    await sqlite_ingest.make_camera()
+    await sqlite_ingest.post()
+    assert len(await sqlite_ingest.outbox()) == 1
+
+
+async def test_a_dead_camera_slows_only_itself(start_ingest, sqlite_url, http_camera):
+    ingest = await start_ingest(sqlite_url, devices={"frame_timeout_s": 30, "is_loopback_allowed": True})
+    with HttpCamera() as dead:
+        dead.mode = CameraMode.HANG
+        await ingest.make_camera(api_code="1", p_ip=dead.address)
+        await ingest.make_camera(api_code="2", p_ip=http_camera.address)
+        await ingest.post(parking_area="NAD1", occupancy=0)
+        for number in range(3):
+            await ingest.post(parking_area="NAD2", occupancy=0, duration=number)
+        frames = await sent(ingest, 3)
+        assert {frame.camera_api_code for frame in frames} == {"2"}
+        dead.mode = CameraMode.OK
+
+
+async def test_a_silent_camera_is_left_alone_after_a_while_and_asked_again_later(
+    start_ingest, sqlite_url, http_camera
+):
+    devices = {"frame_timeout_s": 0.3, "is_loopback_allowed": True, "failures_to_open": 2, "rest_s": 30}
+    ingest = await start_ingest(sqlite_url, devices=devices)
+    http_camera.mode = CameraMode.HANG
+    await ingest.make_camera(p_ip=http_camera.address)
+    for number in range(6):
+        await ingest.post(occupancy=0, duration=number)
+    frames = await sent(ingest, 6)
+    assert http_camera.count() == 2
+    assert ["left alone" in frame.picture_note for frame in frames] == [False, False, True, True, True, True]
+    http_camera.mode = CameraMode.OK
+    ingest.clock.advance(31)
+    await ingest.post(occupancy=0, duration=7)
+    assert (await sent(ingest, 7))[-1].picture_source == FETCHED
+
+
+async def test_an_exit_whose_camera_was_taken_down_goes_out(ingest):
+    camera = await ingest.make_camera()
+    async with ingest.db.transaction() as session:
+        await session.execute(update(camera_events).values(camera_id=0))
+    await ingest.post(occupancy=0, duration=1)
+    async with ingest.db.transaction() as session:
+        # As if the camera were gone by the time its turn comes.
+        await session.execute(update(camera_events).values(camera_id=camera["id"] + 1000))
+    (frame,) = await sent(ingest, 1)
+    assert frame.picture_source == FALLBACK
+
+
+async def pend(ingest, count=1):
+    """Events that wait, in a service that does not dispatch."""
+    for number in range(count):
+        assert (await ingest.post(occupancy=0, duration=number)).status_code == 200
+
+
+@pytest.fixture
+async def idle(start_ingest, any_database):
+    """A service whose dispatcher is taken out, so that a test can play several."""
+    ingest = await start_ingest(any_database)
+    dispatch = next(task for task in ingest.service._tasks if task.get_name().endswith(":dispatch"))
+    dispatch.cancel()
+    await asyncio.gather(dispatch, return_exceptions=True)
+    return ingest
+
+
+async def claim(ingest, limit=10, lease_s=20):
+    now = ingest.clock.now()
+    async with ingest.db.transaction() as session:
+        return await events.claim(
+            session, lease_id=uuid7(), now=now, lease_until=now + timedelta(seconds=lease_s), limit=limit
+        )
+
+
+async def test_a_camera_has_one_event_in_hand_at_a_time(idle):
+    await idle.make_camera()
+    await pend(idle, 3)
+    (first,) = await claim(idle)
+    assert await claim(idle) == []
+    async with idle.db.transaction() as session:
+        assert await events.dispatched(session, first, now=idle.clock.now(), values={})
+    (second,) = await claim(idle)
+    assert second.event_no > first.event_no
+
+
+async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_can_do_nothing(idle):
+    await idle.make_camera()
+    await pend(idle, 2)
+    (mine,) = await claim(idle)
+    idle.clock.advance(21)
+    (theirs,) = await claim(idle)
+    assert theirs.event_id == mine.event_id
+    async with idle.db.transaction() as session:
+        assert not await events.dispatched(session, mine, now=idle.clock.now(), values={})
+        await events.release(session, mine)
+    assert await claim(idle) == []  # releasing a lost lease frees nothing
+    async with idle.db.transaction() as session:
+        assert await events.dispatched(session, theirs, now=idle.clock.now(), values={})
+        assert not await events.dispatched(session, theirs, now=idle.clock.now(), values={})
+
+
+async def test_replicas_that_claim_at_once_share_the_cameras(idle):
+    for number in range(1, 9):
+        await idle.make_camera(api_code=str(number))
+        await idle.post(parking_area=f"NAD{number}", occupancy=0)
+        await idle.post(parking_area=f"NAD{number}", occupancy=0, duration=1)
+    claims = await asyncio.gather(*(claim(idle, limit=3) for _ in range(6)))
+    taken = [event.event_id for claimed in claims for event in claimed]
+    assert len(taken) == len(set(taken)) <= 8
+    assert len({event.camera_id for claimed in claims for event in claimed}) == len(taken)
+    rest = await claim(idle)
+    assert len(taken) + len(rest) == 8
+
+
+async def test_a_camera_with_waiting_events_is_not_taken_down(idle):
+    camera = await idle.make_camera(spots=0)
+    await pend(idle)
+    async with idle.db.transaction() as session:
+        await session.execute(spots.delete())
+    answer = await idle.client.delete(f"/api/v1/cameras/{camera['id']}", headers=idle.admin)
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "has_pending_events"
+
+
+async def test_what_waited_when_the_service_stopped_goes_out_after_its_start(
+    start_ingest, any_database, http_camera
+):
+    http_camera.mode = CameraMode.HANG
+    first = await start_ingest(any_database, devices={"is_loopback_allowed": True, "frame_timeout_s": 30})
+    await first.make_camera(p_ip=http_camera.address, spots=2)
+    await pend(first, 2)
+    entry = await first.post(index_number=2)
+    await eventually(lambda: http_camera.count() == 1)
+    await first.serving.stop()
+    assert await first.outbox() == []
+    http_camera.mode = CameraMode.OK
+    second = await start_ingest(any_database, clock=first.clock)
+    frames = await sent(second, 3)
+    assert [frame.picture_source for frame in frames] == [FETCHED, FETCHED, PUSHED]
+    assert frames[2].frame_id == entry.json()["event_id"]
+
+
+async def test_a_bug_with_one_event_does_not_stop_the_other_cameras(ingest):
+    await ingest.make_camera(api_code="1")
+    await ingest.make_camera(api_code="2")
+    await ingest.post(parking_area="NAD1")
+    (row,) = await ingest.rows()
+    async with ingest.db.transaction() as session:
+        await session.execute(
+            update(camera_events)
+            .where(camera_events.c.event_no == row.event_no)
+            .values(state="PENDING", frame=b"\xff\xff broken")
+        )
+    await ingest.post(parking_area="NAD2", occupancy=0)
+    frames = await sent(ingest, 2)
+    assert frames[1].camera_api_code == "2"
+
+    async def counted():
+        page = (await ingest.client.get("/metrics")).text
+        return "lookout_ingest_dispatch_bugs_total 1.0" in page
+
+    await eventually(counted)
