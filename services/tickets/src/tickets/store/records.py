@@ -1,7 +1,7 @@
 """Rows to values and back."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,17 @@ _ADDRESS_FIELDS = tuple(field.name for field in fields(SpotAddress))
 
 def picture_document(picture: Picture | None) -> dict[str, Any] | None:
     """A picture's reference as JSON."""
-    return None if picture is None else asdict(picture)
+    if picture is None:
+        return None
+    # Spelt out: `dataclasses.asdict` copies deeply, and took a tenth of a decision's time.
+    return {
+        "key": picture.key,
+        "content_type": picture.content_type,
+        "size_bytes": picture.size_bytes,
+        "sha256": picture.sha256,
+        "width_px": picture.width_px,
+        "height_px": picture.height_px,
+    }
 
 
 def picture_from(document: Mapping[str, Any] | None) -> Picture | None:
@@ -27,7 +37,19 @@ def picture_from(document: Mapping[str, Any] | None) -> Picture | None:
 
 def plate_document(plate: Plate | None) -> dict[str, Any] | None:
     """A reading as JSON, with all that is known of it."""
-    return None if plate is None else asdict(plate)
+    if plate is None:
+        return None
+    return {
+        "text": plate.text,
+        "region": plate.region,
+        "code": plate.code,
+        "number": plate.number,
+        "confidence": plate.confidence,
+        "characters": [{"text": c.text, "confidence": c.confidence} for c in plate.characters],
+        "box_px": plate.box_px,
+        "crop": picture_document(plate.crop),
+        "raw_text": plate.raw_text,
+    }
 
 
 def plate_from(document: Mapping[str, Any] | None) -> Plate | None:

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, and_, func, insert, select, update
+from sqlalchemy import Integer, RowMapping, and_, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kit.db import BigIntId, UtcDateTime
 from tickets.domain.sessions import ReviewReason, SpotHistory
 from tickets.domain.tickets import Report, Review, ReviewStatus, SpotAddress, Ticket
 from tickets.store.records import (
@@ -24,6 +25,41 @@ TICKET_ROWS = select(tickets, reviews.c.review_id).outerjoin(
     reviews, reviews.c.ticket_id == tickets.c.ticket_id
 )
 """Tickets with the number of their review."""
+
+
+# The statements of every event stand ready: building one anew costs as much as running it.
+_CAMERA, _SPOT = bindparam("camera", type_=BigIntId), bindparam("spot", type_=Integer)
+_IS_WAITING_HERE = and_(
+    triggers.c.camera_id == _CAMERA, triggers.c.spot_number == _SPOT, triggers.c.is_waiting
+)
+_NEWEST_FIRST = TICKET_ROWS.where(tickets.c.camera_id == _CAMERA, tickets.c.spot_number == _SPOT).order_by(
+    tickets.c.entry_at.desc(), tickets.c.ticket_id.desc()
+)
+_NEWEST = (
+    _NEWEST_FIRST.add_columns(
+        select(func.max(triggers.c.at)).where(_IS_WAITING_HERE).scalar_subquery().label("latest_waiting")
+    )
+    .limit(1)
+    # For the moment in which two replicas believe that the camera is theirs.
+    .with_for_update(of=tickets)
+)
+_NEAR = _NEWEST_FIRST.where(
+    tickets.c.exit_at.is_(None) | (tickets.c.exit_at >= bindparam("start", type_=UtcDateTime))
+).limit(bindparam("limit", type_=Integer))
+_WAITING = (
+    select(triggers.c.frame_id, triggers.c.at, triggers.c.body)
+    .where(
+        _IS_WAITING_HERE,
+        triggers.c.at >= bindparam("start", type_=UtcDateTime),
+        triggers.c.at <= bindparam("end", type_=UtcDateTime),
+    )
+    .order_by(triggers.c.at.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
+_INSERT_TICKET = insert(tickets).returning(tickets.c.ticket_id)
+_UPDATE_TICKET = update(tickets).where(tickets.c.ticket_id == bindparam("changed_ticket"))
+_INSERT_REVIEW = insert(reviews).returning(reviews.c.review_id)
+_INSERT_TRIGGER = insert(triggers).inline()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +97,15 @@ async def load_spot(
     One row and one statement where it comes in order and nothing waits for it, which is nearly always.
     Otherwise up to `limit` tickets and waiting triggers, no further than `window` from `at`.
     """
-    here = and_(tickets.c.camera_id == address.camera_id, tickets.c.spot_number == address.spot_number)
-    is_waiting_here = and_(
-        triggers.c.camera_id == address.camera_id,
-        triggers.c.spot_number == address.spot_number,
-        triggers.c.is_waiting,
-    )
-    latest_waiting = select(func.max(triggers.c.at)).where(is_waiting_here).scalar_subquery()
-    newest_first = TICKET_ROWS.where(here).order_by(tickets.c.entry_at.desc(), tickets.c.ticket_id.desc())
-    # The lock is for the moment in which two replicas believe that the camera is theirs.
-    look = newest_first.add_columns(latest_waiting.label("latest_waiting")).limit(1)
-    newest = (await session.execute(look.with_for_update(of=tickets))).mappings().first()
+    here = {"camera": address.camera_id, "spot": address.spot_number}
+    newest = (await session.execute(_NEWEST, here)).mappings().first()
     if newest is not None and _is_enough(newest, at):
         return _spot_rows([newest], [], is_complete=True)
+    near = {**here, "start": at - window, "end": at + window, "limit": limit}
     rows = []
     if newest is not None:
-        is_near = tickets.c.exit_at.is_(None) | (tickets.c.exit_at >= at - window)
-        rows = list((await session.execute(newest_first.where(is_near).limit(limit))).mappings())
-    waiting_rows = (
-        select(triggers.c.frame_id, triggers.c.at, triggers.c.body)
-        .where(is_waiting_here, triggers.c.at.between(at - window, at + window))
-        .order_by(triggers.c.at.desc())
-        .limit(limit)
-    )
-    waiting = list((await session.execute(waiting_rows)).mappings())
+        rows = list((await session.execute(_NEAR, near)).mappings())
+    waiting = list((await session.execute(_WAITING, near)).mappings())
     return _spot_rows(
         rows or ([newest] if newest is not None else []), waiting, is_complete=len(rows) < limit
     )
@@ -110,15 +131,14 @@ async def insert_ticket(session: AsyncSession, ticket: Ticket) -> Ticket:
     Raises:
         sqlalchemy.exc.IntegrityError: it is open and so is another one of its spot.
     """
-    statement = insert(tickets).values(ticket_values(ticket)).returning(tickets.c.ticket_id)
-    return replace(ticket, ticket_id=(await session.execute(statement)).scalar_one())
+    number = (await session.execute(_INSERT_TICKET, ticket_values(ticket))).scalar_one()
+    return replace(ticket, ticket_id=number)
 
 
 async def update_ticket(session: AsyncSession, ticket: Ticket) -> None:
     """Store what a trigger changed of a ticket."""
-    await session.execute(
-        update(tickets).where(tickets.c.ticket_id == ticket.ticket_id).values(state_values(ticket))
-    )
+    connection = await session.connection()  # the session itself would take it for an update by primary key
+    await connection.execute(_UPDATE_TICKET, {**state_values(ticket), "changed_ticket": ticket.ticket_id})
 
 
 async def insert_review(
@@ -134,9 +154,8 @@ async def insert_review(
         "picture": picture_document(report.picture),
         "requested_at": requested_at,
     }
-    statement = insert(reviews).values(values).returning(reviews.c.review_id)
     return Review(
-        review_id=(await session.execute(statement)).scalar_one(),
+        review_id=(await session.execute(_INSERT_REVIEW, values)).scalar_one(),
         ticket_id=ticket.ticket_id,
         reason=reason,
         status=ReviewStatus.PENDING,
@@ -166,7 +185,7 @@ async def insert_trigger(session: AsyncSession, report: Report, outcome: Trigger
         **_outcome_values(outcome),
         "body": report.body if outcome.is_waiting else None,
     }
-    await session.execute(insert(triggers).inline(), values)
+    await session.execute(_INSERT_TRIGGER, values)
 
 
 async def settle_trigger(session: AsyncSession, frame_id: UUID, outcome: TriggerOutcome) -> None:
