@@ -130,6 +130,22 @@ async def test_writers_that_read_first_lose_nothing(db: Database):
     assert await names(db) == ["20"]
 
 
+async def test_writers_of_several_processes_lose_nothing(sqlite_url: str):
+    first, second = await opened(sqlite_url), Database(settings(sqlite_url), "second")
+    await add(first, "0")
+
+    async def increment(db: Database) -> None:
+        async with db.transaction() as session:
+            value = int((await session.execute(select(spots.c.name))).scalar_one())
+            await asyncio.sleep(0)  # lets the other one in between, if it could
+            await session.execute(update(spots).values(name=str(value + 1)))
+
+    await asyncio.gather(*(increment(db) for db in (first, second) * 5))
+    assert await names(first) == ["10"]
+    await first.stop()
+    await second.stop()
+
+
 async def test_an_advisory_lock_is_held_to_the_end_of_its_transaction(postgres_db: Database):
     db = postgres_db
     async with db.transaction() as first:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, inspect, make_url, text
 
+from kit.db import lock_number
 from kit.errors import Unavailable
 from kit.migrations import SchemaDrift, check, current, downgrade, head, main, upgrade, write_revision
 from kit.settings import DatabaseSettings
@@ -194,6 +195,24 @@ async def test_several_migrators_at_once(package: Package, settings: DatabaseSet
     outputs = [(await process.communicate())[0].decode() for process in processes]
     assert outputs == ["", ""], "done, and no noise"
     assert [process.returncode for process in processes] == [0, 0]
+    await check(settings, package.name)
+
+
+async def test_a_second_migrator_waits_for_its_turn(package: Package, postgres_url: str):
+    settings = DatabaseSettings(url=postgres_url)
+    write_revision(package.name, "first")
+    number = lock_number(f"migrations of {package.name}")
+    engine = create_engine(make_url(settings.url))
+    with engine.connect() as first:
+        first.execute(text(f"SELECT pg_advisory_lock({number})"))
+        second = asyncio.create_task(upgrade(settings, package.name))
+        asking = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_try_advisory_lock%'"
+        await eventually(lambda: first.scalar(text(asking)) or first.rollback())
+        assert "poles" not in tables(settings)
+        assert not second.done()
+        first.execute(text(f"SELECT pg_advisory_unlock({number})"))
+        await second
+    engine.dispose()
     await check(settings, package.name)
 
 

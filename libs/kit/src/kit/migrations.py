@@ -108,8 +108,6 @@ def run_env(metadata: MetaData) -> None:
         version_table=VERSION_TABLE,
         render_as_batch=True,
         compare_type=True,
-        # On SQLite as well, begun as `_begin_immediate` does; Alembic assumes the driver's default.
-        transactional_ddl=True,
         # On PostgreSQL a long way up is not one long lock. SQLite's caller holds the transaction already.
         transaction_per_migration=not is_sqlite,
     )
