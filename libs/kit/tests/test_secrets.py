@@ -1,4 +1,5 @@
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -63,3 +64,13 @@ def test_a_key_file_is_made_once_and_private(tmp_path):
     assert len(key) >= 32
     assert key_in_file(path) == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_processes_that_make_the_key_file_at_once_agree_on_one_key(tmp_path):
+    path = tmp_path / "deep" / "secrets.key"
+    with ThreadPoolExecutor(8) as threads:
+        keys = set(threads.map(lambda _: key_in_file(path), range(32)))
+    assert len(keys) == 1
+    assert len(keys.pop()) > 40
+    assert [found.name for found in path.parent.iterdir()] == ["secrets.key"]
+    assert path.stat().st_mode & 0o077 == 0

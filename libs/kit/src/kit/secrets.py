@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -74,15 +75,26 @@ def key_in_file(path: Path) -> str:
         OSError: the file can be neither read nor made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_urlsafe(32) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    if not path.exists():
+        _write_key(path)
     return path.read_text(encoding="ascii").strip()
+
+
+def _write_key(path: Path) -> None:
+    """Whole or not at all, and durable before anything is sealed with it: a lost key loses what it sealed."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was quicker, and its key is everybody's
+            os.link(part, path)
+        part.unlink()
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _derive(key: str, purpose: str) -> bytes:
