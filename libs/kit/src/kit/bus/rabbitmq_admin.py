@@ -32,24 +32,20 @@ async def declare_all(connection: AbstractConnection, topology: Topology, logger
             logger.warning("stands with other arguments and is left so", name=thing.name, error=str(error))
     async with channel_on(connection) as channel:
         for binding in topology.bindings:
-            if binding.is_to_exchange:
-                await answered(channel.exchange_bind(binding.destination, binding.source, binding.key))
-            else:
-                await answered(channel.queue_bind(binding.destination, binding.source, binding.key))
+            bind = channel.exchange_bind if binding.is_to_exchange else channel.queue_bind
+            # Not one by one: there are many. A refused one closes the channel, and the last call then fails.
+            await answered(bind(binding.destination, binding.source, binding.key, nowait=True))
+        await answered(channel.basic_qos(prefetch_count=1))
 
 
 async def _declare(connection: AbstractConnection, thing: Exchange | Queue) -> None:
     # A channel each: a refusal closes it.
     async with channel_on(connection) as channel:
-        arguments: dict[str, Any] = dict(thing.arguments)
         if isinstance(thing, Queue):
+            arguments: dict[str, Any] = dict(thing.arguments)
             await answered(channel.queue_declare(thing.name, durable=True, arguments=arguments))
         else:
-            await answered(
-                channel.exchange_declare(
-                    thing.name, exchange_type=thing.kind, durable=True, arguments=arguments
-                )
-            )
+            await answered(channel.exchange_declare(thing.name, exchange_type=thing.kind, durable=True))
 
 
 class Admin:
@@ -107,10 +103,10 @@ class Admin:
         connection, publisher = await self._link.connection(), await self._publisher()
         async with looking_through(connection, publisher, parked_queue(queue)) as shelf:
             async for message in shelf:
-                if limit is not None and len(found) >= limit:
-                    break
-                parked = parked_of(message, queue)
-                found.setdefault(parked.parked_id, parked)
+                # Read to the end all the same: the look's own fence stands there, and must be taken away.
+                if limit is None or len(found) < limit:
+                    parked = parked_of(message, queue)
+                    found.setdefault(parked.parked_id, parked)
         return list(found.values())
 
     async def replay(self, queue: str, ids: AbstractSet[str] | None) -> int:

@@ -13,7 +13,7 @@ from pamqp.commands import Basic
 from kit.bus.event import Event
 from kit.bus.handling import Parking
 from kit.bus.interface import ParkedMessage
-from kit.bus.topology import PARTITION_HEADER
+from kit.bus.topology import PARTITION_HEADER, slot_key, slot_of
 
 CONTENT_TYPE = "application/x-protobuf"
 PERSISTENT = 2
@@ -47,13 +47,15 @@ class Outgoing:
 
 
 def outgoing(event: Event, exchange: str, routing_key: str | None = None, **headers: Any) -> Outgoing:
-    """An event on its way to an exchange, under its own routing key unless given; `headers` are added."""
+    """An event on its way to an exchange, by its own routing key and slot unless a key is given."""
     own: dict[str, Any] = {
         PARTITION_HEADER: event.partition_key,
         ROUTING_KEY: event.routing_key,
         OCCURRED_AT: event.occurred_at.isoformat(),
         **headers,
     }
+    if routing_key is None:
+        own["BCC"] = [slot_key(slot_of(event.partition_key))]
     if event.traceparent is not None:
         own[TRACEPARENT] = event.traceparent
     if not event.must_route:

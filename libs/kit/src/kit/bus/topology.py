@@ -1,9 +1,14 @@
 """What a subscription needs on RabbitMQ, as data: declaring it is somebody else's job.
 
+Order per partition key: the publisher hashes the key to one of `SLOTS` slots and sends the slot as a second
+routing key (the `BCC` header, "sender-selected distribution"); a subscription's own direct exchange takes it
+to the shard queue that has the slot. Why not the broker's consistent-hash exchange: docs/adr/0006.
+
 The same for RabbitMQ 3.10 and 4.x. Quorum queues throughout, each with an explicit delivery limit (4.x has
 one of its own, 20, that drops what goes over it) and with dead-lettering that itself is confirmed.
 """
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +19,9 @@ from kit.bus.subscription import Subscription
 from kit.settings import BusSettings
 
 PARTITION_HEADER = "partition_key"
+
+SLOTS = 64
+"""Never to be changed: where a key's events go depends on it."""
 
 NEVER = 2_000_000_000
 """A delivery limit that is not reached: 3.10 does not know -1 for "none", and 4.x takes none given for 20."""
@@ -26,8 +34,7 @@ class Exchange:
     """A durable exchange."""
 
     name: str
-    kind: Literal["topic", "x-consistent-hash"]
-    arguments: Mapping[str, Argument]
+    kind: Literal["topic", "direct"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class Topology:
 
 def events_exchange(settings: BusSettings) -> Exchange:
     """The one exchange that all events are published to."""
-    return Exchange(settings.exchange, "topic", {})
+    return Exchange(settings.exchange, "topic")
 
 
 def catalogue_queue(settings: BusSettings) -> Queue:
@@ -83,21 +90,30 @@ def subscription_topology(
             bindings=(Binding(events.name, name, subscription.binding),),
             consumed=(name,),
         )
-    hashing = Exchange(name, "x-consistent-hash", {"hash-header": PARTITION_HEADER})
+    by_slot = Exchange(name, "direct")
     works = tuple(
         _work_queue(queue, parked.name, settings, is_single=True) for queue in shard_queues(name, shards)
     )
-    # The shards are bound, in the order of their names, before events can come: the ring is then complete
-    # when the first key is hashed, and a broker that restarts rebuilds it in that same order.
+    # The shards are bound before events can come: no slot must be without a queue then.
     return Topology(
-        exchanges=(events, hashing),
+        exchanges=(events, by_slot),
         queues=(parked, *works),
         bindings=(
-            *(Binding(hashing.name, work.name, "1") for work in works),
-            Binding(events.name, hashing.name, subscription.binding, is_to_exchange=True),
+            *(Binding(by_slot.name, works[slot % shards].name, slot_key(slot)) for slot in range(SLOTS)),
+            Binding(events.name, by_slot.name, subscription.binding, is_to_exchange=True),
         ),
         consumed=tuple(work.name for work in works),
     )
+
+
+def slot_of(partition_key: str) -> int:
+    """The slot of a key. CRC-32, because it is the same in every process and version."""
+    return zlib.crc32(partition_key.encode()) % SLOTS
+
+
+def slot_key(slot: int) -> str:
+    """The routing key of a slot. No event's own key begins so: those begin with an area's name."""
+    return f"slot.{slot}"
 
 
 def shard_queues(queue: str, shards: int) -> tuple[str, ...]:

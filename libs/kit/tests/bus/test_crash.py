@@ -1,0 +1,101 @@
+"""Processes killed with -9 at the worst moments, on both back ends."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from testkit.bus import THING, Place, Recorder, an_event, number_of
+from testkit.processes import spawn
+from testkit.waiting import eventually
+
+ACTOR = Path(__file__).with_name("actor.py")
+
+pytestmark = pytest.mark.chaos
+
+
+class Actor:
+    def __init__(self, what: str, place: Place, log: Path, *options: object) -> None:
+        self.log = log
+        command = [sys.executable, str(ACTOR), what, place.url, str(log), *map(str, options)]
+        self.process = spawn(command, log=log.with_suffix(".out"))
+
+    def lines(self, verb: str) -> list[list[int]]:
+        if not self.log.exists():
+            return []
+        rows = [line.split() for line in self.log.read_text().splitlines()]
+        return [[int(word) for word in row[1:]] for row in rows if row[0] == verb]
+
+    def numbers(self, verb: str) -> list[int]:
+        return [row[0] for row in self.lines(verb)]
+
+    @property
+    def is_dead(self) -> bool:
+        return self.process.poll() is not None
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+async def test_what_a_killed_consumer_had_in_hand_is_delivered_again(place: Place, tmp_path):
+    bus = await place.open()
+    await bus.declare(THING)
+    await bus.publish_many([an_event(i, key=f"k{i % 5}") for i in range(50)])
+    actor = Actor("consume", place, tmp_path / "log", "--hang-on", 30)
+    await eventually(lambda: 30 in actor.numbers("begun"), timeout_s=30)
+    await eventually(lambda: len(actor.numbers("done")) == 46, timeout_s=30)  # 30, 35, 40, 45 wait
+    actor.kill()
+
+    seen = Recorder()
+    await bus.consume(THING, seen)
+    await eventually(lambda: {30, 35, 40, 45} <= set(seen.numbers))
+    again = {number_of(d.event): d for d in seen.deliveries}
+    assert again[30].redelivered
+    assert again[30].attempt == 2
+    assert [n for n in seen.numbers_of("k0") if n >= 30] == [30, 35, 40, 45]
+    assert set(actor.numbers("done")) | set(seen.numbers) == set(range(50))
+
+
+async def test_a_message_that_kills_its_process_parks_and_takes_nobody_with_it(place: Place, tmp_path):
+    bus = await place.open(delivery_limit=4, suspect_after=2, shards=1)
+    await bus.declare(THING)
+    await bus.publish_many([an_event(i, key=f"k{i}") for i in range(20)])
+    options = ("--die-on", 3, "--delivery-limit", 4, "--suspect-after", 2, "--shards", 1)
+    lives = 0
+    while True:
+        lives += 1
+        actor = Actor("consume", place, tmp_path / "log", *options)
+        # Bound now: the loop goes on with another one.
+        await eventually(
+            lambda actor=actor: actor.is_dead or len(set(actor.numbers("done"))) == 19, timeout_s=30
+        )
+        if not actor.is_dead:
+            break
+    assert lives <= 6, "it is parked at its limit"
+    await eventually(lambda: _parked_numbers(bus, [3]), timeout_s=20)
+    assert set(actor.numbers("done")) == set(range(20)) - {3}
+    [parked] = await bus.parked(THING.queue)
+    assert "delivery limit" in parked.reason
+    assert parked.event.routing_key == an_event().routing_key
+    actor.kill()
+
+
+async def _parked_numbers(bus, wanted):
+    return [number_of(parked.event) for parked in await bus.parked(THING.queue)] == wanted
+
+
+async def test_what_was_confirmed_survives_the_publishers_death(place: Place, tmp_path):
+    bus = await place.open()
+    await bus.declare(THING)
+    actor = Actor("publish", place, tmp_path / "log")
+    await eventually(lambda: len(actor.numbers("confirmed")) > 100, timeout_s=30)
+    actor.kill()
+    seen = Recorder()
+    await bus.consume(THING, seen)
+    await eventually(lambda: set(actor.numbers("confirmed")) <= set(seen.numbers), timeout_s=30)
+    for key in range(10):
+        numbers = seen.numbers_of(f"k{key}")
+        assert numbers == sorted(numbers)

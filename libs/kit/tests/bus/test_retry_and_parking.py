@@ -1,0 +1,228 @@
+"""How failures are repeated, parked, and brought back. On both back ends."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from kit import errors
+from kit.bus import Rejected, RetryPolicy, Transient, parked_queue
+from testkit.bus import LOOSE, THING, Place, Recorder, an_event, number_of
+from testkit.waiting import eventually
+
+
+class Flaky(Recorder):
+    """Fails the events of some numbers, a number of times each, with some error."""
+
+    def __init__(self, numbers: set[int], times: int, error: Exception) -> None:
+        super().__init__()
+        self.left = dict.fromkeys(numbers, times)
+        self.error = error
+        self.attempts: list[tuple[int, int]] = []
+
+    async def __call__(self, delivery):
+        number = number_of(delivery.event)
+        self.attempts.append((number, delivery.attempt))
+        if self.left.get(number, 0) > 0:
+            self.left[number] -= 1
+            raise self.error
+        await super().__call__(delivery)
+
+
+async def test_a_transient_failure_is_repeated_with_its_attempts_counted(place: Place, any_subscription):
+    bus, handler = await place.open(), Flaky({1}, 2, Transient("not yet"))
+    await bus.declare(any_subscription)
+    await bus.consume(any_subscription, handler)
+    started = time.monotonic()
+    await bus.publish(an_event(1))
+    await eventually(lambda: handler.deliveries)
+    assert handler.attempts == [(1, 1), (1, 2), (1, 3)]
+    delays_s = sum(
+        place.settings().ordered_retry_delays_s[:2]
+        if any_subscription.ordered
+        else place.settings().retry_delays_s
+    )
+    assert time.monotonic() - started >= delays_s * 0.8
+    assert await bus.parked(any_subscription.queue) == []
+
+
+async def test_at_its_limit_a_message_parks_with_reason_and_traceback_and_the_key_goes_on(
+    place: Place, any_subscription
+):
+    bus, handler = await place.open(), Flaky({1}, 99, Transient("the portal says no"))
+    subscription = replace(any_subscription, retry=RetryPolicy((0.05, 0.05)))
+    await bus.declare(subscription)
+    await bus.consume(subscription, handler)
+    poison = an_event(1)
+    await bus.publish_many([an_event(0), poison, an_event(2)])
+    await eventually(lambda: _has_parked(bus, subscription.queue, 1))
+    [parked] = await bus.parked(subscription.queue)
+    assert parked.event == poison
+    assert (parked.parked_id, parked.queue) == (str(poison.message_id), subscription.queue)
+    assert "gave up after 3 attempts" in parked.reason
+    assert "the portal says no" in parked.reason
+    assert "Traceback" in parked.traceback
+    assert "the portal says no" in parked.traceback
+    assert parked.attempts == 3
+    assert abs(time.time() - parked.parked_at.timestamp()) < 60
+    await eventually(lambda: sorted(handler.numbers) == [0, 2])
+    if subscription.ordered:
+        assert [number for number, _ in handler.attempts] == [0, 1, 1, 1, 2]
+    assert await bus.depth(subscription.queue) == 0
+    assert await bus.depth(parked_queue(subscription.queue)) == 1
+
+
+async def _has_parked(bus, queue, count):
+    return len(await bus.parked(queue)) == count
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Rejected("no such camera"), "rejected: Rejected: no such camera"),
+        (errors.Invalid("too deep"), "rejected: Invalid: too deep"),
+        (KeyError("plate"), "bug: KeyError: 'plate'"),
+    ],
+)
+async def test_rejections_and_bugs_park_at_once(place: Place, any_subscription, error, reason):
+    bus, handler = await place.open(), Flaky({1}, 99, error)
+    await bus.declare(any_subscription)
+    await bus.consume(any_subscription, handler)
+    await bus.publish_many([an_event(1), an_event(2)])
+    await eventually(lambda: _has_parked(bus, any_subscription.queue, 1))
+    [parked] = await bus.parked(any_subscription.queue)
+    assert parked.reason == reason
+    assert parked.attempts == 1
+    await eventually(lambda: handler.numbers == [2])
+    text = place.metrics[-1].render().decode()
+    outcome = reason.split(":", 1)[0]
+    assert f'bus_deliveries_total{{outcome="{outcome}",queue="{any_subscription.queue}"}} 1.0' in text
+
+
+async def test_an_outage_is_waited_out_far_beyond_the_attempts_of_a_transient_failure(
+    place: Place, any_subscription
+):
+    bus, handler = await place.open(), Flaky({1}, 8, errors.Unavailable("the database is away"))
+    subscription = replace(any_subscription, retry=RetryPolicy((0.02, 0.05), outage_s=30))
+    await bus.declare(subscription)
+    await bus.consume(subscription, handler)
+    await bus.publish(an_event(1))
+    await eventually(lambda: handler.numbers == [1])
+    assert [attempt for _, attempt in handler.attempts] == list(range(1, 10))
+
+
+async def test_an_outage_without_end_parks(place: Place, any_subscription):
+    bus, handler = await place.open(), Flaky({1}, 9999, errors.Unavailable("the database is away"))
+    subscription = replace(any_subscription, retry=RetryPolicy((0.05,), outage_s=0.3))
+    await bus.declare(subscription)
+    await bus.consume(subscription, handler)
+    await bus.publish(an_event(1))
+    await eventually(lambda: _has_parked(bus, subscription.queue, 1))
+    [parked] = await bus.parked(subscription.queue)
+    assert "still unavailable" in parked.reason
+
+
+async def test_other_keys_flow_in_order_while_one_retries(place: Place):
+    bus = await place.open(shards=1)
+    may_pass = asyncio.Event()
+    seen = Recorder()
+
+    async def handler(delivery):
+        if delivery.event.partition_key == "sick" and not may_pass.is_set():
+            raise errors.Unavailable("its portal is away")
+        await seen(delivery)
+
+    await bus.declare(THING)
+    await bus.consume(replace(THING, retry=RetryPolicy((0.1,), outage_s=60)), handler)
+    events = [an_event(i, key=key) for i in range(30) for key in ("sick", "a", "b")]
+    assert await bus.publish_many(events) == [None] * 90
+    await eventually(lambda: len(seen.deliveries) == 60)
+    assert seen.numbers_of("a") == seen.numbers_of("b") == list(range(30))
+    assert seen.numbers_of("sick") == []
+    may_pass.set()
+    await eventually(lambda: len(seen.deliveries) == 90)
+    assert seen.numbers_of("sick") == list(range(30))
+
+
+async def test_a_backlog_of_a_retrying_key_within_the_window_holds_nobody_up(place: Place):
+    bus = await place.open(shards=1, prefetch=100, concurrency=2)
+    seen = Recorder()
+
+    async def handler(delivery):
+        if delivery.event.partition_key == "sick":
+            raise errors.Unavailable("its portal is away")
+        await seen(delivery)
+
+    await bus.declare(THING)
+    await bus.publish_many([an_event(i, key="sick") for i in range(90)])
+    await bus.publish_many([an_event(i, key="well") for i in range(200)])
+    await bus.consume(replace(THING, retry=RetryPolicy((0.2,), outage_s=60)), handler)
+    await eventually(lambda: len(seen.deliveries) == 200)
+    assert seen.numbers == list(range(200))
+
+
+async def test_replay_hands_parked_messages_to_their_handler_again_in_order(place: Place, any_subscription):
+    bus, handler = await place.open(), Flaky(set(range(5)), 1, Rejected("bad day"))
+    bystander = Recorder()
+    other = replace(THING, service="bystander")
+    for subscription, consumer in ((any_subscription, handler), (other, bystander)):
+        await bus.declare(subscription)
+        await bus.consume(subscription, consumer)
+    events = [an_event(i) for i in range(5)]
+    for event in events:
+        await bus.publish(event)
+    queue = any_subscription.queue
+    await eventually(lambda: _has_parked(bus, queue, 5))
+    some = [str(events[3].message_id), str(events[1].message_id)]
+    assert await bus.replay(queue, some) == 2
+    await eventually(lambda: sorted(handler.numbers) == [1, 3])
+    assert await bus.replay(queue, some) == 0
+    assert await bus.replay(queue) == 3
+    await eventually(lambda: sorted(handler.numbers) == [0, 1, 2, 3, 4])
+    if any_subscription.ordered:
+        assert handler.numbers == [1, 3, 0, 2, 4]
+    assert await bus.parked(queue) == []
+    assert handler.deliveries[0].attempt == 1
+    assert [d.event for d in sorted(handler.deliveries, key=lambda d: number_of(d.event))] == events
+    assert bystander.numbers == [0, 1, 2, 3, 4], "a replay concerns one subscription only"
+
+
+async def test_discard_removes_for_good(place: Place):
+    bus, handler = await place.open(), Flaky(set(range(4)), 99, Rejected("bad"))
+    await bus.declare(THING)
+    await bus.consume(THING, handler)
+    events = [an_event(i) for i in range(4)]
+    await bus.publish_many(events)
+    await eventually(lambda: _has_parked(bus, THING.queue, 4))
+    assert await bus.discard(THING.queue, [str(events[2].message_id), "not-an-id"]) == 1
+    assert [number_of(p.event) for p in await bus.parked(THING.queue)] == [0, 1, 3]
+    assert await bus.discard(THING.queue) == 3
+    assert await bus.parked(THING.queue) == []
+    assert await bus.discard(THING.queue) == 0
+
+
+async def test_listing_neither_loses_nor_reorders_however_often(place: Place):
+    bus, handler = await place.open(), Flaky(set(range(40)), 99, Rejected("bad"))
+    await bus.declare(THING)
+    await bus.consume(THING, handler)
+    await bus.publish_many([an_event(i) for i in range(40)])
+    await eventually(lambda: _has_parked(bus, THING.queue, 40))
+    assert [number_of(p.event) for p in await bus.parked(THING.queue, limit=7)] == list(range(7))
+    for _ in range(25):  # more than the delivery limit that RabbitMQ 4 gives every quorum queue
+        assert [number_of(p.event) for p in await bus.parked(THING.queue)] == list(range(40))
+    listings = await asyncio.gather(*(bus.parked(THING.queue) for _ in range(5)))
+    assert all([number_of(p.event) for p in listing] == list(range(40)) for listing in listings)
+    assert await bus.depth(parked_queue(THING.queue)) == 40
+
+
+async def test_a_replayed_message_that_fails_again_parks_again(place: Place):
+    bus, handler = await place.open(), Flaky({1}, 99, Rejected("still bad"))
+    await bus.declare(LOOSE)
+    await bus.consume(LOOSE, handler)
+    await bus.publish(an_event(1))
+    for _ in range(3):
+        await eventually(lambda: _has_parked(bus, LOOSE.queue, 1))
+        assert await bus.replay(LOOSE.queue) == 1
+    await eventually(lambda: len(handler.attempts) == 4)
+    await eventually(lambda: _has_parked(bus, LOOSE.queue, 1))
