@@ -1,0 +1,1 @@
+"""What a plate, a spot and a reading are, and the rules over them. No input or output happens here."""

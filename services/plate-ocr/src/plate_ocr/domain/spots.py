@@ -1,0 +1,73 @@
+"""Who stands in a parking spot."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from plate_ocr.domain.geometry import contains, share_inside
+from plate_ocr.domain.values import Box, PlateReading, Polygon, SpotOccupancy, VehicleSighting
+
+MIN_SHARE_IN_SPOT = 0.65
+"""Of the vehicle's box. Operators rely on this figure; a lower one takes in the neighbour's car."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a vehicle lies to the spot. `share`: of its box in the polygon, 0 to 1."""
+
+    share: float
+    is_in_spot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpotVerdict:
+    """`plate_index`: of the plate that stands in the spot, -1 when none does."""
+
+    occupancy: SpotOccupancy
+    plate_index: int
+
+
+def standing(box: Box, polygon: Polygon) -> Standing:
+    """A vehicle stands in a spot when its box's centre and at least 65 % of the box lie in the polygon."""
+    share = share_inside(box, polygon)
+    return Standing(share, share >= MIN_SHARE_IN_SPOT and contains(polygon, box.centre))
+
+
+def plate_in_spot(
+    plates: Sequence[PlateReading], vehicles: Sequence[VehicleSighting], polygon: Polygon
+) -> int:
+    """Index of the first plate that stands in the spot, -1 when none does.
+
+    A plate stands there when its centre lies in the polygon, or in the box of a vehicle that stands there:
+    seen from a pole the front of a car leans out over the edge of its spot. A plate that lies in the polygon
+    goes before one that only its vehicle places there.
+    """
+    if len(polygon) < 3:
+        return -1
+    for index, plate in enumerate(plates):
+        if contains(polygon, plate.box.centre):
+            return index
+    parked = [v.box.corners() for v in vehicles if standing(v.box, polygon).is_in_spot]
+    for index, plate in enumerate(plates):
+        if any(contains(corners, plate.box.centre) for corners in parked):
+            return index
+    return -1
+
+
+def judge_spot(
+    plates: Sequence[PlateReading],
+    vehicles: Sequence[VehicleSighting],
+    polygon: Polygon,
+    *,
+    has_vehicle_source: bool,
+) -> SpotVerdict:
+    """Is the spot taken, and by which plate.
+
+    `vehicles` are those of this very picture. `has_vehicle_source` says whether somebody looked for vehicles in
+    it at all: without one, no plate in the spot does not mean that no car stands there with its plate hidden.
+    """
+    if len(polygon) < 3:
+        return SpotVerdict(SpotOccupancy.UNKNOWN, -1)
+    index = plate_in_spot(plates, vehicles, polygon)
+    if index >= 0 or any(standing(v.box, polygon).is_in_spot for v in vehicles):
+        return SpotVerdict(SpotOccupancy.OCCUPIED, index)
+    return SpotVerdict(SpotOccupancy.FREE if has_vehicle_source else SpotOccupancy.UNKNOWN, -1)

@@ -1,0 +1,180 @@
+"""The values that travel between the detector, the recogniser and the rules.
+
+Pixel coordinates have their origin at the top left of the picture they refer to, x to the right, y down.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+"""An H x W x 3 array, channels blue, green, red."""
+
+
+class Point(NamedTuple):
+    x: float
+    y: float
+
+
+Polygon = tuple[Point, ...]
+"""Corners in order, not closed; either turning direction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Upright rectangle: top left corner and size, pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def centre(self) -> Point:
+        return Point(self.x + self.width / 2, self.y + self.height / 2)
+
+    @property
+    def area(self) -> float:
+        return max(self.width, 0.0) * max(self.height, 0.0)
+
+    @property
+    def right(self) -> float:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> float:
+        return self.y + self.height
+
+    def corners(self) -> Polygon:
+        """Clockwise on the screen, from the top left."""
+        return (
+            Point(self.x, self.y),
+            Point(self.right, self.y),
+            Point(self.right, self.bottom),
+            Point(self.x, self.bottom),
+        )
+
+    def clipped(self, width_px: int, height_px: int) -> "Box":
+        """The part of the box that lies in a picture of that size; of size 0 when none does."""
+        left, top = min(max(self.x, 0.0), width_px), min(max(self.y, 0.0), height_px)
+        right, bottom = max(min(self.right, width_px), left), max(min(self.bottom, height_px), top)
+        return Box(left, top, right - left, bottom - top)
+
+    @classmethod
+    def around(cls, points: Polygon) -> "Box":
+        left, top = min(p.x for p in points), min(p.y for p in points)
+        return cls(left, top, max(p.x for p in points) - left, max(p.y for p in points) - top)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A region worth reading.
+
+    `corners`: four, clockwise from the top left of the text as it is read. `score`: 0 to 1, the detector's own.
+    """
+
+    corners: Polygon
+    score: float
+
+    @property
+    def box(self) -> Box:
+        return Box.around(self.corners)
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """`confidence`: 0 to 1."""
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextReading:
+    """What a recogniser makes of one crop.
+
+    `characters`: A-Z and 0-9 only. `printed`: the text as it stands there, with the case and the separators
+    that the recogniser saw; rules that tell a plate from a time stamp need them.
+    """
+
+    characters: tuple[Character, ...]
+    printed: str
+
+    @property
+    def text(self) -> str:
+        return "".join(c.text for c in self.characters)
+
+    @property
+    def confidence(self) -> float:
+        """Mean over the characters, 0 when there are none."""
+        return sum(c.confidence for c in self.characters) / len(self.characters) if self.characters else 0.0
+
+    @property
+    def weakest(self) -> float:
+        return min((c.confidence for c in self.characters), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """A detected region with its reading."""
+
+    corners: Polygon
+    reading: TextReading
+
+    @property
+    def box(self) -> Box:
+        return Box.around(self.corners)
+
+    @property
+    def height_px(self) -> float:
+        """Of the text itself, also when it leans: the mean length of the two short sides."""
+        a, b, c, d = self.corners
+        return (_distance(a, d) + _distance(b, c)) / 2
+
+    @property
+    def width_px(self) -> float:
+        a, b, c, d = self.corners
+        return (_distance(a, b) + _distance(d, c)) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class PlateReading:
+    """A plate as it was read in one picture.
+
+    `text`: A-Z 0-9, code and number together. `raw_text`: the same before any rule touched it, with the rows
+    of the plate joined by a blank. `region`: ISO 3166, lower case ("ae-du", "us-tx"), empty when not known.
+    `code`: the category beside the number, empty when there is none or it is not known; `number` is the whole
+    text then. `confidence`: 0 to 1.
+    """
+
+    text: str
+    raw_text: str
+    region: str
+    code: str
+    number: str
+    confidence: float
+    characters: tuple[Character, ...]
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleSighting:
+    """`kind`: "car", "motorcycle", "bus", "truck" or empty. `source`: "camera" or the detector's name."""
+
+    box: Box
+    kind: str
+    confidence: float
+    source: str
+
+
+class SpotOccupancy(Enum):
+    OCCUPIED = "occupied"
+    FREE = "free"
+    UNKNOWN = "unknown"
+
+
+def _distance(a: Point, b: Point) -> float:
+    return float(np.hypot(a.x - b.x, a.y - b.y))
