@@ -15,14 +15,14 @@ from gateway.upstream import Upstream
 from kit.errors import LookoutError
 
 DESCRIPTION = (
-    "Everything that Lookout serves, behind one address. Sign in at `/token` (the Authorize button does), and "
-    "send the token as `Authorization: Bearer …`. Refusals are problems (RFC 9457): `code` is for programs, "
-    "`trace_id` finds the request in the logs."
+    "Everything that Lookout serves, behind one address. Sign in at `/token` (the Authorize button does) "
+    "and send the token as `Authorization: Bearer …`. Refusals are problems (RFC 9457): `code` is for "
+    "programs, `trace_id` finds the request in the logs."
 )
 
 
 class ApiPage:
-    """Collects the services' documents. One that does not answer is named, and asked again at the next look."""
+    """Collects the services' documents. One that does not answer is named, and asked again next time."""
 
     def __init__(
         self,

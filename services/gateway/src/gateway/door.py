@@ -20,10 +20,13 @@ from gateway.exchange import SECURITY_HEADERS, Answer, LimitedBody
 from gateway.limiter import RateLimiter
 from gateway.upstream import Upstream
 from kit.auth import TokenVerifier
-from kit.errors import Invalid, LookoutError, RateLimited, Unauthenticated, UpstreamTimeout
+from kit.errors import Invalid, LookoutError, RateLimited, Unauthenticated, Unavailable, UpstreamTimeout
+from kit.health import Health
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.tracing import current_trace
+
+STARTING_RETRY_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Door:
         cors: CorsPolicy,
         trusted: TrustedProxies,
         options: DoorOptions,
+        health: Health,
         logger: Logger,
         metrics: Metrics,
     ) -> None:
@@ -60,6 +64,7 @@ class Door:
         self._cors = cors
         self._trusted = trusted
         self._options = options
+        self._health = health
         self._logger = logger
         self._refusals = metrics.counter("refusals_total", "requests refused at the door", ("code",))
         self._broken = metrics.counter(
@@ -113,11 +118,17 @@ class Door:
     async def _check(self, route: Route, headers: Headers, client: Client, answer: Answer) -> None:
         """Token and rate limit; a limit is counted for the user where one is known.
 
+        Cameras come in while the gateway still waits for its own database: their route needs none of it.
+
         Raises:
             Unauthenticated: no valid token, on a route that needs one.
             RateLimited: too many requests.
             Unavailable: the token cannot be checked now.
         """
+        if self._health.held is not None and (not route.is_public or route.service == OWN_SERVICE):
+            raise Unavailable(
+                f"Not now: {self._health.held}.", code="starting", retry_after_s=STARTING_RETRY_S
+            )
         key = client.limit_key
         refused: Unauthenticated | None = None
         if not route.is_public:

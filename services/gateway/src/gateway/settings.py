@@ -103,8 +103,15 @@ class SignInSettings(Block):
     failure_window_s: Seconds = Field(900.0, description="seconds within which those add up")
     lockout_s: Seconds = Field(300.0, description="seconds that the pair is locked out")
     hashes_at_once: int = Field(
-        2, gt=0, description="passwords hashed side by side; each takes 64 MiB and some tens of milliseconds"
+        2,
+        gt=0,
+        description="passwords hashed side by side; each takes hash_memory_kib for tens of milliseconds",
     )
+    hash_memory_kib: int = Field(
+        65_536, ge=8_192, description="memory of one Argon2id hash in KiB (RFC 9106)"
+    )
+    hash_passes: int = Field(3, ge=1, description="passes over that memory")
+    hash_lanes: int = Field(4, ge=1, description="threads of one hash")
 
 
 class GatewaySettings(ServiceSettings):

@@ -88,7 +88,7 @@ def build(
     behind, connections = _upstreams(settings, table, upstreams, logger)
     db = Database(settings.database, NAME)
     keyring = _keyring(settings, db, clock)
-    passwords = Passwords(settings.sign_in.hashes_at_once)
+    passwords = Passwords(settings.sign_in)
     verifier = DoorVerifier(settings.auth, keyring, db, clock=clock, cache_s=settings.tokens.check_cache_s)
     own = create_app(
         NAME,
@@ -111,7 +111,7 @@ def build(
     health.add("database", db.ping)
     for service in table.services:
         health.add(service, _readiness_of(behind[service], settings), required=False)
-    door = _door(settings, table, behind, own, verifier, logger, metrics)
+    door = _door(settings, table, behind, own, verifier, health, logger, metrics)
     first_start = FirstStart(
         db=db,
         passwords=passwords,
@@ -144,7 +144,7 @@ def build(
             door,
             logger=logger,
             metrics=metrics,
-            health=health,
+            health=Health(),  # one that never holds: the door itself knows what can be served while starting
             # Each route has its own limit, which the door keeps.
             max_body_bytes=max(route.max_body_bytes for route in table.by_prefix.values()),
         ),
@@ -170,7 +170,7 @@ def rotate_keys(settings: GatewaySettings) -> tuple[Database, RotateKeys]:
 def reset_password(settings: GatewaySettings) -> tuple[Database, ResetPassword]:
     """The command, with the database that it needs started."""
     db = Database(settings.database, NAME)
-    return db, ResetPassword(db=db, passwords=Passwords(1), clock=SystemClock())
+    return db, ResetPassword(db=db, passwords=Passwords(settings.sign_in), clock=SystemClock())
 
 
 def load_table(settings: GatewaySettings) -> RouteTable:
@@ -272,6 +272,7 @@ def _door(
     behind: Mapping[str, Upstream],
     own: ASGIApp,
     verifier: DoorVerifier,
+    health: Health,
     logger: Logger,
     metrics: Metrics,
 ) -> Door:
@@ -288,6 +289,7 @@ def _door(
             max_prefer_wait_s=settings.door.max_prefer_wait_s,
             hsts_s=settings.door.hsts_s,
         ),
+        health=health,
         logger=logger,
         metrics=metrics,
     )

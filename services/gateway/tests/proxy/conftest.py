@@ -81,6 +81,7 @@ class Builder:
             "cors": CorsPolicy(),
             "trusted": TrustedProxies(),
             "options": DoorOptions(prefer_wait_margin_s=0.2, max_prefer_wait_s=60.0, hsts_s=0),
+            "health": Health(),
             "logger": self.logger,
             "metrics": self.metrics,
         }

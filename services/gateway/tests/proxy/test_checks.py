@@ -7,6 +7,7 @@ import pytest
 from gateway.domain.clients import TrustedProxies
 from gateway.domain.cors import CorsPolicy
 from gateway.door import DoorOptions
+from kit.health import Health
 
 ALICE = {"Authorization": "Bearer alice-token"}
 BOB = {"Authorization": "bearer bob-token"}
@@ -176,3 +177,15 @@ async def test_many_clients_at_once(behind, client):
             return response.status
 
     assert set(await asyncio.gather(*(one() for _ in range(200)))) == {200}
+
+
+async def test_cameras_come_in_while_the_gateway_still_starts(build, client):
+    health = Health()
+    health.hold("the service is still starting")
+    url = await build.asgi(ok, health=health)
+    async with client.get(f"{url}/echo") as response:
+        assert response.status == 200
+    for path in ("/api/v1/closed", "/own"):
+        async with client.get(url + path, headers=ALICE) as response:
+            assert (response.status, (await response.json())["code"]) == (503, "starting")
+            assert response.headers["retry-after"] == "2"

@@ -1,17 +1,25 @@
-"""Password hashes: Argon2id with the parameters that pwdlib recommends."""
+"""Password hashes: Argon2id."""
 
 import asyncio
 import secrets
 
 from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from gateway.settings import SignInSettings
 
 
 class Passwords:
-    """Hashes and checks, on threads and a few at a time: each takes 64 MiB and tens of milliseconds."""
+    """Hashes and checks, on threads and a few at a time, for each takes memory and time on purpose."""
 
-    def __init__(self, at_once: int) -> None:
-        self._hash = PasswordHash.recommended()
-        self._turn = asyncio.Semaphore(at_once)
+    def __init__(self, settings: SignInSettings) -> None:
+        hasher = Argon2Hasher(
+            time_cost=settings.hash_passes,
+            memory_cost=settings.hash_memory_kib,
+            parallelism=settings.hash_lanes,
+        )
+        self._hash = PasswordHash((hasher,))
+        self._turn = asyncio.Semaphore(settings.hashes_at_once)
         # Checked where there is no such user, so that the time taken does not tell which names exist.
         self._nobodys = self._hash.hash(secrets.token_urlsafe())
 

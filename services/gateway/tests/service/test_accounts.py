@@ -1,0 +1,313 @@
+import asyncio
+
+import pytest
+
+ROOT_PASSWORD = "a good long password"
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+async def gateway(gateways, any_database):
+    return await gateways.start(any_database)
+
+
+async def test_the_documented_example_works(gateway, root):
+    role = await gateway.client.post(
+        "/roles", headers=root, json={"name": "admin", "permission_ids": [1, 2, 3]}
+    )
+    assert role.status_code == 201
+    assert [one["name"] for one in role.json()["permissions"]] == [
+        "manage_users",
+        "manage_roles",
+        "manage_permissions",
+    ]
+    user = await gateway.client.post(
+        "/users",
+        headers=root,
+        json={"username": "alice", "password": "secret", "role_ids": [role.json()["id"]]},
+    )
+    assert user.status_code == 201
+    assert "password" not in user.text
+    token = (await gateway.sign_in("alice", "secret"))["access_token"]
+    said = (await gateway.client.get("/api/v1/auth/me", headers=bearer(token))).json()
+    assert said["roles"] == ["admin"]
+    assert said["permissions"] == ["manage_permissions", "manage_roles", "manage_users"]
+
+
+async def test_the_built_in_rows_are_there_once(gateway, root, gateways):
+    permissions = (await gateway.client.get("/api/v1/permissions", headers=root)).json()
+    assert [one["id"] for one in permissions["items"]] == list(range(1, 10))
+    assert permissions["total"] == 9
+    assert all(one["is_built_in"] for one in permissions["items"])
+    users = (await gateway.client.get("/users", headers=root)).json()
+    assert [(one["id"], one["username"], one["roles"][0]["name"]) for one in users["items"]] == [
+        (1, "superadmin", "superadmin")
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["", "/api/v1"])
+async def test_a_user_is_made_changed_and_deleted(gateway, root, prefix):
+    client = gateway.client
+    made = (
+        await client.post(f"{prefix}/users", headers=root, json={"username": "bob", "password": "secret"})
+    ).json()
+    path = f"{prefix}/users/{made['id']}"
+    assert (await client.get(path, headers=root)).json() == made
+    changed = await client.patch(path, headers=root, json={"username": "robert"})
+    assert (changed.json()["username"], changed.json()["is_active"]) == ("robert", True)
+    replaced = await client.put(
+        path, headers=root, json={"username": "rob", "role_ids": [1], "is_active": False}
+    )
+    assert (replaced.json()["username"], replaced.json()["is_active"]) == ("rob", False)
+    assert [role["name"] for role in replaced.json()["roles"]] == ["superadmin"]
+    assert (await client.delete(path, headers=root)).status_code == 204
+    assert (await client.get(path, headers=root)).status_code == 404
+    assert (await client.delete(path, headers=root)).status_code == 404
+
+
+async def test_a_role_is_made_changed_and_deleted(gateway, root):
+    client = gateway.client
+    made = (await client.post("/roles", headers=root, json={"name": "clerk", "permission_ids": [6]})).json()
+    path = f"/roles/{made['id']}"
+    changed = (await client.patch(path, headers=root, json={"permission_ids": [7]})).json()
+    assert (changed["name"], [one["id"] for one in changed["permissions"]]) == ("clerk", [7])
+    replaced = (await client.put(path, headers=root, json={"name": "guard"})).json()
+    assert (replaced["name"], replaced["permissions"]) == ("guard", [])
+    assert (await client.delete(path, headers=root)).status_code == 204
+    assert (await client.get(path, headers=root)).status_code == 404
+
+
+async def test_a_permission_is_made_changed_and_deleted(gateway, root):
+    client = gateway.client
+    made = (
+        await client.post(
+            "/permissions", headers=root, json={"name": "gates:open", "description": "Open gates"}
+        )
+    ).json()
+    path = f"/permissions/{made['id']}"
+    changed = (await client.patch(path, headers=root, json={"name": "gates:operate"})).json()
+    assert (changed["name"], changed["description"]) == ("gates:operate", "Open gates")
+    assert (await client.put(path, headers=root, json={"name": "gates:x"})).json()["description"] == ""
+    assert (await client.delete(path, headers=root)).status_code == 204
+    assert (await client.get(path, headers=root)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("/users", {"username": "SUPERADMIN", "password": "secret"}, "name_taken"),
+        ("/roles", {"name": "SuperAdmin"}, "name_taken"),
+        ("/roles", {"name": "ｓuperadmin"}, "name_taken"),
+        ("/permissions", {"name": "tickets:read"}, "name_taken"),
+    ],
+)
+async def test_a_name_is_given_once_however_it_is_written(gateway, root, path, body, code):
+    answer = await gateway.client.post(path, headers=root, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (409, code)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/users", {"username": "", "password": "secret"}, "username"),
+        ("/users", {"username": " a", "password": "secret"}, "username"),
+        ("/users", {"username": "a\u200bb", "password": "secret"}, "username"),
+        ("/users", {"username": "x" * 65, "password": "secret"}, "username"),
+        ("/users", {"username": "a", "password": "short"}, "password"),
+        ("/users", {"username": "a", "password": "x" * 257}, "password"),
+        ("/users", {"username": "a"}, "password"),
+        ("/users", {"username": "a", "password": "secret", "role_ids": [1, 99, 98]}, "role_ids.1"),
+        ("/users", {"username": "a", "password": "secret", "role_ids": [2**70]}, "role_ids.0"),
+        ("/users", {"username": "a", "password": "secret", "is_superadmin": True}, "is_superadmin"),
+        ("/roles", {"name": "a", "permission_ids": [1, 99]}, "permission_ids.1"),
+        ("/permissions", {"name": "With Space"}, "name"),
+    ],
+)
+async def test_what_is_wrong_is_named(gateway, root, path, body, field):
+    answer = await gateway.client.post(path, headers=root, json=body)
+    assert answer.status_code == 422, answer.text
+    assert field in [error["field"] for error in answer.json()["errors"]]
+
+
+async def test_unknown_roles_are_named_by_id(gateway, root):
+    answer = await gateway.client.post(
+        "/users", headers=root, json={"username": "a", "password": "secret", "role_ids": [1, 99]}
+    )
+    assert answer.json()["errors"] == [{"field": "role_ids.1", "reason": "there is no role 99"}]
+
+
+async def test_lists_come_in_pages(gateway, root):
+    for number in range(5):
+        answer = await gateway.client.post("/roles", headers=root, json={"name": f"role {number}"})
+        assert answer.status_code == 201
+    first = (await gateway.client.get("/roles?page=1&page_size=4", headers=root)).json()
+    second = (await gateway.client.get("/roles?page=2&page_size=4", headers=root)).json()
+    assert (first["total"], len(first["items"]), len(second["items"])) == (6, 4, 2)
+    by_cursor = await gateway.client.get(f"/roles?page_size=4&cursor={first['next_cursor']}", headers=root)
+    assert by_cursor.json()["items"] == second["items"]
+    assert second["next_cursor"] is None
+    assert (await gateway.client.get("/roles?cursor=nonsense", headers=root)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "permission"),
+    [("/users", "manage_users"), ("/roles", "manage_roles"), ("/permissions", "manage_permissions")],
+)
+async def test_each_needs_its_permission(gateway, root, path, permission):
+    assert (await gateway.client.get(path)).status_code == 401
+    everything_else = {"manage_users", "manage_roles", "manage_permissions", "site:write"} - {permission}
+    _, _, without = await gateway.user_with(root, "without", *everything_else)
+    _, _, holder = await gateway.user_with(root, "holder", permission)
+    for method, target in (("GET", path), ("GET", f"{path}/1"), ("DELETE", f"{path}/99")):
+        refused = await gateway.client.request(method, target, headers=without)
+        assert (refused.status_code, refused.json()["code"]) == (403, "permission_missing")
+        assert (await gateway.client.request(method, target, headers=holder)).status_code in {200, 404}
+    for method, target in (("POST", path), ("PUT", f"{path}/1"), ("PATCH", f"{path}/1")):
+        assert (await gateway.client.request(method, target, headers=without, json={})).status_code == 403
+
+
+async def test_nobody_rises_above_themselves(gateway, root):
+    """Every way that a user with all three management permissions could try to become more."""
+    client = gateway.client
+    clerk_id, clerk_role, clerk = await gateway.user_with(
+        root, "clerk", "manage_users", "manage_roles", "manage_permissions"
+    )
+    (tickets_write,) = await gateway.permission_ids(root, "tickets:write")
+    writer_id, writer_role, _ = await gateway.user_with(root, "writer", "tickets:write")
+    tries = [
+        ("POST", "/roles", {"name": "mine", "permission_ids": [tickets_write]}),
+        ("PATCH", f"/roles/{clerk_role}", {"permission_ids": [1, 2, 3, tickets_write]}),
+        ("PUT", f"/roles/{clerk_role}", {"name": "x", "permission_ids": [tickets_write]}),
+        ("PATCH", f"/roles/{writer_role}", {"name": "not yours"}),
+        ("DELETE", f"/roles/{writer_role}", None),
+        ("POST", "/users", {"username": "puppet", "password": "secret", "role_ids": [1]}),
+        ("POST", "/users", {"username": "puppet", "password": "secret", "role_ids": [writer_role]}),
+        ("PATCH", f"/users/{clerk_id}", {"role_ids": [clerk_role, 1]}),
+        ("PATCH", f"/users/{clerk_id}", {"role_ids": [clerk_role, writer_role]}),
+        ("PATCH", "/users/1", {"password": "taken over"}),
+        ("PATCH", "/users/1", {"username": "taken over"}),
+        ("PATCH", "/users/1", {"is_active": False}),
+        ("PUT", "/users/1", {"username": "superadmin", "role_ids": []}),
+        ("DELETE", "/users/1", None),
+        ("PATCH", f"/users/{writer_id}", {"password": "taken over"}),
+        ("DELETE", f"/users/{writer_id}", None),
+    ]
+    for method, path, body in tries:
+        answer = await client.request(method, path, headers=clerk, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (403, "above_your_own"), (method, path, body)
+    made = await client.post("/permissions", headers=clerk, json={"name": "future:power"})
+    rename = await client.patch(
+        f"/permissions/{made.json()['id']}", headers=clerk, json={"name": "alerts:write"}
+    )
+    assert rename.status_code == 403
+    grant = await client.post(
+        "/roles", headers=clerk, json={"name": "x", "permission_ids": [made.json()["id"]]}
+    )
+    assert grant.status_code == 403
+    allowed = await client.post("/roles", headers=clerk, json={"name": "helper", "permission_ids": [1]})
+    assert allowed.status_code == 201
+    puppet = {"username": "helper", "password": "secret", "role_ids": [allowed.json()["id"], clerk_role]}
+    assert (await client.post("/users", headers=clerk, json=puppet)).status_code == 201
+
+
+async def test_a_role_above_them_that_a_user_already_has_does_not_block_other_changes(gateway, root):
+    user_id, role_id, _ = await gateway.user_with(root, "alice", "tickets:read")
+    _, _, clerk = await gateway.user_with(root, "clerk", "manage_users", "tickets:read")
+    answer = await gateway.client.patch(f"/users/{user_id}", headers=clerk, json={"role_ids": [role_id]})
+    assert answer.status_code == 200
+
+
+async def test_what_the_site_needs_is_kept(gateway, root):
+    tries = [
+        ("DELETE", "/users/1", None),
+        ("PATCH", "/users/1", {"is_active": False}),
+        ("PATCH", "/users/1", {"role_ids": []}),
+        ("PUT", "/users/1", {"username": "superadmin"}),
+        ("DELETE", "/roles/1", None),
+        ("PATCH", "/roles/1", {"name": "mere admin"}),
+        ("PUT", "/roles/1", {"name": "superadmin", "permission_ids": []}),
+        ("DELETE", "/permissions/1", None),
+        ("PATCH", "/permissions/1", {"name": "manage_nothing"}),
+    ]
+    for method, path, body in tries:
+        answer = await gateway.client.request(method, path, headers=root, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (409, "kept"), (method, path, body)
+
+
+async def test_of_two_superadmins_one_may_go(gateway, root):
+    second = {"username": "second", "password": "secret", "role_ids": [1]}
+    assert (await gateway.client.post("/users", headers=root, json=second)).status_code == 201
+    headers = await gateway.headers("second", "secret")
+    assert (await gateway.client.delete("/users/1", headers=headers)).status_code == 204
+    assert (await gateway.client.delete("/users/2", headers=headers)).status_code == 409
+    assert (await gateway.client.get("/users", headers=root)).status_code == 401
+
+
+async def test_two_superadmins_who_remove_each_other_leave_one(gateway, root):
+    second = {"username": "second", "password": "secret", "role_ids": [1]}
+    await gateway.client.post("/users", headers=root, json=second)
+    headers = await gateway.headers("second", "secret")
+    answers = await asyncio.gather(
+        gateway.client.delete("/users/1", headers=headers),
+        gateway.client.delete("/users/2", headers=root),
+    )
+    assert sorted(answer.status_code for answer in answers) in ([204, 401], [204, 409])
+
+
+async def test_two_users_of_one_name_at_once_leave_one(gateway, root):
+    body = {"username": "twin", "password": "secret"}
+    answers = await asyncio.gather(
+        *(gateway.client.post("/users", headers=root, json=body) for _ in range(4))
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
+
+
+async def signed_in(gateway, tokens):
+    me = await gateway.client.get("/api/v1/auth/me", headers=bearer(tokens["access_token"]))
+    refreshed = await gateway.client.post(
+        "/api/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]}
+    )
+    return me.status_code, refreshed.status_code
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({"password": "another secret"}, (401, 401)),
+        ({"is_active": False}, (401, 401)),
+        ({"role_ids": []}, (401, 200)),
+        ({"username": "alicia"}, (200, 200)),
+    ],
+)
+async def test_what_a_change_does_to_tokens(gateway, root, change, left):
+    user_id, _, _ = await gateway.user_with(root, "alice", "tickets:read")
+    tokens = await gateway.sign_in("alice", "secret")
+    answer = await gateway.client.patch(f"/users/{user_id}", headers=root, json=change)
+    assert answer.status_code == 200
+    assert await signed_in(gateway, tokens) == left
+
+
+async def test_deleting_a_user_ends_their_tokens(gateway, root):
+    user_id, _, _ = await gateway.user_with(root, "alice")
+    tokens = await gateway.sign_in("alice", "secret")
+    await gateway.client.delete(f"/users/{user_id}", headers=root)
+    assert await signed_in(gateway, tokens) == (401, 401)
+
+
+async def test_taking_a_permission_from_a_role_takes_it_from_tokens(gateway, root):
+    _, role_id, headers = await gateway.user_with(root, "alice", "manage_users")
+    tokens = await gateway.sign_in("alice", "secret")
+    assert (await gateway.client.get("/users", headers=headers)).status_code == 200
+    await gateway.client.patch(f"/roles/{role_id}", headers=root, json={"permission_ids": []})
+    assert (await gateway.client.get("/users", headers=headers)).status_code == 401
+    fresh = await gateway.client.post("/api/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+    with_less = bearer(fresh.json()["access_token"])
+    assert (await gateway.client.get("/users", headers=with_less)).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/users/0", "/users/-1", "/users/x", f"/users/{2**63}"])
+async def test_ids_that_cannot_be(gateway, root, path):
+    assert (await gateway.client.get(path, headers=root)).status_code == 422
