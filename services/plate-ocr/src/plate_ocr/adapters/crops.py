@@ -54,7 +54,9 @@ def cut(picture: Picture, box: Box, *, margin: float) -> Part | None:
     """
     height_px, width_px = picture.shape[:2]
     reach = box.height * margin
-    part = Box(box.x - reach, box.y - reach, box.width + 2 * reach, box.height + 2 * reach).clipped(width_px, height_px)
+    part = Box(box.x - reach, box.y - reach, box.width + 2 * reach, box.height + 2 * reach).clipped(
+        width_px, height_px
+    )
     left, top, right, bottom = round(part.x), round(part.y), round(part.right), round(part.bottom)
     if right <= left or bottom <= top:
         return None

@@ -61,7 +61,9 @@ class PpocrDetector:
     def detect(self, picture: Picture, max_pixels: int) -> tuple[Detection, ...]:
         height, width = picture.shape[:2]
         scale = min((max_pixels / (width * height)) ** 0.5, _MAX_UPSCALE)
-        net_width, net_height = (max(_STRIDE_PX, round(s * scale / _STRIDE_PX) * _STRIDE_PX) for s in (width, height))
+        net_width, net_height = (
+            max(_STRIDE_PX, round(s * scale / _STRIDE_PX) * _STRIDE_PX) for s in (width, height)
+        )
         interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         resized = cv2.resize(picture, (net_width, net_height), interpolation=interpolation)
         probability: FloatArray = self._session.run(None, {self._input: _normal(resized)[None]})[0][0, 0]
@@ -140,7 +142,9 @@ def _row(crop: Picture) -> Picture:
     if (wanted, _ROW_HEIGHT_PX) != (width, height):
         interpolation = cv2.INTER_AREA if height > _ROW_HEIGHT_PX else cv2.INTER_CUBIC
         row = _as_picture(cv2.resize(crop, (wanted, _ROW_HEIGHT_PX), interpolation=interpolation))
-    filled = np.full((_ROW_HEIGHT_PX, -(-wanted // _ROW_WIDTH_STEP_PX) * _ROW_WIDTH_STEP_PX, 3), _GREY, np.uint8)
+    filled = np.full(
+        (_ROW_HEIGHT_PX, -(-wanted // _ROW_WIDTH_STEP_PX) * _ROW_WIDTH_STEP_PX, 3), _GREY, np.uint8
+    )
     filled[:, :wanted] = row
     return filled
 
@@ -167,7 +171,10 @@ def _text_regions(probability: FloatArray, scale_x: float, scale_y: float) -> tu
 def _mean_inside(probability: FloatArray, corners: Any) -> float:
     height, width = probability.shape
     left, top = (max(int(v), 0) for v in np.floor(corners.min(axis=0)))
-    right, bottom = min(int(np.ceil(corners[:, 0].max())), width - 1), min(int(np.ceil(corners[:, 1].max())), height - 1)
+    right, bottom = (
+        min(int(np.ceil(corners[:, 0].max())), width - 1),
+        min(int(np.ceil(corners[:, 1].max())), height - 1),
+    )
     if right < left or bottom < top:
         return 0.0
     mask = np.zeros((bottom - top + 1, right - left + 1), np.uint8)
@@ -179,7 +186,9 @@ def _in_reading_order(corners: Any) -> Any:
     """Clockwise from the top left, for text that leans less than a quarter turn."""
     by_x = corners[np.argsort(corners[:, 0], kind="stable")]
     left, right = by_x[:2], by_x[2:]
-    (top_left, bottom_left), (top_right, bottom_right) = (side[np.argsort(side[:, 1])] for side in (left, right))
+    (top_left, bottom_left), (top_right, bottom_right) = (
+        side[np.argsort(side[:, 1])] for side in (left, right)
+    )
     return np.array([top_left, top_right, bottom_right, bottom_left])
 
 

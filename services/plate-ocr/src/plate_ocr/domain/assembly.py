@@ -4,7 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from plate_ocr.domain.layout import heights_match, is_below, is_on_a_page, is_right_of, union
-from plate_ocr.domain.likeness import MAX_CHARACTERS, MIN_CHARACTERS, MIN_LIKENESS, is_overlay, is_running_text, likeness
+from plate_ocr.domain.likeness import (
+    MAX_CHARACTERS,
+    MIN_CHARACTERS,
+    MIN_LIKENESS,
+    is_overlay,
+    is_running_text,
+    likeness,
+)
 from plate_ocr.domain.regions import RegionWord, brazilian_town, find_region_word
 from plate_ocr.domain.values import Character, PlateReading, TextLine, TextReading
 
@@ -73,7 +80,9 @@ def to_plate(candidate: Candidate, picture_width_px: int, picture_height_px: int
 
 def _single(line: TextLine, lines: Sequence[TextLine]) -> Candidate:
     score = likeness(line.reading)
-    return Candidate((line,), line.reading.characters, (line.reading.text,), score, _region_beside((line,), lines))
+    return Candidate(
+        (line,), line.reading.characters, (line.reading.text,), score, _region_beside((line,), lines)
+    )
 
 
 def _joined(lines: Sequence[TextLine]) -> Iterator[Candidate]:
@@ -95,7 +104,9 @@ def _joined(lines: Sequence[TextLine]) -> Iterator[Candidate]:
             score = 0.9 * likeness(TextReading(characters, printed))
             if score > alone:
                 rows = (first.reading.text, second.reading.text)
-                yield Candidate((first, second), characters, rows, score, _region_beside((first, second), lines))
+                yield Candidate(
+                    (first, second), characters, rows, score, _region_beside((first, second), lines)
+                )
 
 
 def _is_piece(line: TextLine) -> bool:
@@ -111,7 +122,11 @@ def _is_piece(line: TextLine) -> bool:
 
 def _emirates_plates(lines: Sequence[TextLine], *, is_close_up: bool) -> Iterator[Candidate]:
     """Number of one to five digits, with the emirate's word or the code beside, above or below it."""
-    words = {id(line): word for line in lines if (word := find_region_word(line.reading.printed, line.reading.text))}
+    words = {
+        id(line): word
+        for line in lines
+        if (word := find_region_word(line.reading.printed, line.reading.text))
+    }
     for line in lines:
         own = words.get(id(line))
         digits = own.rest_after if own else line.reading.text
@@ -135,7 +150,9 @@ def _emirates_plate(
     region = word.region if word else ""
     number = line.reading.characters[-len(digits) :]
     code_line, code = _code(parts, words, named, word, region)
-    if not region and not (is_close_up and len(digits) >= 2 and line.height_px >= max(p.height_px for p in lines)):
+    if not region and not (
+        is_close_up and len(digits) >= 2 and line.height_px >= max(p.height_px for p in lines)
+    ):
         return
     if not region and not code:
         # Nothing names the Emirates: the number alone fills the picture, as on a crop of a plate.
@@ -154,8 +171,13 @@ def _is_beside(other: TextLine, number: TextLine) -> bool:
         return False
     box, middle = number.box, other.box.centre
     reach_x, reach_y = 1.9 * number.height_px, 1.0 * number.height_px
-    left_of = box.x - reach_x <= middle.x <= box.x + 0.2 * box.width and abs(middle.y - box.centre.y) <= 0.9 * reach_y
-    over_or_under = box.x - 0.3 * box.width <= middle.x <= box.right and abs(middle.y - box.centre.y) <= 1.3 * reach_y
+    left_of = (
+        box.x - reach_x <= middle.x <= box.x + 0.2 * box.width
+        and abs(middle.y - box.centre.y) <= 0.9 * reach_y
+    )
+    over_or_under = (
+        box.x - 0.3 * box.width <= middle.x <= box.right and abs(middle.y - box.centre.y) <= 1.3 * reach_y
+    )
     return left_of or over_or_under
 
 
@@ -198,7 +220,9 @@ def _region_beside(own: tuple[TextLine, ...], lines: Sequence[TextLine]) -> str:
         if line in own or line.height_px > 0.8 * height:
             continue
         middle = line.box.centre
-        if not (box.x <= middle.x <= box.right and abs(middle.y - box.centre.y) <= box.height / 2 + 0.8 * height):
+        if not (
+            box.x <= middle.x <= box.right and abs(middle.y - box.centre.y) <= box.height / 2 + 0.8 * height
+        ):
             continue
         if region := brazilian_town(line.reading.printed):
             return region

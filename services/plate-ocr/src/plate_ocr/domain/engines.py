@@ -3,7 +3,25 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from plate_ocr.domain.values import Detection, Picture, TextReading, VehicleSighting
+from plate_ocr.domain.values import Detection, Picture, PictureReading, TextReading, VehicleSighting
+
+
+class PlateEngine(Protocol):
+    """Reads whole pictures: what the service runs, and what an operator may replace."""
+
+    @property
+    def name(self) -> str:
+        """Told beside every reading."""
+        ...
+
+    @property
+    def has_vehicle_detector(self) -> bool:
+        """Whether it looks for vehicles at all: without, none found says nothing."""
+        ...
+
+    def read(self, pictures: Sequence[Picture]) -> list[PictureReading]:
+        """One reading a picture, in their order."""
+        ...
 
 
 class PlateDetector(Protocol):
@@ -23,4 +41,8 @@ class PlateRecognizer(Protocol):
 
 
 class VehicleDetector(Protocol):
-    def detect(self, picture: Picture) -> tuple[VehicleSighting, ...]: ...
+    """Finds vehicles."""
+
+    def detect(self, picture: Picture) -> tuple[VehicleSighting, ...]:
+        """Surest first."""
+        ...

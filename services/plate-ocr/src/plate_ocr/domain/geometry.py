@@ -29,7 +29,12 @@ def share_inside(box: Box, polygon: Polygon) -> float:
     if box.area <= 0 or len(polygon) < 3:
         return 0.0
     clipped = polygon
-    for axis, limit, keeps_above in ((0, box.x, True), (0, box.right, False), (1, box.y, True), (1, box.bottom, False)):
+    for axis, limit, keeps_above in (
+        (0, box.x, True),
+        (0, box.right, False),
+        (1, box.y, True),
+        (1, box.bottom, False),
+    ):
         clipped = _clip(clipped, axis, limit, keeps_above=keeps_above)
         if len(clipped) < 3:
             return 0.0

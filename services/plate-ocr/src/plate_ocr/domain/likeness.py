@@ -17,7 +17,9 @@ _TIME_STAMPS = (
     re.compile(r"^\d{1,2}[:.]\d{2}(\D|$)"),
     re.compile(r"^\d{2}:\d"),
     re.compile(r"^\d{1,2}\s?(AM|PM)$", re.IGNORECASE),
-    re.compile(r"^\d{1,2}[-. ]?(JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)[-. ]?(\d{2}|\d{4})$", re.IGNORECASE),
+    re.compile(
+        r"^\d{1,2}[-. ]?(JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)[-. ]?(\d{2}|\d{4})$", re.IGNORECASE
+    ),
 )
 _PHONE = re.compile(r"^\+?(\d[-. ])?(\(?\d{3}\)?[-. ])?\d{3}[-. ]\d{4}$")
 _ADDRESS = re.compile(r"(www|https?|\.(com|net|org|ae|de|co)\b|@)", re.IGNORECASE)

@@ -15,6 +15,8 @@ Picture = NDArray[np.uint8]
 
 
 class Point(NamedTuple):
+    """Pixels."""
+
     x: float
     y: float
 
@@ -170,7 +172,22 @@ class VehicleSighting:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class PictureReading:
+    """What an engine makes of a picture. `plates`: best first.
+
+    Times in milliseconds; where a stage ran on several pictures at once, this picture's share.
+    """
+
+    plates: tuple[PlateReading, ...]
+    vehicles: tuple[VehicleSighting, ...] = ()
+    detect_ms: float = 0.0
+    recognize_ms: float = 0.0
+
+
 class SpotOccupancy(Enum):
+    """Whether something stands in a spot."""
+
     OCCUPIED = "occupied"
     FREE = "free"
     UNKNOWN = "unknown"

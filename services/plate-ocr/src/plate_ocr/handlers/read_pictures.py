@@ -13,11 +13,10 @@ from plate_ocr.domain.likeness import is_overlay, is_running_text
 from plate_ocr.domain.values import (
     Detection,
     Picture,
-    PlateReading,
+    PictureReading,
     Point,
     TextLine,
     TextReading,
-    VehicleSighting,
 )
 
 _TIGHTER = -0.08
@@ -37,21 +36,11 @@ class ReaderOptions:
 
     first_look_pixels: int = 600_000
     second_look_pixels: int = 1_300_000
-    close_look_pixels: int = 120_000
+    close_look_pixels: int = 60_000
     max_close_looks: int = 4
     max_regions: int = 48
     sure_confidence: float = 0.98
     min_confidence: float = 0.4
-
-
-@dataclass(frozen=True, slots=True)
-class PictureReading:
-    """`plates`: best first. Times in milliseconds, of this picture's share where a stage ran on several at once."""
-
-    plates: tuple[PlateReading, ...]
-    vehicles: tuple[VehicleSighting, ...]
-    detect_ms: float
-    recognize_ms: float
 
 
 @dataclass(slots=True)
@@ -91,7 +80,9 @@ class Reader:
         """One reading a picture, in their order. The crops of all pictures are recognised together."""
         works = [_Work(picture) for picture in pictures]
         self._look(works, self._options.first_look_pixels)
-        missed = [w for w in works if not w.candidates and _pixels(w.picture) > self._options.first_look_pixels]
+        missed = [
+            w for w in works if not w.candidates and _pixels(w.picture) > self._options.first_look_pixels
+        ]
         if missed:
             self._look(missed, self._options.second_look_pixels)
         self._look_closely(works)
@@ -158,14 +149,17 @@ class Reader:
         found = self._detector.detect(part.picture, self._options.close_look_pixels)
         work.detect_ms += _ms_since(started)
         moved = [
-            Detection(tuple(Point(p.x + part.left, p.y + part.top) for p in d.corners), d.score) for d in found
+            Detection(tuple(Point(p.x + part.left, p.y + part.top) for p in d.corners), d.score)
+            for d in found
         ]
         same = [d for d in moved if overlap(d.box, line.box) >= _MIN_SAME_LINE]
         return max(same, key=lambda d: overlap(d.box, line.box), default=None)
 
     def _reading(self, work: _Work) -> PictureReading:
         height, width = work.picture.shape[:2]
-        plates = [to_plate(c, width, height) for c in work.candidates if c.rank >= self._options.min_confidence]
+        plates = [
+            to_plate(c, width, height) for c in work.candidates if c.rank >= self._options.min_confidence
+        ]
         vehicles = self._vehicles.detect(work.picture) if self._vehicles else ()
         return PictureReading(tuple(plates), vehicles, work.detect_ms, work.recognize_ms)
 

@@ -1,0 +1,31 @@
+"""The commands: `plate-ocr serve`, `plate-ocr read`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from kit.service import run
+from kit.settings import load
+from plate_ocr.reading import read_files
+from plate_ocr.settings import PlateOcrSettings
+from plate_ocr.wiring import NAME, build
+
+
+def main() -> None:
+    """The program's entry."""
+    parser = argparse.ArgumentParser(prog=NAME, description="Pictures in, plates out.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="run the service until it is told to stop")
+    reading = commands.add_parser("read", help="read the plates in pictures; needs nothing else")
+    reading.add_argument("--json", action="store_true", help="one JSON object a picture, a line each")
+    reading.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a picture, or a folder of them")
+    arguments = parser.parse_args()
+    if arguments.command == "serve":
+        settings = load(PlateOcrSettings)
+        run(lambda: [build(settings)])
+    else:
+        sys.exit(read_files(arguments.files, as_json=arguments.json))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""From the bytes of a picture to pixels: one decoder for HTTP, gRPC, the bus and the command line.
+
+The size is read from the header before anything is decoded: a JPEG of a few kilobytes may claim 50,000 by
+50,000 pixels, which are 7 GB decoded.
+"""
+
+import struct
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from kit.errors import FieldError, Invalid, TooLarge, UnsupportedMedia
+from plate_ocr.domain.values import Picture
+
+JPEG_QUALITY = 92
+
+_NO_MARKER_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN = 0xDA
+_MAX_SIDE_PX = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLimits:
+    """`max_pixels`: width times height. `max_bytes`: of the encoded picture."""
+
+    max_bytes: int = 20_000_000
+    max_pixels: int = 40_000_000
+
+
+def decode(data: bytes, limits: PictureLimits, *, field: str = "image") -> Picture:
+    """A JPEG, PNG, WebP or BMP as blue, green, red, 8 bits each, turned upright as its EXIF tag says.
+
+    Grey and CMYK become colour, 16 bits become 8, transparency is dropped, an animation gives its first frame.
+
+    Raises:
+        Invalid: nothing came, or the picture is broken.
+        UnsupportedMedia: it is no picture of these kinds.
+        TooLarge: more bytes or more pixels than `limits` allow.
+    """
+    if not data:
+        raise Invalid("The picture is empty.", code="picture_empty", errors=(FieldError(field, "is empty"),))
+    if len(data) > limits.max_bytes:
+        raise _too_large(field, f"{len(data)} bytes; at most {limits.max_bytes} are read")
+    width_px, height_px = _size(data, field)
+    if width_px <= 0 or height_px <= 0 or max(width_px, height_px) > _MAX_SIDE_PX:
+        raise _broken(field, "its header tells no size")
+    if width_px * height_px > limits.max_pixels:
+        raise _too_large(
+            field, f"{width_px} by {height_px} pixels; at most {limits.max_pixels} in all are read"
+        )
+    try:
+        # An animated file holds more frames than one; this call decodes the first.
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise _broken(field, "it cannot be decoded") from error
+    if decoded is None:
+        raise _broken(field, "it cannot be decoded")
+    return np.asarray(decoded, dtype=np.uint8)
+
+
+def encode_jpeg(picture: Picture) -> bytes:
+    """Raises: ValueError: the picture has no pixels."""
+    if picture.size == 0:
+        raise ValueError("a picture without pixels cannot be encoded")
+    done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise ValueError("the picture cannot be encoded")
+    return encoded.tobytes()
+
+
+def _size(data: bytes, field: str) -> tuple[int, int]:
+    if data[:3] == b"\xff\xd8\xff":
+        return _jpeg_size(data, field)
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        if len(data) < 33 or data[12:16] != b"IHDR":
+            raise _broken(field, "its header is cut off")
+        if b"IEND" not in data[-64:]:
+            raise _truncated(field)
+        return struct.unpack(">II", data[16:24])
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _webp_size(data, field)
+    if data[:2] == b"BM" and len(data) >= 26:
+        return _bmp_size(data, field)
+    raise UnsupportedMedia(
+        "This is no JPEG, PNG, WebP or BMP picture.",
+        code="not_a_picture",
+        errors=(FieldError(field, "is no JPEG, PNG, WebP or BMP picture"),),
+    )
+
+
+def _jpeg_size(data: bytes, field: str) -> tuple[int, int]:
+    """From the frame header (ITU-T T.81, B.2.2). The end of the image has to follow: what is cut off decodes
+    into grey, and grey hides plates.
+    """
+    at, size = 2, None
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            raise _broken(field, "its segments do not follow one another")
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker in _NO_MARKER_LENGTH:
+            at += 2
+            continue
+        if marker in _FRAME_HEADERS and at + 9 <= len(data):
+            height_px, width_px = struct.unpack(">HH", data[at + 5 : at + 9])
+            size = (width_px, height_px)
+        if marker == _START_OF_SCAN:
+            if size is None:
+                raise _broken(field, "its header tells no size")
+            if data.rfind(b"\xff\xd9") < at:
+                raise _truncated(field)
+            return size
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    raise _truncated(field)
+
+
+def _webp_size(data: bytes, field: str) -> tuple[int, int]:
+    """From the first chunk (RFC 9649): extended, lossless or lossy."""
+    if len(data) < 30:
+        raise _truncated(field)
+    if len(data) + 1 < int.from_bytes(data[4:8], "little") + 8:
+        raise _truncated(field)
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = struct.unpack("<HH", data[26:30])
+        return width & 0x3FFF, height & 0x3FFF
+    raise _broken(field, "its first chunk is unknown")
+
+
+def _bmp_size(data: bytes, field: str) -> tuple[int, int]:
+    pixels_at, header_bytes = struct.unpack("<II", data[10:18])
+    if header_bytes == 12:
+        width_px, height_px = struct.unpack("<HH", data[18:22])
+    else:
+        width_px, height_px = struct.unpack("<ii", data[18:26])
+    if pixels_at >= len(data):
+        raise _truncated(field)
+    return width_px, abs(height_px)  # a negative height: rows from the top
+
+
+def _broken(field: str, why: str) -> Invalid:
+    return Invalid(f"The picture is broken: {why}.", code="picture_broken", errors=(FieldError(field, why),))
+
+
+def _truncated(field: str) -> Invalid:
+    return Invalid(
+        "The picture ends before it is complete.",
+        code="picture_truncated",
+        errors=(FieldError(field, "ends before it is complete"),),
+    )
+
+
+def _too_large(field: str, what: str) -> TooLarge:
+    return TooLarge(
+        f"The picture has {what}.", code="picture_too_large", errors=(FieldError(field, f"has {what}"),)
+    )

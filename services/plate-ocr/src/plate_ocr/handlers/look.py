@@ -1,0 +1,66 @@
+"""One picture, looked at: decoded, read, and held against its spot."""
+
+import asyncio
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+from plate_ocr.adapters.decoding import decode
+from plate_ocr.domain.spots import SpotVerdict, judge_spot
+from plate_ocr.domain.values import Box, Picture, PlateReading, Polygon, VehicleSighting
+from plate_ocr.settings import PictureSettings
+from plate_ocr.worker import InferenceWorker
+
+CAMERA = "camera"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a picture shows. `plates`: the one in the spot first, then by confidence."""
+
+    picture: Picture
+    plates: tuple[PlateReading, ...]
+    vehicles: tuple[VehicleSighting, ...]
+    verdict: SpotVerdict
+    engine: str
+    elapsed_ms: float
+
+
+class Look:
+    """Shared by the bus, gRPC and HTTP. `threads` decode."""
+
+    def __init__(self, worker: InferenceWorker, settings: PictureSettings, threads: Executor) -> None:
+        self._worker = worker
+        self._settings = settings
+        self._threads = threads
+
+    async def __call__(
+        self, data: bytes, *, spot: Polygon = (), camera_box: Box | None = None, waits: bool
+    ) -> Sight:
+        """`camera_box`: the vehicle that the camera itself saw in this very picture.
+
+        Raises:
+            Invalid, TooLarge, UnsupportedMedia: of the picture. Unavailable: of the engine or its queue.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        picture = await loop.run_in_executor(self._threads, self._decode, data)
+        reading = await self._worker.read(picture, waits=waits)
+        vehicles = list(reading.vehicles)
+        if camera_box is not None:
+            vehicles.insert(0, VehicleSighting(camera_box, "", 1.0, CAMERA))
+        verdict = judge_spot(reading.plates, vehicles, spot, has_vehicle_source=bool(vehicles))
+        plates = list(reading.plates)
+        if verdict.plate_index > 0:
+            plates.insert(0, plates.pop(verdict.plate_index))
+            verdict = replace(verdict, plate_index=0)
+        return Sight(
+            picture=picture,
+            plates=tuple(plates),
+            vehicles=tuple(vehicles),
+            verdict=verdict,
+            engine=self._worker.engine_name,
+            elapsed_ms=(loop.time() - began) * 1000,
+        )
+
+    def _decode(self, data: bytes) -> Picture:
+        return decode(data, max_bytes=self._settings.max_bytes, max_pixels=self._settings.max_pixels)

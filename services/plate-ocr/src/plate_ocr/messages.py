@@ -1,0 +1,62 @@
+"""Between the contract's messages and the domain's values."""
+
+from collections.abc import Sequence
+
+from lookout.common.v1 import common_pb2 as common
+from lookout.plates.v1 import plates_pb2 as plates
+from plate_ocr.domain.spots import standing
+from plate_ocr.domain.values import Box, PlateReading, Point, Polygon, SpotOccupancy, VehicleSighting
+
+OCCUPANCY = {
+    SpotOccupancy.OCCUPIED: plates.SPOT_OCCUPANCY_OCCUPIED,
+    SpotOccupancy.FREE: plates.SPOT_OCCUPANCY_FREE,
+    SpotOccupancy.UNKNOWN: plates.SPOT_OCCUPANCY_UNKNOWN,
+}
+
+
+def polygon_of(message: common.Polygon) -> Polygon:
+    """Its corners."""
+    return tuple(Point(point.x, point.y) for point in message.points)
+
+
+def box_of(message: common.Box) -> Box:
+    """The box."""
+    return Box(message.x, message.y, message.width, message.height)
+
+
+def box_message(box: Box) -> common.Box:
+    """The message."""
+    return common.Box(x=box.x, y=box.y, width=box.width, height=box.height)
+
+
+def plate_message(plate: PlateReading, crop: common.BlobRef | None = None) -> common.Plate:
+    """The message; without a crop where none was kept."""
+    return common.Plate(
+        text=plate.text,
+        region=plate.region,
+        code=plate.code,
+        number=plate.number,
+        confidence=plate.confidence,
+        characters=[common.Character(text=one.text, confidence=one.confidence) for one in plate.characters],
+        box=box_message(plate.box),
+        crop=crop,
+        raw_text=plate.raw_text,
+    )
+
+
+def vehicle_messages(vehicles: Sequence[VehicleSighting], spot: Polygon) -> list[plates.Vehicle]:
+    """The messages, each with how it lies to the spot."""
+    found = []
+    for vehicle in vehicles:
+        lies = standing(vehicle.box, spot)
+        found.append(
+            plates.Vehicle(
+                box=box_message(vehicle.box),
+                kind=vehicle.kind,
+                confidence=vehicle.confidence,
+                source=vehicle.source,
+                share_in_spot=lies.share,
+                is_in_spot=lies.is_in_spot,
+            )
+        )
+    return found

@@ -1,0 +1,139 @@
+"""`plate-ocr read`: pictures from files, plates to the terminal."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit.errors import LookoutError
+from plate_ocr.adapters.decoding import decode
+from plate_ocr.adapters.engines import Engine, open_engine
+from plate_ocr.adapters.onnx import ModelMissing
+from plate_ocr.domain.values import PlateReading
+from plate_ocr.settings import EngineSettings, PictureSettings
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+_ROW = "{file:40} {text:12} {sure:>5} {region:6} {code:5} {number:10} {box:22} {ms:>8}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """What came of one file; `error` is empty unless it could not be read."""
+
+    file: Path
+    plates: tuple[PlateReading, ...]
+    elapsed_ms: float
+    error: str = ""
+
+
+def read_files(paths: Sequence[Path], *, as_json: bool) -> int:
+    """Print what is on the pictures. 0; 1 when a file could not be read; 2 when there is no engine."""
+    files = list(pictures_in(paths))
+    if not files:
+        sys.stderr.write(f"plate-ocr: no pictures in {', '.join(map(str, paths))}\n")
+        return 1
+    try:
+        engine = open_engine(EngineSettings())
+    except ModelMissing as error:
+        sys.stderr.write(f"plate-ocr: {error}\n")
+        return 2
+    if not as_json:
+        print(header())
+    failed = 0
+    for number, file in enumerate(files, 1):
+        if sys.stderr.isatty() and len(files) > 1:
+            sys.stderr.write(f"\r{number}/{len(files)} ")
+        read = read_file(engine, file)
+        failed += bool(read.error)
+        print(json.dumps(document(read)) if as_json else table_rows(read), flush=True)
+    if sys.stderr.isatty() and len(files) > 1:
+        sys.stderr.write("\r")
+    if failed:
+        sys.stderr.write(f"plate-ocr: {failed} of {len(files)} files could not be read\n")
+    return 1 if failed else 0
+
+
+def pictures_in(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files, and the pictures in the folders by name. A file that was named is taken whatever its name."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
+        else:
+            yield path
+
+
+def read_file(engine: Engine, file: Path) -> FileRead:
+    """One file; the time is that of decoding and reading."""
+    limits = PictureSettings()
+    began = time.perf_counter()
+    try:
+        data = file.read_bytes()
+        picture = decode(data, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+    except LookoutError as error:
+        return FileRead(file, (), elapsed(began), error.detail)
+    except OSError as error:
+        return FileRead(file, (), elapsed(began), error.strerror or str(error))
+    (reading,) = engine.read([picture])
+    return FileRead(file, reading.plates, elapsed(began))
+
+
+def elapsed(began: float) -> float:
+    """Milliseconds since then."""
+    return round((time.perf_counter() - began) * 1000, 1)
+
+
+def document(read: FileRead) -> dict[str, Any]:
+    """The JSON object of one file."""
+    shown: dict[str, Any] = {
+        "file": str(read.file),
+        "plates": [
+            {
+                "text": plate.text,
+                "confidence": round(plate.confidence, 4),
+                "box": [round(v, 1) for v in (plate.box.x, plate.box.y, plate.box.width, plate.box.height)],
+                "region": plate.region,
+                "code": plate.code,
+                "number": plate.number,
+            }
+            for plate in read.plates
+        ],
+        "elapsed_ms": read.elapsed_ms,
+    }
+    return shown | ({"error": read.error} if read.error else {})
+
+
+def header() -> str:
+    """The table's first line."""
+    return _ROW.format(
+        file="file",
+        text="plate",
+        sure="sure",
+        region="region",
+        code="code",
+        number="number",
+        box="box",
+        ms="ms",
+    )
+
+
+def table_rows(read: FileRead) -> str:
+    """A line for each plate, or one that says that there is none, or why."""
+    blank = {"text": "-", "sure": "", "region": "", "code": "", "number": "", "box": ""}
+    file = str(read.file) if len(str(read.file)) <= 40 else "…" + str(read.file)[-39:]
+    if read.error:
+        return f"{file:40} {read.error}"
+    rows = [
+        {
+            "text": plate.text,
+            "sure": f"{plate.confidence:.2f}",
+            "region": plate.region,
+            "code": plate.code,
+            "number": plate.number,
+            "box": f"{plate.box.x:.0f},{plate.box.y:.0f} {plate.box.width:.0f}x{plate.box.height:.0f}",
+        }
+        for plate in read.plates
+    ] or [blank]
+    return "\n".join(_ROW.format(file=file, ms=f"{read.elapsed_ms:.0f}", **row).rstrip() for row in rows)
