@@ -86,7 +86,7 @@ def tampered() -> str:
         (signed()[:-6], "token_invalid"),
         (tampered(), "token_invalid"),
         (resigned("HS256"), "token_invalid"),
-        (jwt.encode(CLAIMS, None, algorithm="none", headers={"kid": "one"}), "token_invalid"),
+        (jwt.encode(CLAIMS, "", algorithm="none", headers={"kid": "one"}), "token_invalid"),
         (signed("two"), "token_invalid"),
         (signed("two", headers={"kid": "one"}), "token_invalid"),
         (jwt.encode(CLAIMS, KEYS["one"], algorithm="EdDSA"), "token_invalid"),

@@ -142,18 +142,18 @@ def is_problem(response: httpx.Response, status: int, code: str) -> dict[str, An
         ("PROPFIND", "/api/v1/taken", 405, "method_not_allowed"),
     ],
 )
-async def test_every_refusal_is_a_problem(toy, method: str, path: str, status: int, code: str) -> None:
+async def test_every_refusal_is_a_problem(toy: Any, method: str, path: str, status: int, code: str) -> None:
     started = await toy(routes())
     is_problem(await started.client.request(method, path), status, code)
 
 
-async def test_what_a_refusal_says_beside_its_body(toy) -> None:
+async def test_what_a_refusal_says_beside_its_body(toy: Any) -> None:
     client = (await toy(routes())).client
     assert (await client.get("/api/v1/away")).headers["retry-after"] == "9"
     assert "GET" in (await client.put("/api/v1/taken")).headers["allow"]
 
 
-async def test_a_bug_is_told_to_the_log_and_not_to_the_caller(toy) -> None:
+async def test_a_bug_is_told_to_the_log_and_not_to_the_caller(toy: Any) -> None:
     started = await toy(routes())
     response = await started.client.get("/api/v1/bug")
     assert "hunter2" not in response.text
@@ -162,7 +162,7 @@ async def test_a_bug_is_told_to_the_log_and_not_to_the_caller(toy) -> None:
     assert line["trace_id"] == response.headers["x-trace-id"]
 
 
-async def test_an_answer_that_broke_off_is_not_mistaken_for_a_whole_one(toy) -> None:
+async def test_an_answer_that_broke_off_is_not_mistaken_for_a_whole_one(toy: Any) -> None:
     started = await toy(routes())
     with pytest.raises(httpx.RemoteProtocolError):
         await started.client.get("/api/v1/breaks-off")
@@ -197,7 +197,7 @@ async def test_an_answer_that_broke_off_is_not_mistaken_for_a_whole_one(toy) -> 
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, 400, None, []),
     ],
 )
-async def test_bodies(toy, body: bytes, status: int, code: str | None, fields: list[str]) -> None:
+async def test_bodies(toy: Any, body: bytes, status: int, code: str | None, fields: list[str]) -> None:
     client = (await toy(routes())).client
     response = await client.post("/api/v1/spots/1", content=body, headers=JSON)
     if status == 200:
@@ -221,7 +221,7 @@ async def test_bodies(toy, body: bytes, status: int, code: str | None, fields: l
     ],
 )
 async def test_bodies_of_routes_that_read_for_themselves(
-    toy, body: bytes, status: int, code: str | None
+    toy: Any, body: bytes, status: int, code: str | None
 ) -> None:
     client = (await toy(routes())).client
     response = await client.post("/api/v1/raw", content=body, headers=JSON)
@@ -231,13 +231,13 @@ async def test_bodies_of_routes_that_read_for_themselves(
         is_problem(response, status, code)
 
 
-async def test_another_kind_of_body_is_refused(toy) -> None:
+async def test_another_kind_of_body_is_refused(toy: Any) -> None:
     client = (await toy(routes())).client
     problem = is_problem(await client.post("/api/v1/raw", content=b"a=b"), 415, "unsupported_media")
     assert "application/json" in problem["detail"]
 
 
-async def test_texts_of_a_form_are_checked_and_its_files_are_not(toy) -> None:
+async def test_texts_of_a_form_are_checked_and_its_files_are_not(toy: Any) -> None:
     client = (await toy(routes())).client
     files = {"image": b"\x00\x01"}
     assert (await client.post("/api/v1/form", data={"name": "a"}, files=files)).json() == 2
@@ -259,7 +259,7 @@ async def chunks(total: int, sent: list[int] | None = None) -> AsyncIterator[byt
     ("size", "is_streamed", "status"),
     [(1000, False, 200), (1001, False, 413), (1000, True, 200), (1100, True, 413), (5_000_000, False, 413)],
 )
-async def test_a_body_over_the_limit_is_refused(toy, size: int, is_streamed: bool, status: int) -> None:
+async def test_a_body_over_the_limit_is_refused(toy: Any, size: int, is_streamed: bool, status: int) -> None:
     client = (await toy(routes(), http=LIMITED)).client
     content = chunks(size) if is_streamed else b"x" * size
     response = await client.post("/api/v1/count", content=content)
@@ -270,13 +270,13 @@ async def test_a_body_over_the_limit_is_refused(toy, size: int, is_streamed: boo
         assert response.json() == size
 
 
-async def test_a_streamed_json_body_over_the_limit_is_a_413_and_no_syntax_error(toy) -> None:
+async def test_a_streamed_json_body_over_the_limit_is_a_413_and_no_syntax_error(toy: Any) -> None:
     client = (await toy(routes(), http=LIMITED)).client
     response = await client.post("/api/v1/spots/1", content=chunks(2000), headers=JSON)
     assert response.status_code == 413
 
 
-async def test_a_declared_size_is_refused_before_anything_is_read(toy) -> None:
+async def test_a_declared_size_is_refused_before_anything_is_read(toy: Any) -> None:
     started = await toy(routes(), http=LIMITED)
     host, port = "127.0.0.1", started.serving.http["toy"].port
     reader, writer = await asyncio.open_connection(host, port)
@@ -289,7 +289,7 @@ async def test_a_declared_size_is_refused_before_anything_is_read(toy) -> None:
         await writer.wait_closed()
 
 
-async def test_a_route_may_have_a_limit_of_its_own(toy) -> None:
+async def test_a_route_may_have_a_limit_of_its_own(toy: Any) -> None:
     limits = {"/api/v1": 500, "/api/v1/count": 3000}
     client = (await toy(routes(), http=LIMITED, body_limits=limits)).client
     assert (await client.post("/api/v1/count", content=b"x" * 3000)).json() == 3000
@@ -306,7 +306,7 @@ async def test_a_route_may_have_a_limit_of_its_own(toy) -> None:
         ({}, None),
     ],
 )
-async def test_a_call_belongs_to_one_trace(toy, headers: dict[str, str], trace_id: str | None) -> None:
+async def test_a_call_belongs_to_one_trace(toy: Any, headers: dict[str, str], trace_id: str | None) -> None:
     started = await toy(routes())
     response = await started.client.get("/api/v1/trace", headers=headers)
     seen = response.json()
@@ -315,13 +315,13 @@ async def test_a_call_belongs_to_one_trace(toy, headers: dict[str, str], trace_i
     assert started.lines("http_request")[-1]["trace_id"] == seen
 
 
-async def test_the_trace_header_stands_once_even_when_a_service_behind_set_it(toy) -> None:
+async def test_the_trace_header_stands_once_even_when_a_service_behind_set_it(toy: Any) -> None:
     response = await (await toy(routes())).client.get("/api/v1/from-behind")
     (trace_id,) = response.headers.get_list("x-trace-id")
     assert len(trace_id) == 32
 
 
-async def test_an_access_line_and_the_metrics_name_the_route_and_not_the_path(toy) -> None:
+async def test_an_access_line_and_the_metrics_name_the_route_and_not_the_path(toy: Any) -> None:
     started = await toy(routes())
     for number in range(3):
         await started.client.post(f"/api/v1/spots/{number}", json={"number": 1, "name": "a"})
@@ -346,14 +346,14 @@ async def test_an_access_line_and_the_metrics_name_the_route_and_not_the_path(to
     assert "made/up" not in text
 
 
-async def test_probes_and_scrapes_fill_no_log(toy) -> None:
+async def test_probes_and_scrapes_fill_no_log(toy: Any) -> None:
     started = await toy(routes())
     for path in ("/health/live", "/health/ready", "/metrics"):
         assert (await started.client.get(path)).status_code == 200
     assert started.lines("http_request") == []
 
 
-async def test_readiness_tells_each_dependency(toy) -> None:
+async def test_readiness_tells_each_dependency(toy: Any) -> None:
     started = await toy(routes())
     is_up = True
 
@@ -370,7 +370,7 @@ async def test_readiness_tells_each_dependency(toy) -> None:
     assert (await started.client.get("/health/live")).status_code == 200
 
 
-async def test_pages(toy) -> None:
+async def test_pages(toy: Any) -> None:
     client = (await toy(routes())).client
     assert (await client.get("/api/v1/spots")).json() == {
         "items": [0],
@@ -382,7 +382,7 @@ async def test_pages(toy) -> None:
     assert (await client.get("/api/v1/spots?page=3&page_size=200")).json()["items"] == [400]
 
 
-async def test_browsers_of_the_named_origins_may_read_answers_and_refusals(toy) -> None:
+async def test_browsers_of_the_named_origins_may_read_answers_and_refusals(toy: Any) -> None:
     http = HttpSettings(host="127.0.0.1", port=0, cors_origins=("https://a.example",))
     client = (await toy(routes(), http=http)).client
     for path in ("/api/v1/trace", "/api/v1/bug", "/nothing"):
@@ -392,7 +392,7 @@ async def test_browsers_of_the_named_origins_may_read_answers_and_refusals(toy) 
     assert "access-control-allow-origin" not in foreign.headers
 
 
-async def test_a_client_that_goes_away_is_no_bug(toy) -> None:
+async def test_a_client_that_goes_away_is_no_bug(toy: Any) -> None:
     started = await toy(routes())
     _, writer = await asyncio.open_connection("127.0.0.1", started.serving.http["toy"].port)
     writer.write(b"POST /api/v1/count HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
@@ -403,7 +403,7 @@ async def test_a_client_that_goes_away_is_no_bug(toy) -> None:
     assert started.lines("http_unhandled_error") == []
 
 
-async def test_the_api_page_knows_problems_and_operations(toy) -> None:
+async def test_the_api_page_knows_problems_and_operations(toy: Any) -> None:
     client = (await toy(routes())).client
     document = (await client.get("/openapi.json")).json()
     operation = document["paths"]["/api/v1/spots/{spot_id}"]["post"]

@@ -134,7 +134,7 @@ json_like: st.SearchStrategy[Any] = st.recursive(
 def test_whatever_is_logged_a_line_is_written_and_the_password_is_not(
     values: dict[str, Any], secret: str
 ) -> None:
-    event = redact(None, "info", {**values, "event": "x", "user_password": secret, "in": [{"token": secret}]})  # type: ignore[arg-type]
+    event = redact(None, "info", {**values, "event": "x", "user_password": secret, "in": [{"token": secret}]})
     line = orjson.dumps(event, default=repr)
     assert secret.encode() not in line
 

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -70,7 +71,7 @@ def test_the_environment_wins_over_a_programs_defaults_and_those_over_the_classe
     assert (settings.http.port, settings.http.host, settings.mode) == (1234, "10.0.0.1", "embedded")
 
 
-def test_embedded_mode_needs_nothing_and_stays_on_the_loopback(tmp_path) -> None:
+def test_embedded_mode_needs_nothing_and_stays_on_the_loopback(tmp_path: Path) -> None:
     settings = read(ToySettings, environ={"LOOKOUT_MODE": "embedded", "LOOKOUT_DATA_DIR": str(tmp_path)})
     assert settings.database.url == f"sqlite+aiosqlite:///{tmp_path}/toy-box.db"
     assert settings.bus.url == f"sqlite:///{tmp_path}/bus.db"
