@@ -1,6 +1,6 @@
 """A real RabbitMQ for tests and benches, brought from wherever this machine has one.
 
-It has the plugins that Lookout needs (consistent hashing) and the one that makes vhosts (management).
+It has the management plugin, which makes the vhosts that keep tests apart.
 """
 
 import itertools
@@ -37,14 +37,14 @@ from testkit.processes import (
 URL_VARIABLE = "TESTKIT_RABBITMQ_URL"
 MANAGEMENT_VARIABLE = "TESTKIT_RABBITMQ_MANAGEMENT_URL"
 IMAGE = "rabbitmq:4-management"
-PLUGINS = ("rabbitmq_consistent_hash_exchange", "rabbitmq_management")
+PLUGINS = ("rabbitmq_management",)
 START_TIMEOUT_S = 90
 ANSWER_TIMEOUT_S = 20
 
 HOW_TO = (
     "No RabbitMQ for the tests. One of these brings it: "
     f"set {URL_VARIABLE}=amqp://user:password@host:5672/ (an administrator; its management API is looked for "
-    f"on port 15672 or at {MANAGEMENT_VARIABLE}; the plugin rabbitmq_consistent_hash_exchange must be on); "
+    f"on port 15672 or at {MANAGEMENT_VARIABLE}); "
     "start Docker; or install the binaries (Debian, Ubuntu: apt-get install rabbitmq-server; "
     "macOS: brew install rabbitmq)."
 )

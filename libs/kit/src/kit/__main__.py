@@ -1,0 +1,239 @@
+"""The `kit` command: what waits on the bus, what was parked and why, and what to do with it.
+
+Exit codes: 0 done, 1 nothing of what was asked for is there, 2 wrong use, 3 the bus is not to be had.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from kit.bus import Bus, ParkedMessage, QueueInfo, open_bus
+from kit.clock import SystemClock
+from kit.errors import LookoutError, NotFound
+from kit.logging import make_logger
+from kit.metrics import Metrics
+from kit.parked_view import document_of, page_of, table_of, to_json
+from kit.settings import BusSettings, LogSettings
+
+DONE, NOTHING, WRONG_USE, NO_BUS = 0, 1, 2, 3
+
+URL_VARIABLES = ("LOOKOUT_BUS_URL", "RABBITMQ_URL")
+EMBEDDED_FILE = Path(".run/bus.db")
+
+Command = Callable[[Bus, argparse.Namespace], Awaitable[int]]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command of the arguments (the process's own unless given) and exit with its code."""
+    args = _parser().parse_args(arguments)
+    sys.exit(asyncio.run(_run(args)))
+
+
+async def _run(args: argparse.Namespace) -> int:
+    url = args.bus or _default_url()
+    if url is None:
+        return _complain(f"say which bus: --bus URL, or set {' or '.join(URL_VARIABLES)}", WRONG_USE)
+    try:
+        settings = BusSettings(url=url)
+    except ValueError:
+        return _complain("--bus: write amqp://user:password@host:port/vhost or sqlite:///path", WRONG_USE)
+    if url.startswith("sqlite:///") and not _is_there(url):
+        return _complain(f"no bus at {url}: is it the file of a service that has run?", NO_BUS)
+    logger = make_logger("kit", LogSettings(level="ERROR", format="console"), stream=sys.stderr)
+    bus = open_bus(settings, logger=logger, metrics=Metrics("kit"), clock=SystemClock(), app_id="kit")
+    try:
+        await bus.start()
+        command: Command = args.command
+        return await command(bus, args)
+    except NotFound as error:
+        return _complain(f"{error}; `kit queues` lists what there is", NOTHING)
+    except LookoutError as error:
+        return _complain(str(error), NO_BUS)
+    finally:
+        await bus.stop()
+
+
+def _default_url() -> str | None:
+    for name in URL_VARIABLES:
+        if url := os.environ.get(name):
+            return url
+    return f"sqlite:///{EMBEDDED_FILE}" if EMBEDDED_FILE.exists() else None
+
+
+def _is_there(url: str) -> bool:
+    return Path(url.removeprefix("sqlite:///")).exists()
+
+
+def _complain(sentence: str, code: int) -> int:
+    sys.stderr.write(f"kit: {sentence}\n")
+    return code
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+async def _queues(bus: Bus, args: argparse.Namespace) -> int:
+    infos = await bus.queues()
+    if args.json:
+        _say(to_json([document_of(info) for info in infos]))
+        return DONE
+    if not infos:
+        _say("No queues: nothing has subscribed yet.")
+        return DONE
+    rows = [
+        (
+            info.queue,
+            "ordered" if info.ordered else "unordered",
+            str(info.depth),
+            str(info.parked),
+            info.binding,
+        )
+        for info in infos
+    ]
+    _say(table_of(("queue", "kind", "waiting", "parked", "binding"), rows))
+    if any(info.parked for info in infos):
+        _say("\nNext: `kit parked list` says why the parked ones are there.")
+    return DONE
+
+
+async def _list(bus: Bus, args: argparse.Namespace) -> int:
+    messages = await _parked_of(bus, args)
+    if args.json:
+        _say(to_json([document_of(message) for message in messages]))
+    elif messages:
+        rows = [
+            (
+                message.parked_id,
+                message.queue,
+                message.event.type.rsplit(".", 1)[-1],
+                message.event.partition_key,
+                f"{message.parked_at:%Y-%m-%d %H:%M:%S}",
+                str(message.attempts),
+                message.reason,
+            )
+            for message in messages
+        ]
+        _say(table_of(("id", "queue", "event", "key", "parked (UTC)", "tries", "reason"), rows))
+        _say("\nNext: `kit parked show --id ID` for one of them; then `kit parked replay` or `discard`.")
+    else:
+        _say("Nothing is parked.")
+    return DONE if messages or not args.id else NOTHING
+
+
+async def _show(bus: Bus, args: argparse.Namespace) -> int:
+    messages = await _parked_of(bus, args)
+    if not messages:
+        return _complain("no such parked message; `kit parked list` lists them", NOTHING)
+    if args.json:
+        _say(to_json([document_of(message, args.proto_module, is_whole=True) for message in messages]))
+    else:
+        _say("\n\n".join(page_of(message, args.proto_module) for message in messages))
+    return DONE
+
+
+async def _replay(bus: Bus, args: argparse.Namespace) -> int:
+    return await _dispose(
+        bus, args, bus.replay, "replayed", "Watch it with `kit queues` and `kit parked list`."
+    )
+
+
+async def _discard(bus: Bus, args: argparse.Namespace) -> int:
+    return await _dispose(
+        bus, args, bus.discard, "discarded", "They are gone; what they told of will not happen."
+    )
+
+
+async def _dispose(
+    bus: Bus,
+    args: argparse.Namespace,
+    act: Callable[[str, Sequence[str] | None], Awaitable[int]],
+    verb: str,
+    next_sentence: str,
+) -> int:
+    if bool(args.id) == args.all:
+        return _complain("say which: --id ID … or --all", WRONG_USE)
+    if args.all and not args.queue:
+        return _complain("--all needs --queue: `kit queues` lists them", WRONG_USE)
+    by_queue: dict[str, int] = {}
+    for queue in [args.queue] if args.queue else [info.queue for info in await _with_parked(bus)]:
+        if count := await act(queue, args.id or None):
+            by_queue[queue] = count
+    total = sum(by_queue.values())
+    if args.json:
+        _say(to_json({verb: by_queue, "total": total}))
+    else:
+        for queue, count in by_queue.items():
+            _say(f"{verb} {count} of {queue}")
+        _say(next_sentence if total else f"Nothing {verb}: nothing of that is parked.")
+    return DONE if total >= (len(set(args.id)) if args.id else 1) else NOTHING
+
+
+async def _parked_of(bus: Bus, args: argparse.Namespace) -> list[ParkedMessage]:
+    queues = [args.queue] if args.queue else [info.queue for info in await _with_parked(bus)]
+    messages = [
+        message for queue in queues for message in await bus.parked(queue, None if args.id else args.limit)
+    ]
+    return [message for message in messages if not args.id or message.parked_id in args.id]
+
+
+async def _with_parked(bus: Bus) -> list[QueueInfo]:
+    return [info for info in await bus.queues() if info.parked]
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--bus",
+        metavar="URL",
+        help=f"amqp://… or sqlite:///path; default: {', '.join(URL_VARIABLES)}, {EMBEDDED_FILE}",
+    )
+    common.add_argument("--json", action="store_true", help="print JSON instead of text for people")
+
+    parser = argparse.ArgumentParser(prog="kit", description=__doc__, formatter_class=_Formatter)
+    areas = parser.add_subparsers(required=True, metavar="COMMAND")
+    queues = areas.add_parser(
+        "queues", parents=[common], help="list subscriptions, what waits and what is parked"
+    )
+    queues.set_defaults(command=_queues)
+
+    parked = areas.add_parser("parked", help="messages that were set aside")
+    actions = parked.add_subparsers(required=True, metavar="ACTION")
+    for name, command, help_text in (
+        ("list", _list, "list them, with the reason"),
+        ("show", _show, "show them whole: envelope, body, reason, traceback"),
+        ("replay", _replay, "hand them to their queue's handler again"),
+        ("discard", _discard, "delete them for good"),
+    ):
+        action = actions.add_parser(name, parents=[common], help=help_text)
+        action.set_defaults(command=command)
+        action.add_argument(
+            "--queue", metavar="Q", help="of this subscription only, such as tickets.plates_read.v1"
+        )
+        action.add_argument("--id", metavar="ID", nargs="+", default=[], help="only these messages")
+        if name in {"replay", "discard"}:
+            action.add_argument("--all", action="store_true", help="all that is parked in --queue")
+        else:
+            action.add_argument(
+                "--limit", type=int, default=1000, help="at most so many of a queue, oldest first"
+            )
+        if name == "show":
+            action.add_argument(
+                "--proto-module",
+                metavar="MODULE",
+                action="append",
+                default=[],
+                help="Python module with the generated messages, when their type is not one of lookout.*",
+            )
+    return parser
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The `kit` command, on both back ends, as an operator runs it."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import orjson
+import pytest
+from google.protobuf.message import Message
+
+from kit.__main__ import main
+from kit.bus import Event, Rejected
+from kit.parked_view import body_of
+from lookout.common.v1.common_pb2 import BlobRef
+from lookout.plates.v1.plates_pb2 import ReadRequest
+from testkit.bus import LOOSE, THING, Place, an_event
+from testkit.waiting import eventually
+
+
+class Kit:
+    def __init__(self, place: Place, capsys) -> None:
+        self.place = place
+        self.capsys = capsys
+
+    async def __call__(self, *words: str, code: int = 0) -> str:
+        with pytest.raises(SystemExit) as ended:
+            await asyncio.to_thread(main, [*words, "--bus", self.place.url])
+        said = self.capsys.readouterr()
+        assert ended.value.code == code, said
+        return said.out + said.err
+
+
+@pytest.fixture
+def kit(place, capsys):
+    return Kit(place, capsys)
+
+
+@pytest.fixture
+async def parked(place: Place) -> list[Event]:
+    """Three parked events of one queue, one of another."""
+    bus = await place.open()
+
+    async def refuse(delivery):
+        raise Rejected("the camera is unknown")
+
+    body: Message = BlobRef(key="frames/2026/1.jpg", size_bytes=200_000)
+    events = [
+        an_event(key=f"camera:{i}", type=body.DESCRIPTOR.full_name, body=body.SerializeToString())
+        for i in range(3)
+    ]
+    other = an_event(routing_key="other.x")
+    await bus.declare(THING)
+    await bus.declare(loose := replace(LOOSE, event="other", binding="other.#"))
+    await bus.consume(THING, refuse)
+    await bus.consume(loose, refuse)
+    assert await bus.publish_many([*events, other]) == [None] * 4
+
+    async def all_parked():
+        return {info.queue: info.parked for info in await bus.queues()} == {THING.queue: 3, loose.queue: 1}
+
+    await eventually(all_parked)
+    await bus.stop()
+    return events
+
+
+async def test_queues_lists_what_waits(kit, parked):
+    text = await kit("queues")
+    assert "reader.thing_happened.v1" in text
+    assert "loose.other.v1" in text
+    assert "kit parked list" in text
+    [loose, reader] = json.loads(await kit("queues", "--json"))
+    assert (reader["queue"], reader["parked"], reader["is_ordered"]) == (THING.queue, 3, True)
+    assert (loose["parked"], loose["is_ordered"]) == (1, False)
+
+
+async def test_list_says_why(kit, parked):
+    text = await kit("parked", "list")
+    for event in parked:
+        assert str(event.message_id) in text
+    assert "the camera is unknown" in text
+    assert "loose.other.v1" in text
+    documents = json.loads(await kit("parked", "list", "--queue", THING.queue, "--json"))
+    assert {d["id"] for d in documents} == {str(e.message_id) for e in parked}
+    assert documents[0]["reason"] == "rejected: Rejected: the camera is unknown"
+
+
+async def test_show_decodes_the_body(kit, parked):
+    text = await kit("parked", "show", "--id", str(parked[1].message_id))
+    for part in (
+        "lookout.common.v1.BlobRef",
+        "frames/2026/1.jpg",
+        "Traceback",
+        "camera:1",
+        parked[1].routing_key,
+    ):
+        assert part in text
+    [document] = json.loads(await kit("parked", "show", "--id", str(parked[1].message_id), "--json"))
+    assert document["body"]["key"] == "frames/2026/1.jpg"
+    assert "the camera is unknown" in document["traceback"]
+    await kit("parked", "show", "--id", "no-such-id", code=1)
+
+
+async def test_replay_and_discard_do_what_they_say(kit, parked, place: Place):
+    assert "replayed 1 of reader.thing_happened.v1" in await kit(
+        "parked", "replay", "--id", str(parked[0].message_id)
+    )
+    assert "discarded 1 of" in await kit("parked", "discard", "--id", str(parked[1].message_id))
+    await kit("parked", "discard", "--id", str(parked[1].message_id), code=1)
+    done = json.loads(await kit("parked", "replay", "--queue", THING.queue, "--all", "--json"))
+    assert done == {"replayed": {THING.queue: 1}, "total": 1}
+    assert "Nothing is parked" in await kit("parked", "list", "--queue", THING.queue)
+    bus = await place.open()
+    assert await bus.depth(THING.queue) == 2
+
+
+async def test_wrong_use_is_told(kit, parked):
+    assert "--id" in await kit("parked", "discard", code=2)
+    assert "--queue" in await kit("parked", "discard", "--all", code=2)
+    assert "no queue" in await kit("parked", "list", "--queue", "no.such.v1", code=1)
+
+
+def test_a_bus_that_is_not_there_is_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("LOOKOUT_BUS_URL", "RABBITMQ_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for arguments, code in (
+        (["queues", "--bus", f"sqlite:///{tmp_path}/none.db"], 3),
+        (["queues", "--bus", "kafka://x"], 2),
+        (["queues"], 2),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code, capsys.readouterr()
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_pictures_are_never_printed():
+    request = ReadRequest(image=b"\xff\xd8" + b"x" * 5000)
+    shown = body_of(request.DESCRIPTOR.full_name, request.SerializeToString())
+    assert isinstance(shown, dict)
+    assert shown["image"] == "(5002 bytes)"
+    assert len(orjson.dumps(shown)) < 100
+
+
+def test_an_unknown_type_shows_its_size_only():
+    assert body_of("some.other.Thing", b"\x00" * 77).startswith("77 bytes")
+    assert "no valid lookout.common.v1.BlobRef" in str(body_of("lookout.common.v1.BlobRef", b"\xff\xff\xff"))
