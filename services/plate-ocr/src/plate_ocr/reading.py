@@ -10,9 +10,10 @@ from typing import Any
 
 from kit.errors import LookoutError
 from plate_ocr.adapters.decoding import decode
-from plate_ocr.adapters.engines import Engine, open_engine
 from plate_ocr.adapters.onnx import ModelMissing
+from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import PlateReading
+from plate_ocr.engine import open_engine
 from plate_ocr.settings import EngineSettings, PictureSettings
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
@@ -65,7 +66,7 @@ def pictures_in(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def read_file(engine: Engine, file: Path) -> FileRead:
+def read_file(engine: PlateEngine, file: Path) -> FileRead:
     """One file; the time is that of decoding and reading."""
     limits = PictureSettings()
     began = time.perf_counter()

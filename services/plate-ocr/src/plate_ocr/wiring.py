@@ -15,8 +15,8 @@ from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.service import Resource, Service
 from lookout.plates.v1 import plates_pb2_grpc as stubs
-from plate_ocr.adapters.engines import open_engine
 from plate_ocr.consumers import FRAME_CAPTURED, frame_captured
+from plate_ocr.engine import open_engine
 from plate_ocr.handlers.look import Look
 from plate_ocr.handlers.read_frame import ReadFrame
 from plate_ocr.http import PATH, routes

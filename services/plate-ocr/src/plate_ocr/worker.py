@@ -10,10 +10,9 @@ from kit.errors import Unavailable
 from kit.health import Fact
 from kit.logging import Logger
 from kit.metrics import Metrics
-from plate_ocr.adapters.engines import Engine
 from plate_ocr.adapters.onnx import ModelMissing
-from plate_ocr.domain.values import Picture
-from plate_ocr.reader import PictureReading
+from plate_ocr.domain.engines import PlateEngine
+from plate_ocr.domain.values import Picture, PictureReading
 from plate_ocr.settings import EngineSettings
 
 _MS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 10.0)
@@ -32,7 +31,7 @@ class InferenceWorker:
     def __init__(
         self,
         settings: EngineSettings,
-        open_engine: Callable[[EngineSettings], Engine],
+        open_engine: Callable[[EngineSettings], PlateEngine],
         logger: Logger,
         metrics: Metrics,
     ) -> None:
@@ -41,7 +40,7 @@ class InferenceWorker:
         self._logger = logger
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
         self._queue: asyncio.Queue[_Job] = asyncio.Queue(settings.queue_size)
-        self._engine: Engine | None = None
+        self._engine: PlateEngine | None = None
         self._missing = ""
         self._loaded = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -53,6 +52,11 @@ class InferenceWorker:
         )
         self._refused = metrics.counter("pictures_refused_total", "calls refused because the queue was full")
         self._waiting = metrics.gauge("pictures_waiting", "pictures in the queue")
+
+    @property
+    def has_vehicle_detector(self) -> bool:
+        """Whether the engine looks for vehicles at all."""
+        return self._engine is not None and self._engine.has_vehicle_detector
 
     @property
     def engine_name(self) -> str:
@@ -123,7 +127,7 @@ class InferenceWorker:
             self._engine = await loop.run_in_executor(self._thread, self._open_engine, self._settings)
         except ModelMissing as error:
             self._missing = str(error)
-            self._logger.error("engine_missing", reason=self._missing)
+            self._logger.warning("engine_missing", reason=self._missing)
             self._loaded.set()
             return
         self._logger.info("engine_ready", engine=self._engine.name)
@@ -154,7 +158,7 @@ class InferenceWorker:
         self._waiting.set(self._queue.qsize())
         return [job for job in batch if not job.done.cancelled()]
 
-    async def _read_batch(self, engine: Engine, batch: list[_Job]) -> None:
+    async def _read_batch(self, engine: PlateEngine, batch: list[_Job]) -> None:
         if not batch:
             return
         loop = asyncio.get_running_loop()

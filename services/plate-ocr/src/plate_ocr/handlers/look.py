@@ -48,7 +48,8 @@ class Look:
         vehicles = list(reading.vehicles)
         if camera_box is not None:
             vehicles.insert(0, VehicleSighting(camera_box, "", 1.0, CAMERA))
-        verdict = judge_spot(reading.plates, vehicles, spot, has_vehicle_source=bool(vehicles))
+        has_vehicle_source = self._worker.has_vehicle_detector or camera_box is not None
+        verdict = judge_spot(reading.plates, vehicles, spot, has_vehicle_source=has_vehicle_source)
         plates = list(reading.plates)
         if verdict.plate_index > 0:
             plates.insert(0, plates.pop(verdict.plate_index))
