@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 
@@ -74,7 +75,7 @@ def build(
     *,
     clock: Clock | None = None,
     upstreams: Mapping[str, ASGIApp] | None = None,
-    announce: Callable[[str], None] = print,
+    announce: Callable[[str], None] = partial(print, flush=True),  # noqa: B008 - bound once, on purpose
 ) -> GatewayService:
     """The service, not started.
 

@@ -19,6 +19,9 @@ class Running:
     client: httpx.AsyncClient
     announced: list[str] = field(default_factory=list)
 
+    async def is_ready(self):
+        return (await self.client.get("/health/ready")).status_code == 200
+
     async def sign_in(self, username="superadmin", password=ROOT_PASSWORD):
         answer = await self.client.post("/token", data={"username": username, "password": password})
         assert answer.status_code == 200, answer.text
@@ -70,7 +73,10 @@ class Gateways:
         )
         announced = []
         service = build(
-            GatewaySettings(**values), clock=self.clock, upstreams=upstreams or {}, announce=announced.append
+            GatewaySettings(**values),
+            clock=self.clock,
+            upstreams={} if upstreams is None else upstreams,
+            announce=announced.append,
         )
         await service.start()
         self.stack.push_async_callback(service.stop)

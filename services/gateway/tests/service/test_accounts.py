@@ -100,7 +100,7 @@ async def test_a_permission_is_made_changed_and_deleted(gateway, root):
     [
         ("/users", {"username": "SUPERADMIN", "password": "secret"}, "name_taken"),
         ("/roles", {"name": "SuperAdmin"}, "name_taken"),
-        ("/roles", {"name": "ｓuperadmin"}, "name_taken"),
+        ("/roles", {"name": "\uff53uperadmin"}, "name_taken"),
         ("/permissions", {"name": "tickets:read"}, "name_taken"),
     ],
 )
