@@ -14,11 +14,11 @@ from testkit import HttpCamera, eventually
 from testkit.pictures import noise, parking_report
 from testkit.processes import free_port, spawn
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
 CAMERAS = 4
 EVENTS_EACH = 25
-KILLS = 6
+KILLS = 4
 
 
 class Killed:

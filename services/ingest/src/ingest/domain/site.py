@@ -118,6 +118,18 @@ def check_text(value: str) -> str:
     return text
 
 
+def check_name(value: str) -> str:
+    """What people call it.
+
+    Raises:
+        Unreadable: it is empty, or holds control characters.
+    """
+    name = check_text(value)
+    if not name:
+        raise Unreadable("must not be empty")
+    return name
+
+
 def check_time_zone(value: str) -> str:
     """An IANA name that this machine knows.
 

@@ -7,13 +7,13 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ingest.domain.site import SpotOrigin
+from ingest.domain.site import SpotOrigin, check_corners
 from ingest.handlers.site_directory import SiteDirectory
 from ingest.store import events, registry
 from ingest.store.registry import CAMERA, CROP_ZONE, LEVELS, SPOT, Level, Values
 from kit.clock import Clock
 from kit.db import Database
-from kit.errors import Conflict, FieldError, NotFound
+from kit.errors import Conflict, FieldError, Invalid, NotFound
 from kit.pagination import Page, decode_cursor, encode_cursor
 from kit.secrets import Sealer
 
@@ -65,6 +65,7 @@ class Registry:
 
         Raises:
             NotFound: the parent it names does not exist.
+            Invalid: a spot whose corners enclose nothing.
             Conflict: its code or number is taken.
         """
         now = self._clock.now()
@@ -138,7 +139,10 @@ class Registry:
             )
         if level is CAMERA:
             return {"location_id": location_id}
-        return {"origin": SpotOrigin.OPERATOR.value} if level is SPOT else {}
+        if level is SPOT:
+            _check_spot(row)
+            return {"origin": SpotOrigin.OPERATOR.value}
+        return {}
 
     async def _refuse_move(self, session: AsyncSession, level: Level, before: Values, row: Values) -> None:
         """What carries cameras may not change its location: their codes are unique within it, and so is the
@@ -185,6 +189,18 @@ def _conflict(level: Level, values: Mapping[str, Any], fault: IntegrityError) ->
         # The checks before have passed: somebody else has hung something on it, or taken the parent down.
         return Conflict("the registry has changed meanwhile: try again", code="changed_meanwhile")
     return None
+
+
+def _check_spot(row: Values) -> None:
+    a, b, c, d = ((float(row[f"p{n}_x"]), float(row[f"p{n}_y"])) for n in range(1, 5))
+    try:
+        check_corners((a, b, c, d))
+    except ValueError as error:
+        raise Invalid(
+            f"no vehicle can stand there: {error}",
+            code="invalid_corners",
+            errors=[FieldError("p1_x", str(error))],
+        ) from error
 
 
 async def _must_find(session: AsyncSession, level: Level, row_id: int) -> Values:

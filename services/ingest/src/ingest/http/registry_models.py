@@ -19,6 +19,7 @@ from ingest.domain.site import (
     check_code,
     check_crop_zone,
     check_location_code,
+    check_name,
     check_regions,
     check_text,
     check_time_zone,
@@ -46,7 +47,7 @@ def _list_of(check: Callable[[list[Any]], tuple[Any, ...]]) -> Callable[[list[An
 
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Line = Annotated[str, Field(max_length=TEXT_CHARS), AfterValidator(check_text)]
-Name = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS), AfterValidator(check_text)]
+Name = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS), AfterValidator(check_name)]
 Code = Annotated[str, AfterValidator(check_code)]
 Address = Annotated[str, Field(max_length=TEXT_CHARS), AfterValidator(check_address)]
 Secret = Annotated[SecretStr, Field(max_length=_MAX_SECRET_CHARS)]

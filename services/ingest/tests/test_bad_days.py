@@ -1,0 +1,131 @@
+"""The database, the blob store or the bus is away, the disk is full, or somebody sends too much."""
+
+import asyncio
+import errno
+import resource
+
+import pytest
+
+from ingest.http.admission import ByteBudget
+from kit.blobs.folder import FolderBlobs
+from kit.errors import Unavailable
+from testkit import eventually
+from testkit.pictures import noise
+
+
+async def test_without_the_database_a_report_is_asked_to_come_again(start_ingest, own_postgres_server):
+    ingest = await start_ingest(own_postgres_server.fresh_database())
+    await ingest.make_camera()
+    assert (await ingest.post()).status_code == 200
+    own_postgres_server.kill()
+    answer = await ingest.post(duration=1)
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (await ingest.client.get("/health/ready")).status_code == 503
+    own_postgres_server.start()
+
+    async def is_accepted():
+        return (await ingest.post(duration=1)).status_code == 200
+
+    await eventually(is_accepted, 30)
+    assert len(await ingest.rows()) == 2
+    assert len(await eventually(ingest.outbox)) == 2
+
+
+@pytest.fixture
+def broken_disk(monkeypatch):
+    """The folder of pictures fails with this errno, from when it is set."""
+    fault = {"errno": None}
+    write = FolderBlobs._write
+
+    def failing(self, *arguments):
+        if fault["errno"] is not None:
+            raise OSError(fault["errno"], "no")
+        return write(self, *arguments)
+
+    monkeypatch.setattr(FolderBlobs, "_write", failing)
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "has_retry"),
+    [(errno.ENOSPC, 507, False), (errno.EIO, 503, True), (errno.EROFS, 503, True)],
+)
+async def test_without_room_for_the_picture_nothing_is_kept(
+    sqlite_ingest, broken_disk, fault, status, has_retry
+):
+    await sqlite_ingest.make_camera()
+    broken_disk["errno"] = fault
+    answer = await sqlite_ingest.post()
+    assert answer.status_code == status
+    assert ("retry-after" in answer.headers) == has_retry
+    assert await sqlite_ingest.rows() == []
+    assert await sqlite_ingest.outbox() == []
+    broken_disk["errno"] = None
+    assert (await sqlite_ingest.post()).status_code == 200
+
+
+async def test_a_report_that_failed_lets_the_next_of_its_camera_through(sqlite_ingest, broken_disk):
+    await sqlite_ingest.make_camera()
+    broken_disk["errno"] = errno.EIO
+    answers = await asyncio.gather(*(sqlite_ingest.post(duration=n) for n in range(5)))
+    assert {answer.status_code for answer in answers} == {503}
+    broken_disk["errno"] = None
+    assert (await sqlite_ingest.post(duration=9)).status_code == 200
+
+
+async def test_without_a_bus_reports_are_accepted_and_wait(start_ingest, sqlite_url):
+    ingest = await start_ingest(sqlite_url)
+    await ingest.make_camera()
+    await ingest.bus.stop()
+    assert (await ingest.post()).status_code == 200
+    assert len(await ingest.outbox()) == 1
+
+
+@pytest.mark.filterwarnings("default::ResourceWarning")
+async def test_many_large_reports_at_once_stay_within_the_budget(start_ingest, sqlite_url):
+    ingest = await start_ingest(
+        sqlite_url, reports={"max_bytes_in_hand": 8_000_000, "admission_timeout_s": 60}
+    )
+    await ingest.make_camera()
+    await ingest.post(picture=noise(3_000_000), duration=0)
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    answers = await asyncio.gather(*(ingest.post(picture=noise(3_000_000), duration=n) for n in range(1, 13)))
+    assert {answer.status_code for answer in answers} == {200}
+    # The test's own client holds all twelve bodies (4 MB each, twice); the service holds two at a time.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 250_000
+
+
+async def test_the_budget_is_shared_in_the_order_of_arrival():
+    budget = ByteBudget(100, timeout_s=5)
+    order = []
+
+    async def use(name, size):
+        async with budget.hold(size):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    async with budget.hold(80):
+        tasks = [asyncio.create_task(use(name, size)) for name, size in [("a", 90), ("b", 10), ("c", 500)]]
+        await asyncio.sleep(0)
+        assert order == []  # b would fit, and waits its turn all the same
+    await asyncio.gather(*tasks)
+    assert order == ["a", "b", "c"]
+    async with budget.hold(100):
+        pass
+
+
+async def test_who_waits_too_long_is_asked_to_come_again_and_holds_nothing():
+    budget = ByteBudget(100, timeout_s=0.05)
+    async with budget.hold(100):
+        with pytest.raises(Unavailable) as refused:
+            async with budget.hold(1):
+                pass
+        assert refused.value.retry_after_s
+        called_off = asyncio.create_task(budget._take(50))
+        await asyncio.sleep(0)
+        called_off.cancel()
+        await asyncio.gather(called_off, return_exceptions=True)
+    async with budget.hold(100):
+        pass

@@ -1,0 +1,248 @@
+"""Migrations, settings, retention, gRPC, logs: what operators and other services rely on."""
+
+from datetime import timedelta
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import select
+
+from ingest.handlers.accept_report import SNAPSHOTS
+from ingest.handlers.dispatch import EXITS
+from ingest.handlers.sweep import Sweeper
+from ingest.settings import IngestSettings, RetentionSettings
+from ingest.store.tables import camera_events
+from kit import migrations
+from kit.blobs import new_blob_key, open_blobs
+from kit.grpc import GrpcListener, channel
+from kit.ids import uuid7
+from kit.logging import make_logger
+from kit.metrics import Metrics
+from kit.settings import DatabaseSettings, GrpcSettings, LogSettings, SettingsError, read
+from lookout.camera.v1 import camera_pb2, camera_pb2_grpc
+from testkit import CameraMode
+from testkit.pictures import noise, solid
+
+DISTRIBUTED = {
+    "LOOKOUT_MODE": "distributed",
+    "DATABASE_URL": "postgresql://u:p@h/d",
+    "RABBITMQ_URL": "amqp://u:p@h/",
+    "LOOKOUT_INGEST__BLOBS__URL": "file:///tmp/blobs",
+    "LOOKOUT_INGEST__GRPC__TOKEN": "a token for services",
+}
+
+
+async def test_the_schema_goes_up_and_down_and_agrees_with_the_tables(any_database):
+    settings = DatabaseSettings(url=any_database)
+    await migrations.upgrade(settings, "ingest")
+    await migrations.check(settings, "ingest")
+    await migrations.downgrade(settings, "ingest", "base")
+    assert await migrations.current(settings, "ingest") is None
+    await migrations.upgrade(settings, "ingest")
+    await migrations.check(settings, "ingest")
+
+
+def test_distributed_mode_needs_a_key_for_secrets():
+    with pytest.raises(SettingsError, match="secrets_key"):
+        read(IngestSettings, environ=DISTRIBUTED)
+    read(IngestSettings, environ=DISTRIBUTED | {"LOOKOUT_INGEST__SECRETS_KEY": "k" * 32})
+
+
+def test_loopback_cameras_are_for_embedded_mode():
+    distributed = read(IngestSettings, environ=DISTRIBUTED | {"LOOKOUT_INGEST__SECRETS_KEY": "k" * 32})
+    assert not distributed.devices.is_loopback_allowed
+    assert read(IngestSettings, environ={"LOOKOUT_MODE": "embedded"}).devices.is_loopback_allowed
+    assert "kkkk" not in repr(distributed)
+
+
+@pytest.fixture
+def sweeping(ingest):
+    """A sweeper over the service's own database and pictures."""
+
+    def make(**given):
+        sweeper = Sweeper(
+            db=ingest.db,
+            blobs=open_blobs(ingest.settings.blobs),
+            clock=ingest.clock,
+            settings=RetentionSettings(**given),
+            logger=make_logger("test", LogSettings(level="ERROR")),
+            metrics=Metrics("test"),
+        )
+        sweeper._blobs = open_blobs(ingest.settings.blobs)
+        return sweeper
+
+    return make
+
+
+async def test_reports_are_forgotten_before_events_and_events_with_their_pictures(ingest, sweeping):
+    await ingest.make_camera()
+    for days in range(4):
+        await ingest.post(duration=days, picture=noise(5000, seed=days))
+        ingest.clock.advance(timedelta(days=1))
+    sweeper = sweeping(raw_report_days=2, event_days=3)
+    await sweeper.sweep()
+    rows = await ingest.rows()
+    assert [row.raw_report is None for row in rows] == [True, False, False]
+    assert len(ingest.blobs(SNAPSHOTS)) == 3
+    ingest.clock.advance(timedelta(days=30))
+    await sweeper.sweep()
+    assert await ingest.rows() == []
+    assert ingest.blobs(SNAPSHOTS) == []
+
+
+async def test_zero_days_is_forever(ingest, sweeping):
+    await ingest.make_camera()
+    await ingest.post()
+    ingest.clock.advance(timedelta(days=3650))
+    await sweeping(raw_report_days=0, event_days=0, capture_days=0).sweep()
+    (row,) = await ingest.rows()
+    assert row.raw_report is not None
+    assert len(ingest.blobs(SNAPSHOTS)) == 1
+
+
+async def test_an_event_that_still_waits_is_not_deleted(ingest, sweeping):
+    await ingest.make_camera()
+    await ingest.post()
+    async with ingest.db.transaction() as session:
+        await session.execute(camera_events.update().values(state="PENDING", lease_until=None))
+    ingest.clock.advance(timedelta(days=3650))
+    await sweeping(event_days=1).sweep()
+    async with ingest.db.reading() as session:
+        assert len((await session.execute(select(camera_events.c.event_no))).all()) == 1
+
+
+async def test_only_old_pictures_that_no_event_names_are_swept(ingest, sweeping):
+    await ingest.make_camera()
+    await ingest.post(picture=solid())
+    blobs = open_blobs(ingest.settings.blobs)
+    today = ingest.clock.now()
+    orphans = [new_blob_key(area, today, "jpg", uuid7()) for area in (SNAPSHOTS, EXITS)]
+    orphans.append(new_blob_key(SNAPSHOTS, today, "jpg").replace(".jpg", "-odd.jpg"))
+    for key in orphans:
+        await blobs.put(key, b"x", "image/jpeg")
+    # The store's clock is the machine's, which runs ahead of the test's.
+    await sweeping(orphan_age_s=3600).sweep()
+    assert len(ingest.blobs()) == 4
+    newest = max(path.stat().st_mtime for path in ingest.blobs())
+    ahead = newest - ingest.clock.now().timestamp() + 7200
+    sweeper = sweeping(orphan_age_s=3600)
+    real_days = sweeper._days(today)
+    sweeper._days = lambda _now: real_days
+    ingest.clock.advance(ahead)
+    await sweeper.sweep()
+    (kept,) = ingest.blobs()
+    (row,) = await ingest.rows()
+    assert str(kept).endswith(row.pushed_picture["key"])
+    await blobs.stop()
+
+
+async def test_captures_are_kept_for_their_time(ingest, sweeping, http_camera):
+    camera = await ingest.make_camera(p_ip=http_camera.address)
+    url = f"/api/v1/cameras/{camera['id']}/frame?store=true"
+    assert (await ingest.client.get(url, headers=ingest.admin)).status_code == 200
+    (blob,) = ingest.blobs("frames")
+    await sweeping(capture_days=30).sweep()
+    assert ingest.blobs("frames") == [blob]
+    age = timedelta(seconds=blob.stat().st_mtime - ingest.clock.now().timestamp())
+    ingest.clock.advance(age + timedelta(days=31))
+    await sweeping(capture_days=30).sweep()
+    assert ingest.blobs("frames") == []
+
+
+@pytest.fixture
+async def cameras(sqlite_ingest):
+    """A client of the gRPC service."""
+    settings = GrpcSettings(host="127.0.0.1", port=0, token="t" * 20)
+    listener = GrpcListener(
+        settings,
+        logger=make_logger("test", LogSettings(level="ERROR")),
+        metrics=Metrics("test"),
+        register=sqlite_ingest.service.register_grpc,
+    )
+    await listener.start()
+    async with channel(f"127.0.0.1:{listener.port}", "t" * 20) as wire:
+        yield camera_pb2_grpc.CamerasStub(wire)
+    await listener.stop(0)
+
+
+async def status_of(call):
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await call
+    return failed.value.code()
+
+
+async def test_other_services_ask_for_cameras_and_spots(sqlite_ingest, cameras):
+    made = await sqlite_ingest.make_camera(spots=2, portal_id="77", number_of_parking=4)
+    camera = (await cameras.GetCamera(camera_pb2.GetCameraRequest(camera_id=made["id"]))).camera
+    assert (camera.name, camera.api_code, camera.location_code) == ("Cam", "95", "NAD")
+    assert (camera.zone_code, camera.pole_code, camera.portal_id) == ("Z1", "P1", "77")
+    assert (camera.status, camera.number_of_parking, camera.time_zone) == ("ONLINE", 4, "Asia/Dubai")
+    listed = await cameras.ListSpots(camera_pb2.ListSpotsRequest(camera_id=made["id"]))
+    assert [spot.spot_number for spot in listed.spots] == [1, 2]
+    assert len(listed.spots[0].polygon.points) == 4
+
+
+async def test_other_services_ask_for_frames_and_clips(sqlite_ingest, cameras, http_camera):
+    made = await sqlite_ingest.make_camera(p_ip=http_camera.address)
+    frame = await cameras.CaptureFrame(camera_pb2.CaptureFrameRequest(camera_id=made["id"]))
+    (blob,) = sqlite_ingest.blobs("frames")
+    assert str(blob).endswith(frame.picture.key)
+    assert frame.picture.width_px > 0
+    start = Timestamp()
+    start.FromDatetime(sqlite_ingest.clock.now() - timedelta(seconds=60))
+    clip = await cameras.FetchClip(camera_pb2.FetchClipRequest(camera_id=made["id"], start=start))
+    (blob,) = sqlite_ingest.blobs("clips")
+    assert str(blob).endswith(clip.clip.key)
+    assert clip.clip.content_type == "video/mp4"
+
+
+async def test_failures_have_the_contracts_codes(sqlite_ingest, cameras, http_camera):
+    def capture(camera):
+        return cameras.CaptureFrame(camera_pb2.CaptureFrameRequest(camera_id=camera["id"]))
+
+    assert await status_of(capture({"id": 999})) is grpc.StatusCode.NOT_FOUND
+    dead = await sqlite_ingest.make_camera(api_code="1", p_ip="127.0.0.1:9")
+    assert await status_of(capture(dead)) is grpc.StatusCode.UNAVAILABLE
+    alive = await sqlite_ingest.make_camera(api_code="2", p_ip=http_camera.address)
+    http_camera.mode = CameraMode.NOT_A_PICTURE
+    assert await status_of(capture(alive)) is grpc.StatusCode.INTERNAL
+    request = camera_pb2.FetchClipRequest(
+        camera_id=alive["id"], start=Timestamp(seconds=50), end=Timestamp(seconds=10)
+    )
+    assert await status_of(cameras.FetchClip(request)) is grpc.StatusCode.INVALID_ARGUMENT
+    request.start.seconds = 10**15
+    assert await status_of(cameras.FetchClip(request)) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_slow_camera_is_deadline_exceeded(start_ingest, sqlite_url, http_camera):
+    http_camera.mode = CameraMode.HANG
+    ingest = await start_ingest(sqlite_url, devices={"frame_timeout_s": 0.2, "is_loopback_allowed": True})
+    made = await ingest.make_camera(p_ip=http_camera.address)
+    settings = GrpcSettings(host="127.0.0.1", port=0, token="t" * 20)
+    listener = GrpcListener(
+        settings,
+        logger=make_logger("test", LogSettings(level="ERROR")),
+        metrics=Metrics("test"),
+        register=ingest.service.register_grpc,
+    )
+    await listener.start()
+    async with channel(f"127.0.0.1:{listener.port}", "t" * 20) as wire:
+        stub = camera_pb2_grpc.CamerasStub(wire)
+        call = stub.CaptureFrame(camera_pb2.CaptureFrameRequest(camera_id=made["id"]))
+        assert await status_of(call) is grpc.StatusCode.DEADLINE_EXCEEDED
+    await listener.stop(0)
+
+
+async def test_no_log_line_holds_a_secret_or_a_picture(start_ingest, sqlite_url, http_camera, capsys):
+    ingest = await start_ingest(sqlite_url, log={"level": "DEBUG", "format": "json"})
+    await ingest.make_camera(p_ip=http_camera.address)
+    http_camera.mode = CameraMode.REFUSE
+    await ingest.post(occupancy=0, picture=noise(5000))
+    await ingest.client.post(
+        "/api/v1/locations", json={"name": "", "camera_pass": "camera-secret"}, headers=ingest.admin
+    )
+    out = capsys.readouterr()
+    assert "http_request" in out.out
+    for text in (out.out, out.err):
+        assert "camera-secret" not in text
+        assert "/9j/4AAQ" not in text

@@ -1,0 +1,190 @@
+import asyncio
+import time
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from kit.bus import Event
+from lookout.common.v1 import common_pb2
+from lookout.parking.v1 import parking_pb2
+from testkit import eventually
+
+OPENED = parking_pb2.DECISION_OPENED
+IGNORED = parking_pb2.DECISION_IGNORED
+
+
+def decided(frame_id, decision=OPENED, *, is_open=True, reason="", ticket_id=7, message_id=None):
+    message = parking_pb2.TriggerDecided(frame_id=frame_id, decision=decision, reason=reason)
+    if ticket_id:
+        status = parking_pb2.TICKET_STATUS_OPEN if is_open else parking_pb2.TICKET_STATUS_CLOSED
+        plate = common_pb2.Plate(text="A12345", code="A", number="12345", region="ae-du", confidence=0.93)
+        message.ticket.CopyFrom(
+            parking_pb2.Ticket(ticket_id=ticket_id, status=status, plate=plate, plate_city="DXB")
+        )
+    now = datetime(2026, 3, 14, 8, 30, 1, tzinfo=UTC)
+    message.decided_at.FromDatetime(now)
+    return Event.of(
+        message,
+        routing_key="parking.trigger_decided.v1.NAD.95",
+        partition_key="camera:1",
+        app_id="tickets",
+        occurred_at=now,
+        correlation_id=frame_id,
+        message_id=message_id,
+        must_route=False,
+    )
+
+
+async def event_of(ingest, event_id):
+    return (await ingest.client.get(f"/api/v1/camera-events/{event_id}", headers=ingest.admin)).json()
+
+
+async def is_decided(ingest, event_id):
+    event = await event_of(ingest, event_id)
+    return event if event["decided_at"] else None
+
+
+async def answer_to_next(ingest, **decision):
+    """Play tickets: decide the next event that comes over the bus."""
+    seen = len(ingest.frames)
+    frame = await eventually(lambda: ingest.frames[seen] if len(ingest.frames) > seen else None)
+    await ingest.bus.publish(decided(frame.correlation_id, **decision))
+
+
+async def test_an_outcome_is_written_down_once(ingest):
+    await ingest.make_camera()
+    event_id = (await ingest.post()).json()["event_id"]
+    first = decided(event_id)
+    await ingest.bus.publish(first)
+    event = await eventually(lambda: is_decided(ingest, event_id))
+    assert event["outcome"] == "opened"
+    assert event["outcome_document"]["ticket_id"] == 7
+    repeat = decided(event_id, IGNORED, message_id=first.message_id)
+    await ingest.bus.publish(repeat)
+    other = (await ingest.post(duration=5)).json()["event_id"]
+    await ingest.bus.publish(decided(other))
+    await eventually(lambda: is_decided(ingest, other))
+    assert (await event_of(ingest, event_id))["outcome"] == "opened"
+
+
+async def test_who_prefers_to_wait_gets_the_outcome(ingest):
+    await ingest.make_camera()
+    waiting = asyncio.create_task(ingest.post(headers={"Prefer": "wait=20"}))
+    await answer_to_next(ingest)
+    answer = await waiting
+    assert answer.status_code == 200
+    assert answer.headers["preference-applied"] == "wait=20"
+    body = answer.json()
+    assert body["status"] == "opened"
+    assert body["ticket_id"] == 7
+    assert body["plate"] == {
+        "text": "A12345", "code": "A", "number": "12345", "city": "DXB", "region": "ae-du", "confidence": 0.93,
+    }  # fmt: skip
+    assert body["purpose"] == "ENTRY"
+    assert answer.headers["location"].endswith(body["event_id"])
+
+
+@pytest.mark.parametrize(
+    ("occupancy", "decision", "is_open", "reason", "status"),
+    [
+        (1, parking_pb2.DECISION_REOPENED, True, "", "reopened"),
+        (0, parking_pb2.DECISION_CLOSED, False, "", "closed"),
+        (1, IGNORED, True, "Spot already occupied", "ignored"),
+        (0, IGNORED, True, "Spot is still occupied", "still_occupied"),
+    ],
+)
+async def test_every_outcome_has_its_word(sqlite_ingest, occupancy, decision, is_open, reason, status):
+    await sqlite_ingest.make_camera()
+    waiting = asyncio.create_task(sqlite_ingest.post(occupancy=occupancy, headers={"Prefer": "wait=20"}))
+    await answer_to_next(sqlite_ingest, decision=decision, is_open=is_open, reason=reason)
+    body = (await waiting).json()
+    assert body["status"] == status
+    assert body["reason"] == (reason or None)
+
+
+async def test_an_outcome_without_a_ticket(sqlite_ingest):
+    await sqlite_ingest.make_camera()
+    waiting = asyncio.create_task(sqlite_ingest.post(headers={"Prefer": "wait=20"}))
+    await answer_to_next(sqlite_ingest, decision=IGNORED, reason="No car detected", ticket_id=0)
+    body = (await waiting).json()
+    assert (body["status"], body["ticket_id"], body["plate"]) == ("ignored", None, None)
+
+
+async def test_an_outcome_that_does_not_come_in_time_is_the_plain_answer(sqlite_ingest):
+    await sqlite_ingest.make_camera()
+    began = time.perf_counter()
+    answer = await sqlite_ingest.post(headers={"Prefer": "wait=1"})
+    assert 0.9 < time.perf_counter() - began < 5
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "accepted"
+    assert answer.headers["preference-applied"] == "wait=1"
+
+
+async def test_nobody_waits_longer_than_the_setting(start_ingest, sqlite_url):
+    ingest = await start_ingest(sqlite_url, reports={"max_wait_s": 1})
+    await ingest.make_camera()
+    answer = await ingest.post(headers={"Prefer": "wait=3600"})
+    assert answer.headers["preference-applied"] == "wait=1"
+
+
+@pytest.mark.parametrize(
+    ("prefer", "status", "applied"),
+    [
+        ("respond-async", 202, "respond-async"),
+        ("respond-async, wait=1", 202, "respond-async, wait=1"),
+        ("wait=0", 200, None),
+        ("wait=soon", 200, None),
+        ("return=minimal", 200, None),
+    ],
+)
+async def test_preferences_that_are_honoured_are_told(sqlite_ingest, prefer, status, applied):
+    await sqlite_ingest.make_camera()
+    answer = await sqlite_ingest.post(headers={"Prefer": prefer})
+    assert answer.status_code == status
+    assert answer.headers.get("preference-applied") == applied
+
+
+async def test_only_so_many_wait(start_ingest, sqlite_url):
+    ingest = await start_ingest(sqlite_url, reports={"max_waiting": 0})
+    await ingest.make_camera()
+    answer = await ingest.post(headers={"Prefer": "wait=10"})
+    assert answer.status_code == 200
+    assert "preference-applied" not in answer.headers
+
+
+async def test_a_repeat_that_waits_gets_the_outcome_that_is_known(ingest):
+    await ingest.make_camera()
+    event_id = (await ingest.post()).json()["event_id"]
+    await ingest.bus.publish(decided(event_id))
+    await eventually(lambda: is_decided(ingest, event_id))
+    plain = await ingest.post()
+    assert plain.json()["status"] == "accepted"
+    waited = await ingest.post(headers={"Prefer": "wait=5"})
+    assert (waited.json()["status"], waited.json()["event_id"]) == ("opened", event_id)
+    assert waited.headers["lookout-duplicate"] == "true"
+
+
+async def test_who_waits_at_another_replica_gets_the_outcome_too(start_ingest, any_database):
+    one = await start_ingest(any_database, name="1")
+    two = await start_ingest(
+        any_database, name="2"
+    )  # its bus is another one: the decision does not come there
+    await one.make_camera()
+    waiting = asyncio.create_task(two.post(headers={"Prefer": "wait=20"}))
+    (row,) = await eventually(one.rows)
+    await one.bus.publish(decided(str(row.event_id)))
+    assert (await waiting).json()["status"] == "opened"
+
+
+async def test_decisions_that_make_no_sense_are_parked(sqlite_ingest):
+    await sqlite_ingest.make_camera()
+    event_id = (await sqlite_ingest.post()).json()["event_id"]
+    await sqlite_ingest.bus.publish(decided("no id"))
+    await sqlite_ingest.bus.publish(decided(event_id, 99))
+    await sqlite_ingest.bus.publish(decided(str(uuid4())))  # an event whose retention has ended
+
+    async def parked():
+        return len(await sqlite_ingest.bus.parked("ingest.trigger_decided.v1")) == 2
+
+    await eventually(parked)
