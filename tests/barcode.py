@@ -6,8 +6,12 @@ seam that an operator's own engine uses. What is read still comes from the pixel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+
+from plate_ocr.domain.values import Box, Character, PictureReading, PlateReading
 
 BLOCK_PX = 8
 LENGTH = 12
@@ -41,3 +45,25 @@ def read(picture: np.ndarray) -> str | None:
     bits = "".join("1" if mean > 127 else "0" for mean in means)
     text = "".join(chr(int(bits[i : i + 8], 2)) for i in range(0, len(bits), 8)).strip()
     return text if text.isalnum() else None
+
+
+class BlockReader:
+    """An engine in the shape that plate-ocr plugs in by name: `LOOKOUT_PLATE_OCR__ENGINE=barcode:make_engine`."""
+
+    name = "blocks"
+    has_vehicle_detector = False
+
+    def read(self, pictures: Sequence[np.ndarray]) -> list[PictureReading]:
+        return [PictureReading(self._plates(picture)) for picture in pictures]
+
+    def _plates(self, picture: np.ndarray) -> tuple[PlateReading, ...]:
+        text = read(picture)
+        if text is None:
+            return ()
+        box = Box(LEFT, TOP, LENGTH * 2 * BLOCK_PX, LENGTH * 8 // (LENGTH * 2) * BLOCK_PX)
+        characters = tuple(Character(character, 1.0) for character in text)
+        return (PlateReading(text, text, "", "", text, 1.0, characters, box),)
+
+
+def make_engine() -> BlockReader:
+    return BlockReader()

@@ -23,9 +23,13 @@ def open_engine(settings: EngineSettings) -> PlateEngine:
     options = OnnxOptions(threads=settings.threads, providers=settings.providers)
     return Reader(
         "ppocr-v6-small",
-        PpocrDetector(options=options),
-        PpocrRecognizer(options=options),
-        ReaderOptions(min_confidence=settings.min_confidence),
+        PpocrDetector(settings.detector_model, options),
+        PpocrRecognizer(settings.recognizer_model, options),
+        ReaderOptions(
+            first_look_pixels=settings.first_look_pixels,
+            second_look_pixels=settings.second_look_pixels,
+            min_confidence=settings.min_confidence,
+        ),
     )
 
 

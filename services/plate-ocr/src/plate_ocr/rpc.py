@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 import grpc
 
 from kit.blobs import BlobStore
-from kit.errors import FieldError, Invalid, LookoutError
+from kit.errors import FieldError, Invalid, LookoutError, RateLimited, Unavailable
 from lookout.plates.v1 import plates_pb2 as plates
 from lookout.plates.v1 import plates_pb2_grpc as stubs
 from plate_ocr.handlers.look import Look
 from plate_ocr.messages import OCCUPANCY, box_of, plate_message, polygon_of, vehicle_messages
+from plate_ocr.worker import QUEUE_FULL
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -26,8 +27,13 @@ class PlateReaderRpc(stubs.PlateReaderServicer):
     async def Read(  # noqa: N802 - the contract's name
         self, request: plates.ReadRequest, context: Context
     ) -> plates.ReadResponse:
-        """One picture."""
-        return await self._read(request, waits=False)
+        """One picture. A full queue is told as RESOURCE_EXHAUSTED: an UNAVAILABLE would be repeated at once."""
+        try:
+            return await self._read(request, waits=False)
+        except Unavailable as error:
+            if error.code != QUEUE_FULL:
+                raise
+            raise RateLimited(error.detail, code=error.code, retry_after_s=error.retry_after_s) from error
 
     async def ReadStream(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[plates.ReadStreamRequest], context: Context

@@ -1,6 +1,7 @@
 """What an operator may set. Every limit, timeout and default of plate-ocr stands here."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -17,6 +18,12 @@ class EngineSettings(Block):
     name: str = Field(
         "ppocr", description="`ppocr`: the shipped models; `package.module:factory`: an engine of your own"
     )
+    detector_model: Path | None = Field(
+        None, description="ONNX file of the text detector in place of the shipped one"
+    )
+    recognizer_model: Path | None = Field(
+        None, description="ONNX file of the recogniser in place of the shipped one"
+    )
     threads: int = Field(2, gt=0, description="threads of the networks")
     providers: tuple[str, ...] = Field(
         ("CPUExecutionProvider",), description="ONNX Runtime providers, comma separated, best first"
@@ -27,6 +34,14 @@ class EngineSettings(Block):
     )
     queue_size: int = Field(
         64, gt=0, description="pictures that may wait; calls beyond are refused, events wait"
+    )
+    first_look_pixels: int = Field(
+        600_000,
+        gt=0,
+        description="size, width times height, to which a picture is brought to find plates in it",
+    )
+    second_look_pixels: int = Field(
+        1_300_000, gt=0, description="the same for a second look where the first finds none"
     )
     min_confidence: Share = Field(0.4, description="confidence, 0 to 1, below which a plate is not reported")
     retry_after_s: int = Field(2, gt=0, description="`Retry-After` in seconds while the queue is full")
@@ -53,6 +68,7 @@ class PlateOcrSettings(ServiceSettings):
 
     service_name: ClassVar[str] = "plate-ocr"
     defaults: ClassVar[Mapping[str, Any]] = {"http.port": 8102, "grpc.port": 9102}
+    aliases: ClassVar[Mapping[str, str]] = {"LOOKOUT_PLATE_OCR__ENGINE": "engine.name"}
 
     bus: BusSettings = Field(description="event bus")
     blobs: BlobSettings = Field(description="pictures in, crops out")

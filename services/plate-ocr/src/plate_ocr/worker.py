@@ -15,7 +15,8 @@ from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import Picture, PictureReading
 from plate_ocr.settings import EngineSettings
 
-_MS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 10.0)
+QUEUE_FULL = "queue_full"
+_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 10.0)
 
 
 @dataclass(slots=True)
@@ -48,10 +49,14 @@ class InferenceWorker:
             "batch_pictures", "pictures read in one go", buckets=(1, 2, 4, 8, 16, 32)
         )
         self._stage = metrics.histogram(
-            "stage_seconds", "time of a stage for one picture", ("stage",), buckets=_MS_BUCKETS
+            "stage_seconds", "time of a stage for one picture", ("stage",), buckets=_SECONDS_BUCKETS
         )
         self._refused = metrics.counter("pictures_refused_total", "calls refused because the queue was full")
         self._waiting = metrics.gauge("pictures_waiting", "pictures in the queue")
+
+    def note_decoded(self, seconds: float) -> None:
+        """Keep the time of the stage before this one."""
+        self._stage.labels("decode").observe(seconds)
 
     @property
     def has_vehicle_detector(self) -> bool:
@@ -117,7 +122,7 @@ class InferenceWorker:
             self._refused.inc()
             raise Unavailable(
                 f"{self._settings.queue_size} pictures wait already",
-                code="queue_full",
+                code=QUEUE_FULL,
                 retry_after_s=self._settings.retry_after_s,
             ) from None
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import onnxruntime as ort
 
 
-class ModelMissing(Exception):
+class ModelMissing(Exception):  # noqa: N818 - a state of the service, which readiness tells
     """A model file is not there or is not a model. The text says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxOptions:
-    """`threads`: within one run; runs themselves go one after the other. `providers`: ONNX Runtime's names, best first."""
+    """`threads`: within one run; runs go one after the other. `providers`: ONNX Runtime's names, best first."""
 
     threads: int = 2
     providers: tuple[str, ...] = ("CPUExecutionProvider",)

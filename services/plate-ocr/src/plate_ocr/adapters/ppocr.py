@@ -66,7 +66,9 @@ class PpocrDetector:
         )
         interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         resized = cv2.resize(picture, (net_width, net_height), interpolation=interpolation)
-        probability: FloatArray = self._session.run(None, {self._input: _normal(resized)[None]})[0][0, 0]
+        probability: FloatArray = self._session.run(None, {self._input: _normal(_as_picture(resized))[None]})[
+            0
+        ][0, 0]
         return _text_regions(probability, width / net_width, height / net_height)
 
 

@@ -1,6 +1,7 @@
 """Does a line of text look like a plate? Judged by the text alone."""
 
 import re
+from itertools import pairwise
 
 from plate_ocr.domain.values import TextReading
 
@@ -91,4 +92,4 @@ def _likeness_of_digits(text: str, printed: str) -> float:
 
 def _alternations(text: str) -> int:
     """How often letters and digits take turns."""
-    return min(sum(a.isdigit() != b.isdigit() for a, b in zip(text, text[1:], strict=False)), 7)
+    return min(sum(a.isdigit() != b.isdigit() for a, b in pairwise(text)), 7)

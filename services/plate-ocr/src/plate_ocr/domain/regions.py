@@ -36,8 +36,9 @@ _US = {
 }  # fmt: skip
 
 _BRAZIL = frozenset(
-    "AC AL AP AM BA CE DF ES GO MA MT MS MG PA PB PR PE PI RJ RN RS RO RR SC SP SE TO".split()
-)
+    {"AC", "AL", "AP", "AM", "BA", "CE", "DF", "ES", "GO", "MA", "MT", "MS", "MG", "PA", "PB", "PR", "PE", "PI", "RJ",
+     "RN", "RS", "RO", "RR", "SC", "SP", "SE", "TO"}
+)  # fmt: skip
 
 _WORDS = {**_UAE, **{name: f"us-{code}" for name, code in _US.items()}, "BRASIL": "br", "KSA": "sa", "QATAR": "qa",
           "BAHRAIN": "bh", "KUWAIT": "kw", "OMAN": "om"}  # fmt: skip

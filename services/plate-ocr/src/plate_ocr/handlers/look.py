@@ -44,6 +44,7 @@ class Look:
         loop = asyncio.get_running_loop()
         began = loop.time()
         picture = await loop.run_in_executor(self._threads, self._decode, data)
+        self._worker.note_decoded(loop.time() - began)
         reading = await self._worker.read(picture, waits=waits)
         vehicles = list(reading.vehicles)
         if camera_box is not None:

@@ -89,7 +89,7 @@ class Reader:
         return [self._reading(work) for work in works]
 
     def _look(self, works: Sequence[_Work], max_pixels: int) -> None:
-        jobs = []
+        jobs: list[tuple[_Work, Detection]] = []
         for work in works:
             started = time.perf_counter()
             found = self._detector.detect(work.picture, max_pixels)
