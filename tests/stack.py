@@ -107,16 +107,12 @@ class Stack:
         return "\n".join(service.log.read_text(errors="replace") for service in self.services.values())
 
     def client(self) -> httpx.Client:
-        """Signed in as superadmin."""
-        client = httpx.Client(base_url=self.gateway_url, timeout=60)
-        return sign_in(client, SUPERADMIN_PASSWORD)
-
-
-def sign_in(client: httpx.Client, password: str) -> httpx.Client:
-    answer = client.post("/token", data={"username": "superadmin", "password": password})
-    answer.raise_for_status()
-    client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-    return client
+        """Signed in as superadmin; not opened yet."""
+        credentials = {"username": "superadmin", "password": SUPERADMIN_PASSWORD}
+        answer = httpx.post(f"{self.gateway_url}/token", data=credentials, timeout=60)
+        answer.raise_for_status()
+        headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        return httpx.Client(base_url=self.gateway_url, timeout=60, headers=headers)
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,6 @@ def bodies() -> Body:
         parking_area="STM@CAMERA@",
         time="@TIME@",
         index_number=1,
-        resolution_w=320,
-        resolution_y=180,
         snapshot=picture,
     )
     parts = json.dumps(template).encode().replace(b"@CAMERA@", b"@@").replace(b"@TIME@", b"@@").split(b"@@")

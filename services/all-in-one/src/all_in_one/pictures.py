@@ -241,10 +241,10 @@ def _plate(text: str, region: Region, width: int) -> Image.Image:
             _fit(draw, number, (0.27, 0.24, 0.97, 0.92), plate.size, _BLACK)
         case "ae-az":
             code, number = _two_parts(text, region)
-            draw.rectangle((0, 0, width * 0.2, height), fill=_RED)
-            _fit(draw, code, (0.03, 0.24, 0.17, 0.92), plate.size, _WHITE)
-            _fit(draw, "A.D", (0.5, 0.04, 0.65, 0.19), plate.size, _BLACK)
-            _fit(draw, number, (0.27, 0.24, 0.97, 0.92), plate.size, _BLACK)
+            draw.rectangle((0, 0, width * 0.26, height), fill=_RED)
+            _fit(draw, code, (0.03, 0.2, 0.24, 0.94), plate.size, _WHITE)
+            _fit(draw, "A.D", (0.54, 0.04, 0.69, 0.19), plate.size, _BLACK)
+            _fit(draw, number, (0.3, 0.24, 0.97, 0.92), plate.size, _BLACK)
         case "de":
             draw.rectangle((0, 0, width * 0.09, height), fill=_BLUE)
             _fit(draw, "D", (0.02, 0.6, 0.07, 0.9), plate.size, _WHITE)

@@ -75,7 +75,7 @@ def push_step(client: httpx.Client, console: Console, site: Site, step: Step, st
     elapsed_s = time.monotonic() - began
     body = answer.json()
     outcome = body.get("status", answer.status_code)
-    detail = body.get("reason") or body.get("detail") or body.get("plate") or ""
+    detail = body.get("reason") or body.get("detail") or body.get("plate", {}).get("text", "")
     repeat = " (known already)" if answer.headers.get("Lookout-Duplicate") else ""
     console.print(
         f"  {at:%H:%M}  camera {step.place[0]} spot {number}  {step.kind:5}  {step.story}\n"
@@ -124,19 +124,7 @@ def ticket_table(rows: list[dict[str, Any]], played: list[Played], site: Site) -
         one.answer.get("ticket_id"): one.elapsed_s for one in reversed(played) if one.step.kind is Kind.ENTRY
     }
     table = Table(title="Tickets", title_justify="left")
-    for name in (
-        "id",
-        "camera",
-        "spot",
-        "plate",
-        "city",
-        "code",
-        "number",
-        "sure",
-        "entry",
-        "exit",
-        "status",
-    ):
+    for name in ("id", "camera", "spot", "plate", "city", "code", "sure", "entry", "exit", "status"):
         table.add_column(name)
     table.add_column("POST to ticket", justify="right")
     for row in rows:
@@ -149,7 +137,6 @@ def ticket_table(rows: list[dict[str, Any]], played: list[Played], site: Site) -
             row["plate_text"] if known else "UNKNOWN",
             row["plate_city"] or "",
             row["plate_code"] or "",
-            row["plate_number"] or "" if known else "",
             f"{row['confidence']} %" if known else "",
             local(row["entry_time"]),
             local(row["exit_time"]),

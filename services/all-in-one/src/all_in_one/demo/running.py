@@ -24,6 +24,8 @@ from all_in_one.embedded import DEFAULT_PORT
 START_TIMEOUT_S = 120.0
 """The first start compiles byte code and loads the models; on two cold cores that takes half a minute."""
 STOP_TIMEOUT_S = 30.0
+PLAIN_WIDTH = 110
+"""Characters a line where the output is no terminal."""
 
 
 class DemoFailed(Exception):  # noqa: N818 - says what happened, as the errors of the kit do
@@ -42,7 +44,7 @@ class Server:
 
 def demo(options: argparse.Namespace) -> int:
     """0 when every ticket is right, 1 when one is wrong, 2 when it could not be played."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     folder: Path = options.data_dir
     stop_former(folder)
     shutil.rmtree(folder, ignore_errors=True)
