@@ -2,20 +2,24 @@
 
 import random
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 import structlog
 
 from kit.bus import Delivery, Subscription
 from kit.ids import uuid7
 from lookout.parking.v1 import parking_pb2 as parking
 from lookout.plates.v1 import plates_pb2 as plates
+from testkit.clock import ManualClock
+from testkit.postgres import PostgresServer
 from testkit.waiting import eventually
 from tickets.consumers import PLATES_READ
 from tickets.handlers.housekeeping import Housekeeping
 from tickets.sight import Sight
 
-from .conftest import Desk, Frames, House, event_of
+from .conftest import Desk, Frames, House, event_of, running
 
 QUEUE = "tickets.plates_read.v1"
 
@@ -143,3 +147,27 @@ async def test_gauges_and_an_end_to_waiting(desk: Desk, frames: Frames) -> None:
     desk.clock.advance(timedelta(days=9))
     assert await keeping.stop_waiting(timedelta(days=8)) == 1
     assert await keeping.stop_waiting(timedelta(days=8)) == 0
+
+
+@pytest.mark.integration
+async def test_the_database_goes_away_and_comes_back(
+    own_postgres_server: PostgresServer, tmp_path: Path, manual_clock: ManualClock, frames: Frames
+) -> None:
+    """Pages answer 503, events wait in their order, nothing is lost."""
+    async with running(own_postgres_server.fresh_database(), tmp_path, manual_clock) as house:
+        await house.play(frames.entry(0))
+        own_postgres_server.kill()
+        response = await house.http.get("/api/v1/tickets")
+        assert (response.status_code, response.json()["code"]) == (503, "database_away")
+        assert int(response.headers["retry-after"]) > 0
+        assert (await house.anonymous.get("/health/ready")).status_code == 503
+        for read in (frames.leaving(30), frames.entry(40, "K77310"), frames.leaving(50)):
+            await house.bus.publish(event_of(read))
+        own_postgres_server.start()
+
+        async def is_through() -> bool:
+            response = await house.http.get("/api/v1/tickets", params={"status": "CLOSED"})
+            return response.status_code == 200 and response.json()["total"] == 2
+
+        _: bool = await eventually(is_through, timeout_s=60, message="both tickets closed")
+        assert await house.bus.parked(QUEUE) == []

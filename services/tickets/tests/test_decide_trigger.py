@@ -205,6 +205,10 @@ async def test_a_repeat_changes_nothing(desk: Desk, frames: Frames) -> None:
     assert await stays(desk.db) == [("A12345", "CLOSED", 0, 30)]
     assert len(await rows(desk.db, outbox)) == 4
     assert len(await rows(desk.db, triggers)) == 2
+    assert {(row["consumer"], str(row["message_id"])) for row in await rows(desk.db, inbox)} == {
+        (QUEUE, entry.read_id),
+        (QUEUE, leaving.read_id),
+    }
     assert b"lookout_tickets_repeats_total 4.0" in desk.metrics.render()
 
 
@@ -261,6 +265,10 @@ class TestLate:
         assert found["K77310"]["entry_picture"]["key"] == second.frame.picture.key
         await desk.play(frames.leaving(60))
         assert await stays(desk.db) == [("A12345", "CLOSED", 0, 30), ("K77310", "CLOSED", 40, 60)]
+
+    async def test_the_next_car_came_in_the_second_of_the_exit(self, desk: Desk, frames: Frames) -> None:
+        await desk.play(frames.entry(0), frames.entry(30, "K77310"), frames.leaving(30))
+        assert await stays(desk.db) == [("A12345", "CLOSED", 0, 30), ("K77310", "OPEN", 30, None)]
 
     async def test_what_came_too_late_finds_nothing_to_pair_with(self, make_desk: MakeDesk) -> None:
         desk, frames = make_desk(Rules(late_event_window=timedelta(minutes=20))), Frames()

@@ -290,6 +290,17 @@ class TestLateAndOutOfOrder:
         assert [type(d) for d in decisions] == [Opened, Ignored, Closed, Opened]
         assert stays(spot) == [("A12345", 0, 30), ("K77310", 40, None)]
 
+    def test_an_exit_in_the_second_of_its_entry_came_first(self) -> None:
+        again = replace(entry(10), frame_id=UUID(int=99))
+        spot, decisions = played(leaving(10), entry(10), again)
+        assert stays(spot) == [("A12345", 10, 10)]
+        assert isinstance(decisions[-1], Ignored)
+        assert decisions[-1].reason is Reason.SPOT_OCCUPIED
+
+    def test_the_next_car_came_in_the_second_of_the_exit(self) -> None:
+        spot, _ = played(entry(0), entry(30, BEN), leaving(30))
+        assert stays(spot) == [("A12345", 0, 30), ("K77310", 30, None)]
+
     def test_a_late_entry_inside_a_closed_stay_is_a_repeat(self) -> None:
         decision = last_of(entry(0), leaving(30), entry(10))
         assert isinstance(decision, Ignored)
