@@ -1,0 +1,73 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from kit.bus import Bus
+from kit.columns import new_metadata
+from kit.db import Database
+from kit.inbox import Inbox, inbox_table
+from kit.logging import make_logger
+from kit.metrics import Metrics
+from kit.outbox import Outbox, Relay, outbox_table
+from kit.settings import DatabaseSettings, LogSettings
+from testkit.bus import Place
+
+
+@dataclass
+class House:
+    """A service's database and its bus: both embedded, or PostgreSQL and RabbitMQ."""
+
+    kind: str
+    database_url: str
+    place: Place
+    db: Database
+    outbox: Outbox
+    inbox: Inbox
+    metrics: Metrics
+
+    def relay(self, bus: Bus, **overrides) -> Relay:
+        settings = self.place.settings(
+            **{"relay_poll_s": 0.1, "relay_backoff_max_s": 0.5, "depth_interval_s": 0.1, **overrides}
+        )
+        logger = make_logger("test", LogSettings(level="ERROR", format="console"))
+        return Relay(self.db, self.outbox, bus, settings, logger, self.metrics)
+
+    async def add(self, *events) -> None:
+        async with self.db.transaction() as session:
+            await self.outbox.add(session, *events)
+
+
+@asynccontextmanager
+async def _house(kind: str, database_url: str, place: Place) -> AsyncIterator[House]:
+    metadata = new_metadata()
+    outbox, inbox = Outbox(outbox_table(metadata)), Inbox(inbox_table(metadata))
+    db = Database(DatabaseSettings(url=database_url), "test")
+    await db.start()
+    async with db.engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    yield House(kind, database_url, place, db, outbox, inbox, Metrics("test"))
+    await place.close_all()
+    await db.stop()
+
+
+@pytest.fixture
+async def embedded_house(tmp_path) -> AsyncIterator[House]:
+    place = Place("sqlite", f"sqlite:///{tmp_path / 'bus.db'}")
+    async with _house("embedded", f"sqlite:///{tmp_path / 'service.db'}", place) as house:
+        yield house
+
+
+@pytest.fixture
+async def distributed_house(postgres_server, rabbitmq_server) -> AsyncIterator[House]:
+    place = Place("rabbitmq", rabbitmq_server.fresh_vhost())
+    async with _house("distributed", postgres_server.fresh_database(), place) as house:
+        yield house
+
+
+@pytest.fixture(params=["embedded", pytest.param("distributed", marks=pytest.mark.integration)])
+def house(request) -> House:
+    house = request.getfixturevalue(f"{request.param}_house")
+    assert isinstance(house, House)
+    return house
