@@ -7,19 +7,19 @@ from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions
 from plate_ocr.adapters.ppocr import PpocrDetector, PpocrRecognizer
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.handlers.read_pictures import Reader, ReaderOptions
-from plate_ocr.settings import EngineSettings
+from plate_ocr.settings import InferenceSettings
 
 SHIPPED = "ppocr"
 
 
-def open_engine(settings: EngineSettings) -> PlateEngine:
-    """Load what the settings name; takes seconds.
+def open_engine(name: str, settings: InferenceSettings) -> PlateEngine:
+    """Load an engine by name: `SHIPPED`, or `package.module:factory` of an operator's own; takes seconds.
 
     Raises:
         ModelMissing: its weights or its code are not there.
     """
-    if settings.name != SHIPPED:
-        return _plugged_in(settings.name)
+    if name != SHIPPED:
+        return _plugged_in(name)
     options = OnnxOptions(threads=settings.threads, providers=settings.providers)
     return Reader(
         "ppocr-v6-small",

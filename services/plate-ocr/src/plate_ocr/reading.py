@@ -13,8 +13,8 @@ from plate_ocr.adapters.decoding import decode
 from plate_ocr.adapters.onnx import ModelMissing
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import PlateReading
-from plate_ocr.engine import open_engine
-from plate_ocr.settings import EngineSettings, PictureSettings
+from plate_ocr.engine import SHIPPED, open_engine
+from plate_ocr.settings import InferenceSettings, PictureSettings
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 _ROW = "{file:40} {text:12} {sure:>5} {region:6} {code:5} {number:10} {box:22} {ms:>8}"
@@ -37,7 +37,7 @@ def read_files(paths: Sequence[Path], *, as_json: bool) -> int:
         sys.stderr.write(f"plate-ocr: no pictures in {', '.join(map(str, paths))}\n")
         return 1
     try:
-        engine = open_engine(EngineSettings())
+        engine = open_engine(SHIPPED, InferenceSettings())
     except ModelMissing as error:
         sys.stderr.write(f"plate-ocr: {error}\n")
         return 2

@@ -12,12 +12,9 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class EngineSettings(Block):
+class InferenceSettings(Block):
     """The networks, and how pictures come to them."""
 
-    name: str = Field(
-        "ppocr", description="`ppocr`: the shipped models; `package.module:factory`: an engine of your own"
-    )
     detector_model: Path | None = Field(
         None, description="ONNX file of the text detector in place of the shipped one"
     )
@@ -68,10 +65,12 @@ class PlateOcrSettings(ServiceSettings):
 
     service_name: ClassVar[str] = "plate-ocr"
     defaults: ClassVar[Mapping[str, Any]] = {"http.port": 8102, "grpc.port": 9102}
-    aliases: ClassVar[Mapping[str, str]] = {"LOOKOUT_PLATE_OCR__ENGINE": "engine.name"}
 
     bus: BusSettings = Field(description="event bus")
     blobs: BlobSettings = Field(description="pictures in, crops out")
-    engine: EngineSettings = Field(default_factory=EngineSettings, description="the networks")
+    engine: str = Field(
+        "ppocr", description="`ppocr`: the shipped models; `package.module:factory`: an engine of your own"
+    )
+    inference: InferenceSettings = Field(default_factory=InferenceSettings, description="the networks")
     pictures: PictureSettings = Field(default_factory=PictureSettings, description="pictures")
     rpc: RpcSettings = Field(default_factory=RpcSettings, description="gRPC streams")

@@ -1,6 +1,7 @@
 """Builds the service: the only place that names what is behind each part."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 
 import grpc
@@ -56,7 +57,9 @@ def build(
     own_bus = bus is None
     bus = bus or open_bus(settings.bus, logger=logger, metrics=metrics, clock=clock, app_id=NAME)
     threads = _Threads(settings.pictures.decode_threads, thread_name_prefix="pictures")
-    worker = InferenceWorker(settings.engine, open_engine, logger, metrics)
+    worker = InferenceWorker(
+        settings.inference, partial(open_engine, settings.engine, settings.inference), logger, metrics
+    )
     look = Look(worker, settings.pictures, threads)
     read = ReadFrame(
         look=look,

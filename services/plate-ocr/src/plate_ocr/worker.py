@@ -13,7 +13,7 @@ from kit.metrics import Metrics
 from plate_ocr.adapters.onnx import ModelMissing
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import Picture, PictureReading
-from plate_ocr.settings import EngineSettings
+from plate_ocr.settings import InferenceSettings
 
 QUEUE_FULL = "queue_full"
 _SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 10.0)
@@ -31,8 +31,8 @@ class InferenceWorker:
 
     def __init__(
         self,
-        settings: EngineSettings,
-        open_engine: Callable[[EngineSettings], PlateEngine],
+        settings: InferenceSettings,
+        open_engine: Callable[[], PlateEngine],
         logger: Logger,
         metrics: Metrics,
     ) -> None:
@@ -129,7 +129,7 @@ class InferenceWorker:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            self._engine = await loop.run_in_executor(self._thread, self._open_engine, self._settings)
+            self._engine = await loop.run_in_executor(self._thread, self._open_engine)
         except ModelMissing as error:
             self._missing = str(error)
             self._logger.warning("engine_missing", reason=self._missing)
