@@ -1,0 +1,269 @@
+"""Messages a second from an outbox in PostgreSQL over RabbitMQ to an inbox in PostgreSQL.
+
+The floor is aio-pika alone on the same kind of queue (quorum, persistent, confirmed, 2 kB): pipelined publishes
+in one process, a consumer with prefetch that acknowledges in another. Ours has the same two processes: one whose
+transactions each leave an event in the outbox, with the relay beside them, and one whose handler claims each
+event in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aio_pika
+from figures import Figure, median, publish
+from kit.bus import Bus, Event, Subscription, open_bus
+from kit.clock import SystemClock
+from kit.columns import new_metadata
+from kit.db import Database
+from kit.ids import uuid7
+from kit.inbox import Inbox, inbox_table
+from kit.logging import make_logger
+from kit.metrics import Metrics
+from kit.outbox import Outbox, Relay, outbox_table
+from kit.settings import BusSettings, DatabaseSettings, LogSettings
+from testkit.postgres import postgres
+from testkit.rabbitmq import rabbitmq
+
+MESSAGES = 6_000
+ROUNDS = 3
+BODY_BYTES = 2_000
+KEYS = 64
+PRODUCERS = 16
+"""Transactions that add to the outbox at once, as that many cameras would."""
+PIPELINE = 500
+"""Unconfirmed publishes of the floor, as many as the relay has."""
+PREFETCH = 200
+GOAL_RATIO = 0.25
+
+RAW_QUEUE = "raw"
+SUBSCRIPTION = Subscription("bench", "thing_happened", "things.thing_happened.v1.#")
+
+metadata = new_metadata()
+outbox = Outbox(outbox_table(metadata))
+inbox = Inbox(inbox_table(metadata))
+
+
+def run(messages: int = MESSAGES, rounds: int = ROUNDS) -> dict[str, float]:
+    """Messages a second: `raw`, `outbox_to_inbox`, their `ratio` (medians over the rounds)."""
+    raw, ours = [], []
+    with rabbitmq() as broker, postgres() as server:
+        for _ in range(rounds):
+            raw.append(_measure("raw", broker.fresh_vhost(), "-", messages))
+            ours.append(_measure("ours", broker.fresh_vhost(), server.fresh_database(), messages))
+    rate, floor = median(ours), median(raw)
+    return {"raw": floor, "outbox_to_inbox": rate, "ratio": rate / floor}
+
+
+def main() -> None:
+    found = run()
+    figures = [
+        Figure("raw aio-pika", found["raw"], "messages/s"),
+        Figure(
+            "outbox to inbox",
+            found["outbox_to_inbox"],
+            "messages/s",
+            floor=found["raw"],
+            ratio=found["ratio"],
+            goal=f"at least {GOAL_RATIO} of the floor",
+        ),
+    ]
+    notes = [f"{MESSAGES} messages of {BODY_BYTES} bytes, {KEYS} keys, median of {ROUNDS} rounds"]
+    publish("bus", figures, notes)
+
+
+def _measure(what: str, broker_url: str, database_url: str, messages: int) -> float:
+    """One round: messages a second from the first publish to the last acknowledgement."""
+    consumer = _child(f"consume-{what}", broker_url, database_url, messages)
+    producer = _child(f"produce-{what}", broker_url, database_url, messages)
+    try:
+        for child in (consumer, producer):
+            assert _said(child) == "ready"
+        assert producer.stdin is not None
+        producer.stdin.write("go\n")
+        producer.stdin.flush()
+        started = float(_said(producer))
+        ended = float(_said(consumer))
+    finally:
+        for child in (consumer, producer):
+            child.kill()
+            child.wait()
+    return messages / (ended - started)
+
+
+def _child(*words: object) -> subprocess.Popen[str]:
+    here = Path(__file__).parent
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__)), *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(here)},
+    )
+
+
+def _said(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    line = child.stdout.readline().strip()
+    if not line:
+        raise RuntimeError(f"a process of the bench ended with {child.wait()}")
+    return line
+
+
+async def _go() -> None:
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    print(time.time(), flush=True)
+
+
+async def _produce_raw(url: str, _: str, messages: int) -> None:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        await _declare_raw(channel)
+        await _go()
+        room = asyncio.Semaphore(PIPELINE)
+
+        async def publish_one(number: int) -> None:
+            async with room:
+                message = aio_pika.Message(
+                    number.to_bytes(8, "big") * (BODY_BYTES // 8),
+                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                    message_id=str(uuid7()),
+                )
+                await channel.default_exchange.publish(message, RAW_QUEUE, mandatory=True)
+
+        await asyncio.gather(*(publish_one(number) for number in range(messages)))
+        await asyncio.Event().wait()
+
+
+async def _consume_raw(url: str, _: str, messages: int) -> None:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=PREFETCH)
+        queue = await _declare_raw(channel)
+        done = asyncio.Event()
+        seen = 0
+
+        async def handler(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+            nonlocal seen
+            await message.ack()
+            seen += 1
+            if seen == messages:
+                done.set()
+
+        await queue.consume(handler)
+        print("ready", flush=True)
+        await done.wait()
+        print(time.time(), flush=True)
+
+
+async def _declare_raw(channel: aio_pika.abc.AbstractChannel) -> aio_pika.abc.AbstractQueue:
+    return await channel.declare_queue(RAW_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+
+
+async def _produce_ours(url: str, database_url: str, messages: int) -> None:
+    db, bus, settings, metrics = await _open(url, database_url)
+    async with db.engine.begin() as connection:
+        await connection.run_sync(outbox.table.create)
+    await bus.declare(SUBSCRIPTION)
+    logger = make_logger("bench", LogSettings(level="WARNING"))
+    relay = Relay(db, outbox, bus, settings, logger, metrics)
+    relaying = asyncio.create_task(relay.run())
+    numbers = iter(range(messages))
+    await _go()
+
+    async def produce() -> None:
+        for number in numbers:
+            event = Event(
+                message_id=uuid7(),
+                type="lookout.bench.v1.ThingHappened",
+                routing_key="things.thing_happened.v1.NAD.95",
+                partition_key=f"camera:{number % KEYS}",
+                body=number.to_bytes(8, "big") * (BODY_BYTES // 8),
+                occurred_at=datetime.now(UTC),
+                app_id="bench",
+                correlation_id="bench",
+                traceparent="00-" + "ab" * 16 + "-" + "cd" * 8 + "-01",
+            )
+            async with db.transaction() as session:
+                await outbox.add(session, event)
+            relay.notify()
+
+    await asyncio.gather(*(produce() for _ in range(PRODUCERS)))
+    with suppress(asyncio.CancelledError):
+        await relaying
+
+
+async def _consume_ours(url: str, database_url: str, messages: int) -> None:
+    db, bus, _, _ = await _open(url, database_url)
+    async with db.engine.begin() as connection:
+        await connection.run_sync(inbox.table.create)
+    done = asyncio.Event()
+    handled = 0
+
+    async def handler(delivery) -> None:  # type: ignore[no-untyped-def] # a bench
+        nonlocal handled
+        async with db.transaction() as session:
+            is_new = await inbox.claim(session, SUBSCRIPTION.queue, delivery.event.message_id)
+        handled += is_new
+        if handled == messages:
+            done.set()
+
+    await bus.consume(SUBSCRIPTION, handler)
+    while not (await bus.ready()).ok:
+        await asyncio.sleep(0.05)
+    print("ready", flush=True)
+    await done.wait()
+    print(time.time(), flush=True)
+
+
+async def _open(url: str, database_url: str) -> tuple[Database, Bus, BusSettings, Metrics]:
+    settings, metrics = BusSettings(url=url, prefetch=PREFETCH), Metrics("bench")
+    db = Database(DatabaseSettings(url=database_url, pool_size=PRODUCERS + 4), "bench")
+    logger = make_logger("bench", LogSettings(level="WARNING"))
+    bus = open_bus(settings, logger=logger, metrics=metrics, clock=SystemClock(), app_id="bench")
+    await db.start()
+    await bus.start()
+    return db, bus, settings, metrics
+
+
+Part = Callable[[str, str, int], Awaitable[None]]
+
+PARTS: dict[str, Part] = {
+    "produce-raw": _produce_raw,
+    "consume-raw": _consume_raw,
+    "produce-ours": _produce_ours,
+    "consume-ours": _consume_ours,
+}
+
+
+def _child_main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("broker_url")
+    parser.add_argument("database_url")
+    parser.add_argument("messages", type=int)
+    args = parser.parse_args()
+
+    async def run_part() -> None:
+        await PARTS[args.part](args.broker_url, args.database_url, args.messages)
+
+    if profile := os.environ.get("BENCH_PROFILE"):
+        import cProfile
+
+        cProfile.runctx("asyncio.run(run_part())", globals(), {"run_part": run_part}, f"{profile}.{args.part}")
+    else:
+        asyncio.run(run_part())
+
+
+if __name__ == "__main__":
+    _child_main()
