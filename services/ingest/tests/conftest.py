@@ -30,6 +30,11 @@ from testkit.clock import ManualClock
 from testkit.pictures import parking_report
 
 FRAMES = Subscription("listener", "frame_captured", "camera.frame_captured.v1.#")
+QUICK: dict[str, Any] = {
+    "http": {"port": 0},
+    "log": {"level": "WARNING"},
+    "dispatch": {"poll_s": 0.05, "retry_s": 0.05},
+}
 CORNERS = {"p1_x": 10, "p1_y": 5, "p2_x": 50, "p2_y": 5, "p3_x": 50, "p3_y": 40, "p4_x": 10, "p4_y": 40}
 
 
@@ -143,8 +148,7 @@ async def start_ingest(tmp_path: Path) -> AsyncIterator[Starter]:
                 mode="embedded",
                 data_dir=tmp_path / f"data{name}",
                 database={"url": database_url},
-                log={"level": "WARNING"},
-                **{"http": {"port": 0}, "dispatch": {"poll_s": 0.05, "retry_s": 0.05}, **given},
+                **{**QUICK, **given},
             )
             logger = make_logger("listener", LogSettings(level="WARNING", format="console"))
             bus = open_bus(

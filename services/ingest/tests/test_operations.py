@@ -1,10 +1,8 @@
-"""Migrations, settings, retention, gRPC, logs: what operators and other services rely on."""
+"""Migrations, settings, retention, logs: what operators rely on."""
 
 from datetime import timedelta
 
-import grpc
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import select
 
 from ingest.handlers.accept_report import SNAPSHOTS
@@ -14,12 +12,10 @@ from ingest.settings import IngestSettings, RetentionSettings
 from ingest.store.tables import camera_events
 from kit import migrations
 from kit.blobs import new_blob_key, open_blobs
-from kit.grpc import GrpcListener, channel
 from kit.ids import uuid7
 from kit.logging import make_logger
 from kit.metrics import Metrics
-from kit.settings import DatabaseSettings, GrpcSettings, LogSettings, SettingsError, read
-from lookout.camera.v1 import camera_pb2, camera_pb2_grpc
+from kit.settings import DatabaseSettings, LogSettings, SettingsError, read
 from testkit import CameraMode
 from testkit.pictures import noise, solid
 
@@ -147,90 +143,6 @@ async def test_captures_are_kept_for_their_time(ingest, sweeping, http_camera):
     ingest.clock.advance(age + timedelta(days=31))
     await sweeping(capture_days=30).sweep()
     assert ingest.blobs("frames") == []
-
-
-@pytest.fixture
-async def cameras(sqlite_ingest):
-    """A client of the gRPC service."""
-    settings = GrpcSettings(host="127.0.0.1", port=0, token="t" * 20)
-    listener = GrpcListener(
-        settings,
-        logger=make_logger("test", LogSettings(level="ERROR")),
-        metrics=Metrics("test"),
-        register=sqlite_ingest.service.register_grpc,
-    )
-    await listener.start()
-    async with channel(f"127.0.0.1:{listener.port}", "t" * 20) as wire:
-        yield camera_pb2_grpc.CamerasStub(wire)
-    await listener.stop(0)
-
-
-async def status_of(call):
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await call
-    return failed.value.code()
-
-
-async def test_other_services_ask_for_cameras_and_spots(sqlite_ingest, cameras):
-    made = await sqlite_ingest.make_camera(spots=2, portal_id="77", number_of_parking=4)
-    camera = (await cameras.GetCamera(camera_pb2.GetCameraRequest(camera_id=made["id"]))).camera
-    assert (camera.name, camera.api_code, camera.location_code) == ("Cam", "95", "NAD")
-    assert (camera.zone_code, camera.pole_code, camera.portal_id) == ("Z1", "P1", "77")
-    assert (camera.status, camera.number_of_parking, camera.time_zone) == ("ONLINE", 4, "Asia/Dubai")
-    listed = await cameras.ListSpots(camera_pb2.ListSpotsRequest(camera_id=made["id"]))
-    assert [spot.spot_number for spot in listed.spots] == [1, 2]
-    assert len(listed.spots[0].polygon.points) == 4
-
-
-async def test_other_services_ask_for_frames_and_clips(sqlite_ingest, cameras, http_camera):
-    made = await sqlite_ingest.make_camera(p_ip=http_camera.address)
-    frame = await cameras.CaptureFrame(camera_pb2.CaptureFrameRequest(camera_id=made["id"]))
-    (blob,) = sqlite_ingest.blobs("frames")
-    assert str(blob).endswith(frame.picture.key)
-    assert frame.picture.width_px > 0
-    start = Timestamp()
-    start.FromDatetime(sqlite_ingest.clock.now() - timedelta(seconds=60))
-    clip = await cameras.FetchClip(camera_pb2.FetchClipRequest(camera_id=made["id"], start=start))
-    (blob,) = sqlite_ingest.blobs("clips")
-    assert str(blob).endswith(clip.clip.key)
-    assert clip.clip.content_type == "video/mp4"
-
-
-async def test_failures_have_the_contracts_codes(sqlite_ingest, cameras, http_camera):
-    def capture(camera):
-        return cameras.CaptureFrame(camera_pb2.CaptureFrameRequest(camera_id=camera["id"]))
-
-    assert await status_of(capture({"id": 999})) is grpc.StatusCode.NOT_FOUND
-    dead = await sqlite_ingest.make_camera(api_code="1", p_ip="127.0.0.1:9")
-    assert await status_of(capture(dead)) is grpc.StatusCode.UNAVAILABLE
-    alive = await sqlite_ingest.make_camera(api_code="2", p_ip=http_camera.address)
-    http_camera.mode = CameraMode.NOT_A_PICTURE
-    assert await status_of(capture(alive)) is grpc.StatusCode.INTERNAL
-    request = camera_pb2.FetchClipRequest(
-        camera_id=alive["id"], start=Timestamp(seconds=50), end=Timestamp(seconds=10)
-    )
-    assert await status_of(cameras.FetchClip(request)) is grpc.StatusCode.INVALID_ARGUMENT
-    request.start.seconds = 10**15
-    assert await status_of(cameras.FetchClip(request)) is grpc.StatusCode.INVALID_ARGUMENT
-
-
-async def test_a_slow_camera_is_deadline_exceeded(start_ingest, sqlite_url, http_camera):
-    http_camera.mode = CameraMode.HANG
-    ingest = await start_ingest(sqlite_url, devices={"frame_timeout_s": 0.2, "is_loopback_allowed": True})
-    made = await ingest.make_camera(p_ip=http_camera.address)
-    settings = GrpcSettings(host="127.0.0.1", port=0, token="t" * 20)
-    listener = GrpcListener(
-        settings,
-        logger=make_logger("test", LogSettings(level="ERROR")),
-        metrics=Metrics("test"),
-        register=ingest.service.register_grpc,
-    )
-    await listener.start()
-    async with channel(f"127.0.0.1:{listener.port}", "t" * 20) as wire:
-        stub = camera_pb2_grpc.CamerasStub(wire)
-        call = stub.CaptureFrame(camera_pb2.CaptureFrameRequest(camera_id=made["id"]))
-        assert await status_of(call) is grpc.StatusCode.DEADLINE_EXCEEDED
-    await listener.stop(0)
 
 
 async def test_no_log_line_holds_a_secret_or_a_picture(start_ingest, sqlite_url, http_camera, capsys):
