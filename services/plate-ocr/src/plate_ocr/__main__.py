@@ -1,6 +1,7 @@
 """The commands: `plate-ocr serve`, `plate-ocr read`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -24,7 +25,16 @@ def main() -> None:
         settings = load(PlateOcrSettings)
         run(lambda: [build(settings)])
     else:
-        sys.exit(read_files(arguments.files, as_json=arguments.json))
+        sys.exit(_read(arguments.files, as_json=arguments.json))
+
+
+def _read(files: list[Path], *, as_json: bool) -> int:
+    try:
+        return read_files(files, as_json=as_json)
+    except BrokenPipeError:
+        # The reader of the output has seen enough (`| head`). Python would complain again while it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 if __name__ == "__main__":

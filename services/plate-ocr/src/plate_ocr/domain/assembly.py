@@ -33,14 +33,17 @@ class Candidate:
 
     @property
     def text(self) -> str:
+        """Code and number together."""
         return "".join(c.text for c in self.characters)
 
     @property
     def confidence(self) -> float:
+        """Mean over the characters, 0 to 1."""
         return sum(c.confidence for c in self.characters) / max(len(self.characters), 1)
 
     @property
     def rank(self) -> float:
+        """What decides between candidates that share a line."""
         return self.likeness * self.confidence
 
 
@@ -61,10 +64,17 @@ def assemble(lines: Sequence[TextLine], picture_height_px: int) -> tuple[Candida
         if not ids & taken:
             taken |= ids
             chosen.append(candidate)
-    return tuple(chosen)
+    return tuple(sorted(chosen, key=lambda c: c.rank * _nearness(c, chosen), reverse=True))
+
+
+def _nearness(candidate: Candidate, others: Sequence[Candidate]) -> float:
+    """0.7 to 1: the car in front is meant, not a small plate behind it that happens to be a little surer."""
+    tallest = max(line.height_px for other in others for line in other.lines)
+    return 0.7 + 0.3 * max(line.height_px for line in candidate.lines) / max(tallest, 1.0)
 
 
 def to_plate(candidate: Candidate, picture_width_px: int, picture_height_px: int) -> PlateReading:
+    """The candidate as it is reported; its box ends at the picture's edges."""
     text = candidate.text
     return PlateReading(
         text=text,
