@@ -1,6 +1,10 @@
 import asyncio
 
 import pytest
+from sqlalchemy import select, text
+
+from gateway.store.tables import user_roles
+from testkit import eventually
 
 ROOT_PASSWORD = "a good long password"
 
@@ -246,14 +250,28 @@ async def test_of_two_superadmins_one_may_go(gateway, root):
     assert (await gateway.client.get("/users", headers=root)).status_code == 401
 
 
-async def test_two_superadmins_who_remove_each_other_leave_one(gateway, root):
+async def test_two_superadmins_who_remove_each_other_leave_one(gateways, postgres_url):
+    """Both are held where they delete, having counted: neither may have counted on the other."""
+    gateway = await gateways.start(postgres_url)
+    root = await gateway.headers()
     second = {"username": "second", "password": "secret", "role_ids": [1]}
     await gateway.client.post("/users", headers=root, json=second)
     headers = await gateway.headers("second", "secret")
-    answers = await asyncio.gather(
-        gateway.client.delete("/users/1", headers=headers),
-        gateway.client.delete("/users/2", headers=root),
-    )
+    db = gateway.service.resources[0]
+
+    async def are_both_waiting():
+        waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        async with db.reading() as session:
+            return await session.scalar(waiting) == 2
+
+    async with db.transaction() as session:
+        await session.execute(select(user_roles).with_for_update())
+        removals = [
+            asyncio.create_task(gateway.client.delete("/users/1", headers=headers)),
+            asyncio.create_task(gateway.client.delete("/users/2", headers=root)),
+        ]
+        await eventually(are_both_waiting)
+    answers = await asyncio.gather(*removals)
     assert sorted(answer.status_code for answer in answers) in ([204, 401], [204, 409])
 
 
