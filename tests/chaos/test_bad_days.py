@@ -11,7 +11,6 @@ from typing import Any
 
 import barcode
 import httpx
-import psutil
 import pytest
 from stack import FAST_READER, Servers, Stack, distributed, embedded, make_stack
 from storm import make_site, report
@@ -72,6 +71,7 @@ async def test_a_broker_that_is_away_at_the_start_costs_nothing(
 ) -> None:
     stack = make_stack(servers, tmp_path, extra=FAST_READER)
     broker.stop()
+    is_away = True
     try:
         for service in stack.services.values():
             service.start()
@@ -83,12 +83,12 @@ async def test_a_broker_that_is_away_at_the_start_costs_nothing(
             answer = client.post("/post", json=entry("AWAY01"))
             assert answer.status_code == 200, answer.text
             ready = httpx.get(f"{ingest.url}/health/ready")
-            assert ready.status_code == 503
             assert not ready.json()["checks"]["bus"]["ok"], ready.text
             broker.start()
+            is_away = False
             await tickets_for(client, "AWAY01")
     finally:
-        if not broker.is_up():
+        if is_away:
             broker.start()
         stack.stop()
 
@@ -122,7 +122,7 @@ async def test_without_its_database_ingest_asks_the_camera_to_come_again(
             postgres_of_ours.start()
         await eventually(lambda: client.post("/post", json=body).status_code == 200, timeout_s=30)
         await tickets_for(client, "DB01")
-        assert client.get("/camera-events").json()["total"] == 1
+        assert len(client.get("/camera-events").json()["items"]) == 1
 
 
 async def test_without_the_blob_store_ingest_asks_the_camera_to_come_again(
@@ -134,7 +134,7 @@ async def test_without_the_blob_store_ingest_asks_the_camera_to_come_again(
         store.stop()
         try:
             assert_come_again(client.post("/post", json=body))
-            assert client.get("/camera-events").json()["total"] == 0
+            assert client.get("/camera-events").json()["items"] == []
         finally:
             store.start()
         await eventually(lambda: client.post("/post", json=body).status_code == 200, timeout_s=30)
@@ -192,6 +192,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
+def resident_bytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def with_picture(picture: bytes) -> bytes:
     return json.dumps({**entry("X"), "snapshot": base64.b64encode(picture).decode()}).encode()
 
@@ -218,10 +223,9 @@ def test_nonsense_gets_its_own_answer_and_memory_stays_bounded(
 ) -> None:
     process = site.services["gateway"].process
     assert process is not None
-    memory = psutil.Process(process.pid).memory_info
     with httpx.Client(base_url=site.gateway_url, timeout=60) as client:
         client.post("/post", content=body)
-        before = memory().rss
+        before = resident_bytes(process.pid)
         for _ in range(5):
             answer = client.post("/post", content=body)
             assert answer.status_code in statuses, answer.text
@@ -229,6 +233,6 @@ def test_nonsense_gets_its_own_answer_and_memory_stays_bounded(
             assert answer.headers["content-type"].startswith("application/problem+json")
             assert problem["code"]
             assert problem["detail"]
-    assert memory().rss - before < 120_000_000
+    assert resident_bytes(process.pid) - before < 120_000_000
     with site.client() as client:
-        assert client.get("/camera-events").json()["total"] == 0
+        assert client.get("/camera-events").json()["items"] == []
