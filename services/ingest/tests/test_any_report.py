@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from typing import Any
 
 import httpx
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from ingest.domain.report import FIELDS
 from testkit.pictures import bomb, parking_report, solid, truncated
+
+from .conftest import Ingest
 
 odd_numbers = st.sampled_from([0, -1, 1.5, "1e9", "NaN", " 1 ", 10**40, -0.0, 1e308, "9" * 50, True, None])
 odd_texts = st.sampled_from(
@@ -41,7 +44,7 @@ headers = st.fixed_dictionaries(
 )
 
 
-async def test_any_report_is_answered_well(ingest):
+async def test_any_report_is_answered_well(ingest: Ingest) -> None:
     await ingest.make_camera(spots=0)
     url = f"{ingest.serving.url('ingest')}/api/v1/post"
 
@@ -50,7 +53,7 @@ async def test_any_report_is_answered_well(ingest):
 
             @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
             @given(bodies, headers)
-            def one(body, extra):
+            def one(body: Any, extra: Any) -> None:
                 answer = client.post(url, content=json.dumps(body).encode(), headers=extra)
                 if answer.status_code in {200, 202}:
                     assert answer.json()["status"] == "accepted"

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import resource
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,14 @@ from kit.blobs.folder import FolderBlobs
 from kit.errors import Unavailable
 from testkit import eventually
 from testkit.pictures import noise
+from testkit.postgres import PostgresServer
+
+from .conftest import Ingest, Starter
 
 
-async def test_without_the_database_a_report_is_asked_to_come_again(start_ingest, own_postgres_server):
+async def test_without_the_database_a_report_is_asked_to_come_again(
+    start_ingest: Starter, own_postgres_server: PostgresServer
+) -> None:
     ingest = await start_ingest(own_postgres_server.fresh_database())
     await ingest.make_camera()
     assert (await ingest.post()).status_code == 200
@@ -25,7 +31,7 @@ async def test_without_the_database_a_report_is_asked_to_come_again(start_ingest
     assert (await ingest.client.get("/health/ready")).status_code == 503
     own_postgres_server.start()
 
-    async def is_accepted():
+    async def is_accepted() -> Any:
         return (await ingest.post(duration=1)).status_code == 200
 
     await eventually(is_accepted, 30)
@@ -34,12 +40,12 @@ async def test_without_the_database_a_report_is_asked_to_come_again(start_ingest
 
 
 @pytest.fixture
-def broken_disk(monkeypatch):
+def broken_disk(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The folder of pictures fails with this errno, from when it is set."""
-    fault = {"errno": None}
+    fault: dict[str, int | None] = {"errno": None}
     write = FolderBlobs._write
 
-    def failing(self, *arguments):
+    def failing(self: FolderBlobs, *arguments: Any) -> Any:
         if fault["errno"] is not None:
             raise OSError(fault["errno"], "no")
         return write(self, *arguments)
@@ -53,8 +59,8 @@ def broken_disk(monkeypatch):
     [(errno.ENOSPC, 507, False), (errno.EIO, 503, True), (errno.EROFS, 503, True)],
 )
 async def test_without_room_for_the_picture_nothing_is_kept(
-    sqlite_ingest, broken_disk, fault, status, has_retry
-):
+    sqlite_ingest: Ingest, broken_disk: Any, fault: Any, status: Any, has_retry: Any
+) -> None:
     await sqlite_ingest.make_camera()
     broken_disk["errno"] = fault
     answer = await sqlite_ingest.post()
@@ -66,7 +72,9 @@ async def test_without_room_for_the_picture_nothing_is_kept(
     assert (await sqlite_ingest.post()).status_code == 200
 
 
-async def test_a_report_that_failed_lets_the_next_of_its_camera_through(sqlite_ingest, broken_disk):
+async def test_a_report_that_failed_lets_the_next_of_its_camera_through(
+    sqlite_ingest: Ingest, broken_disk: Any
+) -> None:
     await sqlite_ingest.make_camera()
     broken_disk["errno"] = errno.EIO
     answers = await asyncio.gather(*(sqlite_ingest.post(duration=n) for n in range(5)))
@@ -75,7 +83,7 @@ async def test_a_report_that_failed_lets_the_next_of_its_camera_through(sqlite_i
     assert (await sqlite_ingest.post(duration=9)).status_code == 200
 
 
-async def test_without_a_bus_reports_are_accepted_and_wait(start_ingest, sqlite_url):
+async def test_without_a_bus_reports_are_accepted_and_wait(start_ingest: Starter, sqlite_url: str) -> None:
     ingest = await start_ingest(sqlite_url)
     await ingest.make_camera()
     await ingest.bus.stop()
@@ -84,7 +92,9 @@ async def test_without_a_bus_reports_are_accepted_and_wait(start_ingest, sqlite_
 
 
 @pytest.mark.filterwarnings("default::ResourceWarning")
-async def test_many_large_reports_at_once_stay_within_the_budget(start_ingest, sqlite_url):
+async def test_many_large_reports_at_once_stay_within_the_budget(
+    start_ingest: Starter, sqlite_url: str
+) -> None:
     ingest = await start_ingest(
         sqlite_url, reports={"max_bytes_in_hand": 8_000_000, "admission_timeout_s": 60}
     )
@@ -97,11 +107,11 @@ async def test_many_large_reports_at_once_stay_within_the_budget(start_ingest, s
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 250_000
 
 
-async def test_the_budget_is_shared_in_the_order_of_arrival():
+async def test_the_budget_is_shared_in_the_order_of_arrival() -> None:
     budget = ByteBudget(100, timeout_s=5)
     order = []
 
-    async def use(name, size):
+    async def use(name: Any, size: Any) -> None:
         async with budget.hold(size):
             order.append(name)
             await asyncio.sleep(0)
@@ -116,7 +126,7 @@ async def test_the_budget_is_shared_in_the_order_of_arrival():
         pass
 
 
-async def test_who_waits_too_long_is_asked_to_come_again_and_holds_nothing():
+async def test_who_waits_too_long_is_asked_to_come_again_and_holds_nothing() -> None:
     budget = ByteBudget(100, timeout_s=0.05)
     async with budget.hold(100):
         with pytest.raises(Unavailable) as refused:

@@ -1,33 +1,38 @@
 import asyncio
 import time
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
 
-from testkit import CameraMode
+from testkit import CameraMode, HttpCamera
 from testkit.camera import CLIP
 from testkit.pictures import bomb, noise
+
+from .conftest import Ingest, Starter
 
 FAST = {"is_loopback_allowed": True, "frame_timeout_s": 0.5, "clip_timeout_s": 1, "clip_backoff_s": 0.02}
 
 
 @pytest.fixture
-async def ingest(start_ingest, sqlite_url):
+async def ingest(start_ingest: Starter, sqlite_url: str) -> Any:
     return await start_ingest(sqlite_url, devices=FAST)
 
 
 @pytest.fixture
-async def camera(ingest, http_camera):
+async def camera(ingest: Ingest, http_camera: HttpCamera) -> Any:
     return await ingest.make_camera(p_ip=http_camera.address)
 
 
-async def get(ingest, camera, what, **query):
+async def get(ingest: Ingest, camera: Any, what: Any, **query: Any) -> Any:
     url = f"/api/v1/cameras/{camera['id']}/{what}"
     return await ingest.client.get(url, params=query, headers=ingest.headers("cameras:read"))
 
 
-async def test_a_frame_comes_straight_from_the_camera(ingest, camera, http_camera):
+async def test_a_frame_comes_straight_from_the_camera(
+    ingest: Ingest, camera: Any, http_camera: HttpCamera
+) -> None:
     answer = await get(ingest, camera, "frame")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/jpeg"
@@ -35,14 +40,16 @@ async def test_a_frame_comes_straight_from_the_camera(ingest, camera, http_camer
     assert ingest.blobs() == []
 
 
-async def test_a_frame_is_kept_on_demand(ingest, camera, http_camera):
+async def test_a_frame_is_kept_on_demand(ingest: Ingest, camera: Any, http_camera: HttpCamera) -> None:
     answer = await get(ingest, camera, "frame", store=True)
     (blob,) = ingest.blobs("frames")
     assert blob.read_bytes() == http_camera.picture
     assert str(blob).endswith(answer.headers["lookout-blob-key"])
 
 
-async def test_the_cameras_challenge_is_remembered(ingest, camera, http_camera):
+async def test_the_cameras_challenge_is_remembered(
+    ingest: Ingest, camera: Any, http_camera: HttpCamera
+) -> None:
     for _ in range(3):
         assert (await get(ingest, camera, "frame")).status_code == 200
     assert [request.is_in for request in http_camera.requests] == [False, True, True, True]
@@ -50,7 +57,9 @@ async def test_the_cameras_challenge_is_remembered(ingest, camera, http_camera):
     assert (await get(ingest, camera, "frame")).status_code == 200
 
 
-async def test_a_changed_password_is_used_at_once(ingest, camera, http_camera):
+async def test_a_changed_password_is_used_at_once(
+    ingest: Ingest, camera: Any, http_camera: HttpCamera
+) -> None:
     assert (await get(ingest, camera, "frame")).status_code == 200
     http_camera.password = "changed"
     assert (await get(ingest, camera, "frame")).status_code == 502
@@ -73,8 +82,8 @@ async def test_a_changed_password_is_used_at_once(ingest, camera, http_camera):
     ],
 )
 async def test_a_camera_that_does_not_deliver_is_a_clear_problem(
-    ingest, camera, http_camera, mode, status, code
-):
+    ingest: Ingest, camera: Any, http_camera: HttpCamera, mode: Any, status: Any, code: Any
+) -> None:
     http_camera.mode = mode
     answer = await get(ingest, camera, "frame")
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -83,7 +92,9 @@ async def test_a_camera_that_does_not_deliver_is_a_clear_problem(
     assert "lookout_ingest_camera_call_seconds_count" in page
 
 
-async def test_a_camera_that_is_off_is_a_clear_problem(ingest, camera, http_camera):
+async def test_a_camera_that_is_off_is_a_clear_problem(
+    ingest: Ingest, camera: Any, http_camera: HttpCamera
+) -> None:
     http_camera.stop()
     answer = await get(ingest, camera, "frame")
     assert (answer.status_code, answer.json()["code"]) == (502, "camera_unreachable")
@@ -94,14 +105,16 @@ async def test_a_camera_that_is_off_is_a_clear_problem(ingest, camera, http_came
 @pytest.mark.parametrize(
     ("picture", "code"), [(bomb(), "picture_too_large_pixels"), (noise(5_300_000), "camera_answer_too_large")]
 )
-async def test_a_camera_cannot_send_what_is_too_large(ingest, camera, http_camera, picture, code):
+async def test_a_camera_cannot_send_what_is_too_large(
+    ingest: Ingest, camera: Any, http_camera: HttpCamera, picture: Any, code: Any
+) -> None:
     http_camera.picture = picture
     answer = await get(ingest, camera, "frame")
     assert (answer.status_code, answer.json()["code"]) == (502, code)
 
 
-async def test_an_answer_that_trickles_in_ends_at_the_deadline(ingest):
-    async def trickle(reader, writer):
+async def test_an_answer_that_trickles_in_ends_at_the_deadline(ingest: Ingest) -> None:
+    async def trickle(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         try:
@@ -122,8 +135,8 @@ async def test_an_answer_that_trickles_in_ends_at_the_deadline(ingest):
         assert time.perf_counter() - began < 3
 
 
-async def test_redirects_are_not_followed(ingest, http_camera):
-    async def redirect(reader, writer):
+async def test_redirects_are_not_followed(ingest: Ingest, http_camera: HttpCamera) -> None:
+    async def redirect(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
         target = f"http://{http_camera.address}/snapshot.cgi"
         writer.write(f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode())
@@ -140,8 +153,8 @@ async def test_redirects_are_not_followed(ingest, http_camera):
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "169.254.169.254", "[::1]"])
 async def test_what_leads_back_into_our_own_machine_is_not_called(
-    start_ingest, sqlite_url, http_camera, address
-):
+    start_ingest: Starter, sqlite_url: str, http_camera: HttpCamera, address: Any
+) -> None:
     ingest = await start_ingest(sqlite_url, devices={"is_loopback_allowed": False})
     port = http_camera.address.rpartition(":")[2]
     camera = await ingest.make_camera(p_ip=f"{address}:{port}")
@@ -154,21 +167,23 @@ async def test_what_leads_back_into_our_own_machine_is_not_called(
     ("values", "code"),
     [({}, "camera_without_address"), ({"p_ip": "127.0.0.1", "status": "OFFLINE"}, "camera_offline")],
 )
-async def test_a_camera_that_cannot_be_called(ingest, values, code):
+async def test_a_camera_that_cannot_be_called(ingest: Ingest, values: Any, code: Any) -> None:
     camera = await ingest.make_camera(**values)
     answer = await get(ingest, camera, "frame")
     assert (answer.status_code, answer.json()["code"]) == (502, code)
 
 
 @pytest.mark.parametrize("what", ["frame", "clip"])
-async def test_looking_through_a_camera_needs_its_permission(ingest, camera, what):
+async def test_looking_through_a_camera_needs_its_permission(ingest: Ingest, camera: Any, what: Any) -> None:
     url = f"/api/v1/cameras/{camera['id']}/{what}"
     assert (await ingest.client.get(url)).status_code == 401
     assert (await ingest.client.get(url, headers=ingest.headers("site:read"))).status_code == 403
     assert (await get(ingest, {"id": 999}, what)).json()["code"] == "camera_not_found"
 
 
-async def test_a_clip_is_fetched_in_the_cameras_own_time_and_kept(ingest, camera, http_camera):
+async def test_a_clip_is_fetched_in_the_cameras_own_time_and_kept(
+    ingest: Ingest, camera: Any, http_camera: HttpCamera
+) -> None:
     answer = await get(ingest, camera, "clip")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "video/mp4"
@@ -182,7 +197,7 @@ async def test_a_clip_is_fetched_in_the_cameras_own_time_and_kept(ingest, camera
     assert {"dw", "filename", "index", "sid", "uuid"} <= asked[0].keys()
 
 
-async def test_a_clip_of_a_given_window(ingest, camera, http_camera):
+async def test_a_clip_of_a_given_window(ingest: Ingest, camera: Any, http_camera: HttpCamera) -> None:
     start = ingest.clock.now() - timedelta(seconds=100)
     await get(
         ingest, camera, "clip", start=start.isoformat(), end=(start + timedelta(seconds=30)).isoformat()
@@ -192,13 +207,17 @@ async def test_a_clip_of_a_given_window(ingest, camera, http_camera):
 
 
 @pytest.mark.parametrize("broken", [1, 2])
-async def test_a_broken_clip_is_asked_for_again(ingest, camera, http_camera, broken):
+async def test_a_broken_clip_is_asked_for_again(
+    ingest: Ingest, camera: Any, http_camera: HttpCamera, broken: Any
+) -> None:
     http_camera.broken_clips = broken
     assert (await get(ingest, camera, "clip")).content == http_camera.clip
     assert http_camera.count(CLIP) == broken + 1
 
 
-async def test_a_clip_that_stays_broken_is_given_up(ingest, camera, http_camera):
+async def test_a_clip_that_stays_broken_is_given_up(
+    ingest: Ingest, camera: Any, http_camera: HttpCamera
+) -> None:
     http_camera.broken_clips = 99
     answer = await get(ingest, camera, "clip")
     assert (answer.status_code, answer.json()["code"]) == (502, "clip_broken")
@@ -206,7 +225,9 @@ async def test_a_clip_that_stays_broken_is_given_up(ingest, camera, http_camera)
     assert ingest.blobs() == []
 
 
-async def test_a_camera_that_hangs_over_its_clip_is_given_up(ingest, camera, http_camera):
+async def test_a_camera_that_hangs_over_its_clip_is_given_up(
+    ingest: Ingest, camera: Any, http_camera: HttpCamera
+) -> None:
     http_camera.mode = CameraMode.HANG
     answer = await get(ingest, camera, "clip")
     assert (answer.status_code, answer.json()["code"]) == (504, "camera_timeout")
@@ -222,14 +243,18 @@ async def test_a_camera_that_hangs_over_its_clip_is_given_up(ingest, camera, htt
         {"end": "now"},
     ],
 )
-async def test_a_window_that_makes_no_sense_is_refused(ingest, camera, http_camera, query):
+async def test_a_window_that_makes_no_sense_is_refused(
+    ingest: Ingest, camera: Any, http_camera: HttpCamera, query: Any
+) -> None:
     answer = await get(ingest, camera, "clip", **query)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] in {"start", "end"}
     assert http_camera.requests == []
 
 
-async def test_no_proxy_from_the_environment_is_asked(ingest, camera, http_camera, monkeypatch):
+async def test_no_proxy_from_the_environment_is_asked(
+    ingest: Ingest, camera: Any, http_camera: HttpCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     assert (await get(ingest, camera, "frame")).status_code == 200
     assert isinstance(ingest.client, httpx.AsyncClient)

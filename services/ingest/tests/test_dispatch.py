@@ -1,6 +1,7 @@
 import asyncio
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -12,20 +13,22 @@ from lookout.camera.v1 import camera_pb2
 from testkit import CameraMode, HttpCamera, eventually
 from testkit.pictures import noise, solid
 
+from .conftest import Ingest, Starter
+
 FETCHED = camera_pb2.PICTURE_SOURCE_FETCHED
 FALLBACK = camera_pb2.PICTURE_SOURCE_PUSHED_FALLBACK
 PUSHED = camera_pb2.PICTURE_SOURCE_PUSHED
 
 
-async def sent(ingest, count, timeout_s=15):
-    async def enough():
+async def sent(ingest: Ingest, count: Any, timeout_s: Any = 15) -> Any:
+    async def enough() -> Any:
         frames = await ingest.sent()
         return frames if len(frames) >= count else None
 
     return await eventually(enough, timeout_s, f"{count} events sent")
 
 
-async def test_an_exit_looks_at_the_spot_again(ingest, http_camera):
+async def test_an_exit_looks_at_the_spot_again(ingest: Ingest, http_camera: HttpCamera) -> None:
     http_camera.picture = solid(320, 180)
     await ingest.make_camera(p_ip=http_camera.address)
     answer = await ingest.post(occupancy=0, picture=solid(640, 360))
@@ -50,10 +53,13 @@ async def test_an_exit_looks_at_the_spot_again(ingest, http_camera):
     pushed = await ingest.client.get(f"{event_url}?which=pushed", headers=ingest.admin)
     assert pushed.content == solid(640, 360)
     (event,) = await eventually(lambda: ingest.frames)
+    assert event.traceparent
     assert event.traceparent.split("-")[1] == answer.headers["x-trace-id"]
 
 
-async def test_the_answer_to_an_exit_does_not_wait_for_the_camera(sqlite_ingest, http_camera):
+async def test_the_answer_to_an_exit_does_not_wait_for_the_camera(
+    sqlite_ingest: Ingest, http_camera: HttpCamera
+) -> None:
     http_camera.mode = CameraMode.HANG
     await sqlite_ingest.make_camera(p_ip=http_camera.address)
     began = time.perf_counter()
@@ -75,8 +81,8 @@ async def test_the_answer_to_an_exit_does_not_wait_for_the_camera(sqlite_ingest,
     ],
 )
 async def test_a_camera_that_does_not_deliver_costs_the_picture_and_not_the_event(
-    start_ingest, sqlite_url, http_camera, mode, note
-):
+    start_ingest: Starter, sqlite_url: str, http_camera: HttpCamera, mode: Any, note: Any
+) -> None:
     ingest = await start_ingest(sqlite_url, devices={"frame_timeout_s": 0.5, "is_loopback_allowed": True})
     http_camera.mode = mode
     await ingest.make_camera(p_ip=http_camera.address)
@@ -101,8 +107,8 @@ async def test_a_camera_that_does_not_deliver_costs_the_picture_and_not_the_even
     ],
 )
 async def test_a_camera_that_cannot_be_called_costs_the_picture_and_not_the_event(
-    sqlite_ingest, camera, note
-):
+    sqlite_ingest: Ingest, camera: Any, note: Any
+) -> None:
     await sqlite_ingest.make_camera(**camera)
     await sqlite_ingest.post(occupancy=0)
     (frame,) = await sent(sqlite_ingest, 1)
@@ -110,14 +116,16 @@ async def test_a_camera_that_cannot_be_called_costs_the_picture_and_not_the_even
     assert note in frame.picture_note
 
 
-async def test_the_vpn_address_is_tried_when_the_first_does_not_pick_up(sqlite_ingest, http_camera):
+async def test_the_vpn_address_is_tried_when_the_first_does_not_pick_up(
+    sqlite_ingest: Ingest, http_camera: HttpCamera
+) -> None:
     await sqlite_ingest.make_camera(p_ip="127.0.0.1:9", vpn_ip=http_camera.address)
     await sqlite_ingest.post(occupancy=0)
     (frame,) = await sent(sqlite_ingest, 1)
     assert frame.picture_source == FETCHED
 
 
-async def test_nothing_overtakes_an_exit_of_its_camera(ingest, http_camera):
+async def test_nothing_overtakes_an_exit_of_its_camera(ingest: Ingest, http_camera: HttpCamera) -> None:
     http_camera.mode = CameraMode.SLOW
     http_camera.slow_s = 0.3
     await ingest.make_camera(p_ip=http_camera.address, spots=3)
@@ -132,13 +140,15 @@ async def test_nothing_overtakes_an_exit_of_its_camera(ingest, http_camera):
     assert [str(event.message_id) for event in ingest.frames] == order
 
 
-async def test_an_entry_with_nothing_before_it_goes_out_at_once(sqlite_ingest):
+async def test_an_entry_with_nothing_before_it_goes_out_at_once(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
     await sqlite_ingest.post()
     assert len(await sqlite_ingest.outbox()) == 1
 
 
-async def test_a_dead_camera_slows_only_itself(start_ingest, sqlite_url, http_camera):
+async def test_a_dead_camera_slows_only_itself(
+    start_ingest: Starter, sqlite_url: str, http_camera: HttpCamera
+) -> None:
     ingest = await start_ingest(sqlite_url, devices={"frame_timeout_s": 30, "is_loopback_allowed": True})
     with HttpCamera() as dead:
         dead.mode = CameraMode.HANG
@@ -153,8 +163,8 @@ async def test_a_dead_camera_slows_only_itself(start_ingest, sqlite_url, http_ca
 
 
 async def test_a_silent_camera_is_left_alone_after_a_while_and_asked_again_later(
-    start_ingest, sqlite_url, http_camera
-):
+    start_ingest: Starter, sqlite_url: str, http_camera: HttpCamera
+) -> None:
     devices = {"frame_timeout_s": 0.3, "is_loopback_allowed": True, "failures_to_open": 2, "rest_s": 30}
     ingest = await start_ingest(sqlite_url, devices=devices)
     http_camera.mode = CameraMode.HANG
@@ -170,7 +180,7 @@ async def test_a_silent_camera_is_left_alone_after_a_while_and_asked_again_later
     assert (await sent(ingest, 7))[-1].picture_source == FETCHED
 
 
-async def test_an_exit_whose_camera_was_taken_down_goes_out(ingest):
+async def test_an_exit_whose_camera_was_taken_down_goes_out(ingest: Ingest) -> None:
     camera = await ingest.make_camera()
     async with ingest.db.transaction() as session:
         await session.execute(update(camera_events).values(camera_id=0))
@@ -182,14 +192,14 @@ async def test_an_exit_whose_camera_was_taken_down_goes_out(ingest):
     assert frame.picture_source == FALLBACK
 
 
-async def pend(ingest, count=1):
+async def pend(ingest: Ingest, count: Any = 1) -> None:
     """Events that wait, in a service that does not dispatch."""
     for number in range(count):
         assert (await ingest.post(occupancy=0, duration=number)).status_code == 200
 
 
 @pytest.fixture
-async def idle(start_ingest, any_database):
+async def idle(start_ingest: Starter, any_database: str) -> Any:
     """A service whose dispatcher is taken out, so that a test can play several."""
     ingest = await start_ingest(any_database)
     dispatch = next(task for task in ingest.service._tasks if task.get_name().endswith(":dispatch"))
@@ -198,7 +208,7 @@ async def idle(start_ingest, any_database):
     return ingest
 
 
-async def claim(ingest, limit=10, lease_s=20):
+async def claim(ingest: Ingest, limit: Any = 10, lease_s: Any = 20) -> Any:
     now = ingest.clock.now()
     async with ingest.db.transaction() as session:
         return await events.claim(
@@ -206,7 +216,7 @@ async def claim(ingest, limit=10, lease_s=20):
         )
 
 
-async def test_a_camera_has_one_event_in_hand_at_a_time(idle):
+async def test_a_camera_has_one_event_in_hand_at_a_time(idle: Ingest) -> None:
     await idle.make_camera()
     await pend(idle, 3)
     (first,) = await claim(idle)
@@ -217,7 +227,7 @@ async def test_a_camera_has_one_event_in_hand_at_a_time(idle):
     assert second.event_no > first.event_no
 
 
-async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_can_do_nothing(idle):
+async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_can_do_nothing(idle: Ingest) -> None:
     await idle.make_camera()
     await pend(idle, 2)
     (mine,) = await claim(idle)
@@ -233,7 +243,7 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_can_do_nothing(
         assert not await events.dispatched(session, theirs, now=idle.clock.now(), values={})
 
 
-async def test_replicas_that_claim_at_once_share_the_cameras(idle):
+async def test_replicas_that_claim_at_once_share_the_cameras(idle: Ingest) -> None:
     for number in range(1, 9):
         await idle.make_camera(api_code=str(number))
         await idle.post(parking_area=f"NAD{number}", occupancy=0)
@@ -246,7 +256,7 @@ async def test_replicas_that_claim_at_once_share_the_cameras(idle):
     assert len(taken) + len(rest) == 8
 
 
-async def test_a_camera_with_waiting_events_is_not_taken_down(idle):
+async def test_a_camera_with_waiting_events_is_not_taken_down(idle: Ingest) -> None:
     camera = await idle.make_camera(spots=0)
     await pend(idle)
     async with idle.db.transaction() as session:
@@ -257,8 +267,8 @@ async def test_a_camera_with_waiting_events_is_not_taken_down(idle):
 
 
 async def test_what_waited_when_the_service_stopped_goes_out_after_its_start(
-    start_ingest, any_database, http_camera
-):
+    start_ingest: Starter, any_database: str, http_camera: HttpCamera
+) -> None:
     http_camera.mode = CameraMode.HANG
     first = await start_ingest(any_database, devices={"is_loopback_allowed": True, "frame_timeout_s": 30})
     await first.make_camera(p_ip=http_camera.address, spots=2)
@@ -274,7 +284,7 @@ async def test_what_waited_when_the_service_stopped_goes_out_after_its_start(
     assert frames[2].frame_id == entry.json()["event_id"]
 
 
-async def test_a_bug_with_one_event_does_not_stop_the_other_cameras(ingest):
+async def test_a_bug_with_one_event_does_not_stop_the_other_cameras(ingest: Ingest) -> None:
     await ingest.make_camera(api_code="1")
     await ingest.make_camera(api_code="2")
     await ingest.post(parking_area="NAD1")
@@ -289,7 +299,7 @@ async def test_a_bug_with_one_event_does_not_stop_the_other_cameras(ingest):
     frames = await sent(ingest, 2)
     assert frames[1].camera_api_code == "2"
 
-    async def counted():
+    async def counted() -> Any:
         page = (await ingest.client.get("/metrics")).text
         return "lookout_ingest_dispatch_bugs_total 1.0" in page
 

@@ -1,7 +1,9 @@
 """What other services ask over gRPC."""
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import grpc
 import pytest
@@ -12,17 +14,21 @@ from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.settings import GrpcSettings, LogSettings
 from lookout.camera.v1 import camera_pb2, camera_pb2_grpc
-from testkit import CameraMode
+from testkit import CameraMode, HttpCamera
+
+from .conftest import Ingest, Starter
 
 
 @asynccontextmanager
-async def calling(ingest):
+async def calling(ingest: Ingest) -> AsyncIterator[Any]:
+    register = ingest.service.register_grpc
+    assert register is not None
     settings = GrpcSettings(host="127.0.0.1", port=0, token="t" * 20)
     listener = GrpcListener(
         settings,
         logger=make_logger("test", LogSettings(level="ERROR")),
         metrics=Metrics("test"),
-        register=ingest.service.register_grpc,
+        register=register,
     )
     await listener.start()
     wire = channel(f"127.0.0.1:{listener.port}", settings)
@@ -34,18 +40,18 @@ async def calling(ingest):
 
 
 @pytest.fixture
-async def cameras(sqlite_ingest):
+async def cameras(sqlite_ingest: Ingest) -> AsyncIterator[Any]:
     async with calling(sqlite_ingest) as stub:
         yield stub
 
 
-async def status_of(call):
+async def status_of(call: Any) -> Any:
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await call
     return failed.value.code()
 
 
-async def test_other_services_ask_for_cameras_and_spots(sqlite_ingest, cameras):
+async def test_other_services_ask_for_cameras_and_spots(sqlite_ingest: Ingest, cameras: Any) -> None:
     made = await sqlite_ingest.make_camera(spots=2, portal_id="77", number_of_parking=4)
     camera = (await cameras.GetCamera(camera_pb2.GetCameraRequest(camera_id=made["id"]), timeout=10)).camera
     assert (camera.name, camera.api_code, camera.location_code) == ("Cam", "95", "NAD")
@@ -56,7 +62,9 @@ async def test_other_services_ask_for_cameras_and_spots(sqlite_ingest, cameras):
     assert len(listed.spots[0].polygon.points) == 4
 
 
-async def test_other_services_ask_for_frames_and_clips(sqlite_ingest, cameras, http_camera):
+async def test_other_services_ask_for_frames_and_clips(
+    sqlite_ingest: Ingest, cameras: Any, http_camera: HttpCamera
+) -> None:
     made = await sqlite_ingest.make_camera(p_ip=http_camera.address)
     frame = await cameras.CaptureFrame(camera_pb2.CaptureFrameRequest(camera_id=made["id"]), timeout=10)
     (blob,) = sqlite_ingest.blobs("frames")
@@ -70,8 +78,10 @@ async def test_other_services_ask_for_frames_and_clips(sqlite_ingest, cameras, h
     assert clip.clip.content_type == "video/mp4"
 
 
-async def test_failures_have_the_contracts_codes(sqlite_ingest, cameras, http_camera):
-    def capture(camera):
+async def test_failures_have_the_contracts_codes(
+    sqlite_ingest: Ingest, cameras: Any, http_camera: HttpCamera
+) -> None:
+    def capture(camera: Any) -> Any:
         return cameras.CaptureFrame(camera_pb2.CaptureFrameRequest(camera_id=camera["id"]), timeout=10)
 
     assert await status_of(capture({"id": 999})) is grpc.StatusCode.NOT_FOUND
@@ -88,7 +98,9 @@ async def test_failures_have_the_contracts_codes(sqlite_ingest, cameras, http_ca
     assert await status_of(cameras.FetchClip(request, timeout=10)) is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_slow_camera_is_deadline_exceeded(start_ingest, sqlite_url, http_camera):
+async def test_a_slow_camera_is_deadline_exceeded(
+    start_ingest: Starter, sqlite_url: str, http_camera: HttpCamera
+) -> None:
     http_camera.mode = CameraMode.HANG
     ingest = await start_ingest(sqlite_url, devices={"frame_timeout_s": 0.2, "is_loopback_allowed": True})
     made = await ingest.make_camera(p_ip=http_camera.address)

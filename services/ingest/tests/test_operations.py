@@ -1,6 +1,7 @@
 """Migrations, settings, retention, logs: what operators rely on."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -16,8 +17,10 @@ from kit.ids import uuid7
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.settings import DatabaseSettings, LogSettings, SettingsError, read
-from testkit import CameraMode
+from testkit import CameraMode, HttpCamera
 from testkit.pictures import noise, solid
+
+from .conftest import Ingest, Starter
 
 DISTRIBUTED = {
     "LOOKOUT_MODE": "distributed",
@@ -28,7 +31,7 @@ DISTRIBUTED = {
 }
 
 
-async def test_the_schema_goes_up_and_down_and_agrees_with_the_tables(any_database):
+async def test_the_schema_goes_up_and_down_and_agrees_with_the_tables(any_database: str) -> None:
     settings = DatabaseSettings(url=any_database)
     await migrations.upgrade(settings, "ingest")
     await migrations.check(settings, "ingest")
@@ -38,13 +41,13 @@ async def test_the_schema_goes_up_and_down_and_agrees_with_the_tables(any_databa
     await migrations.check(settings, "ingest")
 
 
-def test_distributed_mode_needs_a_key_for_secrets():
+def test_distributed_mode_needs_a_key_for_secrets() -> None:
     with pytest.raises(SettingsError, match="secrets_key"):
         read(IngestSettings, environ=DISTRIBUTED)
     read(IngestSettings, environ=DISTRIBUTED | {"LOOKOUT_INGEST__SECRETS_KEY": "k" * 32})
 
 
-def test_loopback_cameras_are_for_embedded_mode():
+def test_loopback_cameras_are_for_embedded_mode() -> None:
     distributed = read(IngestSettings, environ=DISTRIBUTED | {"LOOKOUT_INGEST__SECRETS_KEY": "k" * 32})
     assert not distributed.devices.is_loopback_allowed
     assert read(IngestSettings, environ={"LOOKOUT_MODE": "embedded"}).devices.is_loopback_allowed
@@ -52,10 +55,10 @@ def test_loopback_cameras_are_for_embedded_mode():
 
 
 @pytest.fixture
-def sweeping(ingest):
+def sweeping(ingest: Ingest) -> Any:
     """A sweeper over the service's own database and pictures."""
 
-    def make(**given):
+    def make(**given: Any) -> Any:
         sweeper = Sweeper(
             db=ingest.db,
             blobs=open_blobs(ingest.settings.blobs),
@@ -70,7 +73,9 @@ def sweeping(ingest):
     return make
 
 
-async def test_reports_are_forgotten_before_events_and_events_with_their_pictures(ingest, sweeping):
+async def test_reports_are_forgotten_before_events_and_events_with_their_pictures(
+    ingest: Ingest, sweeping: Any
+) -> None:
     await ingest.make_camera()
     for days in range(4):
         await ingest.post(duration=days, picture=noise(5000, seed=days))
@@ -86,7 +91,7 @@ async def test_reports_are_forgotten_before_events_and_events_with_their_picture
     assert ingest.blobs(SNAPSHOTS) == []
 
 
-async def test_zero_days_is_forever(ingest, sweeping):
+async def test_zero_days_is_forever(ingest: Ingest, sweeping: Any) -> None:
     await ingest.make_camera()
     await ingest.post()
     ingest.clock.advance(timedelta(days=3650))
@@ -96,7 +101,7 @@ async def test_zero_days_is_forever(ingest, sweeping):
     assert len(ingest.blobs(SNAPSHOTS)) == 1
 
 
-async def test_an_event_that_still_waits_is_not_deleted(ingest, sweeping):
+async def test_an_event_that_still_waits_is_not_deleted(ingest: Ingest, sweeping: Any) -> None:
     await ingest.make_camera()
     await ingest.post()
     async with ingest.db.transaction() as session:
@@ -107,7 +112,7 @@ async def test_an_event_that_still_waits_is_not_deleted(ingest, sweeping):
         assert len((await session.execute(select(camera_events.c.event_no))).all()) == 1
 
 
-async def test_only_old_pictures_that_no_event_names_are_swept(ingest, sweeping):
+async def test_only_old_pictures_that_no_event_names_are_swept(ingest: Ingest, sweeping: Any) -> None:
     await ingest.make_camera()
     await ingest.post(picture=solid())
     blobs = open_blobs(ingest.settings.blobs)
@@ -132,7 +137,9 @@ async def test_only_old_pictures_that_no_event_names_are_swept(ingest, sweeping)
     await blobs.stop()
 
 
-async def test_captures_are_kept_for_their_time(ingest, sweeping, http_camera):
+async def test_captures_are_kept_for_their_time(
+    ingest: Ingest, sweeping: Any, http_camera: HttpCamera
+) -> None:
     camera = await ingest.make_camera(p_ip=http_camera.address)
     url = f"/api/v1/cameras/{camera['id']}/frame?store=true"
     assert (await ingest.client.get(url, headers=ingest.admin)).status_code == 200
@@ -145,7 +152,9 @@ async def test_captures_are_kept_for_their_time(ingest, sweeping, http_camera):
     assert ingest.blobs("frames") == []
 
 
-async def test_no_log_line_holds_a_secret_or_a_picture(start_ingest, sqlite_url, http_camera, capsys):
+async def test_no_log_line_holds_a_secret_or_a_picture(
+    start_ingest: Starter, sqlite_url: str, http_camera: HttpCamera, capsys: pytest.CaptureFixture[str]
+) -> None:
     ingest = await start_ingest(sqlite_url, log={"level": "DEBUG", "format": "json"})
     await ingest.make_camera(p_ip=http_camera.address)
     http_camera.mode = CameraMode.REFUSE

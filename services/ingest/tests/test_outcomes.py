@@ -1,6 +1,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,11 +11,21 @@ from lookout.common.v1 import common_pb2
 from lookout.parking.v1 import parking_pb2
 from testkit import eventually
 
+from .conftest import Ingest, Starter
+
 OPENED = parking_pb2.DECISION_OPENED
 IGNORED = parking_pb2.DECISION_IGNORED
 
 
-def decided(frame_id, decision=OPENED, *, is_open=True, reason="", ticket_id=7, message_id=None):
+def decided(
+    frame_id: Any,
+    decision: Any = OPENED,
+    *,
+    is_open: Any = True,
+    reason: Any = "",
+    ticket_id: Any = 7,
+    message_id: Any = None,
+) -> Any:
     message = parking_pb2.TriggerDecided(frame_id=frame_id, decision=decision, reason=reason)
     if ticket_id:
         status = parking_pb2.TICKET_STATUS_OPEN if is_open else parking_pb2.TICKET_STATUS_CLOSED
@@ -36,28 +47,28 @@ def decided(frame_id, decision=OPENED, *, is_open=True, reason="", ticket_id=7, 
     )
 
 
-async def event_of(ingest, event_id):
+async def event_of(ingest: Ingest, event_id: Any) -> Any:
     return (await ingest.client.get(f"/api/v1/camera-events/{event_id}", headers=ingest.admin)).json()
 
 
-async def is_decided(ingest, event_id):
+async def is_decided(ingest: Ingest, event_id: Any) -> Any:
     event = await event_of(ingest, event_id)
     return event if event["decided_at"] else None
 
 
-async def answer_to_next(ingest, **decision):
+async def answer_to_next(ingest: Ingest, **decision: Any) -> None:
     """Play tickets: decide the next event that comes over the bus."""
     seen = len(ingest.frames)
-    frame = await eventually(lambda: ingest.frames[seen] if len(ingest.frames) > seen else None)
+    (frame, *_) = await eventually(lambda: ingest.frames[seen:])
     await ingest.bus.publish(decided(frame.correlation_id, **decision))
 
 
-async def test_an_outcome_is_written_down_once(ingest):
+async def test_an_outcome_is_written_down_once(ingest: Ingest) -> None:
     await ingest.make_camera()
     event_id = (await ingest.post()).json()["event_id"]
     first = decided(event_id)
     await ingest.bus.publish(first)
-    event = await eventually(lambda: is_decided(ingest, event_id))
+    event: Any = await eventually(lambda: is_decided(ingest, event_id))
     assert event["outcome"] == "opened"
     assert event["outcome_document"]["ticket_id"] == 7
     repeat = decided(event_id, IGNORED, message_id=first.message_id)
@@ -68,7 +79,7 @@ async def test_an_outcome_is_written_down_once(ingest):
     assert (await event_of(ingest, event_id))["outcome"] == "opened"
 
 
-async def test_who_prefers_to_wait_gets_the_outcome(ingest):
+async def test_who_prefers_to_wait_gets_the_outcome(ingest: Ingest) -> None:
     await ingest.make_camera()
     waiting = asyncio.create_task(ingest.post(headers={"Prefer": "wait=20"}))
     await answer_to_next(ingest)
@@ -94,7 +105,9 @@ async def test_who_prefers_to_wait_gets_the_outcome(ingest):
         (0, IGNORED, True, "Spot is still occupied", "still_occupied"),
     ],
 )
-async def test_every_outcome_has_its_word(sqlite_ingest, occupancy, decision, is_open, reason, status):
+async def test_every_outcome_has_its_word(
+    sqlite_ingest: Ingest, occupancy: Any, decision: Any, is_open: Any, reason: Any, status: Any
+) -> None:
     await sqlite_ingest.make_camera()
     waiting = asyncio.create_task(sqlite_ingest.post(occupancy=occupancy, headers={"Prefer": "wait=20"}))
     await answer_to_next(sqlite_ingest, decision=decision, is_open=is_open, reason=reason)
@@ -103,7 +116,7 @@ async def test_every_outcome_has_its_word(sqlite_ingest, occupancy, decision, is
     assert body["reason"] == (reason or None)
 
 
-async def test_an_outcome_without_a_ticket(sqlite_ingest):
+async def test_an_outcome_without_a_ticket(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
     waiting = asyncio.create_task(sqlite_ingest.post(headers={"Prefer": "wait=20"}))
     await answer_to_next(sqlite_ingest, decision=IGNORED, reason="No car detected", ticket_id=0)
@@ -111,7 +124,7 @@ async def test_an_outcome_without_a_ticket(sqlite_ingest):
     assert (body["status"], body["ticket_id"], body["plate"]) == ("ignored", None, None)
 
 
-async def test_an_outcome_that_does_not_come_in_time_is_the_plain_answer(sqlite_ingest):
+async def test_an_outcome_that_does_not_come_in_time_is_the_plain_answer(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
     began = time.perf_counter()
     answer = await sqlite_ingest.post(headers={"Prefer": "wait=1"})
@@ -121,7 +134,7 @@ async def test_an_outcome_that_does_not_come_in_time_is_the_plain_answer(sqlite_
     assert answer.headers["preference-applied"] == "wait=1"
 
 
-async def test_nobody_waits_longer_than_the_setting(start_ingest, sqlite_url):
+async def test_nobody_waits_longer_than_the_setting(start_ingest: Starter, sqlite_url: str) -> None:
     ingest = await start_ingest(sqlite_url, reports={"max_wait_s": 1})
     await ingest.make_camera()
     answer = await ingest.post(headers={"Prefer": "wait=3600"})
@@ -138,14 +151,16 @@ async def test_nobody_waits_longer_than_the_setting(start_ingest, sqlite_url):
         ("return=minimal", 200, None),
     ],
 )
-async def test_preferences_that_are_honoured_are_told(sqlite_ingest, prefer, status, applied):
+async def test_preferences_that_are_honoured_are_told(
+    sqlite_ingest: Ingest, prefer: Any, status: Any, applied: Any
+) -> None:
     await sqlite_ingest.make_camera()
     answer = await sqlite_ingest.post(headers={"Prefer": prefer})
     assert answer.status_code == status
     assert answer.headers.get("preference-applied") == applied
 
 
-async def test_only_so_many_wait(start_ingest, sqlite_url):
+async def test_only_so_many_wait(start_ingest: Starter, sqlite_url: str) -> None:
     ingest = await start_ingest(sqlite_url, reports={"max_waiting": 0})
     await ingest.make_camera()
     answer = await ingest.post(headers={"Prefer": "wait=10"})
@@ -153,7 +168,7 @@ async def test_only_so_many_wait(start_ingest, sqlite_url):
     assert "preference-applied" not in answer.headers
 
 
-async def test_a_repeat_that_waits_gets_the_outcome_that_is_known(ingest):
+async def test_a_repeat_that_waits_gets_the_outcome_that_is_known(ingest: Ingest) -> None:
     await ingest.make_camera()
     event_id = (await ingest.post()).json()["event_id"]
     await ingest.bus.publish(decided(event_id))
@@ -165,7 +180,9 @@ async def test_a_repeat_that_waits_gets_the_outcome_that_is_known(ingest):
     assert waited.headers["lookout-duplicate"] == "true"
 
 
-async def test_who_waits_at_another_replica_gets_the_outcome_too(start_ingest, any_database):
+async def test_who_waits_at_another_replica_gets_the_outcome_too(
+    start_ingest: Starter, any_database: str
+) -> None:
     one = await start_ingest(any_database, name="1")
     two = await start_ingest(
         any_database, name="2"
@@ -177,14 +194,14 @@ async def test_who_waits_at_another_replica_gets_the_outcome_too(start_ingest, a
     assert (await waiting).json()["status"] == "opened"
 
 
-async def test_decisions_that_make_no_sense_are_parked(sqlite_ingest):
+async def test_decisions_that_make_no_sense_are_parked(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
     event_id = (await sqlite_ingest.post()).json()["event_id"]
     await sqlite_ingest.bus.publish(decided("no id"))
     await sqlite_ingest.bus.publish(decided(event_id, 99))
     await sqlite_ingest.bus.publish(decided(str(uuid4())))  # an event whose retention has ended
 
-    async def parked():
+    async def parked() -> Any:
         return len(await sqlite_ingest.bus.parked("ingest.trigger_decided.v1")) == 2
 
     await eventually(parked)

@@ -2,6 +2,8 @@ import asyncio
 import base64
 import json
 import time
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -10,10 +12,12 @@ from lookout.camera.v1 import camera_pb2
 from testkit import eventually
 from testkit.pictures import bomb, no_picture, noise, parking_report, solid, truncated
 
+from .conftest import Ingest, Starter
+
 EVENTS = "/api/v1/camera-events"
 
 
-async def test_an_entry_is_durable_and_on_the_bus(ingest):
+async def test_an_entry_is_durable_and_on_the_bus(ingest: Ingest) -> None:
     camera = await ingest.make_camera()
     picture = noise(30_000)
     answer = await ingest.post(picture=picture)
@@ -38,10 +42,11 @@ async def test_an_entry_is_durable_and_on_the_bus(ingest):
     assert event.routing_key == "camera.frame_captured.v1.NAD.95"
     assert event.partition_key == f"camera:{camera['id']}"
     assert str(event.message_id) == event.correlation_id == body["event_id"]
+    assert event.traceparent
     assert event.traceparent.split("-")[1] == answer.headers["x-trace-id"]
 
 
-async def test_the_event_is_complete(ingest):
+async def test_the_event_is_complete(ingest: Ingest) -> None:
     camera = await ingest.make_camera()
     await ingest.post(picture=solid(640, 360))
     (frame,) = await ingest.sent()
@@ -70,9 +75,10 @@ async def test_the_event_is_complete(ingest):
     assert frame.previous_state_duration.seconds == 600
 
 
-async def test_an_empty_vehicle_box_is_absent_from_the_event(sqlite_ingest):
+async def test_an_empty_vehicle_box_is_absent_from_the_event(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
-    await sqlite_ingest.post(**{f"vehicle_frame_{axis}{n}": 0 for axis in "xy" for n in (1, 2)})
+    empty: dict[str, Any] = {f"vehicle_frame_{axis}{n}": 0 for axis in "xy" for n in (1, 2)}
+    await sqlite_ingest.post(**empty)
     (frame,) = await sqlite_ingest.sent()
     assert not frame.HasField("vehicle_box")
 
@@ -80,7 +86,7 @@ async def test_an_empty_vehicle_box_is_absent_from_the_event(sqlite_ingest):
 @pytest.mark.parametrize(
     "content_type", [None, "application/json", "text/plain", "application/x-www-form-urlencoded", "x"]
 )
-async def test_cameras_send_any_content_type(sqlite_ingest, content_type):
+async def test_cameras_send_any_content_type(sqlite_ingest: Ingest, content_type: Any) -> None:
     await sqlite_ingest.make_camera()
     headers = {"content-type": content_type} if content_type else {}
     answer = await sqlite_ingest.client.post(
@@ -89,7 +95,7 @@ async def test_cameras_send_any_content_type(sqlite_ingest, content_type):
     assert answer.status_code == 200
 
 
-async def refused(ingest, code, status, *, fields=None, **overrides):
+async def refused(ingest: Ingest, code: Any, status: Any, *, fields: Any = None, **overrides: Any) -> Any:
     answer = await ingest.post(**overrides)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -101,11 +107,11 @@ async def refused(ingest, code, status, *, fields=None, **overrides):
     return problem
 
 
-def coded(data):
+def coded(data: Any) -> Any:
     return base64.b64encode(data).decode()
 
 
-async def test_each_refusal_has_its_own_code_and_leaves_nothing(ingest):
+async def test_each_refusal_has_its_own_code_and_leaves_nothing(ingest: Ingest) -> None:
     await ingest.make_camera()
     await refused(ingest, "missing_fields", 400, fields=["event", "duration"], event=None, duration=None)
     await refused(ingest, "snapshot_missing", 400, fields=["snapshot"], snapshot=None)
@@ -136,15 +142,15 @@ async def test_each_refusal_has_its_own_code_and_leaves_nothing(ingest):
         (b"{}", "missing_fields"),
     ],
 )
-async def test_bodies_that_are_no_report(sqlite_ingest, body, code):
+async def test_bodies_that_are_no_report(sqlite_ingest: Ingest, body: Any, code: Any) -> None:
     answer = await sqlite_ingest.client.post("/api/v1/post", content=body)
     assert answer.status_code == 400
     assert answer.json()["code"] == code
 
 
 @pytest.mark.parametrize("is_streamed", [False, True])
-async def test_a_body_over_the_limit_is_refused(sqlite_ingest, is_streamed):
-    async def stream():
+async def test_a_body_over_the_limit_is_refused(sqlite_ingest: Ingest, is_streamed: Any) -> None:
+    async def stream() -> AsyncIterator[Any]:
         for _ in range(10):
             yield b" " * 1_048_576
 
@@ -154,14 +160,14 @@ async def test_a_body_over_the_limit_is_refused(sqlite_ingest, is_streamed):
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_an_encoded_body_is_refused(sqlite_ingest):
+async def test_an_encoded_body_is_refused(sqlite_ingest: Ingest) -> None:
     answer = await sqlite_ingest.client.post(
         "/api/v1/post", content=b"x", headers={"Content-Encoding": "gzip"}
     )
     assert answer.status_code == 415
 
 
-async def test_a_bomb_costs_nothing(sqlite_ingest):
+async def test_a_bomb_costs_nothing(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
     began = time.perf_counter()
     for _ in range(10):
@@ -169,7 +175,7 @@ async def test_a_bomb_costs_nothing(sqlite_ingest):
     assert time.perf_counter() - began < 2
 
 
-async def test_a_repeat_gets_the_first_answer_and_leaves_nothing_new(ingest):
+async def test_a_repeat_gets_the_first_answer_and_leaves_nothing_new(ingest: Ingest) -> None:
     await ingest.make_camera()
     first = await ingest.post()
     ingest.clock.advance(30)
@@ -180,7 +186,7 @@ async def test_a_repeat_gets_the_first_answer_and_leaves_nothing_new(ingest):
     assert len(await ingest.rows()) == len(await ingest.outbox()) == len(ingest.blobs("snapshots")) == 1
 
 
-async def test_a_repeat_is_known_after_a_restart(start_ingest, any_database):
+async def test_a_repeat_is_known_after_a_restart(start_ingest: Starter, any_database: str) -> None:
     first_run = await start_ingest(any_database)
     await first_run.make_camera()
     first = await first_run.post()
@@ -193,17 +199,19 @@ async def test_a_repeat_is_known_after_a_restart(start_ingest, any_database):
 
 
 @pytest.mark.parametrize("occupancy", [0, 1])
-async def test_fifty_repeats_at_once_are_one_event(ingest, occupancy):
+async def test_fifty_repeats_at_once_are_one_event(ingest: Ingest, occupancy: Any) -> None:
     await ingest.make_camera()
     answers = await asyncio.gather(*(ingest.post(occupancy=occupancy) for _ in range(50)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["event_id"] for answer in answers}) == 1
     assert sum("lookout-duplicate" not in answer.headers for answer in answers) == 1
-    await eventually(ingest.outbox)
+    assert len(await eventually(ingest.outbox)) == 1
     assert len(await ingest.rows()) == len(await ingest.outbox()) == len(ingest.blobs("snapshots")) == 1
 
 
-async def test_repeats_at_two_replicas_at_once_are_one_event(start_ingest, postgres_url):
+async def test_repeats_at_two_replicas_at_once_are_one_event(
+    start_ingest: Starter, postgres_url: str
+) -> None:
     one = await start_ingest(postgres_url, name="1")
     two = await start_ingest(postgres_url, name="2")
     await one.make_camera()
@@ -214,14 +222,14 @@ async def test_repeats_at_two_replicas_at_once_are_one_event(start_ingest, postg
     assert len(one.blobs("snapshots")) + len(two.blobs("snapshots")) == 1
 
 
-async def test_the_same_report_with_another_picture_is_another_event(sqlite_ingest):
+async def test_the_same_report_with_another_picture_is_another_event(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
     await sqlite_ingest.post(picture=noise(5000, seed=1))
     await sqlite_ingest.post(picture=noise(5000, seed=2))
     assert len(await sqlite_ingest.rows()) == 2
 
 
-async def test_a_clock_beyond_belief_loses_no_event(ingest):
+async def test_a_clock_beyond_belief_loses_no_event(ingest: Ingest) -> None:
     await ingest.make_camera()
     ahead = await ingest.post(time="2036-03-14 12:30:00")
     behind = await ingest.post(time="1970-01-01 00:00:05")
@@ -234,7 +242,7 @@ async def test_a_clock_beyond_belief_loses_no_event(ingest):
     assert (await ingest.rows())[0].reported_time == "2036-03-14T12:30:00"
 
 
-async def test_a_camera_teaches_its_spots_until_an_operator_draws(ingest):
+async def test_a_camera_teaches_its_spots_until_an_operator_draws(ingest: Ingest) -> None:
     camera = await ingest.make_camera(spots=0, number_of_parking=3)
     spots = f"/api/v1/cameras/{camera['id']}/spots"
     assert (await ingest.post(picture=solid(640, 360))).status_code == 200
@@ -254,14 +262,14 @@ async def test_a_camera_teaches_its_spots_until_an_operator_draws(ingest):
     await refused(ingest, "unknown_spot", 422, index_number=3)
 
 
-async def test_the_first_reports_of_a_new_camera_may_come_at_once(ingest):
+async def test_the_first_reports_of_a_new_camera_may_come_at_once(ingest: Ingest) -> None:
     await ingest.make_camera(spots=0)
     answers = await asyncio.gather(*(ingest.post(duration=n) for n in range(20)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({frame.spot.spot_id for frame in await ingest.sent()}) == 1
 
 
-async def test_the_registry_is_asked_afresh_after_a_change(sqlite_ingest):
+async def test_the_registry_is_asked_afresh_after_a_change(sqlite_ingest: Ingest) -> None:
     camera = await sqlite_ingest.make_camera()
     await sqlite_ingest.post(duration=1)
     await sqlite_ingest.client.patch(
@@ -271,7 +279,9 @@ async def test_the_registry_is_asked_afresh_after_a_change(sqlite_ingest):
     assert [frame.camera_name for frame in await sqlite_ingest.sent()] == ["Cam", "New name"]
 
 
-async def test_another_replica_sees_a_change_after_the_cache_has_run_out(start_ingest, any_database):
+async def test_another_replica_sees_a_change_after_the_cache_has_run_out(
+    start_ingest: Starter, any_database: str
+) -> None:
     one = await start_ingest(any_database, name="1")
     two = await start_ingest(any_database, name="2", clock=one.clock)
     camera = await one.make_camera()
@@ -282,7 +292,7 @@ async def test_another_replica_sees_a_change_after_the_cache_has_run_out(start_i
     assert [frame.camera_name for frame in await two.sent()] == ["Cam", "New name"]
 
 
-async def test_events_can_be_looked_at(ingest):
+async def test_events_can_be_looked_at(ingest: Ingest) -> None:
     camera = await ingest.make_camera(spots=2)
     for number in range(5):
         ingest.clock.advance(60)
@@ -327,7 +337,9 @@ async def test_events_can_be_looked_at(ingest):
         ("/12", 422),
     ],
 )
-async def test_looking_at_events_needs_a_token_and_sense(sqlite_ingest, path, status):
+async def test_looking_at_events_needs_a_token_and_sense(
+    sqlite_ingest: Ingest, path: Any, status: Any
+) -> None:
     assert (await sqlite_ingest.client.get(EVENTS + path)).status_code == 401
     other = await sqlite_ingest.client.get(EVENTS + path, headers=sqlite_ingest.headers("tickets:read"))
     assert other.status_code == 403
@@ -335,9 +347,15 @@ async def test_looking_at_events_needs_a_token_and_sense(sqlite_ingest, path, st
     assert answer.status_code == status
 
 
-async def test_a_report_with_odd_extra_fields_can_be_looked_at(ingest):
+async def test_a_report_with_odd_extra_fields_can_be_looked_at(ingest: Ingest) -> None:
     await ingest.make_camera()
-    odd = {"nul": "a\x00b", "half": "\ud800", "huge": 10**40, "deep": [[[[{"a": None}]]]], "tiny": 1e-300}
+    odd: dict[str, Any] = {
+        "nul": "a\x00b",
+        "half": "\ud800",
+        "huge": 10**40,
+        "deep": [[[[{"a": None}]]]],
+        "tiny": 1e-300,
+    }
     body = json.dumps(parking_report(**odd)).encode()
     answer = await ingest.client.post("/api/v1/post", content=body)
     assert answer.status_code == 200, answer.text
@@ -345,14 +363,14 @@ async def test_a_report_with_odd_extra_fields_can_be_looked_at(ingest):
     assert {name: event.json()["report"][name] for name in odd} == odd
 
 
-async def test_every_field_is_in_the_api_page(sqlite_ingest):
+async def test_every_field_is_in_the_api_page(sqlite_ingest: Ingest) -> None:
     page = (await sqlite_ingest.client.get("/openapi.json")).json()
     schema = page["paths"]["/api/v1/post"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == list(FIELDS)
     assert "security" not in page["paths"]["/api/v1/post"]["post"]
 
 
-async def test_refusals_and_repeats_are_counted(sqlite_ingest):
+async def test_refusals_and_repeats_are_counted(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
     await sqlite_ingest.post()
     await sqlite_ingest.post()

@@ -1,20 +1,23 @@
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from ingest.store.tables import locations, metadata
 
+from .conftest import Ingest
+
 API = "/api/v1"
 
 
-def corners(**values):
+def corners(**values: Any) -> Any:
     square = {"p1_x": 0, "p1_y": 0, "p2_x": 100, "p2_y": 0, "p3_x": 100, "p3_y": 50, "p4_x": 0, "p4_y": 50}
     return square | values
 
 
-async def tree(ingest):
+async def tree(ingest: Ingest) -> Any:
     """One of everything; path → row."""
     made = {"locations": await ingest.create("locations", name="Naif", code="NAD")}
     made["zones"] = await ingest.create("zones", location_id=made["locations"]["id"], code="Z1")
@@ -28,22 +31,20 @@ async def tree(ingest):
     return made
 
 
-async def call(ingest, method, path, expected, **body):
-    answer = await ingest.client.request(
-        method, f"{API}/{path}", headers=ingest.admin, **({"json": body} if body else {})
-    )
+async def call(ingest: Ingest, method: Any, path: Any, expected: Any, **body: Any) -> Any:
+    answer = await ingest.client.request(method, f"{API}/{path}", headers=ingest.admin, json=body or None)
     assert answer.status_code == expected, answer.text
     return answer.json() if answer.content else None
 
 
-async def test_everything_can_be_made_read_changed_and_taken_down(ingest):
+async def test_everything_can_be_made_read_changed_and_taken_down(ingest: Ingest) -> None:
     made = await tree(ingest)
     for path, row in made.items():
         assert await call(ingest, "GET", f"{path}/{row['id']}", 200) == row
         listed = await call(ingest, "GET", path, 200)
         assert listed["items"] == [row]
         assert listed["total"] == 1
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "locations": {"name": "New"},
         "zones": {"code": "Z2"},
         "poles": {"router_ip": "10.0.0.1"},
@@ -65,7 +66,7 @@ async def test_everything_can_be_made_read_changed_and_taken_down(ingest):
         assert problem["code"].endswith("_not_found")
 
 
-async def test_what_something_hangs_on_is_not_taken_down(ingest):
+async def test_what_something_hangs_on_is_not_taken_down(ingest: Ingest) -> None:
     made = await tree(ingest)
     for path, child in [("locations", "zone"), ("zones", "pole"), ("poles", "camera"), ("cameras", "spot")]:
         problem = await call(ingest, "DELETE", f"{path}/{made[path]['id']}", 409)
@@ -76,7 +77,7 @@ async def test_what_something_hangs_on_is_not_taken_down(ingest):
     await call(ingest, "GET", f"crop-zones/{made['crop-zones']['id']}", 404)
 
 
-async def test_the_flat_spot_of_the_source_document(ingest):
+async def test_the_flat_spot_of_the_source_document(ingest: Ingest) -> None:
     made = await tree(ingest)
     body = {
         "camera_id": made["cameras"]["id"], "spot_number": 2, "p1_x": 0, "p1_y": 0, "p2_x": 100, "p2_y": 0,
@@ -90,7 +91,7 @@ async def test_the_flat_spot_of_the_source_document(ingest):
     assert (await call(ingest, "GET", "cameras/999/spots", 404))["code"] == "camera_not_found"
 
 
-async def test_secrets_are_sealed_and_never_shown(ingest):
+async def test_secrets_are_sealed_and_never_shown(ingest: Ingest) -> None:
     secrets = {
         "camera_pass": "s3cret-one",
         "portal_password": "s3cret-two",
@@ -115,7 +116,7 @@ async def test_secrets_are_sealed_and_never_shown(ingest):
     assert "s3cret" not in json.dumps(bad)
 
 
-async def test_codes_and_numbers_are_unique_where_they_must_be(ingest):
+async def test_codes_and_numbers_are_unique_where_they_must_be(ingest: Ingest) -> None:
     made = await tree(ingest)
     zone_2 = await ingest.create("zones", location_id=made["locations"]["id"], code="Z2")
     pole_2 = await ingest.create("poles", zone_id=zone_2["id"], name="Pole", code="P1")  # another zone's P1
@@ -137,7 +138,7 @@ async def test_codes_and_numbers_are_unique_where_they_must_be(ingest):
     await ingest.create("cameras", pole_id=pole["id"], name="x", api_code="95")  # another location's 95
 
 
-async def test_of_many_who_take_one_code_at_once_one_gets_it(ingest):
+async def test_of_many_who_take_one_code_at_once_one_gets_it(ingest: Ingest) -> None:
     answers = await asyncio.gather(
         *(
             ingest.client.post(f"{API}/locations", json={"name": "x", "code": "ONE"}, headers=ingest.admin)
@@ -147,7 +148,7 @@ async def test_of_many_who_take_one_code_at_once_one_gets_it(ingest):
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
 
 
-async def test_a_camera_follows_its_pole_and_what_carries_cameras_stays(ingest):
+async def test_a_camera_follows_its_pole_and_what_carries_cameras_stays(ingest: Ingest) -> None:
     made = await tree(ingest)
     other = await ingest.create("locations", name="Other", code="OTH")
     zone = await ingest.create("zones", location_id=other["id"], code="Z1")
@@ -199,7 +200,7 @@ async def test_a_camera_follows_its_pole_and_what_carries_cameras_stays(ingest):
         ("crop-zones", {"camera_id": 1, "points": [[0, 0], [1, 1], [2]]}, "points.2"),
     ],
 )
-async def test_a_refusal_names_the_field(sqlite_ingest, path, body, field):
+async def test_a_refusal_names_the_field(sqlite_ingest: Ingest, path: Any, body: Any, field: Any) -> None:
     await tree(sqlite_ingest)
     answer = await sqlite_ingest.client.post(f"{API}/{path}", json=body, headers=sqlite_ingest.admin)
     assert answer.status_code in {404, 422}, answer.text
@@ -207,16 +208,17 @@ async def test_a_refusal_names_the_field(sqlite_ingest, path, body, field):
     assert any(error["field"].startswith(field) for error in answer.json()["errors"]), answer.text
 
 
-async def test_a_change_is_held_to_the_same_rules(sqlite_ingest):
+async def test_a_change_is_held_to_the_same_rules(sqlite_ingest: Ingest) -> None:
     made = await tree(sqlite_ingest)
-    for path, change, field in [
+    changes: list[tuple[str, dict[str, Any], str]] = [
         ("locations", {"code": "N4D"}, "code"),
         ("locations", {"name": None}, "name"),
         ("locations", {"colour": "red"}, "colour"),
         ("cameras", {"p_ip": "a b"}, "p_ip"),
         ("spots", {"p2_x": 0, "p3_x": 0}, "p1_x"),
         ("spots", {"p1_x": None}, "p1_x"),
-    ]:
+    ]
+    for path, change, field in changes:
         problem = await call(sqlite_ingest, "PATCH", f"{path}/{made[path]['id']}", 422, **change)
         assert any(error["field"].startswith(field) for error in problem["errors"]), problem
     missing = await call(sqlite_ingest, "PUT", f"zones/{made['zones']['id']}", 422, code="Z9")
@@ -225,7 +227,7 @@ async def test_a_change_is_held_to_the_same_rules(sqlite_ingest):
     await call(sqlite_ingest, "PATCH", f"zones/{made['zones']['id']}", 404, location_id=999)
 
 
-async def test_replacing_sets_what_is_left_out_back(ingest):
+async def test_replacing_sets_what_is_left_out_back(ingest: Ingest) -> None:
     made = await tree(ingest)
     path = f"cameras/{made['cameras']['id']}"
     await call(ingest, "PATCH", path, 200, p_ip="10.0.0.1:8080", number_of_parking=4, status="OFFLINE")
@@ -234,7 +236,7 @@ async def test_replacing_sets_what_is_left_out_back(ingest):
     assert replaced["api_code"] == "96"
 
 
-async def test_lists_are_filtered_searched_and_paged(ingest):
+async def test_lists_are_filtered_searched_and_paged(ingest: Ingest) -> None:
     for number in range(5):
         location = await ingest.create("locations", name=f"Place {number} 50%", code="ABCDE"[number] * 3)
         zone = await ingest.create("zones", location_id=location["id"], code=f"Z{number}")
@@ -250,7 +252,8 @@ async def test_lists_are_filtered_searched_and_paged(ingest):
     ]:  # fmt: skip
         listed = await call(ingest, "GET", query, 200)
         assert (len(listed["items"]), listed["total"]) == (count, count), query
-    seen, cursor = [], ""
+    seen: list[int] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = await call(ingest, "GET", f"cameras?page_size=2{cursor and f'&cursor={cursor}'}", 200)
         seen += [row["id"] for row in page["items"]]
@@ -265,7 +268,7 @@ async def test_lists_are_filtered_searched_and_paged(ingest):
 
 
 @pytest.mark.parametrize("path", ["locations", "zones", "poles", "cameras", "spots", "crop-zones"])
-async def test_reading_and_writing_each_need_their_permission(sqlite_ingest, path):
+async def test_reading_and_writing_each_need_their_permission(sqlite_ingest: Ingest, path: Any) -> None:
     client, headers = sqlite_ingest.client, sqlite_ingest.headers
     for method, suffix in [
         ("GET", ""),
@@ -277,13 +280,13 @@ async def test_reading_and_writing_each_need_their_permission(sqlite_ingest, pat
     ]:
         needed, other = ("site:read", "site:write") if method == "GET" else ("site:write", "site:read")
         url = f"{API}/{path}{suffix}"
-        body = {} if method in {"GET", "DELETE"} else {"json": {}}
+        body: dict[str, Any] = {} if method in {"GET", "DELETE"} else {"json": {}}
         assert (await client.request(method, url, **body)).status_code == 401
         assert (await client.request(method, url, headers=headers(other), **body)).status_code == 403
         allowed = await client.request(method, url, headers=headers(needed), **body)
         assert allowed.status_code in {200, 404, 422}
 
 
-def test_no_table_keeps_a_secret_in_the_open():
+def test_no_table_keeps_a_secret_in_the_open() -> None:
     names = {column.name for table in metadata.tables.values() for column in table.columns}
     assert not {"camera_pass", "portal_password", "parkonic_api_token"} & names

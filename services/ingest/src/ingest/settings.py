@@ -27,9 +27,6 @@ class ReportSettings(Block):
     admission_timeout_s: Seconds = Field(5.0, gt=0, description="seconds a report may wait to be read")
     body_timeout_s: Seconds = Field(30.0, gt=0, description="seconds a camera may take to send its report")
     threads: int = Field(2, gt=0, description="threads that parse reports and check pictures")
-    inline_below_bytes: int = Field(
-        0, ge=0, description="reports smaller than this are parsed at once instead of on a thread"
-    )
     learns_spots: bool = Field(
         True, description="a camera of which nobody has drawn a spot teaches its spots with its reports"
     )

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ from ingest.domain.numbers import decimal_number, whole_number
         ("12.0", 12),
     ],
 )
-def test_whole_numbers_that_firmware_writes(value, expected):
+def test_whole_numbers_that_firmware_writes(value: Any, expected: Any) -> None:
     assert whole_number(value, low=0, high=100) == expected
 
 
@@ -33,7 +34,7 @@ def test_whole_numbers_that_firmware_writes(value, expected):
         10**400, -(10**400), "9" * 400, b"12", "12,0", "1.50", "--1", "12\x00",
     ],
 )  # fmt: skip
-def test_nonsense_is_no_whole_number(value):
+def test_nonsense_is_no_whole_number(value: Any) -> None:
     with pytest.raises(ValueError, match=r"must (be a|lie)"):
         whole_number(value, low=0, high=100)
 
@@ -42,7 +43,7 @@ def test_nonsense_is_no_whole_number(value):
     ("value", "expected"),
     [(1.5, 1.5), ("1.5", 1.5), (" -3 ", -3.0), (7, 7.0), ("+0.25", 0.25), ("007.5", 7.5)],
 )
-def test_decimal_numbers(value, expected):
+def test_decimal_numbers(value: Any, expected: Any) -> None:
     assert decimal_number(value, low=-10, high=10) == expected
 
 
@@ -67,7 +68,7 @@ def test_decimal_numbers(value, expected):
         "1.",
     ],
 )
-def test_nonsense_is_no_decimal_number(value):
+def test_nonsense_is_no_decimal_number(value: Any) -> None:
     with pytest.raises(ValueError, match=r"must (be|lie)"):
         decimal_number(value, low=-10, high=10)
 
@@ -77,7 +78,7 @@ def test_nonsense_is_no_decimal_number(value):
         st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.lists(st.integers())
     )
 )
-def test_anything_is_a_number_within_the_bounds_or_a_value_error(value):
+def test_anything_is_a_number_within_the_bounds_or_a_value_error(value: Any) -> None:
     for parse in (whole_number, decimal_number):
         try:
             number = parse(value, low=-5, high=5)
@@ -87,6 +88,6 @@ def test_anything_is_a_number_within_the_bounds_or_a_value_error(value):
 
 
 @given(st.integers(0, 10**6))
-def test_every_notation_of_a_number_means_the_same(number):
+def test_every_notation_of_a_number_means_the_same(number: Any) -> None:
     notations = [number, str(number), f" {number} ", float(number), f"{number}.0", f"+{number}"]
     assert {whole_number(value, low=0, high=10**6) for value in notations} == {number}

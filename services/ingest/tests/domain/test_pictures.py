@@ -2,6 +2,7 @@ import io
 import struct
 import time
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,13 +17,13 @@ from testkit.pictures import bomb, no_picture, noise, solid, truncated
 LIMIT = 40_000_000
 
 
-def picture(kind="JPEG", size=(60, 40), **options):
+def picture(kind: Any = "JPEG", size: Any = (60, 40), **options: Any) -> Any:
     file = io.BytesIO()
     Image.effect_noise(size, 50).convert("RGB").save(file, kind, **options)
     return file.getvalue()
 
 
-def refusal_of(call):
+def refusal_of(call: Any) -> Any:
     try:
         call()
     except Refused as refused:
@@ -30,7 +31,7 @@ def refusal_of(call):
     return None
 
 
-def code_of(data, max_pixels=LIMIT):
+def code_of(data: Any, max_pixels: Any = LIMIT) -> Any:
     with pytest.raises(Refused) as refused:
         read_header(data, max_pixels=max_pixels)
     assert [problem.field for problem in refused.value.fields] == ["snapshot"]
@@ -49,7 +50,7 @@ def code_of(data, max_pixels=LIMIT):
         (picture("PNG"), "image/png", "png"),
     ],
 )
-def test_a_picture_is_recognised(data, content_type, suffix):
+def test_a_picture_is_recognised(data: Any, content_type: Any, suffix: Any) -> None:
     header = read_header(data, max_pixels=LIMIT)
     assert header.size == Size(60, 40)
     assert (header.content_type, header.suffix) == (content_type, suffix)
@@ -66,33 +67,33 @@ def test_a_picture_is_recognised(data, content_type, suffix):
         b"\xff\xd8\xff\xda\x00\x02\x00\xff\xd9",
     ],
 )  # fmt: skip
-def test_what_is_no_picture_is_refused(data):
+def test_what_is_no_picture_is_refused(data: Any) -> None:
     assert code_of(data) == "not_a_picture"
 
 
 @pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF])
-def test_a_jpeg_that_no_decoder_here_reads_is_refused(marker):
+def test_a_jpeg_that_no_decoder_here_reads_is_refused(marker: Any) -> None:
     data = picture()
     assert code_of(data.replace(b"\xff\xc0", bytes([0xFF, marker]), 1)) == "not_a_picture"
 
 
-def test_a_jpeg_without_a_size_is_refused():
+def test_a_jpeg_without_a_size_is_refused() -> None:
     assert code_of(bomb(0)) == "not_a_picture"
 
 
 @pytest.mark.parametrize("data", [picture(), picture(progressive=True), noise(20_000), picture("PNG")])
 @pytest.mark.parametrize("keep", [0.1, 0.3, 0.5, 0.9, 0.99])
-def test_a_truncated_picture_is_refused(data, keep):
+def test_a_truncated_picture_is_refused(data: Any, keep: Any) -> None:
     assert code_of(truncated(data, keep)) == "picture_truncated"
 
 
 @pytest.mark.parametrize("data", [picture(), picture("PNG")])
-def test_a_picture_whose_last_bytes_are_missing_is_refused(data):
+def test_a_picture_whose_last_bytes_are_missing_is_refused(data: Any) -> None:
     for missing in range(1, min(len(data) - 8, 400)):
         assert code_of(data[:-missing]) == "picture_truncated"
 
 
-def test_a_thumbnails_end_does_not_pass_for_the_pictures_end():
+def test_a_thumbnails_end_does_not_pass_for_the_pictures_end() -> None:
     thumbnail = picture(size=(16, 12))
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     data = picture()
@@ -101,13 +102,13 @@ def test_a_thumbnails_end_does_not_pass_for_the_pictures_end():
     assert code_of(whole[: len(whole) - 50]) == "picture_truncated"
 
 
-def test_a_bomb_is_refused_at_once_and_by_its_header():
+def test_a_bomb_is_refused_at_once_and_by_its_header() -> None:
     began = time.perf_counter()
     assert code_of(bomb(50_000)) == "picture_too_large_pixels"
     assert time.perf_counter() - began < 0.05
 
 
-def test_a_png_bomb_is_refused_by_its_header():
+def test_a_png_bomb_is_refused_by_its_header() -> None:
     chunk = b"IHDR" + struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
     data = (
         b"\x89PNG\r\n\x1a\n"
@@ -119,12 +120,12 @@ def test_a_png_bomb_is_refused_by_its_header():
     assert code_of(data) == "picture_too_large_pixels"
 
 
-def test_a_picture_of_just_the_limit_is_taken():
+def test_a_picture_of_just_the_limit_is_taken() -> None:
     assert read_header(solid(64, 48), max_pixels=64 * 48).size == Size(64, 48)
     assert code_of(solid(64, 48), max_pixels=64 * 48 - 1) == "picture_too_large_pixels"
 
 
-def test_a_jpeg_of_a_thousand_scans_is_refused():
+def test_a_jpeg_of_a_thousand_scans_is_refused() -> None:
     data = picture(progressive=True)
     at = data.rindex(b"\xff\xda")
     scan = data[at:-2]
@@ -135,13 +136,13 @@ def test_a_jpeg_of_a_thousand_scans_is_refused():
     st.binary(max_size=300),
     st.sampled_from([b"", b"\xff\xd8", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", picture()[:200]]),
 )
-def test_any_bytes_are_a_picture_or_a_refusal(data, start):
+def test_any_bytes_are_a_picture_or_a_refusal(data: Any, start: Any) -> None:
     refused = refusal_of(lambda: read_header(start + data, max_pixels=LIMIT))
     assert refused is None or refused.fields
 
 
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=4))
-def test_a_damaged_picture_is_a_picture_or_a_refusal(at, damage):
+def test_a_damaged_picture_is_a_picture_or_a_refusal(at: Any, damage: Any) -> None:
     data = bytearray(picture())
     at %= len(data)
     data[at : at + len(damage)] = damage

@@ -1,29 +1,31 @@
 import base64
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.domain.geometry import Box, Size
-from ingest.domain.refusal import Kind, Refused
+from ingest.domain.refusal import FieldProblem, Kind, Refused
 from ingest.domain.report import FIELDS, Purpose, fingerprint, parse_json, parse_report, raw_text
 from testkit.pictures import parking_report
 
 SHA = "0" * 64
 
 
-def report_of(**overrides):
+def report_of(**overrides: Any) -> Any:
     return parse_report(parking_report(**overrides))[0]
 
 
-def refusal_of(document):
+def refusal_of(document: Any) -> Any:
     with pytest.raises(Refused) as refused:
         parse_report(document)
     return refused.value
 
 
-def test_a_whole_report():
+def test_a_whole_report() -> None:
+    report: Any
     report, snapshot = parse_report(parking_report())
     assert report.purpose is Purpose.ENTRY
     assert report.index_number == 1
@@ -38,7 +40,7 @@ def test_a_whole_report():
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("how", ["left out", "null"])
-def test_a_missing_field_is_named(field, how):
+def test_a_missing_field_is_named(field: Any, how: Any) -> None:
     document = parking_report()
     if how == "null":
         document[field] = None
@@ -50,14 +52,14 @@ def test_a_missing_field_is_named(field, how):
     assert refused.code == ("snapshot_missing" if field == "snapshot" else "missing_fields")
 
 
-def test_every_missing_field_is_named_at_once():
+def test_every_missing_field_is_named_at_once() -> None:
     assert [problem.field for problem in refusal_of({}).fields] == list(FIELDS)
     assert [problem.field for problem in refusal_of({"index_number": "x"}).fields] == [
         field for field in FIELDS if field != "index_number"
     ]
 
 
-def test_numbers_may_be_strings_and_mean_the_same():
+def test_numbers_may_be_strings_and_mean_the_same() -> None:
     plain = parking_report()
     strings = {
         name: f" {value} " if isinstance(value, int) and not isinstance(value, bool) else value
@@ -88,14 +90,14 @@ def test_numbers_may_be_strings_and_mean_the_same():
         ("event", {}), ("report_type", "a\nb"), ("snapshot", 5), ("snapshot", ["a"]), ("snapshot", {}),
     ],
 )  # fmt: skip
-def test_nonsense_is_refused_under_its_own_field(field, value):
+def test_nonsense_is_refused_under_its_own_field(field: Any, value: Any) -> None:
     refused = refusal_of(parking_report(**{field: value}))
     assert refused.kind is Kind.INVALID
     assert [problem.field for problem in refused.fields] == [field]
     assert refused.code == f"invalid_{field}"
 
 
-def test_every_senseless_field_is_named_at_once():
+def test_every_senseless_field_is_named_at_once() -> None:
     refused = refusal_of(parking_report(index_number="1e9", time="never", occupancy=7))
     assert {problem.field for problem in refused.fields} == {"index_number", "time", "occupancy"}
     assert refused.code == "invalid_fields"
@@ -104,28 +106,28 @@ def test_every_senseless_field_is_named_at_once():
 @pytest.mark.parametrize(
     ("value", "purpose"), [(1, Purpose.ENTRY), ("1", Purpose.ENTRY), (0, Purpose.EXIT), ("0", Purpose.EXIT)]
 )
-def test_occupancy_says_whether_it_came_or_left(value, purpose):
+def test_occupancy_says_whether_it_came_or_left(value: Any, purpose: Any) -> None:
     assert report_of(occupancy=value).purpose is purpose
 
 
 @pytest.mark.parametrize(
     ("x1", "y1", "x2", "y2"), [(0, 0, 0, 0), ("0", "0", "0", "0"), (-1, -1, -1, -1), (5, 5, 5, 50)]
 )
-def test_an_empty_vehicle_box_is_absent(x1, y1, x2, y2):
+def test_an_empty_vehicle_box_is_absent(x1: Any, y1: Any, x2: Any, y2: Any) -> None:
     report = report_of(vehicle_frame_x1=x1, vehicle_frame_y1=y1, vehicle_frame_x2=x2, vehicle_frame_y2=y2)
     assert report.vehicle_box is None
 
 
-def test_corners_may_lie_a_little_outside():
+def test_corners_may_lie_a_little_outside() -> None:
     assert report_of(coordinate_x1=-100, coordinate_y3=780).corners[0] == (-100, 140)
 
 
-def test_a_degenerate_spot_is_refused():
-    flat = {f"coordinate_{axis}{n}": 5 for axis in "xy" for n in range(1, 5)}
+def test_a_degenerate_spot_is_refused() -> None:
+    flat: dict[str, Any] = {f"coordinate_{axis}{n}": 5 for axis in "xy" for n in range(1, 5)}
     assert refusal_of(parking_report(**flat)).code == "invalid_coordinate_x1"
 
 
-def test_unknown_fields_are_none_of_our_business():
+def test_unknown_fields_are_none_of_our_business() -> None:
     assert parse_report(parking_report(firmware={"v": [1, 2]})) == parse_report(parking_report())
 
 
@@ -153,41 +155,41 @@ def test_unknown_fields_are_none_of_our_business():
         (b'{"b": {"a": 1, "a": 2}}', "duplicate_field"),
     ],
 )
-def test_what_is_not_one_json_object_is_refused(body, code):
+def test_what_is_not_one_json_object_is_refused(body: Any, code: Any) -> None:
     with pytest.raises(Refused) as refused:
         parse_json(body)
     assert refused.value.code == code
     assert refused.value.kind is Kind.MALFORMED
 
 
-def test_a_duplicate_field_is_named():
+def test_a_duplicate_field_is_named() -> None:
     with pytest.raises(Refused) as refused:
         parse_json(b'{"occupancy": 1, "b": 2, "occupancy": 0}')
     assert [problem.field for problem in refused.value.fields] == ["occupancy"]
 
 
-def test_a_byte_order_mark_is_no_fault():
+def test_a_byte_order_mark_is_no_fault() -> None:
     assert parse_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
 
-def test_the_raw_report_is_kept_without_its_picture_and_in_ascii():
+def test_the_raw_report_is_kept_without_its_picture_and_in_ascii() -> None:
     document = parking_report(device="Zufahrt Süd", note="a\x00b\ud800")
     text = raw_text(document, max_chars=10_000)
     assert text.isascii()
     assert json.loads(text) == {name: value for name, value in document.items() if name != "snapshot"}
 
 
-def test_a_report_that_is_large_without_its_picture_is_refused():
+def test_a_report_that_is_large_without_its_picture_is_refused() -> None:
     with pytest.raises(Refused) as refused:
         raw_text(parking_report(more="x" * 5000), max_chars=5000)
     assert refused.value.code == "report_too_large"
 
 
-def prints_of(**overrides):
+def prints_of(**overrides: Any) -> Any:
     return fingerprint(report_of(**overrides), camera_id=7, snapshot_sha256=SHA)
 
 
-def test_the_same_report_in_another_notation_has_the_same_fingerprint():
+def test_the_same_report_in_another_notation_has_the_same_fingerprint() -> None:
     same = {
         "index_number": " 1 ",
         "occupancy": "1",
@@ -210,11 +212,11 @@ def test_the_same_report_in_another_notation_has_the_same_fingerprint():
         {"event": "other"}, {"report_type": "other"},
     ],
 )  # fmt: skip
-def test_another_report_has_another_fingerprint(change):
+def test_another_report_has_another_fingerprint(change: Any) -> None:
     assert prints_of(**change) != prints_of()
 
 
-def test_another_camera_or_picture_is_another_event():
+def test_another_camera_or_picture_is_another_event() -> None:
     report = report_of()
     one = fingerprint(report, camera_id=7, snapshot_sha256=SHA)
     assert fingerprint(report, camera_id=8, snapshot_sha256=SHA) != one
@@ -230,8 +232,8 @@ json_values = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(FIELDS), json_values))
 @settings(max_examples=300)
-def test_any_fields_are_a_report_or_a_refusal(fields):
-    problems = ()
+def test_any_fields_are_a_report_or_a_refusal(fields: Any) -> None:
+    problems: tuple[FieldProblem, ...] = ()
     try:
         parse_report(parking_report() | fields)
     except Refused as refused:
@@ -243,7 +245,7 @@ def test_any_fields_are_a_report_or_a_refusal(fields):
 
 
 @given(st.binary() | st.text().map(str.encode) | json_values.map(lambda value: json.dumps(value).encode()))
-def test_any_bytes_are_an_object_or_a_refusal(body):
+def test_any_bytes_are_an_object_or_a_refusal(body: Any) -> None:
     try:
         document = parse_json(body)
     except Refused:
@@ -258,7 +260,7 @@ def test_any_bytes_are_an_object_or_a_refusal(body):
     x=st.integers(0, 200),
     as_text=st.booleans(),
 )
-def test_normalising_is_idempotent(index, occupancy, duration, x, as_text):
+def test_normalising_is_idempotent(index: Any, occupancy: Any, duration: Any, x: Any, as_text: Any) -> None:
     """What a report reads as, written down again, reads as the same report."""
     notation = (lambda value: f" {value} ") if as_text else (lambda value: value)
     report = report_of(

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -47,7 +48,7 @@ DRAWN = ((10.0, 10.0), (50.0, 10.0), (50.0, 40.0), (10.0, 40.0))
         ("[fd00:0::1]:8080", Address("fd00::1", 8080)),
     ],
 )
-def test_addresses_of_cameras(written, address):
+def test_addresses_of_cameras(written: Any, address: Any) -> None:
     assert parse_address(written) == address
     assert parse_address(address.written) == address
 
@@ -60,7 +61,7 @@ def test_addresses_of_cameras(written, address):
         "[10.1.2.3", "[zz]:80", "10.1.2.3:80:80", "a#b", "a?b", "cam\n", "ä.de", "x" * 64, "a\\b",
     ],
 )  # fmt: skip
-def test_what_is_no_address(written):
+def test_what_is_no_address(written: Any) -> None:
     with pytest.raises(ValueError, match="must"):
         parse_address(written)
 
@@ -68,7 +69,7 @@ def test_what_is_no_address(written):
 @pytest.mark.parametrize(
     "address", ["10.1.2.3", "192.168.1.64", "172.16.0.9", "8.8.8.8", "fd12::1", "2a00:1450::1"]
 )
-def test_where_cameras_stand_may_be_called(address):
+def test_where_cameras_stand_may_be_called(address: Any) -> None:
     assert why_not_called(ip_address(address), is_loopback_allowed=False) is None
 
 
@@ -80,17 +81,17 @@ def test_where_cameras_stand_may_be_called(address):
         "100.100.100.200", "fd00:ec2::254",
     ],
 )  # fmt: skip
-def test_our_own_machine_and_the_clouds_may_not(address):
+def test_our_own_machine_and_the_clouds_may_not(address: Any) -> None:
     assert why_not_called(ip_address(address), is_loopback_allowed=False)
 
 
-def test_this_machine_may_where_the_operator_says_so():
+def test_this_machine_may_where_the_operator_says_so() -> None:
     assert why_not_called(ip_address("127.0.0.1"), is_loopback_allowed=True) is None
     assert why_not_called(ip_address("169.254.169.254"), is_loopback_allowed=True)
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_an_address_or_a_value_error(text):
+def test_any_text_is_an_address_or_a_value_error(text: Any) -> None:
     try:
         address = parse_address(text)
     except ValueError:
@@ -110,7 +111,7 @@ def test_any_text_is_an_address_or_a_value_error(text):
         (check_regions, [" AE-DU ", "ae", "ae-du"], ("ae-du", "ae")),
     ],
 )
-def test_what_may_be_registered(check, value, kept):
+def test_what_may_be_registered(check: Any, value: Any, kept: Any) -> None:
     assert check(value) == kept
 
 
@@ -132,12 +133,12 @@ def test_what_may_be_registered(check, value, kept):
         (check_crop_zone, [(0, 0)] * 65),
     ],
 )  # fmt: skip
-def test_what_may_not(check, value):
+def test_what_may_not(check: Any, value: Any) -> None:
     with pytest.raises(ValueError, match=r".+"):
         check(value)
 
 
-def site(spots=(), number_of_parking=0):
+def site(spots: Any = (), number_of_parking: Any = 0) -> Any:
     return CameraSite(
         camera_id=1,
         camera_name="c",
@@ -161,36 +162,36 @@ def site(spots=(), number_of_parking=0):
     )
 
 
-def choose(site, *, may_learn=True, most_spots=4, **report):
+def choose(site: Any, *, may_learn: Any = True, most_spots: Any = 4, **report: Any) -> Any:
     parsed, _ = parse_report(parking_report(**report))
     return choose_spot(site, parsed, Size(640, 360), may_learn=may_learn, most_spots=most_spots)
 
 
-def spot(number=1, origin=SpotOrigin.OPERATOR, corners=DRAWN):
+def spot(number: Any = 1, origin: Any = SpotOrigin.OPERATOR, corners: Any = DRAWN) -> Any:
     return RegisteredSpot(100 + number, number, corners, origin)
 
 
 REPORTED = ((170, 70), (470, 70), (505, 340), (135, 340))  # the report's corners, halved to 640 x 360
 
 
-def test_the_operators_drawing_counts():
+def test_the_operators_drawing_counts() -> None:
     choice = choose(site([spot()]))
     assert (choice.corners, choice.known, choice.is_to_learn) == (DRAWN, spot(), False)
 
 
-def test_an_operators_corners_are_put_in_order():
+def test_an_operators_corners_are_put_in_order() -> None:
     row_by_row = (DRAWN[0], DRAWN[1], DRAWN[3], DRAWN[2])
     assert choose(site([spot(corners=row_by_row)])).corners == DRAWN
 
 
-def test_a_camera_without_drawn_spots_teaches_them_scaled_to_its_snapshot():
+def test_a_camera_without_drawn_spots_teaches_them_scaled_to_its_snapshot() -> None:
     choice = choose(site())
     assert choice.corners == REPORTED
     assert choice.known is None
     assert choice.is_to_learn
 
 
-def test_a_learned_spot_follows_the_camera():
+def test_a_learned_spot_follows_the_camera() -> None:
     learned = spot(origin=SpotOrigin.CAMERA)
     choice = choose(site([learned]))
     assert (choice.corners, choice.known, choice.is_to_learn) == (REPORTED, learned, True)
@@ -198,7 +199,7 @@ def test_a_learned_spot_follows_the_camera():
     assert not choose(site([settled])).is_to_learn
 
 
-def test_a_further_spot_is_learned_beside_learned_ones():
+def test_a_further_spot_is_learned_beside_learned_ones() -> None:
     assert choose(site([spot(origin=SpotOrigin.CAMERA)]), index_number=2).is_to_learn
 
 
@@ -212,14 +213,16 @@ def test_a_further_spot_is_learned_beside_learned_ones():
         ([], 0, 1, False),  # nobody may teach
     ],
 )
-def test_an_unknown_spot_is_refused(spots, number_of_parking, index_number, may_learn):
+def test_an_unknown_spot_is_refused(
+    spots: Any, number_of_parking: Any, index_number: Any, may_learn: Any
+) -> None:
     with pytest.raises(Refused) as refused:
         choose(site(spots, number_of_parking), may_learn=may_learn, index_number=index_number)
     assert refused.value.code == "unknown_spot"
     assert [problem.field for problem in refused.value.fields] == ["index_number"]
 
 
-def test_a_camera_may_teach_as_many_spots_as_it_watches():
+def test_a_camera_may_teach_as_many_spots_as_it_watches() -> None:
     assert choose(site(number_of_parking=40), index_number=40).is_to_learn
 
 
@@ -245,17 +248,17 @@ def test_a_camera_may_teach_as_many_spots_as_it_watches():
         (["handling=lenient;a=b;c, respond-async=1"], Preferences(respond_async=True)),
     ],
 )
-def test_preferences(headers, expected):
+def test_preferences(headers: Any, expected: Any) -> None:
     assert parse_prefer(headers) == expected
 
 
 @given(st.lists(st.text(max_size=200), max_size=5))
-def test_any_header_is_read_and_soon(headers):
+def test_any_header_is_read_and_soon(headers: Any) -> None:
     assert isinstance(parse_prefer(headers), Preferences)
 
 
-def test_a_silent_camera_is_left_alone_and_tried_again_once():
-    circuit = Circuit(failures_to_open=2, rest_s=30)
+def test_a_silent_camera_is_left_alone_and_tried_again_once() -> None:
+    circuit: Any = Circuit(failures_to_open=2, rest_s=30)  # Any: mypy takes what it saw once for lasting
     assert circuit.may_call(NOW)
     circuit.failed(NOW)
     assert circuit.may_call(NOW)
@@ -272,7 +275,7 @@ def test_a_silent_camera_is_left_alone_and_tried_again_once():
     assert circuit.may_call(NOW)
 
 
-def at(seconds):
+def at(seconds: Any) -> Any:
     return NOW + timedelta(seconds=seconds)
 
 
@@ -285,7 +288,7 @@ def at(seconds):
         (at(-100), at(-70), (-100, -70)),
     ],
 )
-def test_windows_of_clips(start, end, expected):
+def test_windows_of_clips(start: Any, end: Any, expected: Any) -> None:
     window = clip_window(start, end, NOW, max_length_s=60)
     assert (window.start, window.end) == (at(expected[0]), at(expected[1]))
 
@@ -300,7 +303,7 @@ def test_windows_of_clips(start, end, expected):
         (NOW.replace(tzinfo=None), NOW, "start"),
     ],
 )
-def test_windows_that_cannot_be_asked_for(start, end, field):
+def test_windows_that_cannot_be_asked_for(start: Any, end: Any, field: Any) -> None:
     with pytest.raises(Refused) as refused:
         clip_window(start, end, NOW, max_length_s=60)
     assert [problem.field for problem in refused.value.fields] == [field]
@@ -317,10 +320,10 @@ def test_windows_that_cannot_be_asked_for(start, end, field):
         ("IGNORED", Purpose.EXIT, True, Outcome.STILL_OCCUPIED),
     ],
 )
-def test_words_for_decisions(decision, purpose, is_open, word):
+def test_words_for_decisions(decision: Any, purpose: Any, is_open: Any, word: Any) -> None:
     assert outcome_of(decision, purpose, is_ticket_open=is_open) is word
 
 
-def test_an_unknown_decision_has_no_word():
+def test_an_unknown_decision_has_no_word() -> None:
     with pytest.raises(ValueError, match="unknown"):
         outcome_of("?", Purpose.ENTRY, is_ticket_open=False)

@@ -1,4 +1,5 @@
 import base64
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ CODED = base64.b64encode(DATA).decode()
 LIMIT = 1_000_000
 
 
-def in_lines(text, end):
+def in_lines(text: Any, end: Any) -> Any:
     return end.join(text[at : at + 76] for at in range(0, len(text), 76))
 
 
@@ -33,12 +34,12 @@ def in_lines(text, end):
         CODED.rstrip("="),
     ],
 )
-def test_the_ways_in_which_firmware_writes_base64(text):
+def test_the_ways_in_which_firmware_writes_base64(text: Any) -> None:
     assert decode_snapshot(text, max_bytes=LIMIT) == DATA
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2])
-def test_padding_may_be_left_out(cut):
+def test_padding_may_be_left_out(cut: Any) -> None:
     data = solid()[: 300 + cut]
     assert decode_snapshot(base64.b64encode(data).decode().rstrip("="), max_bytes=LIMIT) == data
 
@@ -56,7 +57,7 @@ def test_padding_may_be_left_out(cut):
         (CODED + "====", "bad_base64"), ("\ud800", "bad_base64"), ("ab\x00c", "bad_base64"),
     ],
 )  # fmt: skip
-def test_what_is_no_base64_is_refused(text, code):
+def test_what_is_no_base64_is_refused(text: Any, code: Any) -> None:
     with pytest.raises(Refused) as refused:
         decode_snapshot(text, max_bytes=LIMIT)
     assert refused.value.code == code
@@ -64,7 +65,7 @@ def test_what_is_no_base64_is_refused(text, code):
 
 
 @pytest.mark.parametrize("size", [3000, 3001, 3002])
-def test_the_limit_is_exact(size):
+def test_the_limit_is_exact(size: Any) -> None:
     text = base64.b64encode(bytes(size)).decode()
     assert len(decode_snapshot(text, max_bytes=size)) == size
     with pytest.raises(Refused) as refused:
@@ -73,12 +74,12 @@ def test_the_limit_is_exact(size):
 
 
 @given(st.binary(min_size=1))
-def test_what_was_coded_is_decoded(data):
+def test_what_was_coded_is_decoded(data: Any) -> None:
     assert decode_snapshot(base64.b64encode(data).decode(), max_bytes=LIMIT) == data
 
 
 @given(st.text())
-def test_any_text_is_bytes_or_a_refusal(text):
+def test_any_text_is_bytes_or_a_refusal(text: Any) -> None:
     code = None
     try:
         assert len(decode_snapshot(text, max_bytes=50)) <= 50

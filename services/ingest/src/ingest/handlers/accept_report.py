@@ -123,8 +123,6 @@ class AcceptReport:
             turn.give_up()
 
     async def _read(self, body: bytes) -> ReadReport:
-        if len(body) < self._settings.inline_below_bytes:
-            return read_report(body, self._settings)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, read_report, body, self._settings)
 
