@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from plate_ocr.adapters.crops import cut, straightened
 from plate_ocr.domain.agreement import agreed
-from plate_ocr.domain.assembly import Candidate, assemble, to_plate
+from plate_ocr.domain.assembly import assemble, to_plate
+from plate_ocr.domain.candidates import Candidate
 from plate_ocr.domain.engines import PlateDetector, PlateRecognizer, VehicleDetector
 from plate_ocr.domain.geometry import overlap
 from plate_ocr.domain.likeness import is_overlay, is_running_text
