@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-SOURCES := libs services tests
+RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-untyped-decorators \
+	--allow-any-generics --no-warn-return-any --disable-error-code union-attr --disable-error-code var-annotated
 VENV := .venv/bin
 export MYPYPATH :=
 
@@ -36,7 +37,9 @@ test: setup ## Run every test; brings its own RabbitMQ and PostgreSQL (ARGS="-k 
 .PHONY: check
 check: setup ## Lint, types, import contracts, and drift of proto, migrations, lock and documents
 	@$(VENV)/ruff format --check . && $(VENV)/ruff check .
-	@$(VENV)/mypy $(SOURCES)
+	@$(VENV)/mypy libs services/gateway services/ingest services/tickets $(wildcard services/*-*/src) tests
+	@# A folder with a hyphen makes no module name that the overrides for tests could match.
+	@for tests in $(wildcard services/*-*/tests); do $(VENV)/mypy $(RELAXED) $$tests; done
 	@$(VENV)/lint-imports
 	@proto/generate --check
 	@for package in gateway ingest tickets; do $(VENV)/python -m kit.migrations check $$package; done

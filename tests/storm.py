@@ -135,6 +135,11 @@ def script(cameras: dict[int, str], events: int) -> tuple[dict[int, list[Push]],
 def report(api_code: str, spot: int, at: datetime, plate: str | None) -> dict[str, Any]:
     """An entry when there is a plate, an exit when there is none."""
     corners = ((0, 0), (barcode.WIDTH, 0), (barcode.WIDTH, barcode.HEIGHT), (0, barcode.HEIGHT))
+    spot_fields: dict[str, Any] = {
+        f"coordinate_{axis}{n}": corner["xy".index(axis)]
+        for n, corner in enumerate(corners, 1)
+        for axis in "xy"
+    }
     return parking_report(
         time=at.strftime("%Y-%m-%d %H:%M:%S"),
         parking_area=f"STM{api_code}",
@@ -147,11 +152,7 @@ def report(api_code: str, spot: int, at: datetime, plate: str | None) -> dict[st
         vehicle_frame_y1=40,
         vehicle_frame_x2=280,
         vehicle_frame_y2=170,
-        **{
-            f"coordinate_{axis}{n}": corner["xy".index(axis)]
-            for n, corner in enumerate(corners, 1)
-            for axis in "xy"
-        },
+        **spot_fields,
     )
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import Any
 
 import cv2
 import httpx
@@ -38,7 +39,9 @@ def test_the_exit_picture_shows_the_spot_in_red(played: tuple[Stack, str]) -> No
         for ticket in closed:
             answer = client.get(f"/tickets/{ticket['id']}/exit-image")
             assert answer.headers["content-type"] == "image/jpeg"
-            picture = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR).astype(int)
+            decoded = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+            assert decoded is not None
+            picture = decoded.astype(int)
             red = (picture[:, :, 2] > 180) & (picture[:, :, 1] < 80) & (picture[:, :, 0] < 80)
             assert red.sum() > 300
 
@@ -124,7 +127,7 @@ def test_the_books_are_closed_to_strangers(played: tuple[Stack, str], path: str,
     ],
 )
 def test_nonsense_is_refused_by_name(
-    played: tuple[Stack, str], change: dict[str, object], status: int, code: str
+    played: tuple[Stack, str], change: dict[str, Any], status: int, code: str
 ) -> None:
     body = parking_report(**{"parking_area": "NAD95", **change})
     with httpx.Client(base_url=played[0].gateway_url) as client:

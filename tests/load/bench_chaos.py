@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from figures import Figure, publish
 from stack import FAST_READER, Servers, distributed
-from storm import Outcome, storm
+from storm import Killable, Outcome, storm
 
 from testkit.postgres import postgres
 from testkit.rabbitmq import RabbitMqServer, rabbitmq
@@ -43,7 +43,7 @@ def run_storm(events: int, kills: int, seed: int) -> Outcome:
             blobs_url=f"file://{folder}/blobs",
         )
         with distributed(servers, folder, extra=FAST_READER) as stack, stack.client() as client:
-            targets = [*stack.services.values(), Broker(broker)]
+            targets: list[Killable] = [*stack.services.values(), Broker(broker)]
             return asyncio.run(
                 storm(
                     stack.gateway_url,

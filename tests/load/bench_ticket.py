@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import httpx
 from figures import Figure, percentile, publish
@@ -125,6 +126,11 @@ def report(n: int, plate: str, at: datetime) -> dict[str, object]:
     spot = n % SPOTS + 1
     corners = spot_polygon(spot, SPOTS)
     x1, y1, x2, y2 = vehicle_box(spot, SPOTS)
+    spot_fields: dict[str, Any] = {
+        f"coordinate_{axis}{i}": value
+        for i, corner in enumerate(corners, 1)
+        for axis, value in zip("xy", corner, strict=True)
+    }
     return parking_report(
         time=at.strftime("%Y-%m-%d %H:%M:%S"),
         parking_area=f"STM{n // SPOTS + 1}",
@@ -136,11 +142,7 @@ def report(n: int, plate: str, at: datetime) -> dict[str, object]:
         vehicle_frame_x2=x2,
         vehicle_frame_y2=y2,
         snapshot=base64.b64encode(draw_scene({spot: ParkedCar(plate)}, spot_count=SPOTS)).decode(),
-        **{
-            f"coordinate_{axis}{i}": value
-            for i, c in enumerate(corners, 1)
-            for axis, value in zip("xy", c, strict=True)
-        },
+        **spot_fields,
     )
 
 

@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -202,7 +203,7 @@ async def test_reading_may_be_broken_off(blobs: BlobStore):
     data = os.urandom(3_000_000)
     await blobs.put("a.bin", data, "image/jpeg")
     for _ in range(40):  # more than the store has connections or threads
-        stream = blobs.stream("a.bin")
+        stream = cast("AsyncGenerator[bytes]", blobs.stream("a.bin"))
         assert await anext(stream)
         await stream.aclose()
     assert await blobs.get("a.bin") == data

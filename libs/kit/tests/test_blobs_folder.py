@@ -186,7 +186,7 @@ async def test_what_a_killed_writer_left_is_no_blob_and_is_discarded(root: Path)
         "        number += 1\n"
         "asyncio.run(main())\n"
     )
-    with subprocess.Popen(  # noqa: ASYNC220 - nothing else runs on this loop meanwhile
+    with subprocess.Popen(
         [sys.executable, "-c", script, str(root)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None

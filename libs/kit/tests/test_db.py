@@ -11,7 +11,7 @@ from sqlalchemy import Column, ForeignKey, Identity, Table, Text, func, insert, 
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, StatementError
 
 from kit.db import BigIntId, Database, JsonDocument, UtcDateTime, database_fault, new_metadata
-from kit.errors import Conflict, LookoutError, NotFound, StorageFull, Unavailable
+from kit.errors import Conflict, NotFound, StorageFull, Unavailable
 from kit.settings import DatabaseSettings
 from testkit import eventually
 
@@ -98,7 +98,7 @@ async def test_a_statement_that_is_wrong_is_no_outage(db: Database):
     with pytest.raises(DBAPIError) as caught:
         async with db.reading() as session:
             await session.execute(text("SELECT nothing FROM nowhere"))
-    assert not isinstance(caught.value, LookoutError)
+    assert type(caught.value).__module__.startswith("sqlalchemy")
 
 
 async def test_reading_cannot_write(db: Database):

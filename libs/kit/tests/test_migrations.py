@@ -207,7 +207,12 @@ async def test_a_second_migrator_waits_for_its_turn(package: Package, postgres_u
         first.execute(text(f"SELECT pg_advisory_lock({number})"))
         second = asyncio.create_task(upgrade(settings, package.name))
         asking = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_try_advisory_lock%'"
-        await eventually(lambda: first.scalar(text(asking)) or first.rollback())
+
+        def is_asking() -> bool:
+            first.rollback()
+            return bool(first.scalar(text(asking)))
+
+        await eventually(is_asking)
         assert "poles" not in tables(settings)
         assert not second.done()
         first.execute(text(f"SELECT pg_advisory_unlock({number})"))

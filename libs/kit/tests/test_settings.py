@@ -198,9 +198,9 @@ def test_settings_do_not_show_secrets_and_cannot_be_changed() -> None:
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in str(settings)
     with pytest.raises(ValidationError):
-        settings.http = HttpSettings()  # type: ignore[misc]
+        settings.http = HttpSettings()
     with pytest.raises(ValidationError):
-        settings.http.port = 1  # type: ignore[misc]
+        settings.http.port = 1
 
 
 def test_the_constructor_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:

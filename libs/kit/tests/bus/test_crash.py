@@ -69,9 +69,11 @@ async def test_a_message_that_kills_its_process_parks_and_takes_nobody_with_it(p
         lives += 1
         actor = Actor("consume", place, tmp_path / "log", *options)
         # Bound now: the loop goes on with another one.
-        await eventually(
-            lambda actor=actor: actor.is_dead or len(set(actor.numbers("done"))) == 19, timeout_s=30
-        )
+
+        def is_over(actor: Actor = actor) -> bool:
+            return actor.is_dead or len(set(actor.numbers("done"))) == 19
+
+        await eventually(is_over, timeout_s=30)
         if not actor.is_dead:
             break
     assert lives <= 6, "it is parked at its limit"
