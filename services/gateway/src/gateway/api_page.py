@@ -51,20 +51,23 @@ class ApiPage:
             if self._kept is not None and self._monotonic() < self._kept[1]:
                 return self._kept[0]
             asked = await asyncio.gather(*(self._ask(service) for service in self._table.services))
-            documents = [ServiceDocument(OWN_SERVICE, self._own_document()), *asked]
-            merged = merge_openapi(
-                documents,
-                title="Lookout",
-                version=self._version,
-                description=DESCRIPTION,
-                is_routed=self._is_routed,
-                aliases_of=self._aliases_of,
-            )
-            body = orjson.dumps(merged)
-            is_whole = all(one.document is not None for one in documents)
+            # On a thread: it takes some hundred milliseconds, in which cameras are not to wait.
+            body = await asyncio.to_thread(self._merge, asked)
+            is_whole = all(one.document is not None for one in asked)
             # Half a page is shown, and not kept: the missing service may be up in a second.
             self._kept = (body, self._monotonic() + self._cache_s) if is_whole else None
             return body
+
+    def _merge(self, asked: list[ServiceDocument]) -> bytes:
+        merged = merge_openapi(
+            [ServiceDocument(OWN_SERVICE, self._own_document()), *asked],
+            title="Lookout",
+            version=self._version,
+            description=DESCRIPTION,
+            is_routed=self._is_routed,
+            aliases_of=self._aliases_of,
+        )
+        return orjson.dumps(merged)
 
     async def _ask(self, service: str) -> ServiceDocument:
         try:
