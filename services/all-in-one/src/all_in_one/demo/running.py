@@ -77,8 +77,7 @@ def running(folder: Path, port: int, *, keep: bool, console: Console) -> Iterato
     """Lookout, ready. It is stopped in the end, unless it is to be kept."""
     password = secrets.token_urlsafe(12)
     log = folder / "lookout.log"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT_")}
-    environment["LOOKOUT_GATEWAY__SUPERADMIN_PASSWORD"] = password
+    environment = {**os.environ, "LOOKOUT_GATEWAY__SUPERADMIN_PASSWORD": password}
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own program with our own arguments
             [sys.executable, "-m", "all_in_one", "serve", "--port", str(port), "--data-dir", str(folder)],

@@ -1,0 +1,53 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from testkit.processes import free_port
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "all_in_one", "demo", "--data-dir", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+def test_the_demo_says_that_every_ticket_is_right_and_stays_when_asked(tmp_path: Path) -> None:
+    port = free_port()
+    done = run_demo(tmp_path / "demo", "--port", str(port), "--keep")
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Every ticket is right" in done.stdout
+        assert httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+    finally:
+        os.kill(int((tmp_path / "demo" / "pid").read_text()), signal.SIGTERM)
+
+
+def test_a_taken_port_is_said_and_is_no_wrong_ticket(tmp_path: Path) -> None:
+    port = free_port()
+    with subprocess.Popen([sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]) as other:
+        try:
+            done = run_demo(tmp_path / "demo", "--port", str(port))
+        finally:
+            other.kill()
+    assert done.returncode == 2, done.stdout
+    assert "could not be played" in done.stdout
+
+
+def test_a_wrong_ticket_ends_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An engine that finds nothing on the demo's pictures: every plate stays unknown.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3] / "tests"))
+    monkeypatch.setenv("LOOKOUT_PLATE_OCR__ENGINE", "barcode:make_engine")
+    done = run_demo(tmp_path / "demo", "--port", str(free_port()))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the plate is D71026, the ticket says UNKNOWN" in done.stdout

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from all_in_one import configuration
+from all_in_one.__main__ import parser
+from all_in_one.embedded import build, settings_of
+from ingest.settings import IngestSettings
+
+
+def test_general_names_do_not_reach_an_embedded_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@example.org/one-for-all")
+    monkeypatch.setenv("RABBITMQ_URL", "amqp://example.org")
+    settings = settings_of(IngestSettings, tmp_path)
+    assert settings.mode == "embedded"
+    assert settings.database.url == f"sqlite+aiosqlite:///{tmp_path}/ingest.db"
+    assert settings.bus.url == f"sqlite:///{tmp_path}/bus.db"
+
+
+def test_a_services_own_names_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOKOUT_INGEST__REPORTS__MAX_WAIT_S", "7")
+    assert settings_of(IngestSettings, tmp_path).reports.max_wait_s == 7
+
+
+def test_a_wrong_setting_ends_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOOKOUT_TICKETS__RULES__REOPEN_WINDOW_S", "soon")
+    with pytest.raises(SystemExit) as end:
+        build(tmp_path)
+    assert end.value.code == 2
+    assert "LOOKOUT_TICKETS__RULES__REOPEN_WINDOW_S" in capsys.readouterr().err
+
+
+def test_the_bus_starts_last_and_stops_first(tmp_path: Path) -> None:
+    services = build(tmp_path, port=0)
+    assert [service.name for service in services] == ["ingest", "plate-ocr", "tickets", "gateway"]
+    assert services[-1].resources[-1] is services[0].bus
+    assert all(service.bus is services[0].bus for service in services[:-1])
+
+
+def test_the_page_of_settings_can_be_held_against_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "configuration.md"
+
+    def run(*arguments: str) -> int:
+        options = parser().parse_args(["configuration", *arguments])
+        status: int = options.command(options)
+        return status
+
+    assert run("--check", str(page)) == 1
+    assert run("--write", str(page)) == 0
+    assert run("--check", str(page)) == 0
+    page.write_text(page.read_text().replace("LOOKOUT_INGEST__HTTP__PORT", "LOOKOUT_INGEST__HTTP__DOOR"))
+    assert run("--check", str(page)) == 1
+    assert "LOOKOUT_GATEWAY__SUPERADMIN_PASSWORD" in configuration.page()
