@@ -232,11 +232,13 @@ def apt_install(package: str, *, timeout_s: float = 300) -> bool:
     if is_ours:
         policy.write_text("#!/bin/sh\nexit 101\n")
         policy.chmod(0o755)
+    print(f"testkit: installing {package} with apt-get, as nothing else brings its server", file=sys.stderr)
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
+        # A bare machine has no lists of packages yet.
+        run_quietly(("apt-get", "update"), timeout_s=timeout_s, env=env)
         run_quietly(
-            ("apt-get", "install", "-y", "--no-install-recommends", package),
-            timeout_s=timeout_s,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            ("apt-get", "install", "-y", "--no-install-recommends", package), timeout_s=timeout_s, env=env
         )
     except RuntimeError as error:
         print(error, file=sys.stderr)

@@ -1,11 +1,56 @@
 """Real servers as context managers, for benches and scripts as much as for the fixtures.
 
 `with testkit.servers.postgres() as server: url = server.fresh_database()`
+
+`python -m testkit.servers --prepare` starts and stops each once, which installs what is missing, and says where
+each comes from: so that a machine without them is told before the tests and not by the first that fails.
 """
 
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from testkit import postgres as _postgres
+from testkit import rabbitmq as _rabbitmq
+from testkit import s3 as _s3
 from testkit.postgres import PostgresServer, postgres
-from testkit.processes import ServerMissing
+from testkit.processes import ServerMissing, docker_answers
 from testkit.rabbitmq import RabbitMqServer, rabbitmq
 from testkit.s3 import S3Server, s3
 
 __all__ = ["PostgresServer", "RabbitMqServer", "S3Server", "ServerMissing", "postgres", "rabbitmq", "s3"]
+
+_KINDS: tuple[tuple[str, Callable[[], AbstractContextManager[object]], str], ...] = (
+    ("RabbitMQ", rabbitmq, _rabbitmq.URL_VARIABLE),
+    ("PostgreSQL", postgres, _postgres.URL_VARIABLE),
+    ("S3", s3, _s3.ENDPOINT_VARIABLE),
+)
+
+
+def prepare() -> int:
+    """Try each; 0, or 1 with a sentence for each that cannot be had."""
+    missing = 0
+    for name, server, variable in _KINDS:
+        began = time.monotonic()
+        try:
+            with server():
+                took_s = time.monotonic() - began
+        except ServerMissing as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            missing += 1
+            continue
+        source = variable if os.environ.get(variable) else "Docker" if docker_answers() else "this machine"
+        print(f"{name}: from {source}, up in {took_s:.1f} s")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="python -m testkit.servers", description="The servers of the tests."
+    )
+    parser.add_argument("--prepare", action="store_true", required=True, help="bring what is missing")
+    parser.parse_args()
+    sys.exit(prepare())
