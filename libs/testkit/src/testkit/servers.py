@@ -2,8 +2,8 @@
 
 `with testkit.servers.postgres() as server: url = server.fresh_database()`
 
-`python -m testkit.servers --prepare` starts and stops each once, which installs what is missing, and says where
-each comes from: so that a machine without them is told before the tests and not by the first that fails.
+`python -m testkit.servers --prepare` starts and stops each once, which installs what is missing, and says so: a
+machine without them is told before the tests and not by the first that fails.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from testkit import postgres as _postgres
 from testkit import rabbitmq as _rabbitmq
 from testkit import s3 as _s3
 from testkit.postgres import PostgresServer, postgres
-from testkit.processes import ServerMissing, docker_answers
+from testkit.processes import ServerMissing
 from testkit.rabbitmq import RabbitMqServer, rabbitmq
 from testkit.s3 import S3Server, s3
 
@@ -42,8 +42,8 @@ def prepare() -> int:
             print(f"{name}: {error}", file=sys.stderr)
             missing += 1
             continue
-        source = variable if os.environ.get(variable) else "Docker" if docker_answers() else "this machine"
-        print(f"{name}: from {source}, up in {took_s:.1f} s")
+        source = f"the one of {variable}" if os.environ.get(variable) else "a private one"
+        print(f"{name}: {source}, up in {took_s:.1f} s")
     return 1 if missing else 0
 
 
