@@ -64,6 +64,11 @@ class InferenceWorker:
         return self._engine is not None and self._engine.has_vehicle_detector
 
     @property
+    def waiting(self) -> int:
+        """Pictures in the queue."""
+        return self._queue.qsize()
+
+    @property
     def engine_name(self) -> str:
         """Empty while it is loading."""
         return self._engine.name if self._engine is not None else ""
@@ -78,7 +83,7 @@ class InferenceWorker:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         while not self._queue.empty():
-            self._queue.get_nowait().done.cancel()
+            self._give_back(self._queue.get_nowait())
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     async def ready(self) -> Fact:
@@ -130,9 +135,12 @@ class InferenceWorker:
         loop = asyncio.get_running_loop()
         try:
             self._engine = await loop.run_in_executor(self._thread, self._open_engine)
-        except ModelMissing as error:
-            self._missing = str(error)
-            self._logger.warning("engine_missing", reason=self._missing)
+        except Exception as error:
+            # Whatever an engine's own code raises: the service stays up and readiness tells why it cannot read.
+            self._missing = str(error) or type(error).__name__
+            self._logger.warning(
+                "engine_missing", reason=self._missing, exc_info=not isinstance(error, ModelMissing)
+            )
             self._loaded.set()
             return
         self._logger.info("engine_ready", engine=self._engine.name)
@@ -144,6 +152,12 @@ class InferenceWorker:
             for job in batch:
                 self._stage.labels("queue").observe(now - job.queued_at)
             await self._read_batch(self._engine, batch)
+
+    def _give_back(self, job: _Job) -> None:
+        if not job.done.done():
+            job.done.set_exception(
+                Unavailable("the reader is stopping", retry_after_s=self._settings.retry_after_s)
+            )
 
     async def _gather(self) -> list[_Job]:
         batch = [await self._queue.get()]
@@ -169,6 +183,10 @@ class InferenceWorker:
         loop = asyncio.get_running_loop()
         try:
             readings = await loop.run_in_executor(self._thread, engine.read, [job.picture for job in batch])
+        except asyncio.CancelledError:
+            for job in batch:
+                self._give_back(job)
+            raise
         except Exception as error:
             if len(batch) > 1:
                 # One of them is the culprit: each by itself, so that it fails alone.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from plate_ocr.domain.candidates import Candidate
 from plate_ocr.domain.emirates import emirates_plates
-from plate_ocr.domain.layout import heights_match, is_below, is_on_a_page, is_right_of, union
+from plate_ocr.domain.layout import heights_match, is_below, is_caption, is_on_a_page, is_right_of, union
 from plate_ocr.domain.likeness import (
     MAX_CHARACTERS,
     MIN_CHARACTERS,
@@ -20,8 +20,14 @@ _CLOSE_UP_ROWS = 6
 
 
 def assemble(lines: Sequence[TextLine], picture_height_px: int) -> tuple[Candidate, ...]:
-    """Plates among the lines, best first; no line belongs to two. Time stamps, names, badges and pages are left out."""
-    useful = [line for line in lines if line.reading.characters and not is_on_a_page(line, lines)]
+    """Plates among the lines, best first; no line belongs to two. Stamps, names, badges and pages are left out."""
+    useful = [
+        line
+        for line in lines
+        if line.reading.characters
+        and not is_caption(line, picture_height_px)
+        and not is_on_a_page(line, lines)
+    ]
     is_close_up = any(line.height_px * _CLOSE_UP_ROWS >= picture_height_px for line in useful)
     candidates = [
         *emirates_plates(useful, is_close_up=is_close_up),
@@ -83,8 +89,8 @@ def _joined(lines: Sequence[TextLine]) -> Iterator[Candidate]:
             printed = f"{first.reading.printed} {second.reading.printed}"
             # A whole plate needs no partner: the pair has to beat its better half clearly.
             alone = max(likeness(first.reading), likeness(second.reading))
-            score = 0.9 * likeness(TextReading(characters, printed))
-            if score > alone:
+            score = likeness(TextReading(characters, printed))
+            if score > alone or (in_a_row and score == alone):
                 rows = (first.reading.text, second.reading.text)
                 yield Candidate(
                     (first, second), characters, rows, score, _region_beside((first, second), lines)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from plate_ocr.domain.values import Character, TextLine
 
 _NAMED = 0.05
+_JOINED = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class Candidate:
 
     @property
     def rank(self) -> float:
-        """What decides between candidates that share a line; where a region's name fits in, the parts explain
-        one another.
+        """What decides between candidates that share a line.
+
+        Lines that fit together explain more than one of them alone, and a region's name that fits in more still.
         """
-        return self.likeness * self.confidence + (_NAMED if self.region else 0.0)
+        explained = _NAMED * bool(self.region) + _JOINED * (len(self.lines) - 1)
+        return self.likeness * self.confidence + explained

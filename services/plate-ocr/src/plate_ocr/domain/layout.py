@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from plate_ocr.domain.values import Box, TextLine
 
 _PAGE_NEIGHBOURS = 3
+_CAPTION_SHARE = 0.045
 
 
 def is_right_of(line: TextLine, left: TextLine, *, max_gap: float) -> bool:
@@ -45,6 +46,16 @@ def is_on_a_page(line: TextLine, lines: Sequence[TextLine]) -> bool:
     alike = [other for other in lines if other is not line and heights_match(line, other, ratio=1.5)]
     near = sum(_are_close(line, other) for other in alike)
     return near >= _PAGE_NEIGHBOURS
+
+
+def is_caption(line: TextLine, picture_height_px: int) -> bool:
+    """Small letters along the upper or lower edge, where cameras write their name and the time.
+
+    A plate that small and that near the edge is lost with them; it is the far end of somebody's bumper.
+    """
+    height = line.height_px
+    is_at_edge = line.box.y <= height or line.box.bottom >= picture_height_px - height
+    return is_at_edge and height <= _CAPTION_SHARE * picture_height_px
 
 
 def _are_close(line: TextLine, other: TextLine) -> bool:

@@ -82,25 +82,24 @@ def find_region_word(printed: str, text: str) -> RegionWord | None:
 
     Only the Emirates print words and characters in one row, so only theirs are looked for inside a line.
     """
-    if region := region_of_word(text):
-        return RegionWord(region, "", "")
     letters_end = len(text.rstrip("0123456789"))
     head, tail = text[:letters_end], text[letters_end:]
     first, _, others = printed.strip().upper().partition(" ")
     candidates = []
-    if tail:
-        candidates.append(("", head, tail))
     if others and len(first) <= 2:
         joined = "".join(c for c in others if c.isascii() and c.isalnum())
         stripped = joined.rstrip("0123456789")
         candidates.append((first, stripped, joined[len(stripped) :]))
+    if tail:
+        candidates.append(("", head, tail))
     for before, word, after in candidates:
         region = region_of_word(word) if len(word) >= 3 else ""
         if region.startswith("ae"):
             return RegionWord(region, before, after)
-    for prefix in ("UAE",):
-        if text.startswith(prefix) and 0 < len(text) - len(prefix) <= 2:
-            return RegionWord("ae", "", text[len(prefix) :])
+    if region := region_of_word(text):
+        return RegionWord(region, "", "")
+    if text.startswith("UAE") and len(text) <= 5:
+        return RegionWord("ae", "", text[3:])
     return None
 
 

@@ -1,0 +1,67 @@
+"""The shipped engine, loaded once, and pictures that the tests draw themselves."""
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from plate_ocr.adapters.onnx import OnnxOptions
+from plate_ocr.adapters.ppocr import PpocrDetector, PpocrRecognizer
+from plate_ocr.domain.values import Picture
+from plate_ocr.handlers.read_pictures import Reader
+
+SHARED_PLATES = Path(__file__).parents[4] / "shared" / "data" / "plates"
+
+
+@pytest.fixture(scope="session")
+def engine() -> Reader:
+    options = OnnxOptions(threads=1)
+    return Reader("ppocr", PpocrDetector(options=options), PpocrRecognizer(options=options))
+
+
+def font(size: int) -> ImageFont.FreeTypeFont:
+    found = ImageFont.load_default(size)
+    assert isinstance(found, ImageFont.FreeTypeFont)
+    return found
+
+
+def canvas(width: int = 1280, height: int = 720, grey: int = 110) -> Image.Image:
+    noise = np.random.default_rng(7).normal(grey, 6, (height, width, 3)).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(noise)
+
+
+def put_plate(
+    picture: Image.Image, text: str, at: tuple[int, int], height: int = 60
+) -> tuple[int, int, int, int]:
+    """A white plate with black characters; returns its x, y, width, height."""
+    draw = ImageDraw.Draw(picture)
+    face = font(round(height * 0.8))
+    width = round(draw.textlength(text, font=face)) + height
+    x, y = at
+    draw.rectangle((x - 12, y - 12, x + width + 12, y + height + 12), fill=(20, 20, 24))
+    draw.rectangle((x, y, x + width, y + height), fill=(245, 245, 240), outline=(30, 30, 30), width=2)
+    draw.text((x + height / 2, y + height * 0.02), text, font=face, fill=(15, 15, 15))
+    return x, y, width, height
+
+
+def put_text(picture: Image.Image, text: str, at: tuple[int, int], size: int, fill: str = "white") -> None:
+    ImageDraw.Draw(picture).text(at, text, font=font(size), fill=fill)
+
+
+def bgr(picture: Image.Image) -> Picture:
+    return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[:, :, ::-1])
+
+
+def jpeg(picture: Image.Image, quality: int = 92) -> bytes:
+    stream = io.BytesIO()
+    picture.convert("RGB").save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def encoded(picture: Picture, suffix: str = ".jpg") -> bytes:
+    done, data = cv2.imencode(suffix, picture)
+    assert done
+    return data.tobytes()

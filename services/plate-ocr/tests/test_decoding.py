@@ -1,0 +1,168 @@
+"""Pictures as cameras and people send them, good and bad."""
+
+import io
+import struct
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kit.errors import Invalid, LookoutError, TooLarge, UnsupportedMedia
+from plate_ocr.adapters.decoding import decode, encode_crop
+from plate_ocr.domain.values import Box, Picture
+from testkit import pictures
+
+from .conftest import canvas, jpeg
+
+MAX_BYTES, MAX_PIXELS = 5_000_000, 10_000_000
+ORIENTATION = 0x0112
+
+
+def read(data: bytes) -> Picture:
+    return decode(data, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+
+
+def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def scene() -> Image.Image:
+    """Blue on the left, red on the right."""
+    picture = Image.new("RGB", (80, 60), (10, 20, 200))
+    picture.paste((200, 20, 10), (40, 0, 80, 60))
+    return picture
+
+
+def turned(picture: Image.Image) -> bytes:
+    exif = picture.getexif()
+    exif[ORIENTATION] = 6  # to be turned a quarter to the right
+    return saved(picture, "JPEG", exif=exif)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(saved(scene(), "JPEG", quality=95), id="jpeg"),
+        pytest.param(saved(scene(), "JPEG", quality=95, progressive=True), id="progressive"),
+        pytest.param(saved(scene(), "PNG"), id="png"),
+        pytest.param(saved(scene().convert("RGBA"), "PNG"), id="rgba"),
+        pytest.param(saved(scene().convert("P"), "PNG"), id="palette"),
+        pytest.param(saved(scene(), "WEBP", quality=95), id="webp"),
+        pytest.param(saved(scene(), "WEBP", lossless=True), id="webp lossless"),
+        pytest.param(saved(scene().convert("RGBA"), "WEBP", quality=95), id="webp alpha"),
+        pytest.param(
+            saved(scene(), "WEBP", save_all=True, append_images=[canvas(80, 60)]), id="animated webp"
+        ),
+        pytest.param(saved(scene(), "PNG", save_all=True, append_images=[canvas(80, 60)]), id="animated png"),
+        pytest.param(saved(scene(), "BMP"), id="bmp"),
+        pytest.param(saved(scene(), "JPEG", quality=95) + b"\0" * 40, id="jpeg with padding behind it"),
+        pytest.param(pictures.fill(saved(scene(), "JPEG", quality=95), 30_000), id="jpeg with comments"),
+    ],
+)
+def test_colours_and_channel_order(data: bytes) -> None:
+    picture = read(data)
+    assert picture.shape == (60, 80, 3)
+    assert picture.dtype == np.uint8
+    assert picture[30, 10].tolist() == pytest.approx([200, 20, 10], abs=40)
+    assert picture[30, 70].tolist() == pytest.approx([10, 20, 200], abs=40)
+
+
+def test_cmyk() -> None:
+    picture = read(saved(Image.new("RGB", (80, 60), (200, 30, 10)).convert("CMYK"), "JPEG", quality=95))
+    assert picture[30, 40].tolist() == pytest.approx([10, 30, 200], abs=12)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+def test_grey(kind: str) -> None:
+    picture = read(saved(Image.new("L", (40, 30), 77), kind))
+    assert picture.shape == (30, 40, 3)
+    assert picture[15, 20].tolist() == pytest.approx([77, 77, 77], abs=2)
+
+
+def test_sixteen_bits_that_use_twelve() -> None:
+    ramp = np.linspace(0, 4095, 40 * 30).reshape(30, 40).astype(np.uint16)
+    picture = read(saved(Image.fromarray(ramp), "PNG"))
+    assert (picture.min(), picture.max()) == (0, 255)
+
+
+def test_exif_orientation() -> None:
+    picture = read(turned(scene()))
+    assert picture.shape == (80, 60, 3)
+    assert picture[10, 30].tolist() == pytest.approx([200, 20, 10], abs=40)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20_000, 200), (1, 300)])
+def test_odd_sizes(size: tuple[int, int]) -> None:
+    assert read(saved(Image.new("RGB", size), "PNG")).shape == (size[1], size[0], 3)
+
+
+def bmp_bomb() -> bytes:
+    data = bytearray(saved(scene(), "BMP"))
+    data[18:26] = struct.pack("<ii", 60_000, -60_000)
+    return bytes(data)
+
+
+def png_bomb() -> bytes:
+    data = bytearray(saved(scene(), "PNG"))
+    data[16:24] = struct.pack(">II", 60_000, 60_000)
+    return bytes(data)
+
+
+def webp_bomb() -> bytes:
+    return b"RIFF" + struct.pack("<I", 40) + b"WEBPVP8X" + bytes(8) + b"\xff\xff\x00" * 2 + bytes(20)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "code"),
+    [
+        pytest.param(b"", Invalid, "picture_empty", id="nothing"),
+        pytest.param(pictures.no_picture(), UnsupportedMedia, "not_a_picture", id="html"),
+        pytest.param(b"GIF89a" + bytes(40), UnsupportedMedia, "not_a_picture", id="gif"),
+        pytest.param(b"\xff\xd8\xff", Invalid, "picture_truncated", id="three bytes of jpeg"),
+        pytest.param(pictures.truncated(jpeg(canvas())), Invalid, "picture_truncated", id="half a jpeg"),
+        pytest.param(jpeg(canvas())[:-2], Invalid, "picture_truncated", id="jpeg without its end"),
+        pytest.param(saved(scene(), "PNG")[:-12], Invalid, "picture_truncated", id="png without its end"),
+        pytest.param(saved(scene(), "PNG")[:20], Invalid, "picture_broken", id="twenty bytes of png"),
+        pytest.param(saved(scene(), "WEBP")[:-20], Invalid, "picture_truncated", id="webp without its end"),
+        pytest.param(saved(scene(), "BMP")[:200], Invalid, "picture_broken", id="some rows of bmp"),
+        pytest.param(b"\xff\xd8\xff\xe0\x00\x04ab" + b"junk" * 9, Invalid, "picture_broken", id="jpeg, then junk"),
+        pytest.param(pictures.bomb(), TooLarge, "picture_too_large", id="jpeg bomb"),
+        pytest.param(png_bomb(), TooLarge, "picture_too_large", id="png bomb"),
+        pytest.param(bmp_bomb(), TooLarge, "picture_too_large", id="bmp bomb"),
+        pytest.param(webp_bomb(), TooLarge, "picture_too_large", id="webp bomb"),
+        pytest.param(b"\xff\xd8\xff" + bytes(MAX_BYTES), TooLarge, "picture_too_large", id="too many bytes"),
+    ],
+)  # fmt: skip
+def test_refused(data: bytes, kind: type[LookoutError], code: str) -> None:
+    with pytest.raises(kind) as refused:
+        read(data)
+    assert refused.value.code == code
+    assert refused.value.errors[0].field == "image"
+
+
+def test_broken_in_the_middle() -> None:
+    data = bytearray(saved(scene(), "PNG"))
+    data[60:90] = bytes(30)
+    with pytest.raises(Invalid):
+        read(bytes(data))
+
+
+def test_any_cut_is_refused_or_decoded() -> None:
+    for kind in ("JPEG", "PNG", "WEBP", "BMP"):
+        whole = saved(scene(), kind)
+        for length in range(1, len(whole), 37):
+            with suppress(LookoutError):
+                assert read(whole[:length]).shape[2] == 3
+
+
+def test_crops() -> None:
+    picture = np.full((100, 200, 3), 128, np.uint8)
+    found = encode_crop(picture, Box(150, 80, 40, 20), margin=0.5, quality=90)
+    assert found is not None
+    data, width_px, height_px = found
+    assert (width_px, height_px) == (60, 30)
+    assert read(data).shape == (30, 60, 3)
+    assert encode_crop(picture, Box(300, 300, 40, 20), margin=0.5, quality=90) is None

@@ -1,0 +1,66 @@
+"""`plate-ocr read`: a line of JSON a picture, a table for people, and bad files among good ones."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import canvas, jpeg, put_plate
+
+TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("pictures")
+    for name, text in (("a.jpg", "RK 755AJ"), ("c.jpg", "")):
+        picture = canvas(640, 480)
+        if text:
+            put_plate(picture, text, (150, 200))
+        (made / name).write_bytes(jpeg(picture))
+    (made / "b.jpg").write_bytes(b"no picture at all")
+    (made / "notes.txt").write_text("not meant")
+    return made
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "plate_ocr", "read", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+
+def test_json(folder: Path) -> None:
+    done = run("--json", folder, folder / "gone.jpg")
+    assert done.returncode == 1
+    rows = [json.loads(row) for row in done.stdout.splitlines()]
+    assert [Path(row["file"]).name for row in rows] == ["a.jpg", "b.jpg", "c.jpg", "gone.jpg"]
+    first, bad, empty, gone = rows
+    (plate,) = first["plates"]
+    assert set(plate) == {"text", "confidence", "box", "region", "code", "number"}
+    assert (plate["text"], plate["number"], plate["region"]) == ("RK755AJ", "RK755AJ", "")
+    assert len(plate["box"]) == 4
+    assert 0 < plate["confidence"] <= 1
+    assert set(first) == {"file", "plates", "elapsed_ms"}
+    assert "JPEG" in bad["error"]
+    assert (empty["plates"], "error" in empty) == ([], False)
+    assert "No such file" in gone["error"]
+    assert all(row["plates"] == [] for row in (bad, empty, gone))
+    assert "2 of 4" in done.stderr
+
+
+def test_table(folder: Path) -> None:
+    done = run(folder / "a.jpg", folder / "c.jpg")
+    assert done.returncode == 0
+    head, first, second = done.stdout.splitlines()
+    assert head.split()[:3] == ["file", "plate", "sure"]
+    assert "RK755AJ" in first
+    assert second.split()[1] == "-"
+    assert done.stderr == ""
+
+
+def test_no_pictures(tmp_path: Path) -> None:
+    done = run("--json", tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "no pictures" in done.stderr
