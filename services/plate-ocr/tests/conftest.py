@@ -1,6 +1,7 @@
 """The shipped engine, loaded once, and pictures that the tests draw themselves."""
 
 import io
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,9 @@ from plate_ocr.adapters.onnx import OnnxOptions
 from plate_ocr.adapters.ppocr import PpocrDetector, PpocrRecognizer
 from plate_ocr.domain.values import Picture
 from plate_ocr.handlers.read_pictures import Reader
+from testkit.clock import ManualClock
+
+from .house import House, Scripted, running
 
 SHARED_PLATES = Path(__file__).parents[4] / "shared" / "data" / "plates"
 
@@ -65,3 +69,12 @@ def encoded(picture: Picture, suffix: str = ".jpg") -> bytes:
     done, data = cv2.imencode(suffix, picture)
     assert done
     return data.tobytes()
+
+
+@pytest.fixture
+async def house(tmp_path: Path, manual_clock: ManualClock) -> AsyncIterator[House]:
+    Scripted.plates.clear()
+    Scripted.go.set()
+    async with running(tmp_path, manual_clock) as made:
+        await made.is_ready()
+        yield made

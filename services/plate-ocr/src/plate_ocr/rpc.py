@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import grpc
 
 from kit.blobs import BlobStore
-from kit.errors import FieldError, Invalid, LookoutError, RateLimited, Unavailable
+from kit.errors import FieldError, Invalid, LookoutError, RateLimited, TooLarge, Unavailable
 from lookout.plates.v1 import plates_pb2 as plates
 from lookout.plates.v1 import plates_pb2_grpc as stubs
 from plate_ocr.handlers.look import Look
@@ -27,13 +27,17 @@ class PlateReaderRpc(stubs.PlateReaderServicer):
     async def Read(  # noqa: N802 - the contract's name
         self, request: plates.ReadRequest, context: Context
     ) -> plates.ReadResponse:
-        """One picture. A full queue is told as RESOURCE_EXHAUSTED: an UNAVAILABLE would be repeated at once."""
+        """One picture, refused with the contract's codes: RESOURCE_EXHAUSTED while the queue is full (UNAVAILABLE
+        would be repeated at once), INVALID_ARGUMENT for a picture that is too large.
+        """
         try:
             return await self._read(request, waits=False)
         except Unavailable as error:
             if error.code != QUEUE_FULL:
                 raise
             raise RateLimited(error.detail, code=error.code, retry_after_s=error.retry_after_s) from error
+        except TooLarge as error:
+            raise Invalid(error.detail, code=error.code, errors=error.errors) from error
 
     async def ReadStream(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[plates.ReadStreamRequest], context: Context

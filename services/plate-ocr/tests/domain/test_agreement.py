@@ -2,7 +2,7 @@ import pytest
 
 from plate_ocr.domain.agreement import agreed
 
-from .conftest import reading
+from .lines import reading
 
 
 @pytest.mark.parametrize(

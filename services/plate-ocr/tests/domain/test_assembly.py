@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from plate_ocr.domain.assembly import assemble, to_plate
 from plate_ocr.domain.values import PlateReading, TextLine
 
-from .conftest import line
+from .lines import line
 
 
 def plates(*lines: TextLine, height: int = 720) -> list[PlateReading]:

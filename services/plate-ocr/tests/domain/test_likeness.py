@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from plate_ocr.domain.likeness import MIN_LIKENESS, is_overlay, is_running_text, likeness
 
-from .conftest import reading
+from .lines import reading
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from plate_ocr.domain.regions import RegionWord, brazilian_town, find_region_word, region_of_word
 
-from .conftest import reading
+from .lines import reading
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,170 @@
+"""The whole service on real sockets, with a bus that is listened to and a folder of pictures."""
+
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import structlog
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from kit.auth import StaticJwks
+from kit.blobs import BlobStore, new_blob_key, open_blobs
+from kit.bus import Bus, Delivery, Event, Subscription, open_bus
+from kit.ids import uuid7
+from kit.metrics import Metrics
+from kit.service import Service, Serving
+from kit.settings import BlobSettings, BusSettings
+from lookout.camera.v1 import camera_pb2 as camera
+from lookout.common.v1 import common_pb2 as common
+from lookout.plates.v1 import plates_pb2 as plates
+from plate_ocr.domain.values import Box, Character, Picture, PictureReading, PlateReading
+from plate_ocr.settings import PlateOcrSettings
+from plate_ocr.wiring import build
+from testkit.clock import ManualClock
+from testkit.processes import free_port
+from testkit.waiting import eventually
+
+GRPC_TOKEN = "between services"
+READS = Subscription("listener", "plates_read", "plates.plates_read.v1.#")
+SPOT = ((100, 100), (300, 100), (300, 300), (100, 300))
+
+
+class Scripted:
+    """An engine that reads what a test wrote into the picture's size: width in pixels → plates."""
+
+    name = "scripted"
+    has_vehicle_detector = False
+    plates: dict[int, tuple[PlateReading, ...]] = {}  # noqa: RUF012 - the factory is found by name, so it is shared
+
+    go = threading.Event()
+
+    def read(self, pictures: Sequence[Picture]) -> list[PictureReading]:
+        assert self.go.wait(20)
+        return [PictureReading(self.plates.get(picture.shape[1], ())) for picture in pictures]
+
+
+def make_engine() -> Scripted:
+    return Scripted()
+
+
+def plate(text: str, x: float, y: float, confidence: float = 0.93) -> PlateReading:
+    """With its centre there."""
+    characters = tuple(Character(c, confidence) for c in text)
+    return PlateReading(text, text, "", "", text, confidence, characters, Box(x - 40, y - 10, 80, 20))
+
+
+@dataclass
+class House:
+    """A running service and what a test may look at."""
+
+    service: Service
+    settings: PlateOcrSettings
+    bus: Bus
+    blobs: BlobStore
+    clock: ManualClock
+    http: httpx.AsyncClient
+    events: list[Event] = field(default_factory=list)
+
+    async def store(self, data: bytes) -> common.BlobRef:
+        key = new_blob_key("frames", self.clock.now(), "jpg")
+        stored = await self.blobs.put(key, data, "image/jpeg")
+        return common.BlobRef(key=stored.key, content_type=stored.content_type, size_bytes=len(data))
+
+    def frame(self, picture: common.BlobRef, **more: Any) -> camera.FrameCaptured:
+        at = stamp(self.clock.now())
+        values: dict[str, Any] = {
+            "frame_id": str(uuid7()),
+            "purpose": camera.PURPOSE_ENTRY,
+            "location_id": 1,
+            "location_code": "NAD",
+            "camera_id": 95,
+            "camera_api_code": "95",
+            "spot": camera.Spot(
+                spot_id=7,
+                spot_number=1,
+                polygon=common.Polygon(points=[common.Point(x=x, y=y) for x, y in SPOT]),
+            ),
+            "captured_at": at,
+            "received_at": at,
+            "picture": picture,
+            "picture_source": camera.PICTURE_SOURCE_PUSHED,
+        }
+        return camera.FrameCaptured(**{**values, **more})
+
+    async def publish(self, frame: camera.FrameCaptured, message_id: UUID | None = None) -> Event:
+        event = Event.of(
+            frame,
+            routing_key="camera.frame_captured.v1.NAD.95",
+            partition_key=f"camera:{frame.camera_id}",
+            app_id="ingest",
+            occurred_at=self.clock.now(),
+            correlation_id=frame.frame_id,
+            message_id=message_id or UUID(frame.frame_id),
+        )
+        await self.bus.publish(event)
+        return event
+
+    async def read(self, frame: camera.FrameCaptured) -> plates.PlatesRead:
+        """Publish, and wait for what was read in it."""
+        before = len(self.events)
+        await self.publish(frame)
+        await eventually(lambda: len(self.events) > before, message="read")
+        return self.events[-1].parse(plates.PlatesRead)
+
+    async def is_ready(self) -> None:
+        """Wait until the engine is there."""
+
+        async def ready() -> bool:
+            return (await self.http.get("/health/ready")).status_code == 200
+
+        await eventually(ready, message="ready")
+
+
+def stamp(moment: datetime) -> Timestamp:
+    made = Timestamp()
+    made.FromDatetime(moment)
+    return made
+
+
+@asynccontextmanager
+async def running(folder: Path, clock: ManualClock, **blocks: Any) -> AsyncIterator[House]:
+    settings = PlateOcrSettings(
+        **{
+            "mode": "embedded",
+            "data_dir": folder,
+            "bus": BusSettings(url=f"sqlite:///{folder}/bus.db", ordered_retry_delays_s=(0.05, 0.1)),
+            "blobs": BlobSettings(url=f"file://{folder}/blobs"),
+            "engine": f"{__name__}:make_engine",
+            "http": {"port": 0, "host": "127.0.0.1"},
+            "grpc": {"port": free_port(), "host": "127.0.0.1", "token": GRPC_TOKEN},
+            "log": {"level": "ERROR"},
+            **blocks,
+        }
+    )
+    logger = structlog.get_logger()
+    bus = open_bus(settings.bus, logger=logger, metrics=Metrics("test"), clock=clock, app_id="test")
+    await bus.start()
+    await bus.declare(READS)
+    service = build(settings, clock=clock, bus=bus, keys=StaticJwks({"keys": []}))
+    serving = Serving([service])
+    await serving.start()
+    blobs = open_blobs(settings.blobs)
+    await blobs.start()
+    try:
+        async with httpx.AsyncClient(base_url=serving.url("plate-ocr"), timeout=60) as http:
+            house = House(service, settings, bus, blobs, clock, http)
+
+            async def listen(delivery: Delivery) -> None:
+                house.events.append(delivery.event)
+
+            await bus.consume(READS, listen)
+            yield house
+    finally:
+        await serving.stop()
+        await bus.stop()

@@ -1,0 +1,177 @@
+"""A captured frame becomes a read, whatever its picture is like."""
+
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from kit.ids import derived_id
+from lookout.camera.v1 import camera_pb2 as camera
+from lookout.common.v1 import common_pb2 as common
+from lookout.plates.v1 import plates_pb2 as plates
+from plate_ocr.adapters.decoding import decode
+from testkit import pictures
+from testkit.waiting import eventually
+
+from .conftest import encoded
+from .house import House, Scripted, plate
+
+IN_SPOT, OUTSIDE = (200, 200), (500, 200)
+OCCUPIED, FREE, UNKNOWN = (
+    plates.SPOT_OCCUPANCY_OCCUPIED,
+    plates.SPOT_OCCUPANCY_FREE,
+    plates.SPOT_OCCUPANCY_UNKNOWN,
+)
+CAR_IN_SPOT = common.Box(x=120, y=120, width=160, height=160)
+CAR_ELSEWHERE = common.Box(x=400, y=120, width=160, height=160)
+
+
+def image(width: int = 640) -> bytes:
+    return encoded(np.full((480, width, 3), 90, np.uint8))
+
+
+async def test_what_a_read_carries(house: House) -> None:
+    Scripted.plates[640] = (plate("FAR111", *OUTSIDE, confidence=0.99), plate("D71026", *IN_SPOT))
+    frame = house.frame(await house.store(image()), vehicle_box=CAR_IN_SPOT)
+    read = await house.read(frame)
+    (event,) = house.events
+    assert event.message_id == derived_id(UUID(frame.frame_id), "plates_read") == UUID(read.read_id)
+    assert event.routing_key == "plates.plates_read.v1.NAD.95"
+    assert (event.partition_key, event.correlation_id) == ("camera:95", frame.frame_id)
+    assert (read.frame, read.engine, read.failure) == (frame, "scripted", "")
+    assert read.elapsed_ms > 0
+    assert read.read_at.ToSeconds() == int(house.clock.now().timestamp())
+    assert [one.text for one in read.plates] == ["D71026", "FAR111"]
+    assert (read.spot_plate_index, read.spot_occupancy, read.is_spot_occupied) == (0, OCCUPIED, True)
+    assert [c.text for c in read.plates[0].characters] == list("D71026")
+    (vehicle,) = read.vehicles
+    assert (vehicle.source, vehicle.is_in_spot, vehicle.share_in_spot) == ("camera", True, 1.0)
+
+
+async def test_crops_are_kept_before_the_read_is_told(house: House) -> None:
+    Scripted.plates[640] = (plate("D71026", *IN_SPOT),)
+    read = await house.read(house.frame(await house.store(image())))
+    crop = read.plates[0].crop
+    assert crop.key.startswith("crops/")
+    data = await house.blobs.get(crop.key)
+    shown = decode(data, max_bytes=10**6, max_pixels=10**6)
+    assert shown.shape[:2] == (crop.height_px, crop.width_px)
+    assert (len(data), crop.content_type) == (crop.size_bytes, "image/jpeg")
+
+
+async def test_a_repeated_frame_is_a_repeated_read(house: House) -> None:
+    Scripted.plates[640] = (plate("D71026", *IN_SPOT),)
+    frame = house.frame(await house.store(image()))
+    first = await house.read(frame)
+    second = await house.read(frame)
+    assert first.read_id == second.read_id
+    assert first.plates[0].crop.key == second.plates[0].crop.key
+    assert [key.key async for key in house.blobs.list("crops/")] == [first.plates[0].crop.key]
+
+
+@pytest.mark.parametrize(
+    ("found", "box", "occupancy"),
+    [
+        (IN_SPOT, CAR_IN_SPOT, OCCUPIED),
+        (None, CAR_IN_SPOT, OCCUPIED),
+        (IN_SPOT, CAR_ELSEWHERE, OCCUPIED),
+        (OUTSIDE, CAR_ELSEWHERE, FREE),
+        (None, CAR_ELSEWHERE, FREE),
+        (None, None, UNKNOWN),
+        (OUTSIDE, None, UNKNOWN),
+        (IN_SPOT, None, OCCUPIED),
+    ],
+)
+async def test_entries(
+    house: House, found: tuple[int, int] | None, box: common.Box | None, occupancy: int
+) -> None:
+    Scripted.plates[640] = (plate("D71026", *found),) if found else ()
+    read = await house.read(house.frame(await house.store(image()), vehicle_box=box))
+    assert read.spot_occupancy == occupancy
+    assert read.is_spot_occupied == (occupancy == OCCUPIED)
+    assert read.spot_plate_index == (0 if found == IN_SPOT else -1)
+    assert len(read.vehicles) == (box is not None)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        camera.PICTURE_SOURCE_FETCHED,
+        camera.PICTURE_SOURCE_PUSHED_FALLBACK,
+        camera.PICTURE_SOURCE_PUSHED,
+    ],
+)
+@pytest.mark.parametrize(("found", "occupancy"), [(IN_SPOT, OCCUPIED), (OUTSIDE, UNKNOWN), (None, UNKNOWN)])
+async def test_on_an_exit_the_cameras_box_is_that_of_the_car_that_left(
+    house: House, source: Any, found: tuple[int, int] | None, occupancy: int
+) -> None:
+    Scripted.plates[640] = (plate("D71026", *found),) if found else ()
+    frame = house.frame(
+        await house.store(image()),
+        purpose=camera.PURPOSE_EXIT,
+        picture_source=source,
+        vehicle_box=CAR_IN_SPOT,
+    )
+    read = await house.read(frame)
+    assert read.spot_occupancy == occupancy
+    assert not read.vehicles
+
+
+async def test_a_frame_without_a_spot(house: House) -> None:
+    Scripted.plates[640] = (plate("D71026", *IN_SPOT),)
+    frame = house.frame(await house.store(image()), purpose=camera.PURPOSE_SNAPSHOT, spot=None)
+    read = await house.read(frame)
+    assert (read.spot_occupancy, read.spot_plate_index, len(read.plates)) == (UNKNOWN, -1, 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"no picture", "not_a_picture"),
+        (pictures.truncated(image()), "picture_truncated"),
+        (pictures.bomb(), "picture_too_large"),
+    ],
+)
+async def test_a_picture_that_cannot_be_read_goes_on_as_a_failure(
+    house: House, data: bytes, code: str
+) -> None:
+    read = await house.read(house.frame(await house.store(data), vehicle_box=CAR_IN_SPOT))
+    assert read.failure.startswith(f"{code}: ")
+    assert (len(read.plates), read.spot_plate_index, read.spot_occupancy) == (0, -1, UNKNOWN)
+    assert not read.is_spot_occupied
+
+
+@pytest.mark.parametrize("key", ["frames/2026/03/14/gone.jpg", "../etc/passwd", ""])
+async def test_a_picture_that_is_not_there(house: House, key: str) -> None:
+    read = await house.read(house.frame(common.BlobRef(key=key)))
+    assert read.failure
+
+
+async def test_a_frame_that_is_none_is_parked(house: House) -> None:
+    frame = house.frame(await house.store(image()))
+    event = await house.publish(frame)
+    await eventually(lambda: len(house.events) == 1, message="read")
+    await house.bus.publish(
+        event.__class__(**{**fields(event), "body": b"\xff\xff", "message_id": UUID(int=5)})
+    )
+
+    async def parked() -> bool:
+        return len(await house.bus.parked("plate-ocr.frame_captured.v1")) == 1
+
+    await eventually(parked, message="parked")
+
+
+async def test_cameras_go_through_the_engine_side_by_side(house: House) -> None:
+    picture = await house.store(image())
+    for number in range(40):
+        await house.publish(house.frame(picture, camera_id=number % 8, camera_api_code=str(number % 8)))
+    await eventually(lambda: len(house.events) == 40, message="all read")
+    metrics = (await house.http.get("/metrics")).text
+    assert 'lookout_plate_ocr_frames_read_total{outcome="none"} 40.0' in metrics
+    for stage in ("decode", "queue", "detect", "recognize", "whole"):
+        assert f'lookout_plate_ocr_stage_seconds_count{{stage="{stage}"}} 40.0' in metrics
+
+
+def fields(event: object) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in event.__dataclass_fields__}  # type: ignore[attr-defined] # an Event
