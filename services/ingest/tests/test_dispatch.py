@@ -243,6 +243,31 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_can_do_nothing(
         assert not await events.dispatched(session, theirs, now=idle.clock.now(), values={})
 
 
+async def test_who_lost_the_lease_while_the_camera_took_its_time_sends_nothing(
+    ingest: Ingest, http_camera: HttpCamera
+) -> None:
+    http_camera.mode = CameraMode.SLOW
+    http_camera.slow_s = 0.5
+    await ingest.make_camera(p_ip=http_camera.address)
+    await ingest.post(occupancy=0)
+    await eventually(lambda: http_camera.count() == 1)
+    until = ingest.clock.now() + timedelta(seconds=20)
+    async with ingest.db.transaction() as session:
+        # Another replica believes us dead, and takes over.
+        await session.execute(update(camera_events).values(lease_id=uuid7(), lease_until=until))
+    await eventually(lambda: len(ingest.blobs("exits")) == 1)
+    ingest.clock.advance(21)  # and dies itself, so that the event comes to us again
+
+    async def is_out() -> bool:
+        (row,) = await ingest.rows()
+        return bool(row.state == "DISPATCHED")
+
+    await eventually(is_out)
+    assert http_camera.count() == 2
+    assert len(await ingest.outbox()) == 1
+    assert len(ingest.blobs("exits")) == 1
+
+
 async def test_replicas_that_claim_at_once_share_the_cameras(idle: Ingest) -> None:
     for number in range(1, 9):
         await idle.make_camera(api_code=str(number))

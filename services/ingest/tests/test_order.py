@@ -35,7 +35,9 @@ async def test_a_later_report_does_not_overtake_one_whose_picture_takes_longer(
     second = asyncio.create_task(ingest.post(parking_area="NAD1", duration=5))
     other = await ingest.post(parking_area="NAD2")
     assert other.status_code == 200
-    await eventually(lambda: len(ingest.blobs("snapshots")) == 2)  # the second picture is written, its row waits
+    await eventually(
+        lambda: len(ingest.blobs("snapshots")) == 2
+    )  # the second picture is written, its row waits
     may_go_on.set()
     accepted = [(await answer).json()["event_id"] for answer in (first, second)]
     frames = [frame.frame_id for frame in await ingest.sent()]
