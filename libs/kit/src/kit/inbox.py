@@ -1,6 +1,7 @@
 """Effects once: a consumer notes each event it handled in the transaction of the effect itself."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -9,12 +10,14 @@ from sqlalchemy import Column, CursorResult, Index, MetaData, Table, Text, Uuid,
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kit.bus import Delivery
 from kit.clock import Clock
 from kit.columns import UtcDateTime
 from kit.db import Database
 from kit.errors import LookoutError
 from kit.logging import Logger
 from kit.settings import BusSettings
+from kit.tracing import use_trace
 
 SWEEP_ROWS = 5_000
 """Rows deleted in one transaction: a sweep must not hold up the consumers."""
@@ -42,6 +45,10 @@ class Inbox:
             "postgresql": postgresql.insert(table).values(values).on_conflict_do_nothing(),
             "sqlite": sqlite.insert(table).values(values).on_conflict_do_nothing(),
         }
+        self._insert_many = {
+            "postgresql": postgresql.insert(table).on_conflict_do_nothing().returning(table.c.message_id),
+            "sqlite": sqlite.insert(table).on_conflict_do_nothing().returning(table.c.message_id),
+        }
         # SQLAlchemy keeps the row count of an UPDATE or DELETE by itself, that of an INSERT only when told.
         self._options = {"preserve_rowcount": True}
 
@@ -55,6 +62,17 @@ class Inbox:
         values = {"consumer": consumer, "message_id": message_id}
         result = await session.execute(insert, values, execution_options=self._options)
         return cast("CursorResult[Any]", result).rowcount == 1
+
+    async def claim_many(
+        self, session: AsyncSession, consumer: str, message_ids: Collection[UUID]
+    ) -> set[UUID]:
+        """As `claim`, in one statement: those that were not handled before."""
+        # Sorted, so that two transactions with the same events cannot wait for one another.
+        rows = [{"consumer": consumer, "message_id": each} for each in sorted(set(message_ids))]
+        if not rows:
+            return set()
+        insert = self._insert_many[session.get_bind().dialect.name]
+        return set((await session.execute(insert, rows)).scalars())
 
     async def sweep(self, db: Database, before: datetime) -> int:
         """Forget what was handled before; returns how many. A repeat of those would be handled again."""
@@ -86,3 +104,38 @@ class Inbox:
             else:
                 logger.debug("inbox swept", rows=swept)
             await asyncio.sleep(settings.sweep_interval_s)
+
+
+Effect = Callable[[AsyncSession, Delivery], Awaitable[None]]
+"""What an event brings about, by means of the session alone: it may be rolled back and run again."""
+
+
+class Once:
+    """A handler whose effect happens once: claim and effect in one transaction, a repeat is settled silently.
+
+    Deliveries that wait share a transaction, which is what makes a consumer fast: a commit costs more than
+    most effects. When one of them fails, all are rolled back and each gets a transaction of its own.
+    """
+
+    def __init__(self, db: Database, inbox: Inbox, consumer: str, effect: Effect) -> None:
+        self._db = db
+        self._inbox = inbox
+        self._consumer = consumer
+        self._effect = effect
+
+    async def __call__(self, delivery: Delivery) -> None:
+        """Handle one."""
+        async with self._db.transaction() as session:
+            if await self._inbox.claim(session, self._consumer, delivery.event.message_id):
+                await self._effect(session, delivery)
+
+    async def many(self, deliveries: Sequence[Delivery]) -> None:
+        """Handle all of them, in order, or none."""
+        async with self._db.transaction() as session:
+            ids = [delivery.event.message_id for delivery in deliveries]
+            new = await self._inbox.claim_many(session, self._consumer, ids)
+            for delivery in deliveries:
+                if delivery.event.message_id in new:
+                    new.discard(delivery.event.message_id)  # the same event may stand there twice
+                    with use_trace(delivery.event.traceparent, delivery.event.correlation_id):
+                        await self._effect(session, delivery)

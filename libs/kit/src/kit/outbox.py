@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -232,7 +232,7 @@ class Relay:
     async def _waiting(self, execute: Execute) -> Sequence[Row[Any]]:
         table, now = self._table, time.monotonic()
         blocked = [key for key, backoff in self._blocked.items() if backoff.until > now]
-        query = select(table).where(table.c.published_at.is_(None))
+        query = select(*(table.c[name] for name in _READ)).where(table.c.published_at.is_(None))
         if blocked:
             query = query.where(table.c.partition_key.not_in(blocked))
         result = await execute(query.order_by(table.c.outbox_id).limit(self._settings.relay_batch))
@@ -338,16 +338,10 @@ def _row_of(event: Event, now: datetime) -> dict[str, Any]:
     }
 
 
+_ENVELOPE = tuple(field.name for field in fields(Event))
+_READ = (*_ENVELOPE, "outbox_id", "attempts")
+
+
 def _event_of(row: Row[Any]) -> Event:
-    return Event(
-        message_id=row.message_id,
-        type=row.type,
-        routing_key=row.routing_key,
-        partition_key=row.partition_key,
-        body=row.body,
-        occurred_at=row.occurred_at,
-        app_id=row.app_id,
-        correlation_id=row.correlation_id,
-        traceparent=row.traceparent,
-        must_route=row.must_route,
-    )
+    # By position, in the order of the event's own fields: a relay does this for every event there is.
+    return Event(*row[: len(_ENVELOPE)])

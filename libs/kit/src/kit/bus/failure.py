@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DisconnectionError
 
 from kit import errors
 from kit.db import database_fault
@@ -61,9 +60,7 @@ class Park:
 
 def classify(error: BaseException) -> Failure:
     """What kind of failure an exception from a handler is. What nobody foresaw is a bug."""
-    if isinstance(error, DBAPIError | DisconnectionError | PoolTimeoutError | OSError):
-        error = database_fault(error, retry_after_s=_NO_HURRY_S) or error
-    match error:
+    match database_fault(error, retry_after_s=_NO_HURRY_S) or error:
         case Rejected():
             return Failure.REJECTED
         # Transactions that collide do so with their like, and not forever.
@@ -73,7 +70,7 @@ def classify(error: BaseException) -> Failure:
             return Failure.TRANSIENT
         case errors.Unavailable() | errors.StorageFull() | DisconnectionError() | ConnectionError():
             return Failure.OUTAGE
-        case errors.LookoutError() if error.status < errors.LookoutError.default_status:
+        case errors.LookoutError(status=status) if status < errors.LookoutError.default_status:
             return Failure.REJECTED
         case _:
             return Failure.BUG

@@ -1,17 +1,14 @@
 """Running a handler on a delivery, and what its end means. The same for every back end."""
 
-import asyncio
 import random
 import time
 import traceback
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kit.bus.event import Event
 from kit.bus.failure import Again, Failure, RetryPolicy, classify, next_step
 from kit.bus.interface import parked_queue
-from kit.bus.subscription import Delivery, Handler, Subscription
+from kit.bus.subscription import Delivery, Handler, ManyHandler, Subscription
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings
@@ -101,6 +98,31 @@ class Runner:
             self._outcomes["handled"].inc()
             return None
 
+    @property
+    def takes_many(self) -> bool:
+        """Whether the handler can be given several deliveries at once."""
+        return isinstance(self._handler, ManyHandler)
+
+    async def run_many(self, deliveries: Sequence[Delivery]) -> bool:
+        """Handle all of them at once; False when that failed, and each is to be run alone."""
+        assert isinstance(self._handler, ManyHandler)
+        started = time.perf_counter()
+        try:
+            await self._handler.many(deliveries)
+        except Exception as error:  # noqa: BLE001 - run alone, the one at fault is judged
+            self._logger.info(
+                "a batch failed, its deliveries are handled one by one",
+                queue=self._queue,
+                count=len(deliveries),
+                error=reason_of(error),
+            )
+            return False
+        each_s = (time.perf_counter() - started) / len(deliveries)
+        for _ in deliveries:
+            self._seconds.observe(each_s)
+        self._outcomes["handled"].inc(len(deliveries))
+        return True
+
     def _judge(self, delivery: Delivery, error: Exception, failures: int, elapsed_s: float) -> Step:
         failure = classify(error)
         step = next_step(self._policy, failure, failures, elapsed_s)
@@ -133,105 +155,3 @@ def reason_of(error: BaseException) -> str:
     """An error in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-class Item:
-    """A message in hand: what the dispatcher needs to know of it. Back ends add their own handle."""
-
-    __slots__ = ("event", "failures", "first_failed_at", "handle", "redeliveries")
-
-    def __init__(
-        self,
-        event: Event,
-        handle: int,
-        redeliveries: int = 0,
-        failures: int = 0,
-        first_failed_at: float | None = None,
-    ) -> None:
-        self.event = event
-        self.handle = handle
-        self.redeliveries = redeliveries
-        self.failures = failures
-        self.first_failed_at = first_failed_at
-
-
-Process = Callable[[Item], Awaitable[None]]
-
-
-class Dispatcher:
-    """Runs `process` on items: those of one key one after the other, different keys side by side.
-
-    Unordered, every item is its own key.
-    """
-
-    def __init__(self, process: Process, *, ordered: bool) -> None:
-        self.stopping = asyncio.Event()
-        self._process = process
-        self._ordered = ordered
-        self._waiting: dict[str, deque[Item]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def submit(self, item: Item) -> None:
-        """Take an item, to be processed after those of its key before it."""
-        if self._ordered:
-            key = item.event.partition_key
-            lane = self._waiting.get(key)
-            if lane is not None:
-                lane.append(item)
-                return
-            self._waiting[key] = deque()
-            work = self._run_lane(key, item)
-        else:
-            work = self._run_one(item)
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def take_back(self, key: str) -> list[Item]:
-        """Give up the items of a key that have not begun, and return them."""
-        lane = self._waiting.get(key)
-        if not lane:
-            return []
-        taken = list(lane)
-        lane.clear()
-        return taken
-
-    async def pause(self, delay_s: float) -> bool:
-        """Wait, or not to the end: False when stopping."""
-        try:
-            async with asyncio.timeout(delay_s):
-                await self.stopping.wait()
-        except TimeoutError:
-            return True
-        return False
-
-    async def drain(self, grace_s: float) -> None:
-        """Begin nothing more and wait for what runs; cancel what runs longer than the grace."""
-        self.stopping.set()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=grace_s)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
-
-    def abandon(self) -> None:
-        """Forget everything at once: the broker went away and will hand out all of it again."""
-        self.stopping.set()
-        for task in self._tasks:
-            task.cancel()
-
-    async def _run_one(self, item: Item) -> None:
-        if not self.stopping.is_set():
-            await self._process(item)
-
-    async def _run_lane(self, key: str, item: Item) -> None:
-        lane = self._waiting[key]
-        try:
-            while not self.stopping.is_set():
-                await self._process(item)
-                if not lane:
-                    return
-                item = lane.popleft()
-        finally:
-            del self._waiting[key]

@@ -11,8 +11,9 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
+from kit.bus.dispatch import BatchingDispatcher, Dispatcher, Item
 from kit.bus.failure import Again, Unroutable
-from kit.bus.handling import BusMetrics, Dispatcher, Item, Parking, Runner, jittered, policy_of, reason_of
+from kit.bus.handling import BusMetrics, Parking, Runner, jittered, policy_of, reason_of
 from kit.bus.interface import parked_queue
 from kit.bus.rabbitmq_link import FAULTS, answered, channel_on
 from kit.bus.rabbitmq_wire import (
@@ -195,7 +196,11 @@ class QueueSession:
                 self._received_at.clear()
 
     def _new_dispatcher(self) -> Dispatcher:
-        return Dispatcher(self._process, ordered=self._consumer.subscription.ordered)
+        ordered = self._consumer.subscription.ordered
+        if self._consumer.runner.takes_many:
+            batch = self._consumer.settings.batch
+            return BatchingDispatcher(self._process, self._process_many, batch, ordered=ordered)
+        return Dispatcher(self._process, ordered=ordered)
 
     async def _on_cancelled(self, _: Basic.Cancel) -> None:
         self._renewal.set()
@@ -235,19 +240,35 @@ class QueueSession:
         try:
             await self._attempt(item)
         except FAULTS as error:
-            self._consumer.logger.info(
-                "the connection ended before a message was settled; it comes again",
-                queue=self._queue,
-                message_id=str(item.event.message_id),
-                error=reason_of(error),
-            )
+            self._note_unsettled(item, error)
+
+    def _note_unsettled(self, item: Item, error: Exception) -> None:
+        self._consumer.logger.info(
+            "the connection ended before messages were settled; they come again",
+            queue=self._queue,
+            message_id=str(item.event.message_id),
+            error=reason_of(error),
+        )
+
+    async def _process_many(self, items: list[Item]) -> bool:
+        consumer = self._consumer
+        deliveries = [_delivery_of(item, consumer.subscription.queue) for item in items]
+        async with consumer.slots:
+            if not await consumer.runner.run_many(deliveries):
+                return False
+        for item in items:
+            consumer.memory.note_handled(str(item.event.message_id))
+        try:
+            await self._ack_many([item.handle for item in items])
+        except FAULTS as error:
+            self._note_unsettled(items[0], error)
+        return True
 
     async def _attempt(self, item: Item) -> None:
         consumer, event = self._consumer, item.event
         queue, memory, message_id = consumer.subscription.queue, consumer.memory, str(event.message_id)
         while True:
-            attempt = item.redeliveries + item.failures + 1
-            delivery = Delivery(event, queue, attempt, item.redeliveries > 0)
+            delivery = _delivery_of(item, queue)
             async with consumer.slots:
                 if self._dispatcher.stopping.is_set():
                     return
@@ -299,8 +320,27 @@ class QueueSession:
                 return True
         return False
 
+    async def _ack_many(self, tags: list[int]) -> None:
+        for tag in tags:
+            if self._received_at.pop(tag, None) is not None:
+                self._consumer.in_hand.dec()
+        assert self._channel is not None
+        last = max(tags)
+        oldest_left = next(iter(self._received_at), last + 1)
+        if oldest_left > last:
+            # Everything up to there is settled: one frame says so.
+            await answered(self._channel.basic_ack(last, multiple=True, wait=False))
+            return
+        for tag in tags:
+            await answered(self._channel.basic_ack(tag, wait=False))
+
     async def _ack(self, tag: int) -> None:
         if self._received_at.pop(tag, None) is not None:
             self._consumer.in_hand.dec()
         assert self._channel is not None
         await answered(self._channel.basic_ack(tag, wait=False))
+
+
+def _delivery_of(item: Item, queue: str) -> Delivery:
+    attempt = item.redeliveries + item.failures + 1
+    return Delivery(item.event, queue, attempt, item.redeliveries > 0)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import IO
 
 from kit.bus import sqlite_store as store
+from kit.bus.dispatch import BatchingDispatcher, Dispatcher, Item
 from kit.bus.failure import Again
-from kit.bus.handling import BusMetrics, Dispatcher, Item, Parking, Runner, jittered, policy_of
+from kit.bus.handling import BusMetrics, Parking, Runner, jittered, policy_of
 from kit.bus.sqlite_file import SqliteFile
 from kit.bus.subscription import Delivery, Handler, Subscription
 from kit.clock import Clock
@@ -48,7 +49,13 @@ class SqliteConsumer:
         policy = policy_of(subscription, settings)
         self._runner = Runner(subscription.queue, handler, policy, logger, metrics)
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._dispatcher = Dispatcher(self._process, ordered=subscription.ordered)
+        self._dispatcher = (
+            BatchingDispatcher(
+                self._process, self._process_many, settings.batch, ordered=subscription.ordered
+            )
+            if self._runner.takes_many
+            else Dispatcher(self._process, ordered=subscription.ordered)
+        )
         self._in_hand_gauge = metrics.in_hand.labels(subscription.queue)
         self._begun: set[int] = set()
         self._blocked: set[str] = set()
@@ -163,19 +170,43 @@ class SqliteConsumer:
         try:
             await self._attempt(item)
         except LookoutError as error:
-            # The file refused to settle it. It is handed out again; the inbox knows what was done already.
-            self._logger.warning("cannot settle a message", queue=self.subscription.queue, error=str(error))
+            self._note_unsettled(error)
         finally:
             self._begun.discard(seq)
             self.in_hand.pop(seq, None)
             if self._wants_more():
                 self._wake.set()
 
+    async def _process_many(self, items: list[Item]) -> bool:
+        seqs = [item.handle for item in items]
+        self._begun.update(seqs)
+        try:
+            async with self._slots:
+                if not await self._runner.run_many([self._delivery_of(item) for item in items]):
+                    return False
+            for seq in seqs:
+                self.in_hand.pop(seq, None)
+            await self._file.submit(store.settle(*seqs))
+        except LookoutError as error:
+            self._note_unsettled(error)
+        finally:
+            self._begun.difference_update(seqs)
+        if self._wants_more():
+            self._wake.set()
+        return True
+
+    def _delivery_of(self, item: Item) -> Delivery:
+        attempt = item.redeliveries + item.failures + 1
+        return Delivery(item.event, self.subscription.queue, attempt, item.redeliveries > 0)
+
+    def _note_unsettled(self, error: Exception) -> None:
+        # The file refused. They are handed out again; the inbox knows what was done already.
+        self._logger.warning("cannot settle messages", queue=self.subscription.queue, error=str(error))
+
     async def _attempt(self, item: Item) -> None:
         seq = item.handle
         while True:
-            attempt = item.redeliveries + item.failures + 1
-            delivery = Delivery(item.event, self.subscription.queue, attempt, item.redeliveries > 0)
+            delivery = self._delivery_of(item)
             async with self._slots:
                 step = await self._runner.run(delivery, item.failures, item.first_failed_at)
             match step:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from kit.bus.dispatch import Item
 from kit.bus.event import Event, matches
 from kit.bus.failure import HeldBack, Unroutable
-from kit.bus.handling import Item, Parking
+from kit.bus.handling import Parking
 from kit.bus.interface import ParkedMessage, QueueInfo, parked_queue
 from kit.bus.subscription import Subscription
 from kit.errors import NotFound
@@ -158,11 +159,11 @@ def fetch(
     return job
 
 
-def settle(seq: int) -> Callable[[sqlite3.Connection], None]:
-    """The handler has done it: gone."""
+def settle(*seqs: int) -> Callable[[sqlite3.Connection], None]:
+    """The handler has done them: gone."""
 
     def job(db: sqlite3.Connection) -> None:
-        db.execute("DELETE FROM messages WHERE seq = ?", (seq,))
+        db.executemany("DELETE FROM messages WHERE seq = ?", [(seq,) for seq in seqs])
 
     return job
 

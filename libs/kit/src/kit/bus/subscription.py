@@ -1,8 +1,9 @@
 """Who wants which events, and one event on its way to a handler."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from kit.bus.event import Event
 from kit.bus.failure import RetryPolicy
@@ -44,6 +45,22 @@ class Delivery:
     queue: str
     attempt: int = 1
     redelivered: bool = False
+
+
+@runtime_checkable
+class ManyHandler(Protocol):
+    """A handler that can also take several deliveries at once, all or none: `kit.inbox.Once` is one.
+
+    `many` is given those that wait, of one key in order. When it raises, each of them is handled alone.
+    """
+
+    async def __call__(self, delivery: Delivery) -> None:
+        """Handle one."""
+        ...
+
+    async def many(self, deliveries: Sequence[Delivery]) -> None:
+        """Handle all of them, or raise and have handled none."""
+        ...
 
 
 Handler = Callable[[Delivery], Awaitable[None]]

@@ -148,6 +148,9 @@ class BusSettings(Block):
         200, gt=0, le=60_000, description="messages in hand at once from one queue; a waiting key fills it"
     )
     concurrency: int = Field(32, gt=0, description="handlers that run side by side, for each consumer")
+    batch: int = Field(
+        50, gt=0, description="deliveries given at once to a handler that takes several in one transaction"
+    )
     connect_timeout_s: Seconds = Field(10.0, description="seconds to wait for the broker to answer")
     heartbeat_s: int = Field(20, gt=0, description="seconds after which a silent broker counts as away")
     publish_timeout_s: Seconds = Field(10.0, description="seconds to wait for a publish to be confirmed")

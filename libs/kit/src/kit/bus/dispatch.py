@@ -1,0 +1,159 @@
+"""Which message is handled when: one key in turn, different keys side by side, some handlers many at once."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from kit.bus.event import Event
+
+
+class Item:
+    """A message in hand: what the dispatcher needs to know of it. Back ends add their own handle."""
+
+    __slots__ = ("event", "failures", "first_failed_at", "handle", "redeliveries")
+
+    def __init__(
+        self,
+        event: Event,
+        handle: int,
+        redeliveries: int = 0,
+        failures: int = 0,
+        first_failed_at: float | None = None,
+    ) -> None:
+        self.event = event
+        self.handle = handle
+        self.redeliveries = redeliveries
+        self.failures = failures
+        self.first_failed_at = first_failed_at
+
+
+Process = Callable[[Item], Awaitable[None]]
+ProcessMany = Callable[[list[Item]], Awaitable[bool]]
+"""Settles all of them and says True, or none and says False."""
+
+
+class Dispatcher:
+    """Runs `process` on items: those of one key one after the other, different keys side by side.
+
+    Unordered, every item is its own key.
+    """
+
+    def __init__(self, process: Process, *, ordered: bool) -> None:
+        self.stopping = asyncio.Event()
+        self._process = process
+        self._ordered = ordered
+        self._waiting: dict[str, deque[Item]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, item: Item) -> None:
+        """Take an item, to be processed after those of its key before it."""
+        if self._ordered:
+            key = item.event.partition_key
+            lane = self._waiting.get(key)
+            if lane is not None:
+                lane.append(item)
+                return
+            self._waiting[key] = deque()
+            work = self._run_lane(key, item)
+        else:
+            work = self._run_one(item)
+        self._spawn(work)
+
+    def take_back(self, key: str) -> list[Item]:
+        """Give up the items of a key that have not begun, and return them."""
+        lane = self._waiting.get(key)
+        if not lane:
+            return []
+        taken = list(lane)
+        lane.clear()
+        return taken
+
+    async def pause(self, delay_s: float) -> bool:
+        """Wait, or not to the end: False when stopping."""
+        try:
+            async with asyncio.timeout(delay_s):
+                await self.stopping.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    async def drain(self, grace_s: float) -> None:
+        """Begin nothing more and wait for what runs; cancel what runs longer than the grace."""
+        self.stopping.set()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+    def _is_busy(self, key: str) -> bool:
+        return self._ordered and key in self._waiting
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _run_one(self, item: Item) -> None:
+        if not self.stopping.is_set():
+            await self._process(item)
+
+    async def _run_lane(self, key: str, item: Item) -> None:
+        lane = self._waiting[key]
+        try:
+            while not self.stopping.is_set():
+                await self._process(item)
+                if not lane:
+                    return
+                item = lane.popleft()
+        finally:
+            del self._waiting[key]
+
+
+class BatchingDispatcher(Dispatcher):
+    """Gathers what waits into batches, one batch at a time, for a handler that takes many at once.
+
+    A batch that fails is taken apart: each of its items is processed alone, as by the plain dispatcher, and so
+    is what comes for their keys until that is done.
+    """
+
+    def __init__(self, process: Process, process_many: ProcessMany, limit: int, *, ordered: bool) -> None:
+        super().__init__(process, ordered=ordered)
+        self._process_many = process_many
+        self._limit = limit
+        self._pending: deque[Item] = deque()
+        self._batches: asyncio.Task[None] | None = None
+
+    def submit(self, item: Item) -> None:
+        """Take an item, to be processed after those of its key before it."""
+        self._pending.append(item)
+        if self._batches is None or self._batches.done():
+            self._batches = self._spawn(self._run_batches())
+
+    def take_back(self, key: str) -> list[Item]:
+        """Give up the items of a key that have not begun, and return them."""
+        taken = super().take_back(key)
+        taken += [item for item in self._pending if item.event.partition_key == key]
+        self._pending = deque(item for item in self._pending if item.event.partition_key != key)
+        return taken
+
+    async def _run_batches(self) -> None:
+        while self._pending and not self.stopping.is_set():
+            batch = self._next_batch()
+            if batch and not await self._process_many(batch):
+                for item in batch:
+                    super().submit(item)
+
+    def _next_batch(self) -> list[Item]:
+        batch: list[Item] = []
+        while self._pending and len(batch) < self._limit:
+            item = self._pending.popleft()
+            # What failed before may fail again, and would take the batch with it.
+            if item.failures or self._is_busy(item.event.partition_key):
+                super().submit(item)
+            else:
+                batch.append(item)
+        return batch

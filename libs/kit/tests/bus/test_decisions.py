@@ -1,0 +1,226 @@
+"""What the bus decides, as tables: no broker, no file."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg.errors import AdminShutdown, DeadlockDetected
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from kit import errors
+from kit.bus import Event, Rejected, RetryPolicy, Subscription, Transient, classify, routing_key
+from kit.bus.event import MAX_ROUTING_KEY_BYTES, matches
+from kit.bus.failure import Again, Failure, Park, next_step
+from kit.bus.topology import (
+    SLOTS,
+    catalogue_queue,
+    retry_queue,
+    shard_queues,
+    slot_key,
+    slot_of,
+    subscription_topology,
+)
+from kit.settings import BusSettings
+from kit.tracing import use_trace
+from lookout.common.v1.common_pb2 import BlobRef, Box
+from testkit.bus import an_event
+
+POLICY = RetryPolicy((1.0, 5.0), outage_s=60.0)
+SETTINGS = BusSettings(url="amqp://localhost/")
+
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (Rejected("no"), Failure.REJECTED),
+        (errors.Invalid("no"), Failure.REJECTED),
+        (errors.NotFound("no"), Failure.REJECTED),
+        (Transient("soon"), Failure.TRANSIENT),
+        (errors.UpstreamTimeout("slow"), Failure.TRANSIENT),
+        (errors.UpstreamFailed("odd"), Failure.TRANSIENT),
+        (errors.RateLimited("often"), Failure.TRANSIENT),
+        (errors.Unavailable("collided", code="transaction_conflict"), Failure.TRANSIENT),
+        (TimeoutError(), Failure.TRANSIENT),
+        (errors.Unavailable("away"), Failure.OUTAGE),
+        (errors.StorageFull("full"), Failure.OUTAGE),
+        (ConnectionResetError(), Failure.OUTAGE),
+        (PoolTimeoutError(), Failure.OUTAGE),
+        (OperationalError("select", {}, AdminShutdown("gone")), Failure.OUTAGE),
+        (OperationalError("select", {}, DeadlockDetected("collided")), Failure.TRANSIENT),
+        (AdminShutdown("gone"), Failure.OUTAGE),
+        (IntegrityError("insert", {}, ValueError("twice")), Failure.BUG),
+        (KeyError("plate"), Failure.BUG),
+        (AssertionError(), Failure.BUG),
+    ],
+)
+def test_errors_are_judged(error, failure):
+    assert classify(error) is failure
+
+
+@pytest.mark.parametrize(
+    ("failure", "failures", "elapsed_s", "step"),
+    [
+        (Failure.REJECTED, 1, 0.0, Park("rejected")),
+        (Failure.BUG, 1, 0.0, Park("bug")),
+        (Failure.TRANSIENT, 1, 0.0, Again(1.0)),
+        (Failure.TRANSIENT, 2, 1.0, Again(5.0)),
+        (Failure.TRANSIENT, 3, 6.0, Park("gave up after 3 attempts")),
+        (Failure.OUTAGE, 1, 0.0, Again(1.0)),
+        (Failure.OUTAGE, 9, 59.0, Again(5.0)),
+        (Failure.OUTAGE, 15, 60.0, Park("still unavailable after 60 s and 15 attempts")),
+    ],
+)
+def test_what_follows_a_failure(failure, failures, elapsed_s, step):
+    assert next_step(POLICY, failure, failures, elapsed_s) == step
+
+
+def test_without_delays_everything_parks_at_once():
+    for failure in Failure:
+        assert isinstance(next_step(RetryPolicy(()), failure, 1, 0.0), Park)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "key"),
+    [
+        (("NAD", "95"), "a.b.v1.NAD.95"),
+        (("N.A*D#", " "), "a.b.v1.N_A_D_._"),
+        (("", "ü"), "a.b.v1._._"),
+        (("x" * 100,), "a.b.v1." + "x" * 64),
+        ((), "a.b.v1"),
+    ],
+)
+def test_routing_keys_are_made_safe(tokens, key):
+    assert routing_key("a.b.v1", *tokens) == key
+
+
+@given(st.lists(st.text(), max_size=3))
+def test_a_token_is_one_word_whatever_it_holds(tokens):
+    assert routing_key("a.b.v1", *tokens).count(".") == 2 + len(tokens)
+
+
+def _matches_by_definition(pattern, words):
+    if not pattern:
+        return not words
+    head, *rest = pattern
+    if head == "#":
+        return any(_matches_by_definition(rest, words[i:]) for i in range(len(words) + 1))
+    return bool(words) and head in ("*", words[0]) and _matches_by_definition(rest, words[1:])
+
+
+@given(st.lists(st.sampled_from("ab*#"), min_size=1, max_size=6), st.lists(st.sampled_from("ab"), max_size=6))
+def test_topics_match_by_their_definition(pattern, words):
+    key = ".".join(words)
+    assert matches(".".join(pattern), key) == _matches_by_definition(pattern, key.split("."))
+
+
+def test_an_event_is_made_of_a_message_in_the_running_trace():
+    with use_trace() as trace:
+        event = Event.of(
+            BlobRef(key="a.jpg"),
+            routing_key="a.b.v1.x",
+            partition_key="camera:1",
+            app_id="ingest",
+            occurred_at=AT,
+            correlation_id="c",
+        )
+    assert event.type == "lookout.common.v1.BlobRef"
+    assert event.traceparent == trace.traceparent
+    assert event.message_id.version == 7
+    assert event.parse(BlobRef).key == "a.jpg"
+    with pytest.raises(Rejected, match=r"expected lookout\.common\.v1\.Box"):
+        event.parse(Box)
+    with pytest.raises(Rejected, match="not a valid"):
+        an_event(type="lookout.common.v1.BlobRef", body=b"\xff").parse(BlobRef)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"occurred_at": datetime(2026, 1, 2)},  # noqa: DTZ001 - what must be refused
+        {"routing_key": ""},
+        {"routing_key": "x" * (MAX_ROUTING_KEY_BYTES + 1)},
+    ],
+)
+def test_a_wrong_envelope_is_refused(wrong):
+    right = {
+        "routing_key": "a",
+        "partition_key": "k",
+        "app_id": "x",
+        "occurred_at": AT,
+        "correlation_id": "c",
+    }
+    with pytest.raises(ValueError, match=r"zone|bytes"):
+        Event.of(BlobRef(), **{**right, **wrong})
+
+
+@pytest.mark.parametrize("name", ["", "Tickets", "a b", "1x", "a.b"])
+def test_names_that_cannot_stand_in_a_queue_are_refused(name):
+    with pytest.raises(ValueError, match="queue name"):
+        Subscription(name, "plates_read", "#")
+
+
+def test_the_topology_of_an_ordered_subscription():
+    subscription = Subscription("tickets", "plates_read", "plates.plates_read.v1.#")
+    topology = subscription_topology(subscription, POLICY, SETTINGS, shards=3)
+    assert [(e.name, e.kind) for e in topology.exchanges] == [
+        ("lookout.events", "topic"),
+        ("tickets.plates_read.v1", "direct"),
+    ]
+    assert topology.consumed == tuple(f"tickets.plates_read.v1.0{i}" for i in range(3))
+    assert [q.name for q in topology.queues] == ["tickets.plates_read.v1.parked", *topology.consumed]
+    slots = {b.key: b.destination for b in topology.bindings if b.source == "tickets.plates_read.v1"}
+    assert set(slots) == {slot_key(slot) for slot in range(SLOTS)}
+    assert set(slots.values()) == set(topology.consumed)
+    last = topology.bindings[-1]
+    assert (last.source, last.destination, last.key, last.is_to_exchange) == (
+        "lookout.events",
+        "tickets.plates_read.v1",
+        "plates.plates_read.v1.#",
+        True,
+    )
+
+
+def test_the_topology_of_an_unordered_subscription():
+    subscription = Subscription("reports", "plates_read", "plates.#", ordered=False)
+    topology = subscription_topology(subscription, POLICY, SETTINGS, shards=3)
+    assert topology.consumed == ("reports.plates_read.v1",)
+    assert [q.name for q in topology.queues] == [
+        "reports.plates_read.v1.parked",
+        "reports.plates_read.v1",
+        "reports.plates_read.v1.retry.1000ms",
+        "reports.plates_read.v1.retry.5000ms",
+    ]
+    ladder = topology.queues[-1].arguments
+    assert (ladder["x-message-ttl"], ladder["x-dead-letter-exchange"]) == (5000, "")
+    assert ladder["x-dead-letter-routing-key"] == "reports.plates_read.v1"
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_every_queue_is_a_quorum_queue_with_a_limit_of_its_own_and_dead_letters_surely(ordered):
+    subscription = Subscription("tickets", "plates_read", "#", ordered=ordered)
+    topology = subscription_topology(subscription, POLICY, SETTINGS, shards=4)
+    for queue in (*topology.queues, catalogue_queue(SETTINGS)):
+        assert queue.arguments["x-queue-type"] == "quorum"
+        assert isinstance(queue.arguments["x-delivery-limit"], int)
+        if "x-dead-letter-exchange" in queue.arguments:
+            assert queue.arguments["x-dead-letter-strategy"] == "at-least-once"
+            assert queue.arguments["x-overflow"] == "reject-publish"
+    for name in topology.consumed:
+        [queue] = [q for q in topology.queues if q.name == name]
+        assert queue.arguments["x-delivery-limit"] == SETTINGS.delivery_limit
+        assert queue.arguments["x-dead-letter-routing-key"] == "tickets.plates_read.v1.parked"
+        assert ("x-single-active-consumer" in queue.arguments) is ordered
+
+
+def test_names_sort_and_carry_their_delay():
+    assert shard_queues("q", 12)[9:] == ("q.09", "q.10", "q.11")
+    assert retry_queue("q", 0.25) == "q.retry.250ms"
+
+
+def test_the_slot_of_a_key_is_the_same_for_ever():
+    assert [slot_of(key) for key in ("camera:1", "camera:2", "", "ü")] == [26, 32, 0, 21]
