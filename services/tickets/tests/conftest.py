@@ -317,8 +317,8 @@ async def running(database_url: str, folder: Path, clock: ManualClock, **blocks:
         ):
             yield House(service, settings, bus, blobs, clock, http, anonymous)
     finally:
+        await bus.stop()  # before the service, as its own would: handlers in hand need the database
         await serving.stop()
-        await bus.stop()
 
 
 @pytest.fixture
