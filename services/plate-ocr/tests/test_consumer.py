@@ -1,3 +1,5 @@
+# mypy: disable-error-code="import-not-found"
+# A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
 """A captured frame becomes a read, whatever its picture is like."""
 
 from typing import Any
