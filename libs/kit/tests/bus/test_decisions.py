@@ -172,7 +172,11 @@ def test_the_topology_of_an_ordered_subscription():
         ("tickets.plates_read.v1", "direct"),
     ]
     assert topology.consumed == tuple(f"tickets.plates_read.v1.0{i}" for i in range(3))
-    assert [q.name for q in topology.queues] == ["tickets.plates_read.v1.parked", *topology.consumed]
+    assert [q.name for q in topology.queues] == [
+        "tickets.plates_read.v1.parked",
+        "tickets.plates_read.v1.members",
+        *topology.consumed,
+    ]
     slots = {b.key: b.destination for b in topology.bindings if b.source == "tickets.plates_read.v1"}
     assert set(slots) == {slot_key(slot) for slot in range(SLOTS)}
     assert set(slots.values()) == set(topology.consumed)

@@ -23,6 +23,7 @@ from kit.bus.topology import (
     Topology,
     catalogue_queue,
     events_exchange,
+    members_queue,
     subscription_topology,
 )
 from kit.clock import Clock
@@ -222,12 +223,17 @@ class RabbitMqBus:
                 topology = self._topologies.get(consumer.subscription.queue)
                 if topology is not None and self._outbound.is_up:
                     try:
-                        await self._note_depth(consumer.subscription.queue, topology)
+                        await self._look_at(consumer, topology)
                     except LookoutError as error:
                         self._logger.warning("cannot read the queues' depths", error=str(error))
             await asyncio.sleep(self._settings.depth_interval_s)
 
-    async def _note_depth(self, queue: str, topology: Topology) -> None:
-        depths = await self._admin.ready_counts([*topology.consumed, parked_queue(queue)])
-        parked = depths.pop(parked_queue(queue))
-        self._metrics.note_depth(queue, sum(depths.values()), parked)
+    async def _look_at(self, consumer: RabbitConsumer, topology: Topology) -> None:
+        queue, is_ordered = consumer.subscription.queue, consumer.subscription.ordered
+        parking, members = parked_queue(queue), members_queue(queue)
+        others = [parking, members] if is_ordered else [parking]
+        states = await self._admin.states([*topology.consumed, *others])
+        depth = sum(states[name].ready for name in topology.consumed)
+        self._metrics.note_depth(queue, depth, states[parking].ready)
+        if is_ordered:
+            consumer.share(states[members].consumers)

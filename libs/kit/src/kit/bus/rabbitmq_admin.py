@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aio_pika.abc import AbstractConnection
@@ -17,6 +17,14 @@ from kit.bus.topology import Exchange, Queue, Topology, catalogue_queue, shard_q
 from kit.errors import NotFound, Unavailable
 from kit.logging import Logger
 from kit.settings import BusSettings
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """Messages ready, and consumers attached; of a single active one's queue only that."""
+
+    ready: int
+    consumers: int
 
 
 async def declare_all(connection: AbstractConnection, topology: Topology, logger: Logger) -> None:
@@ -58,43 +66,42 @@ class Admin:
         self._publisher = publisher
         self._settings = settings
 
-    async def ready_counts(self, queues: Iterable[str]) -> dict[str, int]:
-        """Messages ready in each queue of the broker's.
+    async def states(self, queues: Iterable[str]) -> dict[str, QueueState]:
+        """How each queue of the broker's stands.
 
         Raises:
             kit.errors.NotFound: there is no such queue.
             kit.errors.Unavailable: the broker is away.
         """
         connection = await self._link.connection()
-        counts: dict[str, int] = {}
+        states: dict[str, QueueState] = {}
         queue = ""
         try:
             async with channel_on(connection) as channel:
                 for queue in queues:
                     declared = await answered(channel.queue_declare(queue, passive=True))
-                    counts[queue] = declared.message_count or 0
+                    states[queue] = QueueState(declared.message_count or 0, declared.consumer_count or 0)
         except ChannelNotFoundEntity:
             raise NotFound(f"the bus knows no queue {queue}", code="queue_unknown") from None
         except FAULTS as error:
             raise Unavailable(f"cannot count: {error!r}", code="bus_away") from error
-        return counts
+        return states
 
     async def depth(self, queue: str) -> int:
         """See `Bus.depth`."""
         if queue.endswith(parked_queue("")):
-            return (await self.ready_counts([queue]))[queue]
+            return (await self.states([queue]))[queue].ready
         entry = await self._entry(queue)
-        return sum((await self.ready_counts(_consumed(entry))).values())
+        return sum(state.ready for state in (await self.states(_consumed(entry))).values())
 
     async def queues(self) -> list[QueueInfo]:
         """See `Bus.queues`."""
         infos = []
         for entry in (await self._catalogue()).values():
-            counts = await self.ready_counts([*_consumed(entry), parked_queue(entry.queue)])
-            parked = counts.pop(parked_queue(entry.queue))
-            infos.append(
-                QueueInfo(entry.queue, entry.binding, entry.is_ordered, sum(counts.values()), parked)
-            )
+            states = await self.states([*_consumed(entry), parked_queue(entry.queue)])
+            parked = states.pop(parked_queue(entry.queue)).ready
+            depth = sum(state.ready for state in states.values())
+            infos.append(QueueInfo(entry.queue, entry.binding, entry.is_ordered, depth, parked))
         return sorted(infos, key=lambda info: info.queue)
 
     async def parked(self, queue: str, limit: int | None) -> list[ParkedMessage]:

@@ -25,7 +25,7 @@ from kit.bus.rabbitmq_wire import (
     retry_outgoing,
 )
 from kit.bus.subscription import Delivery, Handler, Subscription
-from kit.bus.topology import retry_queue
+from kit.bus.topology import members_queue, retry_queue
 from kit.clock import Clock
 from kit.errors import Unavailable
 from kit.logging import Logger
@@ -95,6 +95,7 @@ class RabbitConsumer:
         self._sessions: list[QueueSession] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._ended: asyncio.Task[None] | None = None
+        self._membership: asyncio.Task[None] | None = None
 
     @property
     def is_attached(self) -> bool:
@@ -106,9 +107,38 @@ class RabbitConsumer:
         before = self._ended
         self._sessions = [QueueSession(self, queue, connection) for queue in queues]
         self._tasks = [asyncio.create_task(session.run(before)) for session in self._sessions]
+        if self.subscription.ordered:
+            self._membership = asyncio.create_task(self._be_counted(connection))
+
+    def share(self, replicas: int) -> None:
+        """Step back from shards that are more than a fair share among so many attached replicas.
+
+        The first replica to attach becomes the active consumer of every shard, and would stay so for ever: the
+        broker changes it only when it leaves.
+        """
+        fair = -(-len(self._sessions) // max(1, replicas))
+        active = [session for session in self._sessions if session.is_active]
+        for session in active[fair:]:
+            self.logger.info("leaving a shard to another replica", queue=session.queue, replicas=replicas)
+            session.step_back()
+
+    async def _be_counted(self, connection: AbstractConnection) -> None:
+        """Be one of the consumers of the members' queue, which are the replicas."""
+
+        async def ignore(_: DeliveredMessage) -> None:
+            return None
+
+        try:
+            async with channel_on(connection) as channel:
+                await answered(channel.basic_consume(members_queue(self.subscription.queue), ignore))
+                await asyncio.Event().wait()
+        except FAULTS as error:
+            self.logger.info("not counted among the replicas", error=reason_of(error))
 
     def detach(self) -> None:
         """The connection is gone: begin nothing more. Handlers that run may finish; their keys wait."""
+        if self._membership is not None:
+            self._membership.cancel()
         sessions, tasks = self._sessions, self._tasks
         self._sessions, self._tasks = [], []
         if tasks:
@@ -142,8 +172,9 @@ class QueueSession:
 
     def __init__(self, consumer: RabbitConsumer, queue: str, connection: AbstractConnection) -> None:
         self.is_attached = False
+        self.is_active = False
+        self.queue = queue
         self._consumer = consumer
-        self._queue = queue
         self._connection = connection
         self._is_alone = False
         self._ending = asyncio.Event()
@@ -158,6 +189,11 @@ class QueueSession:
         self._dispatcher.stopping.set()
         self._renewal.set()
 
+    def step_back(self) -> None:
+        """Finish what runs, leave, and stand in line again behind the other replicas."""
+        self._dispatcher.stopping.set()
+        self._renewal.set()
+
     async def run(self, before: asyncio.Task[None] | None) -> None:
         """Consume until `end`."""
         if before is not None:
@@ -169,7 +205,7 @@ class QueueSession:
             except FAULTS as error:
                 if self._ending.is_set():
                     return
-                self._consumer.logger.warning("cannot consume", queue=self._queue, error=reason_of(error))
+                self._consumer.logger.warning("cannot consume", queue=self.queue, error=reason_of(error))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_PAUSE_AFTER_FAULT_S):
                         await self._renewal.wait()
@@ -186,11 +222,11 @@ class QueueSession:
             channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
             try:
                 await answered(channel.basic_qos(prefetch_count=prefetch))
-                await answered(channel.basic_consume(self._queue, self._on_message))
+                await answered(channel.basic_consume(self.queue, self._on_message))
                 self.is_attached = True
                 await self._renewal.wait()
             finally:
-                self.is_attached = False
+                self.is_attached = self.is_active = False
                 await self._dispatcher.drain(self._consumer.settings.stop_grace_s)
                 self._consumer.in_hand.dec(len(self._received_at))
                 self._received_at.clear()
@@ -211,6 +247,7 @@ class QueueSession:
         dispatcher = self._dispatcher
         if dispatcher.stopping.is_set() or message.channel is not self._channel:
             return  # goes back with the channel
+        self.is_active = True
         redeliveries = redeliveries_of(message)
         if not self._received_at and not self._window_suits(redeliveries):
             return
@@ -232,8 +269,7 @@ class QueueSession:
         if is_suspect == self._is_alone:
             return True
         self._is_alone = is_suspect
-        self._dispatcher.stopping.set()
-        self._renewal.set()
+        self.step_back()
         return False
 
     async def _process(self, item: Item) -> None:
@@ -245,7 +281,7 @@ class QueueSession:
     def _note_unsettled(self, item: Item, error: Exception) -> None:
         self._consumer.logger.info(
             "the connection ended before messages were settled; they come again",
-            queue=self._queue,
+            queue=self.queue,
             message_id=str(item.event.message_id),
             error=reason_of(error),
         )
@@ -301,8 +337,7 @@ class QueueSession:
     async def _wait_in_place(self, delay_s: float) -> bool:
         oldest = next(iter(self._received_at.values()), time.monotonic())
         if time.monotonic() - oldest + delay_s > self._consumer.settings.hold_limit_s:
-            self._dispatcher.stopping.set()
-            self._renewal.set()
+            self.step_back()
             return False
         return await self._dispatcher.pause(delay_s)
 

@@ -28,6 +28,8 @@ NEVER = 2_000_000_000
 
 Argument = str | int | bool
 
+_QUORUM: Mapping[str, Argument] = {"x-queue-type": "quorum", "x-delivery-limit": NEVER}
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -97,7 +99,7 @@ def subscription_topology(
     # The shards are bound before events can come: no slot must be without a queue then.
     return Topology(
         exchanges=(events, by_slot),
-        queues=(parked, *works),
+        queues=(parked, Queue(members_queue(name), _QUORUM), *works),
         bindings=(
             *(Binding(by_slot.name, works[slot % shards].name, slot_key(slot)) for slot in range(SLOTS)),
             Binding(events.name, by_slot.name, subscription.binding, is_to_exchange=True),
@@ -121,6 +123,14 @@ def shard_queues(queue: str, shards: int) -> tuple[str, ...]:
     return tuple(f"{queue}.{number:02}" for number in range(shards))
 
 
+def members_queue(queue: str) -> str:
+    """A queue that stays empty: every replica consumes it, so that its consumers are the replicas.
+
+    A queue with a single active consumer tells of that one only.
+    """
+    return f"{queue}.members"
+
+
 def retry_queue(queue: str, delay_s: float) -> str:
     """Where a message of `queue` waits that long. The delay is in the name: another one is another queue."""
     return f"{queue}.retry.{round(delay_s * 1000)}ms"
@@ -132,9 +142,8 @@ def retry_queues(queue: str, policy: RetryPolicy) -> tuple[Queue, ...]:
         Queue(
             retry_queue(queue, delay_s),
             {
-                "x-queue-type": "quorum",
+                **_QUORUM,
                 "x-message-ttl": round(delay_s * 1000),
-                "x-delivery-limit": NEVER,
                 **_dead_letters_to(queue),
             },
         )
@@ -159,9 +168,7 @@ def _shelf(name: str) -> Queue:
     A look counts as a delivery, so there is no limit to those; the single active consumer lets one look at a
     time, for two at once would each see a part.
     """
-    return Queue(
-        name, {"x-queue-type": "quorum", "x-delivery-limit": NEVER, "x-single-active-consumer": True}
-    )
+    return Queue(name, {**_QUORUM, "x-single-active-consumer": True})
 
 
 def _dead_letters_to(queue: str) -> dict[str, Argument]:
