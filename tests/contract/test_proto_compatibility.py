@@ -70,6 +70,8 @@ def index(
             enums[f"{name}.{enum.name}"] = enum
 
     for file in files.file:
+        if file.package.startswith("google."):  # imports that a set may carry: not ours to hold still
+            continue
         for message in file.message_type:
             walk(file.package, message)
         for enum in file.enum_type:
