@@ -74,6 +74,12 @@ class Running:
     def is_ready_or_dead(self) -> bool:
         return (self.process is not None and self.process.poll() is not None) or self.is_ready()
 
+    def processor_s(self) -> float:
+        """Processor time that it has used so far, seconds, user and system."""
+        assert self.process is not None
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def tail(self, lines: int = 30) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 

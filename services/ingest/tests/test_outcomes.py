@@ -25,6 +25,7 @@ def decided(
     reason: Any = "",
     ticket_id: Any = 7,
     message_id: Any = None,
+    second: int = 1,
 ) -> Any:
     message = parking_pb2.TriggerDecided(frame_id=frame_id, decision=decision, reason=reason)
     if ticket_id:
@@ -33,7 +34,7 @@ def decided(
         message.ticket.CopyFrom(
             parking_pb2.Ticket(ticket_id=ticket_id, status=status, plate=plate, plate_city="DXB")
         )
-    now = datetime(2026, 3, 14, 8, 30, 1, tzinfo=UTC)
+    now = datetime(2026, 3, 14, 8, 30, second, tzinfo=UTC)
     message.decided_at.FromDatetime(now)
     return Event.of(
         message,
@@ -73,6 +74,18 @@ async def test_an_outcome_is_written_down_once(ingest: Ingest) -> None:
     assert event["outcome_document"]["ticket_id"] == 7
     repeat = decided(event_id, IGNORED, message_id=first.message_id)
     await ingest.bus.publish(repeat)
+    other = (await ingest.post(duration=5)).json()["event_id"]
+    await ingest.bus.publish(decided(other))
+    await eventually(lambda: is_decided(ingest, other))
+    assert (await event_of(ingest, event_id))["outcome"] == "opened"
+
+
+async def test_the_later_of_two_decisions_counts_whichever_arrives_first(ingest: Ingest) -> None:
+    await ingest.make_camera()
+    event_id = (await ingest.post()).json()["event_id"]
+    await ingest.bus.publish(decided(event_id, second=9))
+    await eventually(lambda: is_decided(ingest, event_id))
+    await ingest.bus.publish(decided(event_id, IGNORED, second=5))
     other = (await ingest.post(duration=5)).json()["event_id"]
     await ingest.bus.publish(decided(other))
     await eventually(lambda: is_decided(ingest, other))

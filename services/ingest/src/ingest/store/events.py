@@ -220,10 +220,13 @@ async def purpose_of(session: AsyncSession, event_id: UUID) -> Purpose | None:
 async def record_outcome(
     session: AsyncSession, event_id: UUID, *, outcome: str, document: dict[str, Any], decided_at: datetime
 ) -> None:
-    """Write down what the event came to."""
+    """Write down what the event came to. A later decision counts, whichever of the two arrives first."""
     await session.execute(
         update(events)
-        .where(events.c.event_id == event_id)
+        .where(
+            events.c.event_id == event_id,
+            or_(events.c.decided_at.is_(None), events.c.decided_at <= decided_at),
+        )
         .values(outcome=outcome, outcome_document=document, decided_at=decided_at)
     )
 

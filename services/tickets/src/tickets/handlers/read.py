@@ -118,12 +118,9 @@ class Read:
     async def occupancy(self, location: str | None, part: Slice) -> Found[CameraOccupancy]:
         """Cameras with what stands at them, of one location or of all.
 
-        Raises:
-            NotFound: no camera of that location was ever heard of.
+        A location of which no camera has reported yet has none: the registry is ingest's, and not known here.
         """
         async with self._db.reading() as session:
-            if location is not None and not await sites.is_location(session, location):
-                raise NotFound(f"No camera of a location {location} has reported anything yet.")
             items, total = await sites.camera_occupancy(
                 session, location, offset=part.offset, limit=part.limit
             )

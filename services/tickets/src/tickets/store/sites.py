@@ -108,11 +108,6 @@ async def camera_occupancy(
     return found, total
 
 
-async def is_location(session: AsyncSession, location: str) -> bool:
-    """Whether a camera of that location was ever seen."""
-    return (await session.execute(locations_called(location).limit(1))).first() is not None
-
-
 @dataclass(frozen=True, slots=True)
 class LocationCounts:
     """What is known of a location, in numbers."""
