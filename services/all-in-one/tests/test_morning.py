@@ -19,7 +19,7 @@ def with_a_second(books: list[BookedTicket]) -> list[BookedTicket]:
 
 
 def with_a_stranger(books: list[BookedTicket]) -> list[BookedTicket]:
-    return [*books, BookedTicket(("95", 3), "X1", 2, None, 0)]
+    return [*books, BookedTicket(("97", 2), "X1", 2, None, 0)]
 
 
 def altered(**change: object) -> Callable[[list[BookedTicket]], list[BookedTicket]]:

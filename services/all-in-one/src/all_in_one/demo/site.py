@@ -14,7 +14,7 @@ from all_in_one.demo.morning import Place, Step
 from all_in_one.pictures import SIZE_PX, passing_vehicle_box, spot_polygon, vehicle_box
 
 LOCATION_CODE = "NAD"
-SPOTS_PER_CAMERA = 3
+SPOTS_PER_CAMERA = 2
 TIME_ZONE = "Asia/Dubai"
 
 
