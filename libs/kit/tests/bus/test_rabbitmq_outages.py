@@ -100,7 +100,9 @@ async def test_a_broker_killed_under_load_loses_nothing_and_with_an_inbox_nothin
     await db.stop()
 
 
-async def test_a_key_stays_in_its_shard_when_the_broker_restarts(own_rabbitmq_server, own_place: Place):
+async def test_queues_declared_just_before_a_kill_keep_their_events_and_every_key_its_shard(
+    own_rabbitmq_server, own_place: Place
+):
     bus = await own_place.open(shards=8)
     await bus.declare(THING)
     keys = [f"camera:{i}" for i in range(40)]
@@ -122,6 +124,9 @@ async def test_a_key_stays_in_its_shard_when_the_broker_restarts(own_rabbitmq_se
     await asyncio.to_thread(own_rabbitmq_server.restart)
     await eventually(lambda: _is_ready(bus), timeout_s=30)
     assert await spread(len(keys)) == first
+    seen = Recorder()
+    await bus.consume(THING, seen)
+    await eventually(lambda: len(seen.deliveries) == 2 * len(keys))
 
 
 async def _holds(url, count):

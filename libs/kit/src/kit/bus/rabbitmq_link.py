@@ -205,6 +205,8 @@ class Publisher:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self.looking = asyncio.Lock()
+        """Held while this process looks through a shelf: the broker's own lock is one of the connection's."""
 
     async def publish(self, message: Outgoing) -> None:
         """Publish and wait for the confirm.

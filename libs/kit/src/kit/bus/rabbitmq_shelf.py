@@ -8,17 +8,18 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from aio_pika.abc import AbstractConnection
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import ChannelLockedResource
 from pamqp.commands import Basic
 
 from kit.bus.failure import Unroutable
+from kit.bus.handling import jittered
 from kit.bus.rabbitmq_link import FAULTS, Publisher, answered, channel_on
 from kit.bus.rabbitmq_wire import PERSISTENT, Outgoing, headers_of
 from kit.errors import NotFound, Unavailable
@@ -28,40 +29,43 @@ WINDOW = 60_000
 """Messages held at once; AMQP's prefetch has 16 bits."""
 
 LOOK_TIMEOUT_S = 30.0
-"""Longest wait for the next message of a shelf, another reader's look included."""
+"""Longest wait for a shelf's next message, and for another's look to end."""
 
-STALE_FENCE_S = 300.0
-
+_POLL_S = 0.02
 _FENCE = "lookout.fence"
 
 
 class Shelf:
     """One look through a queue: iterate, and `take` what shall not go back."""
 
-    def __init__(self, channel: Channel, fence: str, arrived: "asyncio.Queue[DeliveredMessage]") -> None:
+    def __init__(self, channel: Channel, fence: str) -> None:
+        self.held = 0
         self._channel = channel
         self._fence = fence
-        self._arrived = arrived
+        self._arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
 
     async def __aiter__(self) -> AsyncIterator[DeliveredMessage]:
-        """All messages that stood there when the look began, oldest first; at most `WINDOW` stay held."""
-        held = 0
-        while held < WINDOW:
+        """All messages that stood there when the look began, oldest first; at most `WINDOW` of them."""
+        for _ in range(WINDOW):
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 message = await self._arrived.get()
             fence = headers_of(message).get(_FENCE)
             if fence is None:
-                held += 1
                 yield message
                 continue
-            if fence == self._fence or _age_s(message) > STALE_FENCE_S:
-                await self.take(message)
+            await self.take(message)
             if fence == self._fence:
                 return
+
+    async def on_message(self, message: DeliveredMessage) -> None:
+        """The broker hands out one more."""
+        self.held += 1
+        self._arrived.put_nowait(message)
 
     async def take(self, message: DeliveredMessage) -> None:
         """Remove a message for good."""
         assert message.delivery_tag is not None
+        self.held -= 1
         await answered(self._channel.basic_ack(message.delivery_tag))
 
 
@@ -69,7 +73,7 @@ class Shelf:
 async def looking_through(
     connection: AbstractConnection, publisher: Publisher, queue: str
 ) -> AsyncIterator[Shelf]:
-    """Hold all of a queue for the length of the block. A second look waits for the first to end.
+    """Hold all of a queue for the length of the block, alone.
 
     A fence is published behind what stands there: that it arrives is the one sure sign of having seen all.
 
@@ -77,32 +81,62 @@ async def looking_through(
         kit.errors.NotFound: there is no such queue.
         kit.errors.Unavailable: the broker is away, or somebody else looks for too long.
     """
-    fence = str(uuid7())
-    arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
-
-    async def on_message(message: DeliveredMessage) -> None:
-        arrived.put_nowait(message)
-
-    properties = Basic.Properties(
-        delivery_mode=PERSISTENT, message_id=fence, timestamp=datetime.now(UTC), headers={_FENCE: fence}
-    )
     try:
-        async with channel_on(connection) as channel:
-            try:
-                # Published first: consuming from a queue that is not there would close the channel.
-                await publisher.publish(Outgoing("", queue, properties, b""))
-            except Unroutable:
-                raise NotFound(f"the bus knows no queue {queue}", code="queue_unknown") from None
-            await answered(channel.basic_qos(prefetch_count=WINDOW))
-            await answered(channel.basic_consume(queue, on_message))
-            yield Shelf(channel, fence, arrived)
+        async with publisher.looking, _alone(connection, queue):
+            async with channel_on(connection) as channel:
+                shelf = Shelf(channel, await _publish_fence(publisher, queue))
+                await answered(channel.basic_qos(prefetch_count=WINDOW))
+                await answered(channel.basic_consume(queue, shelf.on_message))
+                yield shelf
+            await _until_returned(connection, queue, shelf.held)
     except FAULTS as error:
         raise Unavailable(f"cannot look through {queue}: {error!r}", code="bus_away") from error
 
 
-def _age_s(message: DeliveredMessage) -> float:
-    made_at = message.header.properties.timestamp
-    return time.time() - made_at.timestamp() if isinstance(made_at, datetime) else STALE_FENCE_S + 1
+async def _publish_fence(publisher: Publisher, queue: str) -> str:
+    fence = str(uuid7())
+    properties = Basic.Properties(delivery_mode=PERSISTENT, message_id=fence, headers={_FENCE: fence})
+    try:
+        await publisher.publish(Outgoing("", queue, properties, b""))
+    except Unroutable:
+        raise NotFound(f"the bus knows no queue {queue}", code="queue_unknown") from None
+    return fence
+
+
+@asynccontextmanager
+async def _alone(connection: AbstractConnection, queue: str) -> AsyncIterator[None]:
+    """Nobody else looks through that queue meanwhile: two at once would each see a part.
+
+    An exclusive queue is the lock. It belongs to the connection, and goes with it.
+    """
+    lock = f"{queue}.look"
+    deadline = time.monotonic() + LOOK_TIMEOUT_S
+    while True:
+        try:
+            async with channel_on(connection) as channel:
+                await answered(channel.queue_declare(lock, exclusive=True, auto_delete=True))
+            break
+        except ChannelLockedResource:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(jittered(_POLL_S))
+    try:
+        yield
+    finally:
+        with suppress(*FAULTS):
+            async with channel_on(connection) as channel:
+                await answered(channel.queue_delete(lock))
+
+
+async def _until_returned(connection: AbstractConnection, queue: str, held: int) -> None:
+    """Wait until what was held can be seen again: the broker gives it back after the channel has closed."""
+    deadline = time.monotonic() + LOOK_TIMEOUT_S
+    async with channel_on(connection) as channel:
+        while time.monotonic() < deadline:
+            declared = await answered(channel.queue_declare(queue, passive=True))
+            if (declared.message_count or 0) >= held:
+                return
+            await asyncio.sleep(_POLL_S)
 
 
 @dataclass(frozen=True, slots=True)

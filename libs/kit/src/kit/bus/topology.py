@@ -165,10 +165,9 @@ def _work_queue(name: str, parked: str, settings: BusSettings, *, is_single: boo
 def _shelf(name: str) -> Queue:
     """A queue that is looked through rather than worked off.
 
-    A look counts as a delivery, so there is no limit to those; the single active consumer lets one look at a
-    time, for two at once would each see a part.
+    A look counts as a delivery, so there is no limit to those.
     """
-    return Queue(name, {**_QUORUM, "x-single-active-consumer": True})
+    return Queue(name, _QUORUM)
 
 
 def _dead_letters_to(queue: str) -> dict[str, Argument]:
