@@ -297,16 +297,16 @@ class Relay:
                 self._backlog.set(count)
                 age = datetime.now(UTC) - oldest if oldest is not None else timedelta(0)
                 self._oldest.set(max(0.0, age.total_seconds()))
-            except LookoutError as error:
-                self._logger.warning("cannot read the outbox's backlog", error=str(error))
+            except Exception as error:  # noqa: BLE001 - a figure that is missing must not end the relay
+                self._logger.warning("cannot read the outbox's backlog", error=reason_of(error))
             await asyncio.sleep(self._settings.depth_interval_s)
 
     async def _sweep_forever(self) -> None:
         while True:
             try:
                 await self.sweep(datetime.now(UTC) - timedelta(seconds=self._settings.outbox_keep_s))
-            except LookoutError as error:
-                self._logger.warning("cannot sweep the outbox", error=str(error))
+            except Exception as error:  # noqa: BLE001 - it is tried again; the relay goes on meanwhile
+                self._logger.warning("cannot sweep the outbox", error=reason_of(error))
             await asyncio.sleep(self._settings.sweep_interval_s)
 
     async def sweep(self, before: datetime) -> int:

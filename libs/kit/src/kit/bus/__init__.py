@@ -5,7 +5,7 @@ from kit.bus.failure import Failure, HeldBack, Rejected, RetryPolicy, Transient,
 from kit.bus.interface import Bus, ParkedMessage, QueueInfo, parked_queue
 from kit.bus.rabbitmq import RabbitMqBus
 from kit.bus.sqlite import SqliteBus
-from kit.bus.subscription import Delivery, Handler, Subscription
+from kit.bus.subscription import Delivery, Handler, ManyHandler, Subscription
 from kit.clock import Clock
 from kit.logging import Logger
 from kit.metrics import Metrics
@@ -18,6 +18,7 @@ __all__ = [
     "Failure",
     "Handler",
     "HeldBack",
+    "ManyHandler",
     "ParkedMessage",
     "QueueInfo",
     "Rejected",

@@ -5,6 +5,7 @@ publish, and the acknowledgements, which make room, must still get through.
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 
@@ -88,13 +89,14 @@ class RabbitMqBus:
             return []
         messages = [outgoing(event, self._settings.exchange) for event in events]
         results: list[Exception | None]
+        deadline = time.monotonic() + self._settings.publish_timeout_s
         try:
             publisher = await self._take_publisher()
         except Unavailable as error:
             results = [error] * len(events)
         else:
             keys = [event.partition_key for event in events]
-            results = await publisher.publish_in_order(messages, keys, self._settings.publish_timeout_s)
+            results = await publisher.publish_in_order(messages, keys, deadline - time.monotonic())
         failed = sum(result is not None for result in results)
         self._metrics.published.labels("confirmed").inc(len(events) - failed)
         self._metrics.published.labels("failed").inc(failed)
@@ -172,10 +174,11 @@ class RabbitMqBus:
         self._metrics.connected.set(1)
 
     def _publishing_down(self) -> None:
+        if self._publisher is not None:
+            self._metrics.lost.inc()
         self._publisher = None
         self._publisher_channel = None
         self._metrics.connected.set(0)
-        self._metrics.lost.inc()
 
     async def _keep_attached(self, consumer: RabbitConsumer) -> None:
         while True:

@@ -67,6 +67,7 @@ class Link:
         on_down: Callable[[], None] | None = None,
     ) -> None:
         self.failure = "not connected yet"
+        self._told = ""
         self._name = name
         self._settings = settings
         self._logger = logger
@@ -154,9 +155,15 @@ class Link:
             if self._on_down is not None:
                 self._on_down()
             await self._close()
-            self._logger.warning("no connection to the broker", link=self._name, error=self.failure)
+            self._tell_failure()
             await asyncio.sleep(random.uniform(0.5, 1.0) * backoff_s)  # noqa: S311 - spreading load
             backoff_s = min(backoff_s * 2, self._settings.reconnect_max_s)
+
+    def _tell_failure(self) -> None:
+        """Once for each kind of failure: the attempts that follow fail in the same words."""
+        if self.failure != self._told:
+            self._told = self.failure
+            self._logger.warning("no connection to the broker", link=self._name, error=self.failure)
 
     async def _come_up(self) -> None:
         self._renewal.clear()
@@ -168,7 +175,7 @@ class Link:
         self._connection.close_callbacks.add(self._on_closed)
         if self._on_up is not None:
             await answered(self._on_up(self._connection))
-        self.failure = ""
+        self.failure = self._told = ""
         self._lost = asyncio.Event()
         self._up.set()
         self._logger.info("connected to the broker", link=self._name)

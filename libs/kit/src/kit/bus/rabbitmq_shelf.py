@@ -114,7 +114,9 @@ async def _alone(connection: AbstractConnection, queue: str) -> AsyncIterator[No
     while True:
         try:
             async with channel_on(connection) as channel:
-                await answered(channel.queue_declare(lock, exclusive=True, auto_delete=True))
+                # Said to be classic: a vhost may make quorum queues by default, which cannot be exclusive.
+                kind = {"x-queue-type": "classic"}
+                await answered(channel.queue_declare(lock, exclusive=True, auto_delete=True, arguments=kind))
             break
         except ChannelLockedResource:
             if time.monotonic() > deadline:

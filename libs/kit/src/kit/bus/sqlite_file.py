@@ -58,6 +58,7 @@ class SqliteFile:
             kit.errors.Unavailable: it cannot be opened.
         """
         self._loop = asyncio.get_running_loop()
+        self._closed = False
         opened: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(
             target=self._run, args=(opened,), name=f"bus {self.path}", daemon=True
