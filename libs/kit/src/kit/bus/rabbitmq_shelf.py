@@ -115,7 +115,7 @@ async def _alone(connection: AbstractConnection, queue: str) -> AsyncIterator[No
         try:
             async with channel_on(connection) as channel:
                 # Said to be classic: a vhost may make quorum queues by default, which cannot be exclusive.
-                kind = {"x-queue-type": "classic"}
+                kind: dict[str, Any] = {"x-queue-type": "classic"}
                 await answered(channel.queue_declare(lock, exclusive=True, auto_delete=True, arguments=kind))
             break
         except ChannelLockedResource:
