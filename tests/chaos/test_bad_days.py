@@ -201,6 +201,13 @@ def with_picture(picture: bytes) -> bytes:
     return json.dumps({**entry("X"), "snapshot": base64.b64encode(picture).decode()}).encode()
 
 
+@pytest.mark.parametrize("size_bytes", [9_000_000, 40_000_000])
+def test_who_reads_no_answer_before_all_is_sent_still_gets_it(site: Stack, size_bytes: int) -> None:
+    with httpx.Client(base_url=site.gateway_url, timeout=60) as client:
+        answer = client.post("/post", content=b"A" * size_bytes, headers={"Connection": "close"})
+    assert answer.status_code == 413
+
+
 @pytest.mark.parametrize(
     ("body", "statuses"),
     [

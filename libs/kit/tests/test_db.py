@@ -419,3 +419,18 @@ def test_errors_that_are_no_outage_stay():
     assert database_fault(ProgrammingError("s", {}, Exception()), retry_after_s=1) is None
     assert database_fault(OSError(errno.ENOENT, "no file"), retry_after_s=1) is None
     assert database_fault(RuntimeError(), retry_after_s=1) is None
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_task_cancelled_while_it_begins_leaves_the_connection_usable(sqlite_db: Database, turns: int):
+    async def work():
+        async with sqlite_db.transaction() as session:
+            await session.execute(text("SELECT 1"))
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    for _ in range(turns):  # cancelled at each of the places where it waits
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await add(sqlite_db, "after") > 0

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from all_in_one import configuration
 from all_in_one.__main__ import parser
@@ -39,6 +40,21 @@ def test_the_bus_starts_last_and_stops_first(tmp_path: Path) -> None:
     assert [service.name for service in services] == ["ingest", "plate-ocr", "tickets", "gateway"]
     assert services[-1].resources[-1] is services[0].bus
     assert all(service.bus is services[0].bus for service in services[:-1])
+
+
+def test_one_page_shows_the_metrics_of_all(tmp_path: Path) -> None:
+    *_, door = build(tmp_path, port=0)
+    families = [family.name for family in text_string_to_metric_families(door.metrics.render().decode())]
+    assert len(families) == len(set(families))
+    for service in ("gateway", "ingest", "plate_ocr", "tickets", "all_in_one"):
+        assert any(name.startswith(f"lookout_{service}_") for name in families), service
+
+
+def test_nobody_else_may_look_into_the_data(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+    build(folder, port=0)
+    assert folder.stat().st_mode & 0o077 == 0
 
 
 def test_the_page_of_settings_can_be_held_against_a_file(

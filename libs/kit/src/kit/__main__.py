@@ -6,8 +6,10 @@ Exit codes: 0 done, 1 nothing of what was asked for is there, 2 wrong use, 3 the
 import argparse
 import asyncio
 import os
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from kit.bus import Bus, ParkedMessage, QueueInfo, open_bus
@@ -41,7 +43,10 @@ async def _run(args: argparse.Namespace) -> int:
     except ValueError:
         return _complain("--bus: write amqp://user:password@host:port/vhost or sqlite:///path", WRONG_USE)
     if url.startswith("sqlite:///") and not _is_there(url):
-        return _complain(f"no bus at {url}: is it the file of a service that has run?", NO_BUS)
+        return _complain(
+            f"no bus at {url}: is it the file of a service that has run? (four slashes begin an absolute path)",
+            NO_BUS,
+        )
     logger = make_logger("kit", LogSettings(level="ERROR", format="console"), stream=sys.stderr)
     bus = open_bus(settings, logger=logger, metrics=Metrics("kit"), clock=SystemClock(), app_id="kit")
     try:
@@ -64,7 +69,14 @@ def _default_url() -> str | None:
 
 
 def _is_there(url: str) -> bool:
-    return Path(url.removeprefix("sqlite:///")).exists()
+    """Whether that is the file of a bus; opening any other one as a bus would write our tables into it."""
+    path = Path(url.removeprefix("sqlite:///")).absolute()
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
+            found = file.execute("SELECT count(*) FROM sqlite_master WHERE name = 'subscriptions'").fetchone()
+    except sqlite3.Error:
+        return False
+    return bool(found[0])
 
 
 def _complain(sentence: str, code: int) -> int:

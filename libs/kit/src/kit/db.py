@@ -352,9 +352,19 @@ def _sqlite_engine(url: URL, settings: DatabaseSettings, *, pool_size: int, is_w
 
     statement = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
 
+    async def begin_anew(driver: Any) -> None:
+        try:
+            await driver.execute(statement)
+        except sqlite3.OperationalError:
+            # A task was cancelled while it began: its BEGIN ran all the same, and nobody knew to end it.
+            if not driver.in_transaction:
+                raise
+            await driver.rollback()
+            await driver.execute(statement)
+
     def begin(connection: Any) -> None:
         # To the driver itself: one trip to its thread, where a statement through SQLAlchemy is three.
-        connection.connection.dbapi_connection.run_async(lambda driver: driver.execute(statement))
+        connection.connection.dbapi_connection.run_async(begin_anew)
 
     event.listen(engine.sync_engine, "do_connect", probe)
     event.listen(engine.sync_engine, "connect", set_up)

@@ -3,8 +3,10 @@
 Pure ASGI and no more: bodies stream through in both directions, and nothing runs in a task of its own.
 """
 
+import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -22,9 +24,10 @@ from kit.tracing import TraceContext, parse_traceparent, trace_from_request_id, 
 # What scrapers and probes ask every few seconds is not worth a line each.
 QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 
-# After a refusal the server reads and drops what a client still sends, so that the client gets to read the
-# answer. Past this many bytes that is no courtesy any more, and the connection is closed.
+# What a client still sends is read and dropped before a refusal, for many read no answer until they have sent
+# all, and closing on them loses it. Past so many bytes or seconds that is no courtesy any more.
 DRAIN_BYTES = 67_108_864
+DRAIN_S = 20.0
 
 CLIENT_CLOSED = 499
 TRACE_HEADER = b"x-trace-id"
@@ -83,6 +86,8 @@ class Edge:
                     Unavailable(f"Not now: {held}.", code="starting", retry_after_s=HELD_RETRY_AFTER_S)
                 )
             elif call.is_declared_too_large:
+                if not call.is_drain_too_long:
+                    await drain(call.scope, call.receive_any)
                 await call.answer(
                     TooLarge(f"The body is over {call.max_body_bytes} bytes."), close=call.is_drain_too_long
                 )
@@ -162,6 +167,10 @@ class _Call:
     def is_drain_too_long(self) -> bool:
         return (self._declared_bytes or 0) > self.max_body_bytes + DRAIN_BYTES
 
+    async def receive_any(self) -> Message:
+        """The next message, whatever its size."""
+        return await self._receive()
+
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
@@ -184,6 +193,20 @@ class _Call:
         if close:
             response.headers["Connection"] = "close"
         await response(self.scope, self.receive, self.send)
+
+
+async def drain(scope: Scope, receive: Receive) -> None:
+    """Read and drop a refused body, up to DRAIN_BYTES and for DRAIN_S. One that waits for our leave is not sent."""
+    if _header(scope, b"expect") is not None:
+        return
+    dropped = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            while dropped < DRAIN_BYTES:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body"):
+                    return
+                dropped += len(message.get("body", b""))
 
 
 def _incoming_trace(scope: Scope) -> TraceContext | None:

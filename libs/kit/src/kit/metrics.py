@@ -20,7 +20,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._prefix = f"lookout_{service.replace('-', '_')}_"
         self._made: dict[str, Counter | Gauge | Histogram] = {}
-        ProcessCollector(registry=self.registry)
+        self._process = ProcessCollector(registry=self.registry)
+        self._included: tuple[Metrics, ...] = ()
 
     def counter(self, name: str, doc: str, labels: Iterable[str] = ()) -> Counter:
         """What only grows; `name` ends in `_total`."""
@@ -49,7 +50,13 @@ class Metrics:
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes (`CONTENT_TYPE`)."""
-        return generate_latest(self.registry)
+        return b"".join(generate_latest(metrics.registry) for metrics in (self, *self._included))
+
+    def include(self, *others: "Metrics") -> None:
+        """Show those of services in the same process on this one's page; their names carry their service."""
+        for other in others:
+            other.registry.unregister(other._process)  # it is the same process, and told once
+        self._included += others
 
     @staticmethod
     def _as(made: object, kind: type[T], name: str) -> T:

@@ -185,6 +185,7 @@ async def test_replay_hands_parked_messages_to_their_handler_again_in_order(plac
     assert await bus.parked(queue) == []
     assert handler.deliveries[0].attempt == 1
     assert [d.event for d in sorted(handler.deliveries, key=lambda d: number_of(d.event))] == events
+    await eventually(lambda: len(bystander.numbers) >= 5)
     assert bystander.numbers == [0, 1, 2, 3, 4], "a replay concerns one subscription only"
 
 

@@ -33,13 +33,16 @@ def build(data_dir: Path, *, port: int | None = None) -> list[Service]:
     Raises:
         SystemExit: a setting in the environment is wrong; what is wrong is printed.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    # Passwords, pictures and plates of people: nobody else on this machine has business in there.
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data_dir.chmod(0o700)
     ingest_settings = settings_of(IngestSettings, data_dir)
     clock = SystemClock()
+    bus_metrics = Metrics(NAME)
     bus = open_bus(
         ingest_settings.bus,
         logger=make_logger(NAME, ingest_settings.log),
-        metrics=Metrics(NAME),
+        metrics=bus_metrics,
         clock=clock,
         app_id=NAME,
     )
@@ -52,6 +55,7 @@ def build(data_dir: Path, *, port: int | None = None) -> list[Service]:
         tickets.build(settings_of(TicketsSettings, data_dir), clock=clock, bus=bus, keys=door.keys),
     ]
     apps.update({service.name: service.app for service in behind})
+    door.metrics.include(bus_metrics, *(service.metrics for service in behind))
     # Services start in this order and stop in reverse: the bus delivers when every handler's own parts are
     # there, and is the first to stop.
     door.resources.append(bus)

@@ -16,7 +16,7 @@ from gateway.domain.cors import CorsPolicy
 from gateway.domain.headers import Headers, content_length, first, preferred_wait_s, request_headers
 from gateway.domain.paths import UnsafePathError, clean_path
 from gateway.domain.routes import OWN_SERVICE, Match, Route, RouteTable
-from gateway.exchange import SECURITY_HEADERS, Answer, LimitedBody
+from gateway.exchange import SECURITY_HEADERS, Answer, EndlessBody, LimitedBody
 from gateway.limiter import RateLimiter
 from gateway.upstream import Upstream
 from kit.auth import TokenVerifier
@@ -157,7 +157,10 @@ class Door:
         self, match: Match, scope: Scope, client: Client, body: LimitedBody, answer: Answer
     ) -> None:
         if body.is_declared_over:
-            raise body.refusal()
+            refusal = body.refusal()
+            if not isinstance(refusal, EndlessBody):
+                await body.drop(scope)
+            raise refusal
         try:
             if match.route.service == OWN_SERVICE:
                 # In place: the routing below notes in the scope what logs and metrics call the route.

@@ -6,6 +6,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway.domain.headers import answer_headers
 from kit.errors import LookoutError, TooLarge
+from kit.http_edge import drain
 from kit.problems import MEDIA_TYPE, problem_of
 
 # Past this many bytes of refused body the connection is closed; below, the server drops what is still coming,
@@ -109,6 +110,10 @@ class LimitedBody:
         is_endless = self._declared_bytes is None or self._declared_bytes > self._max_bytes + DRAIN_BYTES
         kind = EndlessBody if is_endless else TooLarge
         return kind(f"The body is over {self._max_bytes} bytes.")
+
+    async def drop(self, scope: Scope) -> None:
+        """Read and forget what is on its way, so that the client gets to read the refusal."""
+        await drain(scope, self._receive)
 
     async def receive(self) -> Message:
         message = await self._receive()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ingest.domain.geometry import Size
 from ingest.domain.pictures import read_header
@@ -36,6 +36,29 @@ def code_of(data: Any, max_pixels: Any = LIMIT) -> Any:
         read_header(data, max_pixels=max_pixels)
     assert [problem.field for problem in refused.value.fields] == ["snapshot"]
     return refused.value.code
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_size_is_that_of_the_picture_as_it_is_seen(orientation: int, order: str) -> None:
+    entry = struct.pack(order + "HHIHH", 0x0112, 3, 1, orientation, 0)
+    tiff = (b"II" if order == "<" else b"MM") + struct.pack(order + "HIH", 42, 8, 1) + entry + bytes(4)
+    turned = with_exif(b"Exif\0\0" + tiff)
+    with Image.open(io.BytesIO(turned)) as seen:
+        expected = ImageOps.exif_transpose(seen).size
+    assert read_header(turned, max_pixels=LIMIT).size == Size(*expected)
+
+
+@pytest.mark.parametrize(
+    "segment", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM" + b"\xff" * 40]
+)
+def test_a_broken_exif_segment_turns_nothing(segment: bytes) -> None:
+    assert read_header(with_exif(segment), max_pixels=LIMIT).size == Size(60, 40)
+
+
+def with_exif(segment: bytes) -> bytes:
+    plain: bytes = picture()
+    return plain[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + plain[2:]
 
 
 @pytest.mark.parametrize(

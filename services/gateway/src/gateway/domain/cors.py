@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _EXPOSED = (
-    b"Content-Disposition, Link, Location, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After"
+    b"Content-Disposition, Link, Location, Lookout-Duplicate, Preference-Applied, RateLimit-Limit, "
+    b"RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Trace-Id"
 )
 _MAX_AGE_S = b"600"
 

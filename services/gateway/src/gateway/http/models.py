@@ -112,12 +112,14 @@ class UserGiven(Given):
 
 
 class UserReplaced(Given):
-    """A user set anew. The password stays when it is left out, for nobody can read it to send it back."""
+    """A user set anew. What is left out stays, but for the name: nobody can read a password to send it back,
+    and an older client that knows of no `is_active` must not undo a disabling.
+    """
 
     username: Name
     password: SecretStr | None = None
-    role_ids: Ids = Field(default_factory=list)
-    is_active: bool = True
+    role_ids: Ids | None = None
+    is_active: bool | None = None
 
 
 class UserPatched(Given):

@@ -7,6 +7,7 @@ JPEG: ITU-T T.81 annex B. PNG: ISO/IEC 15948, clause 5.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ingest.domain.geometry import Size
 from ingest.domain.refusal import FieldProblem, Kind, Refused
@@ -19,11 +20,15 @@ _READABLE_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # A progressive JPEG has about ten scans; hundreds make every decoder walk the whole picture as often.
 _MOST_SCANS = 100
+_EXIF_SEGMENT = 0xE1
+_EXIF_HEADER = b"Exif\x00\x00"
+_ORIENTATION = 0x0112
+_MOST_EXIF_ENTRIES = 256
 
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
-    """What the stored blob will be called."""
+    """What the stored blob will be called. `size` is that of the picture as it is seen, turned upright."""
 
     content_type: str
     suffix: str
@@ -47,6 +52,7 @@ def read_header(data: bytes, *, max_pixels: int, field: str = "snapshot") -> Pic
 
 def _jpeg_size(data: bytes, field: str, max_pixels: int) -> Size:
     size: Size | None = None
+    is_sideways = False
     position = 2
     while True:
         marker, position = _next_marker(data, position, field)
@@ -64,13 +70,33 @@ def _jpeg_size(data: bytes, field: str, max_pixels: int) -> Size:
         if marker in _FRAMES:
             size = _frame_size(data[position + 2 : position + length], marker, field)
             _limit_pixels(size, field, max_pixels)
+        if marker == _EXIF_SEGMENT:
+            is_sideways = is_sideways or _is_sideways(data[position + 2 : position + length])
         position += length
         if marker == 0xDA:
             break
     if size is None:
         raise _not_a_picture(field, "is a JPEG without a frame header")
     _check_scans(data, position, field)
-    return size
+    return Size(size.height_px, size.width_px) if is_sideways else size
+
+
+def _is_sideways(segment: bytes) -> bool:
+    """Whether an Exif segment says that the picture is shown turned by a quarter (Exif 2.32, 4.6.4, tag 0x0112).
+
+    Whoever looks at the picture, the reader of plates too, sees it turned, so its size is that of what they see.
+    """
+    if not segment.startswith(_EXIF_HEADER):
+        return False
+    tiff = segment[len(_EXIF_HEADER) :]
+    order: Literal["little", "big"] = "little" if tiff.startswith(b"II") else "big"
+    entries = int.from_bytes(tiff[4:8], order)
+    count = int.from_bytes(tiff[entries : entries + 2], order)
+    for number in range(min(count, _MOST_EXIF_ENTRIES)):
+        entry = tiff[entries + 2 + 12 * number : entries + 14 + 12 * number]
+        if len(entry) == 12 and int.from_bytes(entry[:2], order) == _ORIENTATION:
+            return 5 <= int.from_bytes(entry[8:10], order) <= 8
+    return False
 
 
 def _next_marker(data: bytes, position: int, field: str) -> tuple[int, int]:

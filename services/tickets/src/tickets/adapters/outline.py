@@ -19,7 +19,7 @@ class NotDrawable(Exception):  # noqa: N818 - it says what is the matter with th
 def outline_spot(encoded: bytes, polygon_px: Sequence[tuple[float, float]]) -> bytes:
     """`encoded` (JPEG, PNG, WebP or BMP) as a JPEG with the polygon's edge in red.
 
-    Coordinates are in pixels of the picture as it is stored: an EXIF rotation is not applied.
+    Coordinates are in pixels of the picture as it is seen: turned as its Exif orientation says.
 
     Raises:
         NotDrawable: the picture does not decode, or the polygon has fewer than three corners.
@@ -27,9 +27,7 @@ def outline_spot(encoded: bytes, polygon_px: Sequence[tuple[float, float]]) -> b
     if len(polygon_px) < 3:
         raise NotDrawable("where the spot lies in the picture is not known")
     try:
-        pixels = cv2.imdecode(
-            np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        )
+        pixels = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise NotDrawable("the picture does not decode") from error
     if pixels is None:

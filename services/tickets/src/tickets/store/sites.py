@@ -67,7 +67,7 @@ def _camera_values(address: SpotAddress) -> dict[str, Any]:
 
 def locations_called(location: str) -> Select[tuple[int]]:
     """The numbers of the locations of that number or code; a code may be all digits."""
-    is_called = cameras.c.location_code == location
+    is_called = cameras.c.location_code == location.upper()
     if location.isascii() and location.isdigit() and len(location) <= _MAX_ID_DIGITS:
         is_called |= cameras.c.location_id == int(location)
     return select(cameras.c.location_id).where(is_called)
