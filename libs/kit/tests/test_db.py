@@ -7,7 +7,18 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, ForeignKey, Identity, Table, Text, func, insert, select, text, update
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Identity,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, StatementError
 
 from kit.db import BigIntId, Database, JsonDocument, UtcDateTime, database_fault, new_metadata
@@ -434,3 +445,33 @@ async def test_a_task_cancelled_while_it_begins_leaves_the_connection_usable(sql
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert await add(sqlite_db, "after") > 0
+
+
+async def test_a_task_cancelled_while_it_waits_for_the_lock_does_not_keep_it(
+    sqlite_db: Database, sqlite_url: str
+):
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    task = asyncio.create_task(add(sqlite_db, "never"))
+    await asyncio.sleep(0.2)
+    task.cancel()  # its BEGIN is waiting in the driver's thread and cannot be called back
+    asyncio.get_running_loop().call_later(0.2, other.rollback)
+    await asyncio.gather(task, return_exceptions=True)
+    assert await add(sqlite_db, "after") > 0
+    assert await names(sqlite_db) == ["after"]
+    other.close()
+
+
+async def test_a_task_cancelled_in_a_statement_does_not_keep_the_lock(sqlite_db: Database):
+    slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT count(*) FROM n"
+
+    async def work():
+        async with sqlite_db.transaction() as session:
+            await session.execute(text(slow))  # its row is never fetched
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await add(sqlite_db, "after") > 0
+    assert await names(sqlite_db) == ["after"]

@@ -107,11 +107,7 @@ async def test_all_four_kinds_of_calls() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        *(
-            kind("Not so.", code="its_own")
-            for kind in LookoutError.__subclasses__()
-            if kind.__module__ == "kit.errors"
-        ),
+        *(kind("Not so.", code="its_own") for kind in errors.BY_STATUS.values()),
         Invalid("Bad.", status=400, errors=[FieldError("box.x", "is negative")]),
         NotFound("Nö, 🚗 ist weg."),
     ],
@@ -125,6 +121,15 @@ async def test_an_error_arrives_as_it_was_raised(error: LookoutError) -> None:
         error.status,
         error.errors,
     )
+
+
+class BarrierStuck(LookoutError):  # noqa: N818 - as the errors of the kit
+    default_status = errors.UpstreamFailed.default_status
+
+
+async def test_a_services_own_error_stands_for_no_status() -> None:
+    assert type(error_of(await failing(errors.UpstreamFailed("No.")))) is errors.UpstreamFailed
+    assert type(error_of(await failing(BarrierStuck("Stuck.")))) is errors.UpstreamFailed
 
 
 async def test_an_error_with_more_than_fits_still_arrives() -> None:

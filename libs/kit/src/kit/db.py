@@ -5,6 +5,7 @@ caller sees three kinds of trouble only: `Unavailable` (come again), `StorageFul
 SQLAlchemy's own errors (an integrity rule, or a bug).
 """
 
+import asyncio
 import errno
 import hashlib
 import select
@@ -54,6 +55,8 @@ _AWAY_STATES = {
 }
 _FULL_STATES = {"53100"}
 _READ_ONLY_STATE = "25006"  # a standby, or a server that was switched to read only
+
+_background: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
 
 _SQLITE_FULL = 13
 _SQLITE_BUSY = {5, 6, 15}  # busy, locked, protocol (a WAL race)
@@ -352,24 +355,39 @@ def _sqlite_engine(url: URL, settings: DatabaseSettings, *, pool_size: int, is_w
 
     statement = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
 
-    async def begin_anew(driver: Any) -> None:
+    async def begin_in_driver(driver: Any) -> None:
         try:
             await driver.execute(statement)
-        except sqlite3.OperationalError:
-            # A task was cancelled while it began: its BEGIN ran all the same, and nobody knew to end it.
-            if not driver.in_transaction:
-                raise
+        except asyncio.CancelledError:
+            # Its thread begins all the same, and nobody else knows that there is something to end.
             await driver.rollback()
-            await driver.execute(statement)
+            raise
 
     def begin(connection: Any) -> None:
         # To the driver itself: one trip to its thread, where a statement through SQLAlchemy is three.
-        connection.connection.dbapi_connection.run_async(begin_anew)
+        connection.connection.dbapi_connection.run_async(begin_in_driver)
 
     event.listen(engine.sync_engine, "do_connect", probe)
     event.listen(engine.sync_engine, "connect", set_up)
     event.listen(engine.sync_engine, "begin", begin)
+    event.listen(engine.sync_engine, "close", _roll_back_before_close)
     return engine
+
+
+def _roll_back_before_close(dbapi_connection: Any, _record: Any) -> None:
+    """SQLite keeps the transaction, and with it the write lock, of a closed connection that has live statements.
+
+    A task that was cancelled in a statement leaves such a connection behind: the pool closes it, and without
+    this it stays locked until the garbage collector finds the statement's cursor.
+    """
+
+    async def roll_back() -> None:
+        with suppress(Exception):  # closed already, or never opened: then there is nothing to roll back
+            await dbapi_connection.driver_connection.rollback()
+
+    with suppress(RuntimeError):  # no event loop any more: the process is ending
+        _background.add(task := asyncio.get_running_loop().create_task(roll_back()))
+        task.add_done_callback(_background.discard)
 
 
 def sqlite_pragmas(*, is_writer: bool) -> tuple[str, ...]:

@@ -155,3 +155,11 @@ class StorageFull(LookoutError):
     default_status = 507
     default_code = "storage_full"
     title = "Storage full"
+
+
+BY_STATUS: dict[int, type[LookoutError]] = {
+    # Taken here, once: later subclasses are a service's own, and none of them stands for a status.
+    kind.default_status: kind
+    for kind in LookoutError.__subclasses__()
+}
+"""The error that stands for an HTTP status; the one the other side of a call is told apart by."""

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kit.errors import FieldError, Invalid, LookoutError, Unauthenticated
+from kit.errors import BY_STATUS, FieldError, Invalid, LookoutError, Unauthenticated
 from kit.tracing import current_trace
 
 MEDIA_TYPE = "application/problem+json"
@@ -159,9 +159,8 @@ def _reason(detail: Mapping[str, Any]) -> str:
 
 def _words_of(status: int) -> tuple[str, str]:
     """Title and code of a status that the framework chose: those of our own error where there is one."""
-    for kind in LookoutError.__subclasses__():
-        if kind.default_status == status:
-            return kind.title, kind.default_code
+    if kind := BY_STATUS.get(status):
+        return kind.title, kind.default_code
     try:
         title = HTTPStatus(status).phrase
     except ValueError:

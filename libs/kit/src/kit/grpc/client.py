@@ -7,6 +7,7 @@ import grpc
 import orjson
 
 from kit.errors import (
+    BY_STATUS,
     Conflict,
     FieldError,
     Forbidden,
@@ -43,7 +44,7 @@ _SERVICE_CONFIG = json.dumps(
     }
 )
 
-_BY_STATUS: dict[grpc.StatusCode, type[LookoutError]] = {
+_BY_CODE: dict[grpc.StatusCode, type[LookoutError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: Invalid,
     grpc.StatusCode.OUT_OF_RANGE: TooLarge,
     grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
@@ -114,9 +115,8 @@ def _problem_of(error: grpc.aio.AioRpcError) -> dict[str, Any]:
 def _kind_of(status: int, code: grpc.StatusCode) -> type[LookoutError]:
     if status == 400:
         return Invalid
-    by_http = {kind.default_status: kind for kind in LookoutError.__subclasses__()}
     # A bug on the other side is, seen from here, an upstream that failed.
-    return by_http.get(status) or _BY_STATUS.get(code, UpstreamFailed)
+    return BY_STATUS.get(status) or _BY_CODE.get(code, UpstreamFailed)
 
 
 def _channel_credentials(settings: GrpcSettings) -> grpc.ChannelCredentials:
