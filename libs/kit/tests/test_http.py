@@ -153,6 +153,25 @@ async def test_what_a_refusal_says_beside_its_body(toy: Any) -> None:
     assert "GET" in (await client.put("/api/v1/taken")).headers["allow"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/v1/spots", "/api/v1/taken", "/nothing/here", "/health/ready", "/metrics"]
+)
+async def test_head_is_get_without_the_body(toy: Any, path: str) -> None:
+    started = await toy(routes())
+    got, head = await started.client.get(path), await started.client.head(path)
+    assert (head.status_code, head.headers["content-type"]) == (got.status_code, got.headers["content-type"])
+    assert int(head.headers["content-length"]) > 0
+    assert head.content == b""
+    assert (await started.client.get(path)).content  # the connection is still in step
+
+
+async def test_head_is_told_as_head(toy: Any) -> None:
+    started = await toy(routes())
+    await started.client.head("/api/v1/trace")
+    (line,) = started.lines("http_request")
+    assert (line["method"], line["route"]) == ("HEAD", "/api/v1/trace")
+
+
 async def test_a_bug_is_told_to_the_log_and_not_to_the_caller(toy: Any) -> None:
     started = await toy(routes())
     response = await started.client.get("/api/v1/bug")

@@ -15,7 +15,7 @@ from plate_ocr.adapters.onnx import ModelMissing
 from plate_ocr.adapters.ppocr import PpocrDetector, PpocrRecognizer, shipped_model
 from plate_ocr.domain.geometry import overlap
 from plate_ocr.domain.values import Box, Picture
-from plate_ocr.engine import open_engine
+from plate_ocr.engine import SHIPPED, open_engine
 from plate_ocr.handlers.read_pictures import Reader
 from plate_ocr.settings import InferenceSettings
 
@@ -179,3 +179,13 @@ def test_the_detector_is_no_recogniser() -> None:
 def test_an_engine_that_is_not_there(name: str) -> None:
     with pytest.raises(ModelMissing, match="no engine"):
         open_engine(name, InferenceSettings())
+
+
+def test_a_gpu_that_is_not_there_is_not_replaced_in_silence():
+    with pytest.raises(ModelMissing, match=r"CUDAExecutionProvider.*list CPUExecutionProvider"):
+        open_engine(SHIPPED, InferenceSettings(providers=("CUDAExecutionProvider",)))
+    engine = open_engine(
+        SHIPPED, InferenceSettings(providers=("CUDAExecutionProvider", "CPUExecutionProvider"))
+    )
+    assert engine.name.endswith(" on CPUExecutionProvider")
+    assert "Provider" not in open_engine(SHIPPED, InferenceSettings()).name

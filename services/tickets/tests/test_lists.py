@@ -66,6 +66,7 @@ async def test_filters(any_house: House) -> None:
     assert await found(plate_city="AUH") == {b}
     assert await found(plate_city="dxb", status="OPEN") == {again}
     assert await found(status="CLOSED") == {a, u}
+    assert await found(status="closed", sort_order="ASC") == {a, u}
     assert await found(location="NAD") == {a, b, u, again}
     assert await found(location="1") == {a, b, u, again}
     assert await found(location="17") == {k}

@@ -14,7 +14,7 @@ from kit.auth import TokenVerifier
 from kit.clock import Clock
 from kit.errors import FieldError, Invalid, UnsupportedMedia
 from kit.health import Health
-from kit.http_edge import Edge
+from kit.http_edge import Edge, HeadAsGet
 from kit.logging import Logger
 from kit.metrics import CONTENT_TYPE, Metrics
 from kit.problems import install
@@ -65,6 +65,7 @@ def create_app(
     app.state.page_size_default = settings.page_size_default
     app.state.page_size_max = settings.page_size_max
     install(app)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(
         Edge,
         logger=logger,

@@ -54,7 +54,7 @@ from kit.clock import Clock, SystemClock
 from kit.db import Database
 from kit.health import Check, Health
 from kit.http import create_app
-from kit.http_edge import Edge
+from kit.http_edge import Edge, HeadAsGet
 from kit.logging import Logger, make_logger
 from kit.metrics import Metrics
 from kit.secrets import Sealer, key_in_file
@@ -105,6 +105,7 @@ def build(
     )
     # What the kit puts around a service's app stands around the whole door here.
     own.user_middleware.clear()
+    own.add_middleware(HeadAsGet)
     _add_routes(own, settings, db, keyring, passwords, verifier, clock, logger)
     own.include_router(
         page_routes(_api_page(settings, table, behind, own), health, version("lookout-gateway"))

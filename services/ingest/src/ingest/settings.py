@@ -1,13 +1,13 @@
 """What an operator may set. Every limit, timeout and default of ingest stands here."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from kit.settings import BlobSettings, Block, BusSettings, DatabaseSettings, ServiceSettings
 
-Seconds = float
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class ReportSettings(Block):

@@ -143,6 +143,13 @@ def test_a_png_bomb_is_refused_by_its_header() -> None:
     assert code_of(data) == "picture_too_large_pixels"
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_png_with_a_wrong_byte_is_refused(share: float) -> None:
+    data = bytearray(picture("PNG"))
+    data[int(len(data) * share)] ^= 0x40
+    assert code_of(bytes(data)) in {"not_a_picture", "picture_truncated"}
+
+
 def test_a_picture_of_just_the_limit_is_taken() -> None:
     assert read_header(solid(64, 48), max_pixels=64 * 48).size == Size(64, 48)
     assert code_of(solid(64, 48), max_pixels=64 * 48 - 1) == "picture_too_large_pixels"

@@ -111,11 +111,16 @@ def test_occupancy_says_whether_it_came_or_left(value: Any, purpose: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("x1", "y1", "x2", "y2"), [(0, 0, 0, 0), ("0", "0", "0", "0"), (-1, -1, -1, -1), (5, 5, 5, 50)]
+    ("x1", "y1", "x2", "y2"),
+    [(0, 0, 0, 0), ("0", "0", "0", "0"), (-1, -1, -1, -1), (5, 5, 5, 50), ("", "", " ", "")],
 )
 def test_an_empty_vehicle_box_is_absent(x1: Any, y1: Any, x2: Any, y2: Any) -> None:
     report = report_of(vehicle_frame_x1=x1, vehicle_frame_y1=y1, vehicle_frame_x2=x2, vehicle_frame_y2=y2)
     assert report.vehicle_box is None
+
+
+def test_a_half_empty_vehicle_box_is_refused() -> None:
+    assert refusal_of(parking_report(vehicle_frame_x2="")).code == "invalid_vehicle_frame_x2"
 
 
 def test_corners_may_lie_a_little_outside() -> None:

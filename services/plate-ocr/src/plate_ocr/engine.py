@@ -21,9 +21,12 @@ def open_engine(name: str, settings: InferenceSettings) -> PlateEngine:
     if name != SHIPPED:
         return _plugged_in(name)
     options = OnnxOptions(threads=settings.threads, providers=settings.providers)
+    detector = PpocrDetector(settings.detector_model, options)
+    # Readiness shows the name, and with it a GPU that is not used although it was asked for.
+    fallback = "" if detector.provider == settings.providers[0] else f" on {detector.provider}"
     return Reader(
-        "ppocr-v6-small",
-        PpocrDetector(settings.detector_model, options),
+        f"ppocr-v6-small{fallback}",
+        detector,
         PpocrRecognizer(settings.recognizer_model, options),
         ReaderOptions(
             first_look_pixels=settings.first_look_pixels,

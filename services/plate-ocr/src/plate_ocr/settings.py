@@ -23,7 +23,8 @@ class InferenceSettings(Block):
     )
     threads: int = Field(2, gt=0, description="threads of the networks")
     providers: tuple[str, ...] = Field(
-        ("CPUExecutionProvider",), description="ONNX Runtime providers, comma separated, best first"
+        ("CPUExecutionProvider",),
+        description="ONNX Runtime providers, comma separated, best first; the CPU is used only where it is listed",
     )
     max_batch: int = Field(8, gt=0, description="pictures read in one go")
     max_wait_ms: float = Field(

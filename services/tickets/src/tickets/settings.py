@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from kit.settings import BlobSettings, Block, BusSettings, DatabaseSettings, ServiceSettings
 from tickets.domain.triggers import Rules
 
-Seconds = float
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class RuleSettings(Block):

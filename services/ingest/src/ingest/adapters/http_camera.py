@@ -1,4 +1,4 @@
-"""Calls to a camera: HTTP with Digest, as the project's facts on street parking describe it.
+"""Calls to a street-parking camera: HTTP with Digest, `/snapshot.cgi` for a frame and `/dataloader.cgi` for a clip.
 
 The address comes from the registry, so it is checked after its name has been resolved, and the call goes to
 the address that was checked: a name that resolves differently a moment later leads nowhere. Redirects are not

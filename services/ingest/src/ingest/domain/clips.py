@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from ingest.domain.refusal import FieldProblem, Kind, Refused
 
-# Around an entry (the project's facts on street parking).
+# Around an entry: how the car came in, and that it stands.
 BEFORE = timedelta(seconds=15)
 AFTER = timedelta(seconds=5)
 

@@ -2,10 +2,12 @@
 
 A picture of 50,000 by 50,000 pixels may be a few kilobytes long and some gigabytes once decoded, so its size
 is judged here, first. Nor is it decoded afterwards: JPEG decoders fill in what is missing or damaged with a
-warning that their callers do not see, so decoding would cost milliseconds and find nothing more.
+warning that their callers do not see, so decoding would cost milliseconds and find nothing more. PNG carries
+checksums, which are checked.
 JPEG: ITU-T T.81 annex B. PNG: ISO/IEC 15948, clause 5.
 """
 
+import zlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -142,7 +144,12 @@ def _png_size(data: bytes, field: str, max_pixels: int) -> Size:
             raise _truncated(field)
         if data[position + 4 : position + 8] == b"IEND":
             return size
-        position += 12 + int.from_bytes(data[position : position + 4])
+        end = position + 8 + int.from_bytes(data[position : position + 4])
+        if end + 4 > len(data):
+            raise _truncated(field)
+        if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            raise _not_a_picture(field, "is a damaged PNG")
+        position = end + 4
 
 
 def _limit_pixels(size: Size, field: str, max_pixels: int) -> None:

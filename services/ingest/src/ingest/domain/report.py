@@ -1,4 +1,4 @@
-"""A camera's parking report: `POST /post`, as written in the project's facts on street parking.
+"""A street-parking camera's report: `POST /post`.
 
 Tolerant of what firmware really sends (numbers in strings, several notations of time, empty vehicle boxes),
 strict about the rest: what cannot be meant is refused by field name, all fields at once.
@@ -134,7 +134,7 @@ def parse_report(document: Mapping[str, object]) -> tuple[Report, str]:
         reader.read("resolution_y", partial(whole_number, low=1, high=_LARGEST_SIDE_PX), _LARGEST_SIDE_PX),
     )
     corners = _corners(reader, resolution)
-    x1, y1, x2, y2 = (reader.read(name, _within(name, resolution), 0.0) for name in VEHICLE_FIELDS)
+    x1, y1, x2, y2 = _vehicle_frame(reader, resolution)
     report = Report(
         event=reader.read("event", _short_text, ""),
         device=reader.read("device", _short_text, ""),
@@ -192,6 +192,11 @@ class _Reader:
             self.problems.append(FieldProblem(name, str(error)))
             return stand_in
 
+    def is_blank(self, name: str) -> bool:
+        """Whether the field is there and says nothing."""
+        value = self._document[name]
+        return isinstance(value, str) and not value.strip()
+
     def raise_problems(self) -> None:
         """Refuse, under the field's own code where it is one field."""
         if not self.problems:
@@ -209,6 +214,13 @@ def _corners(reader: _Reader, resolution: Size) -> Quad:
     if len(reader.problems) == known and is_degenerate(corners):
         reader.problems.append(FieldProblem("coordinate_x1", "the four corners enclose no area"))
     return corners
+
+
+def _vehicle_frame(reader: _Reader, resolution: Size) -> tuple[float, ...]:
+    """Some firmware leaves all four empty where it saw no vehicle, others write zeros."""
+    if all(reader.is_blank(name) for name in VEHICLE_FIELDS):
+        return (0.0,) * len(VEHICLE_FIELDS)
+    return tuple(reader.read(name, _within(name, resolution), 0.0) for name in VEHICLE_FIELDS)
 
 
 def _within(name: str, resolution: Size) -> Callable[[object], float]:

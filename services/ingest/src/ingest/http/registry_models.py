@@ -1,4 +1,4 @@
-"""What callers send and see of the site's tree; field names as in the project's facts on street parking."""
+"""What callers send and see of the site's tree; field names are those that parking portals and installers use."""
 
 from collections.abc import Callable
 from copy import copy

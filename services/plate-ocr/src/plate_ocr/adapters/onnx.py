@@ -19,9 +19,17 @@ class OnnxOptions:
 
 
 def open_session(model: Path, options: OnnxOptions) -> ort.InferenceSession:
-    """Raises: ModelMissing."""
+    """The model on the first of the providers that works. ONNX Runtime by itself takes the CPU in silence where a
+    GPU's driver is missing; here it takes it only where it is listed.
+
+    Raises: ModelMissing: there is no such model, or none of the providers works.
+    """
     if not model.is_file():
         raise ModelMissing(f"no model at {model}")
+    available = ort.get_available_providers()
+    usable = [name for name in options.providers if name in available]
+    if not usable:
+        raise ModelMissing(_no_provider(options, f"this ONNX Runtime has {', '.join(available)}"))
     chosen = ort.SessionOptions()
     chosen.intra_op_num_threads = options.threads
     chosen.inter_op_num_threads = 1
@@ -32,7 +40,22 @@ def open_session(model: Path, options: OnnxOptions) -> ort.InferenceSession:
     # Pictures come in every size: a memory plan kept for each of them only grows.
     chosen.enable_mem_pattern = False
     try:
-        return ort.InferenceSession(str(model), chosen, providers=list(options.providers))
+        session = ort.InferenceSession(str(model), chosen, providers=usable)
     except Exception as error:
         # ONNX Runtime's exception types are made in C++ and share no base but Exception.
         raise ModelMissing(f"{model} cannot be loaded: {error}") from error
+    if session.get_providers()[0] not in usable:
+        raise ModelMissing(_no_provider(options, "its driver or libraries are missing"))
+    return session
+
+
+def provider_of(session: ort.InferenceSession) -> str:
+    """Where it runs: ONNX Runtime's name."""
+    name: str = session.get_providers()[0]
+    return name
+
+
+def _no_provider(options: OnnxOptions, reason: str) -> str:
+    return (
+        f"no network runs on {', '.join(options.providers)}: {reason}; list CPUExecutionProvider to allow it"
+    )

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions, open_session
+from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions, open_session, provider_of
 from plate_ocr.domain.values import Character, Detection, Picture, Point, TextReading
 
 DETECTOR_FILE = "PP-OCRv6_det_small.onnx"
@@ -57,6 +57,7 @@ class PpocrDetector:
     def __init__(self, model: Path | None = None, options: OnnxOptions | None = None) -> None:
         self._session = open_session(model or shipped_model(DETECTOR_FILE), options or OnnxOptions())
         self._input = self._session.get_inputs()[0].name
+        self.provider = provider_of(self._session)
 
     def detect(self, picture: Picture, max_pixels: int) -> tuple[Detection, ...]:
         height, width = picture.shape[:2]

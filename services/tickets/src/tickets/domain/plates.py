@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-# Of the facts ("plate_city values in use"); the regions are the contract's ISO 3166-2 codes.
+# The plate_city values that parking portals use; the regions are the contract's ISO 3166-2 codes.
 EMIRATE_CITIES = {
     "ae-du": "DXB",
     "ae-az": "AUH",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import Path, Query
+from pydantic import BeforeValidator
 
 from kit.errors import FieldError, Invalid
 from kit.pagination import Page
@@ -25,6 +26,10 @@ Moment = Annotated[
     str | None,
     Query(max_length=MAX_WORD_CHARS, description="ISO 8601; without an offset it is UTC"),
 ]
+
+# People type these; which case they do it in says nothing.
+_UPPER = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
+_LOWER = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 
 # An offset's plus sign that came unescaped in a query arrives as a space.
 _LOST_PLUS = re.compile(r"(?<=:\d\d) (?=\d\d:?\d\d$)|(?<=\d\.\d{3}) (?=\d\d:?\d\d$)")
@@ -90,14 +95,16 @@ def ticket_wish(
     plate_city: Word = None,
     entry_start: Moment = None,
     entry_end: Moment = None,
-    status: Annotated[Literal["OPEN", "CLOSED"] | None, Query(description="open or closed ones only")] = None,
+    status: Annotated[
+        Literal["OPEN", "CLOSED"] | None, _UPPER, Query(description="open or closed ones only")
+    ] = None,
     location: Annotated[
         str | None, Query(max_length=MAX_WORD_CHARS, description="a location's number or code")
     ] = None,
     sort_by: Annotated[
         str, Query(max_length=MAX_WORD_CHARS, description=f"one of {', '.join(SORTS)}")
     ] = "id",
-    sort_order: Literal["asc", "desc"] = "desc",
+    sort_order: Annotated[Literal["asc", "desc"], _LOWER] = "desc",
 ) -> TicketWish:
     """The dependency that reads the filters of a list of tickets.
 
