@@ -46,6 +46,14 @@ def test_the_exit_picture_shows_the_spot_in_red(played: tuple[Stack, str]) -> No
             assert red.sum() > 300
 
 
+def test_head_answers_as_get_does_without_the_body(played: tuple[Stack, str]) -> None:
+    with played[0].client() as client:
+        for path in ("/docs", "/health/ready", "/tickets", "/tickets/1/image", "/tickets/9999"):
+            got, head = client.get(path), client.head(path)
+            assert (head.status_code, head.content) == (got.status_code, b"")
+            assert head.headers["content-type"] == got.headers["content-type"]
+
+
 def test_an_unread_plate_waits_for_a_person(played: tuple[Stack, str]) -> None:
     with played[0].client() as client:
         reviews = client.get("/manual-reviews").json()["items"]

@@ -196,7 +196,10 @@ class _Call:
 
 
 class HeadAsGet:
-    """HEAD is answered as GET is, without the body (RFC 9110, 9.3.2); FastAPI's routes know only their own method."""
+    """HEAD is answered as GET is (RFC 9110, 9.3.2); FastAPI's routes know only their own method.
+
+    The server leaves the body out: it sees the method that was sent, for the routes get a scope of their own.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -206,20 +209,12 @@ class HeadAsGet:
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
-
-        async def send_head(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                if message.get("more_body"):
-                    return
-                message = {"type": "http.response.body"}
-            await send(message)
-
-        # In place: the log line names the route that the router notes in the scope.
-        scope["method"] = "GET"
+        inner = {**scope, "method": "GET"}
         try:
-            await self._app(scope, receive, send_head)
+            await self._app(inner, receive, send)
         finally:
-            scope["method"] = "HEAD"
+            # What the log line and the metrics name the route by.
+            scope.update({key: inner[key] for key in ("route", "fastapi") if key in inner})
 
 
 async def drain(scope: Scope, receive: Receive) -> None:
