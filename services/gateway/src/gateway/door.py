@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.domain.clients import Client, TrustedProxies, find_client
 from gateway.domain.cors import CorsPolicy
-from gateway.domain.headers import Headers, content_length, first, preferred_wait_s, request_headers
+from gateway.domain.headers import Headers, content_length, first, joined, preferred_wait_s, request_headers
 from gateway.domain.paths import UnsafePathError, clean_path
 from gateway.domain.routes import OWN_SERVICE, Match, Route, RouteTable
 from gateway.exchange import SECURITY_HEADERS, Answer, EndlessBody, LimitedBody
@@ -254,8 +254,8 @@ class Door:
         return find_client(
             peer[0] if peer else "unknown",
             proto,
-            first(headers, b"x-forwarded-for"),
-            first(headers, b"x-forwarded-proto"),
+            joined(headers, b"x-forwarded-for"),
+            joined(headers, b"x-forwarded-proto"),
             self._trusted,
         )
 

@@ -42,6 +42,7 @@ def test_only_trusted_proxies_are_believed(peer, forwarded_for, trusted, address
         ("10.1.1.1", b"https", "https"),
         ("10.1.1.1", b"HTTPS", "https"),
         ("10.1.1.1", b"ftp", "http"),
+        ("10.1.1.1", b"http, https", "https"),
         ("203.0.113.5", b"https", "http"),
     ],
 )

@@ -1,6 +1,7 @@
 """Services that are away, slow or broken, and clients that leave."""
 
 import asyncio
+import contextlib
 import json
 
 import aiohttp
@@ -96,6 +97,29 @@ async def test_a_service_that_does_not_answer_is_given_up(behind, client):
     async with client.get(f"{url}/api/v1/quick") as response:
         assert (response.status, (await response.json())["code"]) == (504, "upstream_timeout")
     await asyncio.wait_for(cancelled.wait(), 5)
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+async def test_an_upload_over_a_connection_that_has_just_closed_is_told_at_once(build, client, method):
+    """What a client library would repeat by itself cannot be: the body has gone by."""
+    taken = []
+
+    async def one_answer_a_connection(reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(5)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            await reader.readuntil(b"\r\n\r\n")
+            taken.append("again")
+        writer.close()
+
+    server = await asyncio.start_server(one_answer_a_connection, "127.0.0.1", 0)
+    async with server:
+        url = await build.http(address_of(server))
+        for status in (200, 503):
+            async with asyncio.timeout(3), client.request(method, f"{url}/echo", data=b"hello") as response:
+                assert response.status == status
+    assert taken == ["again"]
 
 
 async def test_an_upload_that_never_ends_is_given_up(behind):

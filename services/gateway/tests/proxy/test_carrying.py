@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from gateway.domain.clients import TrustedProxies
 from testkit import eventually
 
 
@@ -345,3 +346,24 @@ async def test_requests_leave_nothing_running(behind, client):
         return len(asyncio.all_tasks()) <= before
 
     await eventually(settled)
+
+
+async def test_a_client_cannot_name_its_own_address_in_a_line_of_its_own(build):
+    """Proxies that add a second X-Forwarded-For line, as HAProxy does, leave the client's own before it."""
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append((scope["client"][0], dict(scope["headers"])[b"x-forwarded-for"]))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    url = await build.asgi(app, trusted=TrustedProxies(("127.0.0.0/8",)))
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"GET /echo HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.99\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n"
+    )
+    assert b"204" in await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    await writer.wait_closed()
+    assert seen == [("198.51.100.7", b"198.51.100.7, 127.0.0.1")]

@@ -7,6 +7,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.adapters.passwords import Passwords
 from gateway.store.users import find_credentials
 from kit.auth import StaticJwks, TokenVerifier
 from kit.settings import AuthSettings
@@ -312,3 +313,22 @@ async def stored_hash(gateway):
         found = await find_credentials(session, "superadmin")
     assert found is not None
     return found[1]
+
+
+async def test_a_password_that_is_changed_during_the_sign_in_no_longer_counts(gateway, monkeypatch):
+    root = await gateway.headers()
+    user_id, _, _ = await gateway.user_with(root, "olga", password="the old one")
+    check, changes = Passwords.check, []
+
+    async def check_and_be_overtaken(self, password, stored_hash):
+        verdict = await check(self, password, stored_hash)
+        if not changes:
+            new = {"password": "the new one"}
+            changes.append(await gateway.client.patch(f"/users/{user_id}", headers=root, json=new))
+        return verdict
+
+    monkeypatch.setattr(Passwords, "check", check_and_be_overtaken)
+    answer = await gateway.client.post("/token", data={"username": "olga", "password": "the old one"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "credentials_invalid")
+    assert [change.status_code for change in changes] == [200]
+    assert (await gateway.sign_in("olga", "the new one"))["access_token"]

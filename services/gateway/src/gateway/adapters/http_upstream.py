@@ -183,6 +183,9 @@ class _Upload(aiohttp.Payload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Send all of it; the length was declared by the client and is kept to by the writer."""
         assert isinstance(writer, StreamWriter)
+        # Before the first byte is taken: where a reused connection turns out to be closed, aiohttp sends what is
+        # idempotent again, and ours cannot be read twice.
+        self._consumed = True
         has_more = True
         while has_more:
             message = await self._receive()

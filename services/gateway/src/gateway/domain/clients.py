@@ -64,7 +64,8 @@ def find_client(
         believed.append(str(parsed))
         if not trusted.trusts(str(parsed)):
             break
-    said = (x_forwarded_proto or b"").strip().lower()
+    # Of several, the one that the nearest proxy added.
+    said = (x_forwarded_proto or b"").split(b",")[-1].strip().lower()
     outer = said.decode() if said in {b"http", b"https"} else proto
     return Client(believed[-1], ", ".join(reversed(believed)), outer)
 

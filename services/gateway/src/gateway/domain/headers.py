@@ -46,6 +46,12 @@ def first(headers: Headers, name: bytes) -> bytes | None:
     return None
 
 
+def joined(headers: Headers, name: bytes) -> bytes | None:
+    """The values of all headers of that name as one list (RFC 9110, section 5.3); None where there is none."""
+    values = [value for key, value in headers if key == name]
+    return b", ".join(values) if values else None
+
+
 def request_headers(
     headers: Headers, *, forwarded_for: str, proto: str, traceparent: str | None, is_websocket: bool = False
 ) -> list[tuple[bytes, bytes]]:
@@ -85,7 +91,7 @@ def answer_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, 
 
 
 def _connection_options(headers: Headers) -> frozenset[bytes]:
-    value = first(headers, b"connection")
+    value = joined(headers, b"connection")
     if value is None:
         return frozenset()
     return frozenset(option.strip().lower() for option in value.split(b","))

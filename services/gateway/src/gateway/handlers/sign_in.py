@@ -46,20 +46,30 @@ class SignIn:
             self.logger.warning("sign_in_refused", username=username[:64], client=client)
             raise Unauthenticated("The user name or the password is wrong.", code="credentials_invalid")
         self.guesses.clear(pair)
+        tokens = await self._start_session(user.user_id, stored_hash, fresh_hash)
+        if tokens is None:
+            return await self(username, password, client)
+        self.logger.info("signed_in", user_id=user.user_id, client=client)
+        return tokens
+
+    async def _start_session(
+        self, user_id: int, checked_hash: str | None, fresh_hash: str | None
+    ) -> TokenPair | None:
+        """None when the password has been changed since it was checked: what was right then may be wrong now."""
         now, session_id, signer = self.clock.now(), uuid7(), await self.issuer.signer()
         async with self.db.transaction() as session:
-            current = await users.find_user(session, user.user_id, for_update=True)
+            current = await users.find_user(session, user_id, for_update=True)
             if current is None or not current.is_active:
                 raise Unauthenticated("The user name or the password is wrong.", code="credentials_invalid")
+            if await users.find_password_hash(session, user_id) != checked_hash:
+                return None
             if fresh_hash is not None:
-                await users.change_user(session, user.user_id, now=now, password_hash=fresh_hash)
+                await users.change_user(session, user_id, now=now, password_hash=fresh_hash)
             await sessions.start_session(
                 session,
                 session_id=session_id,
-                user_id=user.user_id,
+                user_id=user_id,
                 now=now,
                 expires_at=self.issuer.session_end(now),
             )
-            tokens = await self.issuer.issue(session, current, session_id, now, signer)
-        self.logger.info("signed_in", user_id=user.user_id, client=client)
-        return tokens
+            return await self.issuer.issue(session, current, session_id, now, signer)

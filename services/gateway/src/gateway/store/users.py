@@ -49,6 +49,12 @@ async def find_credentials(session: AsyncSession, username: str) -> tuple[User, 
     return (await _with_roles(session, [User(*fields)]))[0], password_hash
 
 
+async def find_password_hash(session: AsyncSession, user_id: int) -> str | None:
+    """What is stored now for the user with that id."""
+    found: str | None = await session.scalar(select(users.c.password_hash).where(users.c.user_id == user_id))
+    return found
+
+
 async def list_users(
     session: AsyncSession, *, limit: int, offset: int = 0, after_id: int | None = None
 ) -> list[User]:
