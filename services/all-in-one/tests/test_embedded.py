@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from all_in_one import configuration
 from all_in_one.__main__ import parser
 from all_in_one.embedded import build, settings_of
+from gateway.settings import GatewaySettings
 from ingest.settings import IngestSettings
 
 
@@ -23,6 +24,13 @@ def test_general_names_do_not_reach_an_embedded_service(
 def test_a_services_own_names_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOOKOUT_INGEST__REPORTS__MAX_WAIT_S", "7")
     assert settings_of(IngestSettings, tmp_path).reports.max_wait_s == 7
+
+
+def test_pages_of_other_origins_are_let_in_by_the_general_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", "https://console.example")
+    assert settings_of(GatewaySettings, tmp_path).http.cors_origins == ("https://console.example",)
 
 
 def test_a_wrong_setting_ends_with_a_sentence(

@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import random
 import resource
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -139,3 +141,74 @@ async def test_who_waits_too_long_is_asked_to_come_again_and_holds_nothing() -> 
         await asyncio.gather(called_off, return_exceptions=True)
     async with budget.hold(100):
         pass
+
+
+async def wait_for(budget: ByteBudget, size_bytes: int) -> None:
+    async with budget.hold(size_bytes):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("order", ["release, cancel", "cancel, release"])
+@pytest.mark.parametrize("size_bytes", [70, 100])
+async def test_bytes_come_back_while_who_waits_for_them_is_called_off(order: str, size_bytes: int) -> None:
+    budget = ByteBudget(100, timeout_s=5)
+    async with AsyncExitStack() as held:
+        await held.enter_async_context(budget.hold(100))
+        called_off = asyncio.create_task(wait_for(budget, size_bytes))
+        behind = asyncio.create_task(wait_for(budget, 100))
+        await asyncio.sleep(0)
+        # Nothing below waits: both happen within one pass of the loop, before the waiter can run.
+        if order == "release, cancel":
+            await held.aclose()
+            called_off.cancel()
+        else:
+            called_off.cancel()
+            await held.aclose()
+    told = await asyncio.gather(called_off, behind, return_exceptions=True)
+    assert [type(error) for error in told] == [asyncio.CancelledError, type(None)]
+    assert budget._free_bytes == 100
+
+
+async def test_a_holder_that_wakes_beside_a_waiter_called_off_gives_its_bytes_back() -> None:
+    budget = ByteBudget(100, timeout_s=5)
+    is_read = asyncio.Event()
+
+    async def read() -> None:
+        async with budget.hold(100):
+            await is_read.wait()
+
+    holder = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    waiter = asyncio.create_task(wait_for(budget, 100))
+    await asyncio.sleep(0)
+    is_read.set()
+    waiter.cancel()
+    told = await asyncio.gather(holder, waiter, return_exceptions=True)
+    assert [type(error) for error in told] == [type(None), asyncio.CancelledError]
+    assert budget._free_bytes == 100
+
+
+async def test_after_many_that_came_and_went_as_they_liked_the_whole_budget_is_free() -> None:
+    budget = ByteBudget(100, timeout_s=0.01)
+    chance = random.Random(3)
+    in_hand = [0]
+
+    async def use(size_bytes: int, hold_s: float) -> None:
+        async with budget.hold(size_bytes):
+            in_hand.append(in_hand[-1] + size_bytes)
+            assert in_hand[-1] <= 100
+            try:
+                await asyncio.sleep(hold_s)
+            finally:
+                in_hand.append(in_hand[-1] - size_bytes)
+
+    tasks: list[asyncio.Task[None]] = []
+    for number in range(1500):
+        tasks.append(asyncio.create_task(use(chance.choice([20, 30, 50, 100]), chance.random() * 0.01)))
+        if chance.random() < 0.3:
+            chance.choice(tasks[-20:]).cancel()
+        if number % 4 == 0:
+            await asyncio.sleep(chance.choice([0, 0.002]))
+    told = {type(error) for error in await asyncio.gather(*tasks, return_exceptions=True)}
+    assert told == {type(None), Unavailable, asyncio.CancelledError}
+    assert budget._free_bytes == 100

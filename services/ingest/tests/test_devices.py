@@ -174,6 +174,34 @@ async def test_a_camera_that_cannot_be_called(ingest: Ingest, values: Any, code:
 
 
 @pytest.mark.parametrize("what", ["frame", "clip"])
+@pytest.mark.parametrize("first", ["no-such-camera.invalid", "169.254.169.254"])
+async def test_a_first_address_that_leads_nowhere_does_not_hide_the_second(
+    ingest: Ingest, http_camera: HttpCamera, first: str, what: str
+) -> None:
+    camera = await ingest.make_camera(p_ip=first, vpn_ip=http_camera.address)
+    answer = await get(ingest, camera, what)
+    assert answer.status_code == 200
+    assert answer.content == (http_camera.picture if what == "frame" else http_camera.clip)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "code", "detail"),
+    [
+        (("127.0.0.1:9", "169.254.169.254"), "camera_address_refused", "may not be called"),
+        (("169.254.169.254", "no-such-camera.invalid"), "camera_unreachable", "does not resolve"),
+        (("no-such-camera.invalid", "127.0.0.1:9"), "camera_unreachable", "refuses the connection"),
+    ],
+)
+async def test_of_two_addresses_that_lead_nowhere_the_last_is_told(
+    ingest: Ingest, addresses: Any, code: Any, detail: Any
+) -> None:
+    camera = await ingest.make_camera(p_ip=addresses[0], vpn_ip=addresses[1])
+    answer = await get(ingest, camera, "frame")
+    assert (answer.status_code, answer.json()["code"]) == (502, code)
+    assert detail in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("what", ["frame", "clip"])
 async def test_looking_through_a_camera_needs_its_permission(ingest: Ingest, camera: Any, what: Any) -> None:
     url = f"/api/v1/cameras/{camera['id']}/{what}"
     assert (await ingest.client.get(url)).status_code == 401
@@ -216,13 +244,15 @@ async def test_a_broken_clip_is_asked_for_again(
 
 
 async def test_a_clip_that_stays_broken_is_given_up(
-    ingest: Ingest, camera: Any, http_camera: HttpCamera
+    ingest: Ingest, camera: Any, http_camera: HttpCamera, capfd: pytest.CaptureFixture[str]
 ) -> None:
     http_camera.broken_clips = 99
     answer = await get(ingest, camera, "clip")
     assert (answer.status_code, answer.json()["code"]) == (502, "clip_broken")
     assert http_camera.count(CLIP) == 3
     assert ingest.blobs() == []
+    written = "".join(capfd.readouterr()).splitlines()
+    assert [line for line in written if not line.startswith("{")] == []  # FFmpeg's own lines
 
 
 async def test_a_camera_that_hangs_over_its_clip_is_given_up(

@@ -116,10 +116,11 @@ async def test_a_camera_that_cannot_be_called_costs_the_picture_and_not_the_even
     assert note in frame.picture_note
 
 
-async def test_the_vpn_address_is_tried_when_the_first_does_not_pick_up(
-    sqlite_ingest: Ingest, http_camera: HttpCamera
+@pytest.mark.parametrize("first", ["127.0.0.1:9", "no-such-camera.invalid", "169.254.169.254"])
+async def test_the_vpn_address_is_tried_when_the_first_cannot_be_called(
+    sqlite_ingest: Ingest, http_camera: HttpCamera, first: str
 ) -> None:
-    await sqlite_ingest.make_camera(p_ip="127.0.0.1:9", vpn_ip=http_camera.address)
+    await sqlite_ingest.make_camera(p_ip=first, vpn_ip=http_camera.address)
     await sqlite_ingest.post(occupancy=0)
     (frame,) = await sent(sqlite_ingest, 1)
     assert frame.picture_source == FETCHED

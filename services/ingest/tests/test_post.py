@@ -368,6 +368,7 @@ async def test_every_field_is_in_the_api_page(sqlite_ingest: Ingest) -> None:
     schema = page["paths"]["/api/v1/post"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == list(FIELDS)
     assert "security" not in page["paths"]["/api/v1/post"]["post"]
+    assert [one["name"] for one in page["paths"]["/api/v1/post"]["post"]["parameters"]] == ["Prefer"]
 
 
 async def test_refusals_and_repeats_are_counted(sqlite_ingest: Ingest) -> None:

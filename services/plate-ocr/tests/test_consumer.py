@@ -150,16 +150,24 @@ async def test_a_picture_that_is_not_there(house: House, key: str) -> None:
     assert read.failure
 
 
-async def test_a_frame_that_is_none_is_parked(house: House) -> None:
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"\xff\xff", ""),
+        (b"", "no UUID"),
+        (camera.FrameCaptured(frame_id="x", purpose=camera.PURPOSE_ENTRY).SerializeToString(), "no UUID"),
+        (camera.FrameCaptured(frame_id=str(UUID(int=7))).SerializeToString(), "what it is for"),
+    ],
+)
+async def test_a_frame_that_is_none_is_parked(house: House, body: bytes, reason: str) -> None:
     frame = house.frame(await house.store(image()))
     event = await house.publish(frame)
     await eventually(lambda: len(house.events) == 1, message="read")
-    await house.bus.publish(
-        event.__class__(**{**fields(event), "body": b"\xff\xff", "message_id": UUID(int=5)})
-    )
+    await house.bus.publish(event.__class__(**{**fields(event), "body": body, "message_id": UUID(int=5)}))
 
     async def parked() -> bool:
-        return len(await house.bus.parked("plate-ocr.frame_captured.v1")) == 1
+        found = await house.bus.parked("plate-ocr.frame_captured.v1")
+        return len(found) == 1 and reason in found[0].reason
 
     await eventually(parked, message="parked")
 

@@ -78,10 +78,15 @@ async def test_a_morning_with_every_event_repeated_and_entries_late(house: House
 async def test_what_is_no_frame_is_parked_and_the_next_ones_flow(house: House, frames: Frames) -> None:
     no_spot = frames.entry(0)
     no_spot.frame.ClearField("spot")
+    no_purpose = frames.entry(0)
+    no_purpose.frame.ClearField("purpose")
     await house.bus.publish(event_of(no_spot))
+    await house.bus.publish(event_of(no_purpose))
     await house.play(frames.entry(1), frames.leaving(2))
-    (parked,) = await house.bus.parked(QUEUE)
-    assert "camera and a spot number" in parked.reason
+    reasons = sorted(parked.reason for parked in await house.bus.parked(QUEUE))
+    assert len(reasons) == 2
+    assert "camera and a spot number" in reasons[0] + reasons[1]
+    assert "what it is for" in reasons[0] + reasons[1]
     assert len(await stays(house)) == 1
 
 

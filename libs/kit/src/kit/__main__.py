@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 nothing of what was asked for is there, 2 wrong use, 3 the
 
 import argparse
 import asyncio
+import logging
 import os
 import sqlite3
 import sys
@@ -21,6 +22,9 @@ from kit.parked_view import document_of, page_of, table_of, to_json
 from kit.settings import BusSettings, LogSettings
 
 DONE, NOTHING, WRONG_USE, NO_BUS = 0, 1, 2, 3
+
+PATIENCE_S = 5.0
+"""Somebody sits and waits: a broker that is away is told soon, and not waited for."""
 
 URL_VARIABLES = ("LOOKOUT_BUS_URL", "RABBITMQ_URL")
 EMBEDDED_FILE = Path(".run/bus.db")
@@ -39,7 +43,7 @@ async def _run(args: argparse.Namespace) -> int:
     if url is None:
         return _complain(f"say which bus: --bus URL, or set {' or '.join(URL_VARIABLES)}", WRONG_USE)
     try:
-        settings = BusSettings(url=url)
+        settings = BusSettings(url=url, connect_timeout_s=PATIENCE_S, publish_timeout_s=PATIENCE_S)
     except ValueError:
         return _complain("--bus: write amqp://user:password@host:port/vhost or sqlite:///path", WRONG_USE)
     if url.startswith("sqlite:///") and not _is_there(url):
@@ -47,6 +51,8 @@ async def _run(args: argparse.Namespace) -> int:
             f"no bus at {url}: is it the file of a service that has run? (four slashes begin an absolute path)",
             NO_BUS,
         )
+    # It tells each of its tries on standard error; we tell the last one's reason.
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     logger = make_logger("kit", LogSettings(level="ERROR", format="console"), stream=sys.stderr)
     bus = open_bus(settings, logger=logger, metrics=Metrics("kit"), clock=SystemClock(), app_id="kit")
     try:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import orjson
@@ -14,6 +16,7 @@ from kit.parked_view import body_of
 from lookout.common.v1.common_pb2 import BlobRef
 from lookout.plates.v1.plates_pb2 import ReadRequest
 from testkit.bus import LOOSE, THING, Place, an_event
+from testkit.processes import free_port
 from testkit.waiting import eventually
 
 
@@ -132,6 +135,15 @@ def test_a_bus_that_is_not_there_is_told(tmp_path, capsys, monkeypatch):
             main(arguments)
         assert ended.value.code == code, capsys.readouterr()
     assert not (tmp_path / "none.db").exists()
+
+
+def test_a_broker_that_is_away_is_told_in_one_line():
+    # As a process: the test runner has its own say in where the standard module's lines go.
+    command = [sys.executable, "-m", "kit", "queues", "--bus", f"amqp://guest:guest@127.0.0.1:{free_port()}/"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("kit: the broker is away")
 
 
 def test_pictures_are_never_printed():

@@ -23,6 +23,7 @@ from tickets.settings import TicketsSettings
 
 NAME = "all-in-one"
 DEFAULT_PORT = 8000
+GENERAL_NAMES = frozenset({"CORS_ORIGINS"})
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -63,11 +64,15 @@ def build(data_dir: Path, *, port: int | None = None) -> list[Service]:
 
 
 def settings_of(cls: type[S], data_dir: Path, *, port: int | None = None) -> S:
-    """A service's settings from its own `LOOKOUT_…` names, over the embedded defaults.
+    """A service's settings from its own `LOOKOUT_…` names and `GENERAL_NAMES`, over the embedded defaults.
 
-    General names such as DATABASE_URL are left out: here they would put every service into one database.
+    Other general names such as DATABASE_URL are left out: here they would put every service into one database.
     """
-    environ = {name: value for name, value in os.environ.items() if name.startswith("LOOKOUT")}
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("LOOKOUT") or name in GENERAL_NAMES
+    }
     defaults = {"mode": "embedded", "data_dir": str(data_dir)}
     if port is not None:
         environ.pop(f"{cls.env_prefix()}HTTP__PORT", None)

@@ -15,12 +15,21 @@ from ingest.domain.refusal import Refused
 from testkit.pictures import bomb, no_picture, noise, solid, truncated
 
 LIMIT = 40_000_000
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def picture(kind: Any = "JPEG", size: Any = (60, 40), **options: Any) -> Any:
     file = io.BytesIO()
     Image.effect_noise(size, 50).convert("RGB").save(file, kind, **options)
     return file.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_header(width: int, height: int) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
 
 
 def refusal_of(call: Any) -> Any:
@@ -132,15 +141,29 @@ def test_a_bomb_is_refused_at_once_and_by_its_header() -> None:
 
 
 def test_a_png_bomb_is_refused_by_its_header() -> None:
-    chunk = b"IHDR" + struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
-    data = (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", 13)
-        + chunk
-        + struct.pack(">I", zlib.crc32(chunk))
-        + b"\x00" * 40
-    )
-    assert code_of(data) == "picture_too_large_pixels"
+    assert code_of(PNG_SIGNATURE + png_header(50_000, 50_000) + b"\x00" * 40) == "picture_too_large_pixels"
+
+
+@pytest.mark.parametrize("at", range(16, 33))
+def test_a_png_with_a_wrong_byte_in_its_header_is_refused(at: int) -> None:
+    data = bytearray(picture("PNG"))
+    data[at] ^= 0x01  # a size, a depth or the checksum itself: none grows too large, none becomes zero
+    assert code_of(bytes(data), max_pixels=2**64) == "not_a_picture"
+
+
+def test_a_png_without_an_image_in_it_is_refused() -> None:
+    text = chunk(b"tEXt", b"Comment\x00IDAT")  # the name of a chunk, and no such chunk
+    data = PNG_SIGNATURE + png_header(60, 40) + text + chunk(b"IEND", b"")
+    with pytest.raises(Refused) as refused:
+        read_header(data, max_pixels=LIMIT)
+    assert refused.value.code == "not_a_picture"
+    assert "without an image in it" in refused.value.detail
+
+
+@pytest.mark.parametrize("rest", [b"", b"\x00" * 40, chunk(b"IEND", b"")])
+def test_a_png_bomb_is_told_as_one_whatever_else_is_wrong_with_it(rest: bytes) -> None:
+    header = png_header(50_000, 50_000)[:-4] + b"\x00" * 4
+    assert code_of(PNG_SIGNATURE + header + rest) == "picture_too_large_pixels"
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])

@@ -1,7 +1,9 @@
 """Bus in: captured frames go to the reader. In order for each camera, cameras side by side."""
 
-from kit.bus import Delivery, Handler, Subscription
-from lookout.camera.v1.camera_pb2 import FrameCaptured
+from uuid import UUID
+
+from kit.bus import Delivery, Handler, Rejected, Subscription
+from lookout.camera.v1.camera_pb2 import PURPOSE_UNSPECIFIED, FrameCaptured
 from plate_ocr.handlers.read_frame import ReadFrame
 
 FRAME_CAPTURED = Subscription("plate-ocr", "frame_captured", "camera.frame_captured.v1.#", ordered=True)
@@ -11,6 +13,18 @@ def frame_captured(read: ReadFrame) -> Handler:
     """The handler of `FRAME_CAPTURED`."""
 
     async def handle(delivery: Delivery) -> None:
-        await read(delivery.event.parse(FrameCaptured), delivery.event)
+        frame = delivery.event.parse(FrameCaptured)
+        _refuse_incomplete(frame)
+        await read(frame, delivery.event)
 
     return handle
+
+
+def _refuse_incomplete(frame: FrameCaptured) -> None:
+    """Protobuf takes any body, an empty one too; what nobody behind us could use is parked here, to be seen."""
+    try:
+        UUID(frame.frame_id)
+    except ValueError:
+        raise Rejected(f"the frame's id is no UUID: {frame.frame_id[:80]!r}") from None
+    if frame.purpose == PURPOSE_UNSPECIFIED:
+        raise Rejected("the frame does not say what it is for")

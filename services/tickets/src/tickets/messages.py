@@ -36,12 +36,14 @@ _CAMERA = "camera"
 
 
 def report_of(read: plates.PlatesRead, body: bytes, rules: Rules) -> Report | None:
-    """What was read in a frame, as a trigger; None for a frame that is no entry or exit.
+    """What was read in a frame, as a trigger; None for a frame that is no entry or exit and says so.
 
     Raises:
         Rejected: it lacks what a trigger cannot be without.
     """
     frame = read.frame
+    if frame.purpose == Purpose.PURPOSE_UNSPECIFIED:
+        raise Rejected("the frame does not say what it is for")
     kind = _KINDS.get(frame.purpose)
     if kind is None:
         return None

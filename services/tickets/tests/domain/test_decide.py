@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
@@ -194,6 +195,14 @@ def test_a_judgement_by_the_pushed_picture_says_so() -> None:
     assert isinstance(decision, Ignored)
     assert decision.reason is Reason.STILL_OCCUPIED
     assert "judged by the pushed picture: the camera gave no fresh one" in decision.notes
+
+
+@pytest.mark.parametrize("change", [{"plate": None}, {"plate": BEN}, {"plate": ALI, "failure": "no picture"}])
+def test_a_ticket_that_was_closed_by_the_pushed_picture_says_so(change: dict[str, Any]) -> None:
+    leaves = replace(leaving(30, ALI), picture_source=PictureSource.PUSHED_FALLBACK, **change)
+    decision = last_of(entry(0), leaves)
+    assert isinstance(decision, Closed)
+    assert decision.notes[-1] == "judged by the pushed picture: the camera gave no fresh one"
 
 
 @pytest.mark.parametrize("before", [(), (entry(0), leaving(5))])

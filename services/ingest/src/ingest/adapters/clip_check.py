@@ -1,9 +1,15 @@
 """Does a recording play, or did the camera break it off."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+
+# Both write past the log, in lines of their own, and broken clips are an everyday thing. OpenCV reads the name when
+# it opens its first video; an operator's own value stays. (-8: AV_LOG_QUIET)
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 # Enough to know that the stream decodes; a whole clip would cost seconds of a core.
 _FRAMES_LOOKED_AT = 3

@@ -49,7 +49,7 @@ class CameraAccess:
 class HttpCameras:
     """All cameras, one connection pool. Every call raises:
 
-    CameraUnreachable: it has no address, or one that may not be called.
+    CameraUnreachable: it has no address at which it can be called.
     UpstreamTimeout: it did not answer in time.
     UpstreamFailed: it answered, and not with what was asked for.
     """
@@ -121,7 +121,7 @@ class HttpCameras:
             try:
                 ip = await self._resolve(address)
                 response = await self._send(access, address, ip, path, query)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            except (CameraUnreachable, httpx.ConnectError, httpx.ConnectTimeout) as error:
                 unreachable = error
                 continue
             except httpx.TimeoutException as error:
@@ -138,6 +138,8 @@ class HttpCameras:
             finally:
                 await response.aclose()
             return
+        if isinstance(unreachable, CameraUnreachable):
+            raise unreachable
         if isinstance(unreachable, httpx.ConnectTimeout):
             raise UpstreamTimeout("the camera does not pick up", code="camera_timeout") from unreachable
         if unreachable is not None:
@@ -172,9 +174,12 @@ class HttpCameras:
 
     async def _resolve(self, address: Address) -> str:
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                address.host, address.port, type=socket.SOCK_STREAM
-            )
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    address.host, address.port, type=socket.SOCK_STREAM
+                )
+        except TimeoutError as error:
+            raise CameraUnreachable("the camera's name is not resolved in time") from error
         except (OSError, UnicodeError) as error:
             raise CameraUnreachable("the camera's name does not resolve") from error
         reason: str | None = None

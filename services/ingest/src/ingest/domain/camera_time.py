@@ -44,7 +44,11 @@ class ReportedTime:
 
     @property
     def key(self) -> str:
-        """The same for every notation of the same time; a part of the event's fingerprint."""
+        """A part of the event's fingerprint: the same for every notation of an instant, and of a wall-clock time.
+
+        The two are not brought together: twice a year a wall-clock time is read by when its report arrived, and
+        a repeat arrives later. No camera changes between them within one report's repeats.
+        """
         return self.at.isoformat()
 
     def instant(self, zone: ZoneInfo, received_at: datetime) -> datetime:

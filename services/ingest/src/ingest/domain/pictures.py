@@ -137,19 +137,30 @@ def _png_size(data: bytes, field: str, max_pixels: int) -> Size:
     size = Size(int.from_bytes(data[16:20]), int.from_bytes(data[20:24]))
     if size.width_px == 0 or size.height_px == 0:
         raise _not_a_picture(field, "is a PNG without a size")
+    # The size comes before the checksums: whatever else a bomb lacks, it is told by its size.
     _limit_pixels(size, field, max_pixels)
-    position = 33
+    _check_chunks(data, field)
+    return size
+
+
+def _check_chunks(data: bytes, field: str) -> None:
+    position = len(_PNG_SIGNATURE)
+    has_image = False
     while True:
         if position + 12 > len(data):
             raise _truncated(field)
-        if data[position + 4 : position + 8] == b"IEND":
-            return size
+        kind = data[position + 4 : position + 8]
+        if kind == b"IEND":
+            break
         end = position + 8 + int.from_bytes(data[position : position + 4])
         if end + 4 > len(data):
             raise _truncated(field)
         if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4]):
             raise _not_a_picture(field, "is a damaged PNG")
+        has_image = has_image or kind == b"IDAT"
         position = end + 4
+    if not has_image:
+        raise _not_a_picture(field, "is a PNG without an image in it")
 
 
 def _limit_pixels(size: Size, field: str, max_pixels: int) -> None:

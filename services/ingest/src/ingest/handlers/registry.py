@@ -163,7 +163,8 @@ class Registry:
                 continue
             count = await registry.count_children(session, level, row_id, child)
             if count:
-                reason = f"{count} {child.word}{'s' if count > 1 else ''} hang on it: take them down first"
+                them = f"{child.word} hangs" if count == 1 else f"{child.word}s hang"
+                reason = f"{count} {them} on it: take {'it' if count == 1 else 'them'} down first"
                 raise Conflict(
                     f"{level.word} {row_id} is in use: {reason}",
                     code="has_children",

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from kit.errors import Unavailable
 
@@ -46,7 +46,8 @@ class ByteBudget:
             if turn.done() and not turn.cancelled():
                 self._give(size_bytes)  # it was ours already when we were called off
             else:
-                self._waiting.remove((size_bytes, turn))
+                with suppress(ValueError):  # whoever gave bytes back before we got here has dropped it
+                    self._waiting.remove((size_bytes, turn))
                 self._pass_on()
             if isinstance(error, TimeoutError):
                 raise Unavailable(
@@ -59,7 +60,12 @@ class ByteBudget:
         self._pass_on()
 
     def _pass_on(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self._free_bytes:
-            size_bytes, turn = self._waiting.popleft()
-            self._free_bytes -= size_bytes
-            turn.set_result(None)
+        while self._waiting:
+            size_bytes, turn = self._waiting[0]
+            # A turn is done here when its waiter was called off in this pass of the loop and has yet to run.
+            if not turn.done():
+                if size_bytes > self._free_bytes:
+                    return
+                self._free_bytes -= size_bytes
+                turn.set_result(None)
+            self._waiting.popleft()

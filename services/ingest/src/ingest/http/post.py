@@ -27,7 +27,17 @@ Durable before the 2xx; a repeat of the same event gets the first answer and `Lo
 `status` is then `opened`, `reopened`, `closed`, `ignored` or `still_occupied`, and else `accepted`.
 With `respond-async` an answer without the outcome is a 202."""
 
-_BODY = {
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "example": "wait=10",
+    "description": "RFC 7240: `wait=N` and `respond-async`",
+}
+
+_OPENAPI = {
+    "parameters": [_PREFER],
     "requestBody": {
         "required": True,
         "content": {
@@ -44,7 +54,7 @@ _BODY = {
                 }
             }
         },
-    }
+    },
 }
 
 
@@ -58,7 +68,13 @@ def post_routes(
     repeats_total = metrics.counter("reports_repeated_total", "reports that were here before")
     refused_total = metrics.counter("reports_refused_total", "reports refused", ("code",))
 
-    @router.post(POST_PATH, summary="A camera's report", description=_DESCRIPTION, openapi_extra=_BODY)
+    @router.post(
+        POST_PATH,
+        summary="A camera's report",
+        description=_DESCRIPTION,
+        responses={_ACCEPTED_STATUS: {"description": "Accepted; `respond-async` was asked for"}},
+        openapi_extra=_OPENAPI,
+    )
     async def post(request: Request) -> Response:
         try:
             async with budget.hold(_declared_bytes(request, settings.max_body_bytes)):

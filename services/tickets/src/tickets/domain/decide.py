@@ -95,14 +95,14 @@ def _leave_open(trigger: Trigger, session: Session | None, rules: Rules) -> Deci
 
 def _car_still_stands(trigger: Trigger, session: Session, rules: Rules) -> tuple[bool, tuple[str, ...]]:
     """Whether the exit's picture shows the session's car. In doubt it does: tickets can be closed later."""
+    is_fallback = trigger.picture_source is PictureSource.PUSHED_FALLBACK
+    judged_by = ("judged by the pushed picture: the camera gave no fresh one",) if is_fallback else ()
     if trigger.failure:
-        return False, ("the picture could not be looked at: the camera's word counts",)
+        return False, ("the picture could not be looked at: the camera's word counts", *judged_by)
     if trigger.plate is None and not trigger.is_vehicle_seen:
-        return False, ()
+        return False, judged_by
     is_same, note = _is_same_car(trigger.read(rules), session.plate)
-    if trigger.picture_source is PictureSource.PUSHED_FALLBACK:
-        return is_same, (note, "judged by the pushed picture: the camera gave no fresh one")
-    return is_same, (note,)
+    return is_same, (note, *judged_by)
 
 
 def _is_same_car(standing: Plate | None, entered: Plate | None) -> tuple[bool, str]:
