@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import os
 import socket
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -274,6 +276,89 @@ async def test_a_hanging_s3_server_is_given_up():
         )
         await unavailable_after(3, [lambda: store.put("a.jpg", b"x", "image/jpeg")])
         await store.stop()
+
+
+class StallingS3:
+    """Sends so much of each object and then nothing, until `go_on` is set."""
+
+    def __init__(self, sent_at_once: bytes, rest: bytes) -> None:
+        self.go_on = asyncio.Event()
+        self._sent_at_once = sent_at_once
+        self._rest = rest
+        self._tasks: set[asyncio.Task] = set()
+
+    @asynccontextmanager
+    async def url(self) -> AsyncIterator[str]:
+        listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        async with listener:
+            yield f"s3://127.0.0.1:{listener.sockets[0].getsockname()[1]}/pictures"
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(cast("asyncio.Task", asyncio.current_task()))
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                if head.startswith(b"GET"):
+                    writer.write(self._sent_at_once)
+                    await self.go_on.wait()
+                    writer.write(self._rest)
+                else:
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                await writer.drain()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+STALLED_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n"
+STALLED_BODY = os.urandom(200_000)
+
+
+@pytest.mark.parametrize("sent_bytes", [0, len(STALLED_HEAD), len(STALLED_HEAD) + 100_000])
+async def test_readers_that_leave_while_the_server_stalls_take_no_connection_with_them(sent_bytes: int):
+    answer = STALLED_HEAD + STALLED_BODY
+    server = StallingS3(answer[:sent_bytes], answer[sent_bytes:])
+    async with server.url() as url:
+        store = open_blobs(BlobSettings(url=url, access_key="a", secret_key="b", timeout_s=3))
+        await store.start()
+        for _ in range(3):  # in all more than the store has connections or threads
+            server.go_on.clear()
+            readers = [asyncio.create_task(read_stream(store, "a.bin")) for _ in range(10)]
+            await asyncio.sleep(0.3)
+            left_at = time.monotonic()
+            for reader in readers:
+                reader.cancel()
+            await asyncio.wait(readers)
+            assert time.monotonic() - left_at < 1  # neither they nor the event loop wait for the server
+            server.go_on.set()
+        assert await asyncio.gather(*(store.get("a.bin") for _ in range(20))) == [STALLED_BODY] * 20
+        await store.stop()
+
+
+async def test_a_call_does_not_wait_for_ever_while_readers_hold_every_connection(s3_server):
+    store = open_blobs(
+        BlobSettings(
+            url=s3_server.fresh_bucket_url(),
+            access_key=s3_server.access_key,
+            secret_key=s3_server.secret_key,
+            timeout_s=1,
+            retry_after_s=7,
+        )
+    )
+    await store.put("a.bin", os.urandom(3_000_000), "image/jpeg")
+    streams = [cast("AsyncGenerator[bytes]", store.stream("a.bin")) for _ in range(16)]
+    try:
+        for stream in streams:
+            assert await anext(stream)
+        async with asyncio.timeout(10):
+            await unavailable_after(7, [lambda: store.get("a.bin")])
+    finally:
+        for stream in streams:
+            await stream.aclose()
+    assert len(await store.get("a.bin")) == 3_000_000
+    await store.stop()
 
 
 async def test_a_wrong_secret_is_told_by_its_name(s3_server):

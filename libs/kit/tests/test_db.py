@@ -462,6 +462,42 @@ async def test_a_task_cancelled_while_it_waits_for_the_lock_does_not_keep_it(
     other.close()
 
 
+async def test_a_task_cancelled_while_it_waits_for_the_lock_ends_at_once(sqlite_url: str):
+    db = await opened(sqlite_url, connect_timeout_s=3)
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    task = asyncio.create_task(add(db, "never"))
+    await asyncio.sleep(0.2)
+    task.cancel()
+    _, late = await asyncio.wait({task}, timeout=1)
+    assert not late
+    other.rollback()
+    assert await add(db, "after") > 0
+    assert await names(db) == ["after"]
+    other.close()
+    await db.stop()
+
+
+async def test_tasks_cancelled_one_after_the_other_do_not_make_the_next_wait_for_all_of_them(sqlite_url: str):
+    db = await opened(sqlite_url, connect_timeout_s=0.5)
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for _ in range(10):
+        task = asyncio.create_task(add(db, "never"))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    async with asyncio.timeout(3):  # what is abandoned, and its own
+        with pytest.raises(Unavailable) as caught:
+            await add(db, "never")
+    assert caught.value.code == "database_busy"
+    other.rollback()
+    assert await add(db, "after") > 0
+    assert await names(db) == ["after"]
+    other.close()
+    await db.stop()
+
+
 async def test_a_task_cancelled_in_a_statement_does_not_keep_the_lock(sqlite_db: Database):
     slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT count(*) FROM n"
 

@@ -57,6 +57,7 @@ _FULL_STATES = {"53100"}
 _READ_ONLY_STATE = "25006"  # a standby, or a server that was switched to read only
 
 _background: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
+_ENDING = "ending"  # in a connection's `info`: the task that ends what a cancelled one began
 
 _SQLITE_FULL = 13
 _SQLITE_BUSY = {5, 6, 15}  # busy, locked, protocol (a WAL race)
@@ -355,17 +356,11 @@ def _sqlite_engine(url: URL, settings: DatabaseSettings, *, pool_size: int, is_w
 
     statement = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
 
-    async def begin_in_driver(driver: Any) -> None:
-        try:
-            await driver.execute(statement)
-        except asyncio.CancelledError:
-            # Its thread begins all the same, and nobody else knows that there is something to end.
-            await driver.rollback()
-            raise
-
     def begin(connection: Any) -> None:
         # To the driver itself: one trip to its thread, where a statement through SQLAlchemy is three.
-        connection.connection.dbapi_connection.run_async(begin_in_driver)
+        connection.connection.dbapi_connection.run_async(
+            lambda driver: _begin_in_driver(driver, statement, connection.info)
+        )
 
     event.listen(engine.sync_engine, "do_connect", probe)
     event.listen(engine.sync_engine, "connect", set_up)
@@ -374,20 +369,46 @@ def _sqlite_engine(url: URL, settings: DatabaseSettings, *, pool_size: int, is_w
     return engine
 
 
+async def _begin_in_driver(driver: Any, statement: str, info: dict[Any, Any]) -> None:
+    """Begin, once what a cancelled task began on this connection has ended; `info` is the connection's."""
+    ending: asyncio.Task[None] | None = info.get(_ENDING)
+    if ending is not None and not ending.done():
+        # Waited for here, so that at most one abandoned BEGIN is in the driver's queue: while another process
+        # holds the lock each of them would take the whole timeout, one after the other.
+        await asyncio.wait({ending})
+    try:
+        await driver.execute(statement)
+    except asyncio.CancelledError:
+        # Its thread begins all the same, and nobody else knows that there is something to end. Not waited for:
+        # a BEGIN that waits for the lock cannot be called back, and the cancelled one has no more time.
+        info[_ENDING] = _roll_back_soon(driver)
+        raise
+
+
+def _roll_back_soon(driver: Any) -> asyncio.Task[None]:
+    """Roll back in the background, after what the driver's thread has in hand.
+
+    Raises:
+        RuntimeError: no event loop runs any more.
+    """
+
+    async def roll_back() -> None:
+        with suppress(Exception):  # closed already, or never opened: then there is nothing to roll back
+            await driver.rollback()
+
+    _background.add(task := asyncio.get_running_loop().create_task(roll_back()))
+    task.add_done_callback(_background.discard)
+    return task
+
+
 def _roll_back_before_close(dbapi_connection: Any, _record: Any) -> None:
     """SQLite keeps the transaction, and with it the write lock, of a closed connection that has live statements.
 
     A task that was cancelled in a statement leaves such a connection behind: the pool closes it, and without
     this it stays locked until the garbage collector finds the statement's cursor.
     """
-
-    async def roll_back() -> None:
-        with suppress(Exception):  # closed already, or never opened: then there is nothing to roll back
-            await dbapi_connection.driver_connection.rollback()
-
     with suppress(RuntimeError):  # no event loop any more: the process is ending
-        _background.add(task := asyncio.get_running_loop().create_task(roll_back()))
-        task.add_done_callback(_background.discard)
+        _roll_back_soon(dbapi_connection.driver_connection)
 
 
 def sqlite_pragmas(*, is_writer: bool) -> tuple[str, ...]:

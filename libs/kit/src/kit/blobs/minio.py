@@ -4,7 +4,7 @@ import asyncio
 import io
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
 from minio.helpers import check_bucket_name
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import EmptyPoolError, HTTPError
 
 from kit.blobs.store import (
     STREAM_CHUNK_BYTES,
@@ -55,7 +55,8 @@ class MinioBlobs:
         self._bucket = bucket
         self._retry_after_s = settings.retry_after_s
         # No retries here: the caller gets `Unavailable` while it still waits, and the camera repeats.
-        self._pool = urllib3.PoolManager(
+        self._pool = _PatientPool(
+            settings.timeout_s,
             num_pools=2,
             maxsize=THREADS,
             block=True,
@@ -121,24 +122,29 @@ class MinioBlobs:
             try:
                 return bytes(response.read())
             finally:
-                response.close()
-                response.release_conn()
+                _hang_up(response)
 
         return await self._run(read)
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
         """In pieces."""
         checked_key(key)
-        response = await self._run(lambda: self._open(key))
-        is_read = False
+        job = self._submit(lambda: self._open(key))
         try:
-            while chunk := await self._run(lambda: response.read(STREAM_CHUNK_BYTES)):
+            response = await self._result(job)
+        except asyncio.CancelledError:
+            # The thread goes on, and nobody else would hang up on the answer that it gets.
+            job.add_done_callback(_hang_up_on_answer)
+            raise
+        try:
+            while True:
+                job = self._submit(lambda: response.read(STREAM_CHUNK_BYTES))
+                if not (chunk := await self._result(job)):
+                    break
                 yield bytes(chunk)
-            is_read = True
         finally:
-            if not is_read:
-                response.close()  # what was not read would be the start of the next answer
-            response.release_conn()
+            # At once, or when the thread is done that still reads for a cancelled caller: never beside it.
+            job.add_done_callback(lambda _: _hang_up(response))
 
     async def stat(self, key: str) -> StoredBlob:
         """From the object's headers; one that another program put there is read for its checksum."""
@@ -204,8 +210,15 @@ class MinioBlobs:
             self._has_bucket = True
 
     async def _run(self, call: Callable[[], T]) -> T:
+        return await self._result(self._submit(call))
+
+    def _submit(self, call: Callable[[], T]) -> Future[T]:
+        return self._threads.submit(self._in_bucket, call)
+
+    async def _result(self, job: Future[T]) -> T:
+        """A cancelled caller leaves at once. Its job goes on, unless it has not begun."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._in_bucket, call)
+            return await asyncio.wrap_future(job)
         except (MinioException, HTTPError, OSError) as error:
             raise self._fault(error) from error
 
@@ -222,6 +235,12 @@ class MinioBlobs:
             return call()
 
     def _fault(self, error: Exception) -> LookoutError:
+        if isinstance(error, EmptyPoolError):
+            return Unavailable(
+                "every connection to the store of the pictures is in use",
+                code="blobs_away",
+                retry_after_s=self._retry_after_s,
+            )
         code = error.code if isinstance(error, S3Error) else None
         if code in _MISSING:
             return NotFound("no such picture or clip", code="blob_not_found")
@@ -233,3 +252,29 @@ class MinioBlobs:
             code="blobs_away",
             retry_after_s=self._retry_after_s,
         )
+
+
+class _PatientPool(urllib3.PoolManager):
+    """Waits for a free connection, and not for ever: a stream holds one for as long as its reader takes."""
+
+    def __init__(self, patience_s: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._patience_s = patience_s
+
+    def urlopen(  # type: ignore[override] # as urllib3's own
+        self, method: str, url: str, redirect: bool = True, **options: Any
+    ) -> urllib3.BaseHTTPResponse:
+        """See urllib3. Raises: EmptyPoolError when none becomes free in time."""
+        options.setdefault("pool_timeout", self._patience_s)
+        return super().urlopen(method, url, redirect, **options)
+
+
+def _hang_up(response: Any) -> None:
+    # What was not read would be the start of the next answer. Read to its end it has let go of its connection.
+    response.close()
+    response.release_conn()
+
+
+def _hang_up_on_answer(job: Future[Any]) -> None:
+    if not job.cancelled() and job.exception() is None:
+        _hang_up(job.result())

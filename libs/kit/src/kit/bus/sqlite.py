@@ -110,6 +110,9 @@ class SqliteBus:
             await self._file.submit(store.data_version)
         except LookoutError as error:
             return Fact(ok=False, detail=str(error))
+        ended = [c.subscription.queue for c in self._consumers if c.has_ended]
+        if ended:
+            return Fact(ok=False, detail=f"nothing is taken any more from {', '.join(ended)}")
         waiting = [c.subscription.queue for c in self._consumers if not c.is_attached]
         if waiting:
             return Fact(ok=False, detail=f"another process consumes {', '.join(waiting)}")
@@ -149,8 +152,8 @@ class SqliteBus:
                 continue
             try:
                 version = await self._file.submit(store.data_version)
-            except LookoutError:
-                continue  # readiness tells it; the next look may succeed
+            except Exception:  # noqa: BLE001, S112 - readiness tells it; the next look may succeed
+                continue
             if version != seen:
                 seen = version
                 for consumer in self._consumers:
@@ -163,6 +166,6 @@ class SqliteBus:
                 for info in await self.queues():
                     if info.queue in own:
                         self._metrics.note_depth(info.queue, info.depth, info.parked)
-            except LookoutError as error:
+            except Exception as error:  # noqa: BLE001 - the next look may succeed
                 self._logger.warning("cannot read the queues' depths", error=str(error))
             await asyncio.sleep(self._settings.depth_interval_s)

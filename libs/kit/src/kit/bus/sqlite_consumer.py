@@ -62,6 +62,7 @@ class SqliteConsumer:
         self._blocked_since_fetch: set[str] = set()
         self._wake = asyncio.Event()
         self._has_more = True
+        self._is_held_back = False
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._lock: IO[bytes] | None = None
@@ -69,6 +70,11 @@ class SqliteConsumer:
     def start(self) -> None:
         """Attach, in the background."""
         self._task = asyncio.create_task(self._run())
+
+    @property
+    def has_ended(self) -> bool:
+        """Takes nothing any more, as after `stop`."""
+        return self._task is not None and self._task.done()
 
     async def stop(self) -> None:
         """Finish what has begun, give back what has not, and let another process have the queue."""
@@ -101,8 +107,8 @@ class SqliteConsumer:
                     self.is_attached = self._lock is not None
                     continue
                 await self._fetch()
-            except LookoutError as error:
-                self._logger.warning("cannot take messages", queue=self.subscription.queue, error=str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it was, nobody else would ever take messages
+                self._note_fault("cannot take messages", error)
                 await self._dispatcher.pause(_PAUSE_AFTER_FAULT_S)
                 continue
             if not self._wants_more():
@@ -123,8 +129,9 @@ class SqliteConsumer:
         return None
 
     def _wants_more(self) -> bool:
+        has_more = self._has_more or (self._is_held_back and not self.in_hand)
         # Half a window at a time: taking single messages would cost a commit for each.
-        return self._has_more and len(self.in_hand) <= self._settings.prefetch // 2
+        return has_more and len(self.in_hand) <= self._settings.prefetch // 2
 
     async def _fetch(self) -> None:
         self._wake.clear()
@@ -141,6 +148,7 @@ class SqliteConsumer:
             )
         )
         self._has_more = self._has_more or batch.has_more
+        self._is_held_back = batch.is_held_back
         if batch.parked:
             self._logger.error(
                 "parked at the delivery limit", queue=self.subscription.queue, count=batch.parked
@@ -169,7 +177,7 @@ class SqliteConsumer:
         self._begun.add(seq)
         try:
             await self._attempt(item)
-        except LookoutError as error:
+        except Exception as error:  # noqa: BLE001 - the messages of its key behind it are not lost with it
             self._note_unsettled(error)
         finally:
             self._begun.discard(seq)
@@ -180,28 +188,37 @@ class SqliteConsumer:
     async def _process_many(self, items: list[Item]) -> bool:
         seqs = [item.handle for item in items]
         self._begun.update(seqs)
+        is_over = True
         try:
             async with self._slots:
-                if not await self._runner.run_many([self._delivery_of(item) for item in items]):
-                    return False
-            for seq in seqs:
-                self.in_hand.pop(seq, None)
-            await self._file.submit(store.settle(*seqs))
-        except LookoutError as error:
+                is_over = await self._runner.run_many([self._delivery_of(item) for item in items])
+            if is_over:
+                await self._file.submit(store.settle(*seqs))
+        except Exception as error:  # noqa: BLE001 - as in `_process`
             self._note_unsettled(error)
         finally:
             self._begun.difference_update(seqs)
-        if self._wants_more():
-            self._wake.set()
-        return True
+            if is_over:  # not before their rows are gone: they would be taken again
+                for seq in seqs:
+                    self.in_hand.pop(seq, None)
+            if self._wants_more():
+                self._wake.set()
+        return is_over
 
     def _delivery_of(self, item: Item) -> Delivery:
         attempt = item.redeliveries + item.failures + 1
         return Delivery(item.event, self.subscription.queue, attempt, item.redeliveries > 0)
 
     def _note_unsettled(self, error: Exception) -> None:
-        # The file refused. They are handed out again; the inbox knows what was done already.
-        self._logger.warning("cannot settle messages", queue=self.subscription.queue, error=str(error))
+        # They are handed out again; the inbox knows what was done already.
+        self._note_fault("cannot settle messages", error)
+        asyncio.get_running_loop().call_later(_PAUSE_AFTER_FAULT_S, self.wake)
+
+    def _note_fault(self, what: str, error: Exception) -> None:
+        if isinstance(error, LookoutError):  # the file refused, as a full disk does
+            self._logger.warning(what, queue=self.subscription.queue, error=str(error))
+        else:
+            self._logger.error(what, queue=self.subscription.queue, exc_info=error)
 
     async def _attempt(self, item: Item) -> None:
         seq = item.handle
@@ -239,15 +256,16 @@ class SqliteConsumer:
         key = item.event.partition_key
         self._blocked.add(key)
         self._blocked_since_fetch.add(key)
-        followers = self._dispatcher.take_back(key)
-        for follower in followers:
-            self.in_hand.pop(follower.handle, None)
-        await self._give_back(followers)
-        self.wake()
-        is_going_on = await self._dispatcher.pause(delay_s)
-        self._blocked.discard(key)
-        self.wake()
-        return is_going_on
+        try:
+            followers = self._dispatcher.take_back(key)
+            for follower in followers:
+                self.in_hand.pop(follower.handle, None)
+            await self._give_back(followers)
+            self.wake()
+            return await self._dispatcher.pause(delay_s)
+        finally:
+            self._blocked.discard(key)
+            self.wake()
 
     async def _give_back(self, items: list[Item]) -> None:
         if items:

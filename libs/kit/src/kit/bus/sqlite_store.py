@@ -58,11 +58,13 @@ class Batch:
     """What a consumer takes: items to handle, and how many were parked instead.
 
     More may wait behind them, and the next that is not due yet falls due at `next_due_at`, in epoch seconds.
+    `is_held_back`: the next one is to be taken alone, once nothing is in hand.
     """
 
     items: list[Item]
     parked: int
     has_more: bool
+    is_held_back: bool
     next_due_at: float | None
 
 
@@ -123,15 +125,13 @@ def fetch(
     taken alone: its neighbours must not be counted down with it. At the delivery limit it is parked.
     """
     now_s = now.timestamp()
+    # As they are at this moment: the job runs later and in another thread, when what is in hand now may have
+    # been settled by a job behind it.
+    in_hand, blocked = tuple(in_hand), tuple(blocked)
 
     def job(db: sqlite3.Connection) -> Batch:
-        rows = db.execute(
-            f"SELECT seq, deliveries, failures, first_failed_at, {_ENVELOPE} FROM messages"  # noqa: S608 - as above
-            " WHERE queue = ? AND not_before <= ? AND seq NOT IN (SELECT value FROM json_each(?))"
-            " AND partition_key NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?",
-            (queue, now_s, json.dumps(list(in_hand)), json.dumps(list(blocked)), limit),
-        ).fetchall()
-        has_more = len(rows) == limit
+        rows = _due(db, queue, in_hand, blocked, limit, now_s)
+        has_more, is_held_back = len(rows) == limit, False
         doomed = [row for row in rows if row["deliveries"] >= limits.delivery_limit]
         for row in doomed:
             parking = Parking(
@@ -142,21 +142,40 @@ def fetch(
             _park(db, row["seq"], parking, now)
         rows = [row for row in rows if row["deliveries"] < limits.delivery_limit]
         if rows and rows[0]["deliveries"] >= limits.suspect_after:
-            rows = rows[:1] if not in_hand else []
-            has_more = True
+            has_more, is_held_back = not in_hand, bool(in_hand)
+            rows = [] if is_held_back else rows[:1]
         db.executemany(
             "UPDATE messages SET deliveries = deliveries + 1 WHERE seq = ?", [(row["seq"],) for row in rows]
         )
-        due = db.execute(
-            "SELECT min(not_before) FROM messages WHERE queue = ? AND not_before > ?", (queue, now_s)
-        ).fetchone()[0]
         items = [
             Item(_to_event(row), row["seq"], row["deliveries"], row["failures"], row["first_failed_at"])
             for row in rows
         ]
-        return Batch(items, len(doomed), has_more, due)
+        return Batch(items, len(doomed), has_more, is_held_back, _next_due_at(db, queue, now_s))
 
     return job
+
+
+def _due(
+    db: sqlite3.Connection,
+    queue: str,
+    in_hand: Collection[int],
+    blocked: Iterable[str],
+    limit: int,
+    now_s: float,
+) -> list[sqlite3.Row]:
+    return db.execute(
+        f"SELECT seq, deliveries, failures, first_failed_at, {_ENVELOPE} FROM messages"  # noqa: S608 - as above
+        " WHERE queue = ? AND not_before <= ? AND seq NOT IN (SELECT value FROM json_each(?))"
+        " AND partition_key NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?",
+        (queue, now_s, json.dumps(in_hand), json.dumps(blocked), limit),
+    ).fetchall()
+
+
+def _next_due_at(db: sqlite3.Connection, queue: str, now_s: float) -> float | None:
+    statement = "SELECT min(not_before) FROM messages WHERE queue = ? AND not_before > ?"
+    due_at: float | None = db.execute(statement, (queue, now_s)).fetchone()[0]
+    return due_at
 
 
 def settle(*seqs: int) -> Callable[[sqlite3.Connection], None]:

@@ -1,0 +1,252 @@
+"""What only the embedded bus's consumer can get wrong: its file, its one task, and what it holds in hand."""
+
+import asyncio
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.bus import Transient
+from kit.bus import sqlite_store as store
+from kit.bus.sqlite import SqliteBus
+from kit.errors import Unavailable
+from testkit.bus import LOOSE, THING, Place, Recorder, an_event, number_of
+from testkit.waiting import eventually
+
+FAULTS = [sqlite3.DatabaseError("database disk image is malformed"), Unavailable("no room", code="bus_full")]
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    place = Place("sqlite", f"sqlite:///{tmp_path / 'bus.db'}")
+    yield place
+    await place.close_all()
+
+
+async def opened(place: Place, **settings: Any) -> SqliteBus:
+    bus = await place.open(**settings)
+    assert isinstance(bus, SqliteBus)
+    return bus
+
+
+def break_once(monkeypatch, name: str, error: Exception) -> list[str]:
+    """The next job of that name fails; the list tells that it has."""
+    make, broken = getattr(store, name), []
+
+    def job(*args, **options):
+        def fail(_db):
+            broken.append(name)
+            raise error
+
+        if broken:
+            return make(*args, **options)
+        return fail
+
+    monkeypatch.setattr(store, name, job)
+    return broken
+
+
+def change(place: Place, statement: str, *values: object) -> None:
+    db = sqlite3.connect(place.url.removeprefix("sqlite:///"))
+    with db:
+        db.execute(statement, values)
+    db.close()
+
+
+class Batches(Recorder):
+    """Takes several at once."""
+
+    async def many(self, deliveries):
+        for delivery in deliveries:
+            await self(delivery)
+        await asyncio.sleep(0.0005)
+
+
+@pytest.mark.parametrize("error", FAULTS, ids=["unforeseen", "told"])
+async def test_a_fetch_that_fails_does_not_end_the_consumer(place: Place, monkeypatch, error: Exception):
+    bus, seen = await opened(place, poll_s=60), Recorder()
+    await bus.declare(THING)
+    broken = break_once(monkeypatch, "fetch", error)
+    await bus.consume(THING, seen)
+    await bus.publish_many([an_event(i) for i in range(5)])
+    await eventually(lambda: bool(broken))
+    await eventually(lambda: seen.numbers == list(range(5)))
+    assert (await bus.ready()).ok
+
+
+async def test_a_lock_file_that_cannot_be_opened_is_tried_again(place: Place, monkeypatch):
+    bus, seen = await opened(place, poll_s=60), Recorder()
+    await bus.declare(THING)
+    refused = []
+
+    def refuse_once(path: Path, *args):
+        if not refused:
+            refused.append(path)
+            raise OSError("No space left on device")
+        return os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY), *args)
+
+    monkeypatch.setattr(Path, "open", refuse_once)
+    await bus.consume(THING, seen)
+    await bus.publish(an_event(1))
+    await eventually(lambda: seen.numbers == [1])
+    assert refused
+
+
+@pytest.mark.parametrize("handler", [Recorder, Batches])
+@pytest.mark.parametrize("error", FAULTS, ids=["unforeseen", "told"])
+async def test_what_could_not_be_settled_is_handed_out_again(
+    place: Place, monkeypatch, error: Exception, handler: Callable[[], Recorder]
+):
+    bus, seen = await opened(place, poll_s=60), handler()
+    await bus.declare(THING)
+    await bus.publish_many([an_event(i) for i in range(5)])
+    broken = break_once(monkeypatch, "settle", error)
+    await bus.consume(THING, seen)
+    await eventually(lambda: bool(broken))
+    await eventually(lambda: set(seen.numbers) == set(range(5)))
+    await eventually(lambda: is_empty(bus))
+    assert len(seen.numbers) > 5
+
+
+@pytest.mark.parametrize("error", FAULTS, ids=["unforeseen", "told"])
+async def test_a_key_whose_backlog_could_not_be_given_back_goes_on(
+    place: Place, monkeypatch, error: Exception
+):
+    bus, seen = await opened(place, poll_s=60), []
+
+    async def fail_first(delivery):
+        seen.append(number_of(delivery.event))
+        if len(seen) == 1:
+            raise Transient("soon")
+
+    await bus.declare(THING)
+    await bus.publish_many([an_event(i) for i in range(5)])
+    broken = break_once(monkeypatch, "give_back", error)
+    await bus.consume(THING, fail_first)
+    await eventually(lambda: bool(broken))
+    await eventually(lambda: is_empty(bus))
+    assert seen == [0, 0, 1, 2, 3, 4]
+
+
+async def is_empty(bus: SqliteBus) -> bool:
+    return await bus.depth(THING.queue) == 0 and not bus._consumers[0].in_hand
+
+
+async def test_a_consumer_that_has_ended_is_not_ready(place: Place):
+    bus = await opened(place)
+    await bus.declare(THING)
+    await bus.consume(THING, Recorder())
+
+    async def is_ready() -> bool:
+        return (await bus.ready()).ok
+
+    await eventually(is_ready)
+    bus._consumers[0]._task.cancel()
+    await asyncio.sleep(0)
+    fact = await bus.ready()
+    assert (fact.ok, THING.queue in fact.detail) == (False, True)
+
+
+async def test_a_look_for_others_that_fails_is_not_the_last(place: Place, monkeypatch):
+    bus, other, seen = await opened(place, poll_s=0.02), await opened(place), Recorder()
+    await bus.declare(THING)
+    await bus.consume(THING, seen)
+    look, broken = store.data_version, []
+
+    def fail(_db):
+        broken.append(1)
+        raise FAULTS[0]
+
+    monkeypatch.setattr(store, "data_version", fail)
+    await eventually(lambda: bool(broken))
+    monkeypatch.setattr(store, "data_version", look)
+    await other.publish(an_event(1))
+    await eventually(lambda: seen.numbers == [1])
+
+
+@pytest.mark.parametrize("subscription", [THING, LOOSE], ids=["ordered", "unordered"])
+async def test_suspects_are_handled_one_by_one_without_looking_all_the_time(
+    place: Place, monkeypatch, subscription
+):
+    bus = await opened(place, suspect_after=2, poll_s=60)
+    await bus.declare(subscription)
+    await bus.publish_many([an_event(i, key=f"k{i}") for i in range(6)])
+    change(place, "UPDATE messages SET deliveries = 2 WHERE seq <= 3")
+    fetch, fetches, running, together, done = store.fetch, [], set(), [], []
+
+    def counted(*args, **options):
+        fetches.append(1)
+        return fetch(*args, **options)
+
+    async def handle(delivery):
+        number = number_of(delivery.event)
+        together.append(running | {number})
+        running.add(number)
+        await asyncio.sleep(0.1)
+        running.discard(number)
+        done.append(number)
+
+    monkeypatch.setattr(store, "fetch", counted)
+    await bus.consume(subscription, handle)
+    await eventually(lambda: sorted(done) == list(range(6)))
+    assert done[:2] == [0, 1]
+    assert not [numbers for numbers in together if len(numbers & {0, 1, 2}) > 1]
+    assert len(fetches) < 30  # a look in a loop makes thousands
+
+
+async def test_a_suspect_is_taken_when_the_last_in_hand_ended_during_the_look(place: Place, monkeypatch):
+    bus, seen, held = await opened(place, suspect_after=2, poll_s=60), [], asyncio.Event()
+    await bus.declare(THING)
+    await bus.publish_many([an_event(i, key=f"k{i}") for i in range(2)])
+    change(place, "UPDATE messages SET deliveries = 2")
+    submit = bus._file.submit
+
+    async def handle(delivery):
+        seen.append(number_of(delivery.event))
+        await held.wait()
+
+    async def late(answer):
+        batch = await answer
+        if isinstance(batch, store.Batch) and batch.is_held_back:
+            held.set()  # the answer comes when what it speaks of is over
+            await eventually(lambda: not bus._consumers[0].in_hand)
+        return batch
+
+    monkeypatch.setattr(bus._file, "submit", lambda work: asyncio.ensure_future(late(submit(work))))
+    await bus.consume(THING, handle)
+    await eventually(lambda: seen == [0, 1])
+
+
+async def test_a_batching_handler_gets_each_message_once(place: Place):
+    bus, seen = await opened(place), Batches()
+    await bus.declare(THING)
+    await bus.consume(THING, seen)
+    for first in range(0, 3000, 20):
+        await bus.publish_many([an_event(first + i, key=f"k{i % 7}") for i in range(20)])
+    await eventually(lambda: is_empty(bus), timeout_s=30)
+    assert [number for number, count in Counter(seen.numbers).items() if count > 1] == []
+    assert len(seen.numbers) == 3000
+
+
+async def test_a_fetch_goes_by_what_was_in_hand_when_it_was_asked_for(place: Place):
+    bus = await opened(place)
+    await bus.declare(THING)
+    await bus.publish_many([an_event(i, key=f"k{i}") for i in range(4)])
+    in_hand, blocked = {1: "item"}, {"k1"}
+    job = store.fetch(
+        THING.queue,
+        in_hand=in_hand,
+        blocked=blocked,
+        limit=10,
+        limits=store.Limits(9, 3),
+        now=datetime.now(UTC),
+    )
+    in_hand.clear()
+    blocked.clear()
+    batch = await bus._file.submit(job)
+    assert [number_of(item.event) for item in batch.items] == [2, 3]
