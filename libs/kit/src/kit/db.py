@@ -5,27 +5,25 @@ caller sees three kinds of trouble only: `Unavailable` (come again), `StorageFul
 SQLAlchemy's own errors (an integrity rule, or a bug).
 """
 
-import asyncio
 import errno
 import hashlib
-import select
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import orjson
 import psycopg
-from sqlalchemy import URL, event, func, make_url, text
+from sqlalchemy import func, make_url, text
 from sqlalchemy import select as sql_select
-from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from kit.columns import NAMING, BigIntId, JsonDocument, UtcDateTime, new_metadata
+from kit.db_engines import postgres_engine, sqlite_engine
 from kit.errors import LookoutError, StorageFull, Unavailable
 from kit.health import Fact
 from kit.settings import DatabaseSettings
@@ -37,9 +35,6 @@ CONFLICT_RETRY_S = 1
 
 LEAST_FREE_BYTES = 1 << 20
 """Below this much room an I/O error of SQLite is told as a full disk: it reports several of those as such."""
-
-PREPARE_AFTER_EXECUTIONS = 5
-"""psycopg's own default: a statement seen five times on a connection is parsed only once from then on."""
 
 _CONFLICT_STATES = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock timeout
 _AWAY_STATES = {
@@ -55,9 +50,6 @@ _AWAY_STATES = {
 }
 _FULL_STATES = {"53100"}
 _READ_ONLY_STATE = "25006"  # a standby, or a server that was switched to read only
-
-_background: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
-_ENDING = "ending"  # in a connection's `info`: the task that ends what a cancelled one began
 
 _SQLITE_FULL = 13
 _SQLITE_BUSY = {5, 6, 15}  # busy, locked, protocol (a WAL race)
@@ -81,15 +73,15 @@ class Database:
         if url.get_backend_name() == "postgresql":
             self.dialect: Literal["postgresql", "sqlite"] = "postgresql"
             self._path: Path | None = None
-            self.engine = _postgres_engine(url, settings, name)
+            self.engine = postgres_engine(url, settings, name)
             self._reader = self.engine.execution_options(postgresql_readonly=True)
         elif url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
             self.dialect = "sqlite"
             self._path = Path(url.database)
             # One writer: SQLite has one write lock, and waiting in our queue is fair and wakes at once,
             # where its busy handler polls.
-            self.engine = _sqlite_engine(url, settings, pool_size=1, is_writer=True)
-            self._reader = _sqlite_engine(url, settings, pool_size=settings.pool_size, is_writer=False)
+            self.engine = sqlite_engine(url, settings, pool_size=1, is_writer=True)
+            self._reader = sqlite_engine(url, settings, pool_size=settings.pool_size, is_writer=False)
         else:
             raise ValueError(f"not a PostgreSQL URL and not an SQLite file: {url.render_as_string()}")
         self._write_session = async_sessionmaker(self.engine, expire_on_commit=False)
@@ -275,143 +267,3 @@ def _is_full(path: Path) -> bool:
         return shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES
     except OSError:
         return False
-
-
-def _engine_options(settings: DatabaseSettings) -> dict[str, Any]:
-    return {
-        "max_overflow": 0,
-        # A caller waits as long for a connection in use as for a server that does not pick up.
-        "pool_timeout": settings.connect_timeout_s,
-        "pool_use_lifo": True,  # the spare ones age out at the server's side first
-        # Sessions end their transactions themselves; a rollback more costs SQLite a trip to its thread.
-        "pool_reset_on_return": None,
-        "hide_parameters": True,  # an error's text reaches the log; rows hold secrets and pictures
-        "json_serializer": lambda value: orjson.dumps(value).decode(),
-        "json_deserializer": orjson.loads,
-    }
-
-
-def postgres_connect_args(settings: DatabaseSettings, name: str) -> dict[str, Any]:
-    """What libpq is told. Sent with the connection's first packet: no statement is spent on it."""
-    timeout_ms = round(settings.statement_timeout_s * 1000)
-    return {
-        "application_name": f"lookout-{name}",
-        "connect_timeout": max(2, round(settings.connect_timeout_s)),  # libpq's least
-        "options": f"-c statement_timeout={timeout_ms} -c timezone=UTC",
-        "prepare_threshold": PREPARE_AFTER_EXECUTIONS,
-        # A server whose host vanished sends no goodbye; without these a query waits for a quarter of an hour.
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": max(timeout_ms, 1000),
-    }
-
-
-def _postgres_engine(url: URL, settings: DatabaseSettings, name: str) -> AsyncEngine:
-    engine = create_async_engine(
-        url.set(drivername="postgresql+psycopg"),
-        pool_size=settings.pool_size,
-        connect_args=postgres_connect_args(settings, name),
-        use_native_hstore=False,  # saves a look-up of a type that nobody uses here
-        **_engine_options(settings),
-    )
-    event.listen(engine.sync_engine, "checkout", _refuse_dead_connection)
-    return engine
-
-
-def _refuse_dead_connection(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
-    """A pre-ping without the round trip.
-
-    An idle PostgreSQL connection has nothing to say: bytes (or an end of file) waiting on its socket are the
-    server's goodbye. The pool then opens a fresh connection, and a restart of the server costs no request.
-    """
-    poller = select.poll()
-    try:
-        poller.register(dbapi_connection.driver_connection.pgconn.socket, select.POLLIN | select.POLLHUP)
-        is_dead = bool(poller.poll(0))
-    except Exception as error:  # psycopg raises a class of its own for a closed connection
-        raise DisconnectionError("closed") from error
-    if is_dead:
-        raise DisconnectionError("the server hung up")
-
-
-def _sqlite_engine(url: URL, settings: DatabaseSettings, *, pool_size: int, is_writer: bool) -> AsyncEngine:
-    engine = create_async_engine(
-        url.set(drivername="sqlite+aiosqlite"),
-        pool_size=pool_size,
-        # isolation_level None: the driver begins nothing by itself; `begin` below does.
-        connect_args={"timeout": settings.connect_timeout_s, "isolation_level": None},
-        **_engine_options(settings),
-    )
-
-    def probe(*_: Any) -> None:
-        # aiosqlite's thread dies noisily when the event loop ends right after a file that cannot be opened.
-        sqlite3.connect(str(url.database)).close()
-
-    def set_up(dbapi_connection: Any, _record: Any) -> None:
-        cursor = dbapi_connection.cursor()
-        for pragma in sqlite_pragmas(is_writer=is_writer):
-            cursor.execute(pragma)
-        cursor.close()
-
-    statement = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
-
-    def begin(connection: Any) -> None:
-        # To the driver itself: one trip to its thread, where a statement through SQLAlchemy is three.
-        connection.connection.dbapi_connection.run_async(
-            lambda driver: _begin_in_driver(driver, statement, connection.info)
-        )
-
-    event.listen(engine.sync_engine, "do_connect", probe)
-    event.listen(engine.sync_engine, "connect", set_up)
-    event.listen(engine.sync_engine, "begin", begin)
-    event.listen(engine.sync_engine, "close", _roll_back_before_close)
-    return engine
-
-
-async def _begin_in_driver(driver: Any, statement: str, info: dict[Any, Any]) -> None:
-    """Begin, once what a cancelled task began on this connection has ended; `info` is the connection's."""
-    ending: asyncio.Task[None] | None = info.get(_ENDING)
-    if ending is not None and not ending.done():
-        # Waited for here, so that at most one abandoned BEGIN is in the driver's queue: while another process
-        # holds the lock each of them would take the whole timeout, one after the other.
-        await asyncio.wait({ending})
-    try:
-        await driver.execute(statement)
-    except asyncio.CancelledError:
-        # Its thread begins all the same, and nobody else knows that there is something to end. Not waited for:
-        # a BEGIN that waits for the lock cannot be called back, and the cancelled one has no more time.
-        info[_ENDING] = _roll_back_soon(driver)
-        raise
-
-
-def _roll_back_soon(driver: Any) -> asyncio.Task[None]:
-    """Roll back in the background, after what the driver's thread has in hand.
-
-    Raises:
-        RuntimeError: no event loop runs any more.
-    """
-
-    async def roll_back() -> None:
-        with suppress(Exception):  # closed already, or never opened: then there is nothing to roll back
-            await driver.rollback()
-
-    _background.add(task := asyncio.get_running_loop().create_task(roll_back()))
-    task.add_done_callback(_background.discard)
-    return task
-
-
-def _roll_back_before_close(dbapi_connection: Any, _record: Any) -> None:
-    """SQLite keeps the transaction, and with it the write lock, of a closed connection that has live statements.
-
-    A task that was cancelled in a statement leaves such a connection behind: the pool closes it, and without
-    this it stays locked until the garbage collector finds the statement's cursor.
-    """
-    with suppress(RuntimeError):  # no event loop any more: the process is ending
-        _roll_back_soon(dbapi_connection.driver_connection)
-
-
-def sqlite_pragmas(*, is_writer: bool) -> tuple[str, ...]:
-    """Durable (a commit is on the disk when it returns) and readable while it is written."""
-    pragmas = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON")
-    return pragmas if is_writer else (*pragmas, "PRAGMA query_only=ON")

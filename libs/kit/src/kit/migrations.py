@@ -39,7 +39,8 @@ from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_
 from sqlalchemy.pool import NullPool
 
 from kit import columns
-from kit.db import database_fault, lock_number, postgres_connect_args
+from kit.db import database_fault, lock_number
+from kit.db_engines import postgres_connect_args
 from kit.errors import Unavailable
 from kit.settings import DatabaseSettings
 

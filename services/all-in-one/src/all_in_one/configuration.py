@@ -14,6 +14,7 @@ INTRODUCTION = """\
 
 Every setting of every service, from the settings classes: `make docs` writes this page, `make check` holds it
 against the code. Settings are environment variables. An alias is a second name, and loses against the first.
+All in one process heeds only the alias `CORS_ORIGINS`: one `DATABASE_URL` cannot stand for three databases.
 A misspelt `LOOKOUT_<SERVICE>__` name stops the service, and it says the nearest name it knows; so does a
 missing required one.
 """
