@@ -13,6 +13,7 @@ from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
 from lookout.plates.v1 import plates_pb2 as plates
 from plate_ocr.adapters.decoding import decode
+from plate_ocr.domain.values import Box, UnreadReason, seen_not_read
 from testkit import pictures
 from testkit.waiting import eventually
 
@@ -185,3 +186,25 @@ async def test_cameras_go_through_the_engine_side_by_side(house: House) -> None:
 
 def fields(event: object) -> dict[str, Any]:
     return {name: getattr(event, name) for name in event.__dataclass_fields__}  # type: ignore[attr-defined] # an Event
+
+
+async def test_a_plate_that_was_seen_and_not_read(house: House) -> None:
+    tiny = seen_not_read(
+        Box(190, 195, 20, 8), UnreadReason.TOO_SMALL, height_px=7.5, outline=Box(190, 195, 20, 8).corners()
+    )
+    Scripted.plates[640] = (tiny, plate("FAR111", *OUTSIDE))
+    read = await house.read(house.frame(await house.store(image())))
+    assert (read.spot_plate_index, read.spot_occupancy) == (0, OCCUPIED)
+    seen, far = read.plates
+    assert (seen.text, seen.number, seen.state) == ("", "", common.PLATE_STATE_SEEN_NOT_READ)
+    assert (seen.unread_reason, seen.height_px, len(seen.outline.points)) == ("too_small", 7.5, 4)
+    assert seen.crop.key
+    assert (far.text, far.state, far.unread_reason, far.HasField("outline")) == (
+        "FAR111",
+        common.PLATE_STATE_READ,
+        "",
+        False,
+    )
+    Scripted.plates[640] = (tiny, plate("D71026", *IN_SPOT))
+    read = await house.read(house.frame(await house.store(image())))
+    assert [one.text for one in read.plates] == ["D71026", ""]

@@ -13,6 +13,7 @@ import pytest
 from kit.grpc import channel
 from lookout.plates.v1 import plates_pb2 as plates
 from lookout.plates.v1 import plates_pb2_grpc as stubs
+from plate_ocr.domain.values import Box, UnreadReason, seen_not_read
 from testkit import pictures
 from testkit.clock import ManualClock
 from testkit.waiting import eventually
@@ -44,6 +45,17 @@ async def test_a_picture(house: House) -> None:
     assert (found["text"], found["raw_text"], found["number"]) == ("D71026", "D71026", "D71026")
     assert found["confidence"] == pytest.approx(0.93)
     assert found["characters"][0] == {"text": "D", "confidence": 0.93}
+    assert (found["state"], found["unread_reason"], found["outline"]) == ("read", None, [])
+
+
+async def test_a_plate_that_was_seen_and_not_read(house: House) -> None:
+    box = Box(260, 190, 30, 9)
+    Scripted.plates[640] = (
+        seen_not_read(box, UnreadReason.COVERED, height_px=9, outline=box.corners(), confidence=0.8),
+    )
+    (found,) = (await post(house, encoded(np.full((480, 640, 3), 90, np.uint8)))).json()["plates"]
+    assert (found["text"], found["state"], found["unread_reason"]) == ("", "seen_not_read", "covered")
+    assert (found["height_px"], found["outline"][0], len(found["outline"])) == (9, [260, 190], 4)
 
 
 async def test_no_plate(house: House) -> None:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from plate_ocr.domain.values import Box, UnreadReason, seen_not_read
+from plate_ocr.reading import FileRead, document, table_rows
+
 from .conftest import canvas, jpeg, put_plate
+from .house import plate
 
 TIMEOUT_S = 120
 
@@ -39,11 +43,12 @@ def test_json(folder: Path) -> None:
     assert [Path(row["file"]).name for row in rows] == ["a.jpg", "b.jpg", "c.jpg", "gone.jpg"]
     first, bad, empty, gone = rows
     (plate,) = first["plates"]
-    assert set(plate) == {"text", "confidence", "box", "region", "code", "number"}
+    assert list(plate)[:6] == ["text", "confidence", "box", "region", "code", "number"]
+    assert plate["state"] == "read"
     assert (plate["text"], plate["number"], plate["region"]) == ("RK755AJ", "RK755AJ", "")
     assert len(plate["box"]) == 4
     assert 0 < plate["confidence"] <= 1
-    assert set(first) == {"file", "plates", "elapsed_ms"}
+    assert set(first) == {"file", "plates", "seen", "elapsed_ms"}
     assert "JPEG" in bad["error"]
     assert (empty["plates"], "error" in empty) == ([], False)
     assert "No such file" in gone["error"]
@@ -59,6 +64,29 @@ def test_table(folder: Path) -> None:
     assert "RK755AJ" in first
     assert second.split()[1] == "-"
     assert done.stderr == ""
+
+
+def read_and_seen() -> FileRead:
+    seen = seen_not_read(
+        Box(10, 10, 30, 9), UnreadReason.TOO_SMALL, height_px=8.7, raw_text="4B", confidence=0.7
+    )
+    return FileRead(Path("a.jpg"), (seen, plate("D71026", 200, 200)), 12.0)
+
+
+def test_what_was_seen_and_not_read_stands_apart() -> None:
+    shown = document(read_and_seen())
+    assert [plate["text"] for plate in shown["plates"]] == ["D71026"]
+    (seen,) = shown["seen"]
+    assert (seen["text"], seen["raw_text"], seen["number"], seen["state"]) == ("", "4B", "", "seen_not_read")
+    assert (seen["unread_reason"], seen["height_px"], seen["box"]) == ("too_small", 8.7, [10, 10, 30, 9])
+    assert json.loads(json.dumps(shown)) == shown
+
+
+def test_the_table_tells_what_was_seen() -> None:
+    first, second = table_rows(read_and_seen()).splitlines()
+    assert first.split()[1] == "D71026"
+    assert "(seen: too_small, 9 px)" in second
+    assert "10,10 30x9" in second
 
 
 def test_no_pictures(tmp_path: Path) -> None:

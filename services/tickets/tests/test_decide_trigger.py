@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from kit.bus import Delivery, Rejected, Transient
 from kit.db import Database
+from lookout.common.v1 import common_pb2 as common
 from lookout.parking.v1 import parking_pb2 as parking
 from lookout.plates.v1 import plates_pb2 as plates
 from tickets.domain.triggers import Rules
@@ -153,6 +154,27 @@ async def test_an_unread_plate_is_unknown_with_a_review(
     assert requested.review_id == review["review_id"] == decided.review_id
     assert requested.reason == reason
     assert requested.ticket.ticket_id == ticket["ticket_id"]
+
+
+@pytest.mark.parametrize("guess", ["", "A12345"])
+async def test_a_plate_seen_and_not_read_is_an_unread_one(desk: Desk, frames: Frames, guess: str) -> None:
+    """Also when its sender forgot to leave the text out."""
+    entry, leaving = frames.entry(0, guess, confidence=0.99), frames.leaving(5, guess)
+    for read in (entry, leaving):
+        read.plates[0].state = common.PLATE_STATE_SEEN_NOT_READ
+        read.plates[0].unread_reason = "too_small"
+        read.plates[0].raw_text = "4123"
+    await desk.play(entry)
+    (ticket,) = await rows(desk.db, tickets)
+    assert (ticket["plate_text"], ticket["plate_number"], ticket["plate_code"]) == ("UNKNOWN", "UNKNOWN", "")
+    assert (ticket["is_unknown"], ticket["confidence"]) == (True, 0)
+    (review,) = await rows(desk.db, reviews)
+    assert review["reason"] == "unread_plate"
+    assert (review["guess"]["text"], review["guess"]["raw_text"]) == ("", "4123")
+    assert review["guess"]["crop"]["key"]
+    await desk.play(leaving)
+    (ticket,) = await rows(desk.db, tickets)
+    assert ticket["exit_at"] is None, "a car still stands there"
 
 
 async def test_ignored_triggers_are_kept_with_reason_picture_and_plate(desk: Desk, frames: Frames) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, File, UploadFile
 from pydantic import BaseModel, Field
 
-from plate_ocr.domain.values import Box, PlateReading
+from plate_ocr.domain.values import Box, PlateReading, PlateState, UnreadReason
 from plate_ocr.handlers.look import Look, Sight
 
 PATH = "/api/v1/ocr-image"
@@ -29,6 +29,18 @@ class PlateShown(BaseModel):
     confidence: float = Field(description="0 to 1")
     box: tuple[float, float, float, float]
     characters: list[CharacterShown]
+    state: PlateState = Field(
+        description="`seen_not_read`: a plate is there, its text is empty and `unread_reason` says why"
+    )
+    unread_reason: UnreadReason | None
+    height_px: float = Field(description="of the plate in the picture, 0 when not measured")
+    outline: list[tuple[float, float]] = Field(
+        description="four corners, clockwise from the plate's own top left; empty when only the box is known"
+    )
+    region_confidence: float = Field(description="0 to 1, 0 when the region is not known")
+    code_confidence: float = Field(description="0 to 1, 0 when the code is not known")
+    number_confidence: float = Field(description="0 to 1")
+    pattern: str = Field(description="the grammar's pattern that the text follows, or empty")
 
 
 class VehicleShown(BaseModel):
@@ -95,6 +107,14 @@ def plate_shown(plate: PlateReading) -> PlateShown:
         characters=[
             CharacterShown(text=one.text, confidence=round(one.confidence, 4)) for one in plate.characters
         ],
+        state=plate.state,
+        unread_reason=plate.unread_reason,
+        height_px=round(plate.height_px, 1),
+        outline=[(round(point.x, 1), round(point.y, 1)) for point in plate.outline],
+        region_confidence=round(plate.region_confidence, 4),
+        code_confidence=round(plate.code_confidence, 4),
+        number_confidence=round(plate.number_confidence, 4),
+        pattern=plate.pattern,
     )
 
 

@@ -5,12 +5,26 @@ from collections.abc import Sequence
 from lookout.common.v1 import common_pb2 as common
 from lookout.plates.v1 import plates_pb2 as plates
 from plate_ocr.domain.spots import standing
-from plate_ocr.domain.values import Box, PlateReading, Point, Polygon, SpotOccupancy, VehicleSighting
+from plate_ocr.domain.values import (
+    Box,
+    PlateReading,
+    PlateState,
+    Point,
+    Polygon,
+    SpotOccupancy,
+    VehicleSighting,
+)
 
 OCCUPANCY = {
     SpotOccupancy.OCCUPIED: plates.SPOT_OCCUPANCY_OCCUPIED,
     SpotOccupancy.FREE: plates.SPOT_OCCUPANCY_FREE,
     SpotOccupancy.UNKNOWN: plates.SPOT_OCCUPANCY_UNKNOWN,
+}
+
+STATES = {
+    PlateState.READ: common.PLATE_STATE_READ,
+    PlateState.SINGLE_LOOK: common.PLATE_STATE_SINGLE_LOOK,
+    PlateState.SEEN_NOT_READ: common.PLATE_STATE_SEEN_NOT_READ,
 }
 
 
@@ -29,6 +43,11 @@ def box_message(box: Box) -> common.Box:
     return common.Box(x=box.x, y=box.y, width=box.width, height=box.height)
 
 
+def polygon_message(polygon: Polygon) -> common.Polygon:
+    """The message."""
+    return common.Polygon(points=[common.Point(x=point.x, y=point.y) for point in polygon])
+
+
 def plate_message(plate: PlateReading, crop: common.BlobRef | None = None) -> common.Plate:
     """The message; without a crop where none was kept."""
     return common.Plate(
@@ -41,6 +60,15 @@ def plate_message(plate: PlateReading, crop: common.BlobRef | None = None) -> co
         box=box_message(plate.box),
         crop=crop,
         raw_text=plate.raw_text,
+        state=STATES[plate.state],
+        unread_reason=plate.unread_reason or "",
+        height_px=plate.height_px,
+        outline=polygon_message(plate.outline) if plate.outline else None,
+        region_confidence=plate.region_confidence,
+        code_confidence=plate.code_confidence,
+        number_confidence=plate.number_confidence,
+        pattern=plate.pattern,
+        looks=plate.looks,
     )
 
 

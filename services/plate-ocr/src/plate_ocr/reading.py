@@ -12,7 +12,7 @@ from kit.errors import LookoutError
 from plate_ocr.adapters.decoding import decode
 from plate_ocr.adapters.onnx import ModelMissing
 from plate_ocr.domain.engines import PlateEngine
-from plate_ocr.domain.values import PlateReading
+from plate_ocr.domain.values import PlateReading, UnreadReason
 from plate_ocr.engine import SHIPPED, open_engine
 from plate_ocr.settings import InferenceSettings, PictureSettings
 
@@ -87,23 +87,37 @@ def elapsed(began: float) -> float:
 
 
 def document(read: FileRead) -> dict[str, Any]:
-    """The JSON object of one file."""
+    """The JSON object of one file: `plates` are those with a text, `seen` those that could not be read."""
     shown: dict[str, Any] = {
         "file": str(read.file),
-        "plates": [
-            {
-                "text": plate.text,
-                "confidence": round(plate.confidence, 4),
-                "box": [round(v, 1) for v in (plate.box.x, plate.box.y, plate.box.width, plate.box.height)],
-                "region": plate.region,
-                "code": plate.code,
-                "number": plate.number,
-            }
-            for plate in read.plates
-        ],
+        "plates": [plate_document(plate) for plate in read.plates if plate.is_read],
+        "seen": [plate_document(plate) for plate in read.plates if not plate.is_read],
         "elapsed_ms": read.elapsed_ms,
     }
     return shown | ({"error": read.error} if read.error else {})
+
+
+def plate_document(plate: PlateReading) -> dict[str, Any]:
+    """The JSON object of one plate."""
+    return {
+        "text": plate.text,
+        "confidence": round(plate.confidence, 4),
+        "box": [round(v, 1) for v in (plate.box.x, plate.box.y, plate.box.width, plate.box.height)],
+        "region": plate.region,
+        "code": plate.code,
+        "number": plate.number,
+        "raw_text": plate.raw_text,
+        "state": plate.state.value,
+        "unread_reason": plate.unread_reason.value if plate.unread_reason else "",
+        "height_px": round(plate.height_px, 1),
+        "outline": [[round(point.x, 1), round(point.y, 1)] for point in plate.outline],
+        "region_confidence": round(plate.region_confidence, 4),
+        "code_confidence": round(plate.code_confidence, 4),
+        "number_confidence": round(plate.number_confidence, 4),
+        "pattern": plate.pattern,
+        "sharpness": round(plate.sharpness, 3),
+        "characters": [[one.text, round(one.confidence, 4)] for one in plate.characters],
+    }
 
 
 def header() -> str:
@@ -121,20 +135,27 @@ def header() -> str:
 
 
 def table_rows(read: FileRead) -> str:
-    """A line for each plate, or one that says that there is none, or why."""
+    """A line for each plate, read ones first, or one that says that there is none, or why."""
     blank = {"text": "-", "sure": "", "region": "", "code": "", "number": "", "box": ""}
     file = str(read.file) if len(str(read.file)) <= 40 else "…" + str(read.file)[-39:]
     if read.error:
         return f"{file:40} {read.error}"
-    rows = [
-        {
-            "text": plate.text,
-            "sure": f"{plate.confidence:.2f}",
-            "region": plate.region,
-            "code": plate.code,
-            "number": plate.number,
-            "box": f"{plate.box.x:.0f},{plate.box.y:.0f} {plate.box.width:.0f}x{plate.box.height:.0f}",
-        }
-        for plate in read.plates
-    ] or [blank]
+    plates = sorted(read.plates, key=lambda plate: not plate.is_read)
+    rows = [_row(plate) for plate in plates] or [blank]
     return "\n".join(_ROW.format(file=file, ms=f"{read.elapsed_ms:.0f}", **row).rstrip() for row in rows)
+
+
+def _row(plate: PlateReading) -> dict[str, str]:
+    box = f"{plate.box.x:.0f},{plate.box.y:.0f} {plate.box.width:.0f}x{plate.box.height:.0f}"
+    if not plate.is_read:
+        why = plate.unread_reason or UnreadReason.UNSURE
+        text = f"(seen: {why}, {plate.height_px:.0f} px)"
+        return {"text": text, "sure": "", "region": "", "code": "", "number": "", "box": box}
+    return {
+        "text": plate.text,
+        "sure": f"{plate.confidence:.2f}",
+        "region": plate.region,
+        "code": plate.code,
+        "number": plate.number,
+        "box": box,
+    }

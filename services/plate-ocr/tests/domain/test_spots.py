@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from plate_ocr.domain.geometry import contains
 from plate_ocr.domain.spots import MIN_SHARE_IN_SPOT, judge_spot, plate_in_spot, standing
-from plate_ocr.domain.values import Box, PlateReading, Point, SpotOccupancy, VehicleSighting
+from plate_ocr.domain.values import (
+    Box,
+    PlateReading,
+    Point,
+    SpotOccupancy,
+    UnreadReason,
+    VehicleSighting,
+    seen_not_read,
+)
 
 SPOT = (Point(100, 100), Point(200, 100), Point(200, 200), Point(100, 200))
 NARROW = (Point(140, 0), Point(160, 0), Point(160, 400), Point(140, 400))
@@ -15,6 +23,11 @@ NARROW = (Point(140, 0), Point(160, 0), Point(160, 400), Point(140, 400))
 def plate(x: float, y: float) -> PlateReading:
     """With its centre there."""
     return PlateReading("A1", "A1", "", "", "A1", 0.9, (), Box(x - 10, y - 5, 20, 10))
+
+
+def seen(x: float, y: float) -> PlateReading:
+    """With its centre there."""
+    return seen_not_read(Box(x - 10, y - 5, 20, 10), UnreadReason.TOO_BLURRED, height_px=10)
 
 
 def vehicle(x: float, y: float, width: float = 80, height: float = 80) -> VehicleSighting:
@@ -69,6 +82,12 @@ def test_in_the_spot_means_share_and_centre(x: float, y: float, width: float, he
         ([plate(150, 205)], [vehicle(110, 130, 80, 80)], 0),
         ([plate(150, 205)], [vehicle(110, 180, 80, 80)], -1),
         ([plate(150, 205), plate(150, 150)], [vehicle(110, 130, 80, 80)], 1),
+        ([seen(150, 150)], [], 0),
+        ([seen(10, 10)], [], -1),
+        ([seen(150, 150), plate(160, 160)], [], 1),
+        ([seen(150, 150), plate(10, 10)], [], 0),
+        ([seen(150, 150), plate(150, 205)], [vehicle(110, 130, 80, 80)], 1),
+        ([seen(150, 205), seen(150, 150)], [vehicle(110, 130, 80, 80)], 1),
     ],
 )
 def test_plate_in_spot(plates: list[PlateReading], vehicles: list[VehicleSighting], index: int) -> None:
@@ -84,6 +103,9 @@ def test_plate_in_spot(plates: list[PlateReading], vehicles: list[VehicleSightin
         ([], [vehicle(400, 400)], True, SpotOccupancy.FREE),
         ([], [], True, SpotOccupancy.FREE),
         ([], [], False, SpotOccupancy.UNKNOWN),
+        ([seen(150, 150)], [], False, SpotOccupancy.OCCUPIED),
+        ([seen(150, 150)], [vehicle(400, 400)], True, SpotOccupancy.OCCUPIED),
+        ([seen(10, 10)], [], False, SpotOccupancy.UNKNOWN),
         ([plate(10, 10)], [], False, SpotOccupancy.UNKNOWN),
         ([plate(10, 10)], [vehicle(400, 400)], True, SpotOccupancy.FREE),
     ],

@@ -107,12 +107,14 @@ def _spot_plate(read: plates.PlatesRead) -> Plate | None:
     if not 0 <= read.spot_plate_index < len(read.plates):
         return None
     plate = read.plates[read.spot_plate_index]
+    # A plate that was only seen proves a vehicle; whatever text came with it must not reach a ticket.
+    is_read = plate.state != common.PLATE_STATE_SEEN_NOT_READ
     return Plate(
-        text=_clean(plate.text),
+        text=_clean(plate.text) if is_read else "",
         region=_clean(plate.region).lower(),
-        code=_clean(plate.code),
-        number=_clean(plate.number),
-        confidence=_share(plate.confidence),
+        code=_clean(plate.code) if is_read else "",
+        number=_clean(plate.number) if is_read else "",
+        confidence=_share(plate.confidence) if is_read else 0.0,
         characters=tuple(Character(_clean(c.text), _share(c.confidence)) for c in plate.characters),
         box_px=_box(plate.box) if plate.HasField("box") else None,
         crop=_picture(plate.crop) if plate.HasField("crop") else None,

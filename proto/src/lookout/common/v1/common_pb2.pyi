@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,31 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _PlateState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlateStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlateState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLATE_STATE_UNSPECIFIED: _PlateState.ValueType  # 0
+    """Its sender does not know the states: read where there is a text."""
+    PLATE_STATE_READ: _PlateState.ValueType  # 1
+    PLATE_STATE_SINGLE_LOOK: _PlateState.ValueType  # 2
+    """In a track of frames only one look says so; no second one confirms it."""
+    PLATE_STATE_SEEN_NOT_READ: _PlateState.ValueType  # 3
+    """A plate is there, so a vehicle is, but nobody should trust a text: `text`, `code` and `number` are empty."""
+
+class PlateState(_PlateState, metaclass=_PlateStateEnumTypeWrapper): ...
+
+PLATE_STATE_UNSPECIFIED: PlateState.ValueType  # 0
+"""Its sender does not know the states: read where there is a text."""
+PLATE_STATE_READ: PlateState.ValueType  # 1
+PLATE_STATE_SINGLE_LOOK: PlateState.ValueType  # 2
+"""In a track of frames only one look says so; no second one confirms it."""
+PLATE_STATE_SEEN_NOT_READ: PlateState.ValueType  # 3
+"""A plate is there, so a vehicle is, but nobody should trust a text: `text`, `code` and `number` are empty."""
+Global___PlateState: _TypeAlias = PlateState  # noqa: Y015
 
 @_typing.final
 class Point(_message.Message):
@@ -155,7 +181,7 @@ Global___Character: _TypeAlias = Character  # noqa: Y015
 
 @_typing.final
 class Plate(_message.Message):
-    """A plate as it was read in one picture."""
+    """A plate as it was read in one picture, or as several looks at it in a track of pictures agree."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -168,6 +194,15 @@ class Plate(_message.Message):
     BOX_FIELD_NUMBER: _builtins.int
     CROP_FIELD_NUMBER: _builtins.int
     RAW_TEXT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    UNREAD_REASON_FIELD_NUMBER: _builtins.int
+    HEIGHT_PX_FIELD_NUMBER: _builtins.int
+    OUTLINE_FIELD_NUMBER: _builtins.int
+    REGION_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    CODE_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    NUMBER_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    PATTERN_FIELD_NUMBER: _builtins.int
+    LOOKS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """What stands on the plate, A-Z 0-9 without separators: code and number together where there are both."""
     region: _builtins.str
@@ -179,12 +214,29 @@ class Plate(_message.Message):
     """Of the whole reading, 0 to 1."""
     raw_text: _builtins.str
     """The reading before any grammar or correction touched it."""
+    state: Global___PlateState.ValueType
+    unread_reason: _builtins.str
+    """Of a plate that was seen, not read: "too_small", "too_blurred", "covered", "unsure"; empty otherwise."""
+    height_px: _builtins.float
+    """Of the plate in the picture, along its own upright; zero when not measured."""
+    region_confidence: _builtins.float
+    """0 to 1 each; zero where the part is not known."""
+    code_confidence: _builtins.float
+    number_confidence: _builtins.float
+    pattern: _builtins.str
+    """Name of the grammar's pattern that the text follows; empty when it follows none."""
+    looks: _builtins.int
+    """Frames whose own reading is this text; zero where a single picture was read."""
     @_builtins.property
     def characters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Character]: ...
     @_builtins.property
     def box(self) -> Global___Box: ...
     @_builtins.property
     def crop(self) -> Global___BlobRef: ...
+    @_builtins.property
+    def outline(self) -> Global___Polygon:
+        """Four corners, clockwise from the plate's own top left; empty when only the box is known."""
+
     def __init__(
         self,
         *,
@@ -197,10 +249,19 @@ class Plate(_message.Message):
         box: Global___Box | None = ...,
         crop: Global___BlobRef | None = ...,
         raw_text: _builtins.str = ...,
+        state: Global___PlateState.ValueType = ...,
+        unread_reason: _builtins.str = ...,
+        height_px: _builtins.float = ...,
+        outline: Global___Polygon | None = ...,
+        region_confidence: _builtins.float = ...,
+        code_confidence: _builtins.float = ...,
+        number_confidence: _builtins.float = ...,
+        pattern: _builtins.str = ...,
+        looks: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "crop", b"crop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "crop", b"crop", "outline", b"outline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "characters", b"characters", "code", b"code", "confidence", b"confidence", "crop", b"crop", "number", b"number", "raw_text", b"raw_text", "region", b"region", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "characters", b"characters", "code", b"code", "code_confidence", b"code_confidence", "confidence", b"confidence", "crop", b"crop", "height_px", b"height_px", "looks", b"looks", "number", b"number", "number_confidence", b"number_confidence", "outline", b"outline", "pattern", b"pattern", "raw_text", b"raw_text", "region", b"region", "region_confidence", b"region_confidence", "state", b"state", "text", b"text", "unread_reason", b"unread_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

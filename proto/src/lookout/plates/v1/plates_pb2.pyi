@@ -104,7 +104,9 @@ class PlatesRead(_message.Message):
     """True when a vehicle or plate stands in the frame's spot. See spot_occupancy for "cannot tell"."""
     spot_occupancy: Global___SpotOccupancy.ValueType
     spot_plate_index: _builtins.int
-    """Index into plates of the one that stands in the frame's spot; -1 when none does."""
+    """Index into plates of the one that stands in the frame's spot; -1 when none does. A plate that was read goes
+    before one that was only seen.
+    """
     engine: _builtins.str
     elapsed_ms: _builtins.float
     failure: _builtins.str
@@ -115,7 +117,7 @@ class PlatesRead(_message.Message):
     def vehicles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Vehicle]: ...
     @_builtins.property
     def plates(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Plate]:
-        """Best first: in the spot before outside it, then by confidence."""
+        """Best first: in the spot before outside it, then by confidence. Those that were seen, not read, are among them."""
 
     @_builtins.property
     def read_at(self) -> _timestamp_pb2.Timestamp: ...
@@ -152,10 +154,15 @@ class ReadRequest(_message.Message):
     SPOT_FIELD_NUMBER: _builtins.int
     VEHICLE_BOX_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """An encoded picture: JPEG, PNG, WebP or BMP."""
     request_id: _builtins.str
     """Echoed in the response; the caller's own mark in a stream."""
+    purpose: _camera_pb2.Purpose.ValueType
+    """What the picture is for: ENTRY and EXIT go first when readers are busy. Unspecified: as ENTRY in Read, as VIDEO
+    in ReadStream.
+    """
     @_builtins.property
     def blob(self) -> _common_pb2.BlobRef: ...
     @_builtins.property
@@ -173,10 +180,11 @@ class ReadRequest(_message.Message):
         spot: _camera_pb2.Spot | None = ...,
         vehicle_box: _common_pb2.Box | None = ...,
         request_id: _builtins.str = ...,
+        purpose: _camera_pb2.Purpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "image", b"image", "source", b"source", "spot", b"spot", "vehicle_box", b"vehicle_box"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "image", b"image", "regions", b"regions", "request_id", b"request_id", "source", b"source", "spot", b"spot", "vehicle_box", b"vehicle_box"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "image", b"image", "purpose", b"purpose", "regions", b"regions", "request_id", b"request_id", "source", b"source", "spot", b"spot", "vehicle_box", b"vehicle_box"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["image", "blob"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
@@ -234,44 +242,130 @@ class ReadStreamRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FRAME_FIELD_NUMBER: _builtins.int
+    CAMERA_ID_FIELD_NUMBER: _builtins.int
+    CAPTURED_AT_FIELD_NUMBER: _builtins.int
+    camera_id: _builtins.str
+    """Set: the plates of this camera are followed from frame to frame, and the responses carry their tracks. Frames of
+    several cameras may share a stream. Empty: each frame stands alone.
+    """
     @_builtins.property
     def frame(self) -> Global___ReadRequest: ...
+    @_builtins.property
+    def captured_at(self) -> _timestamp_pb2.Timestamp:
+        """When the frame was taken, never earlier than the one before it of the same camera; the time of arrival when absent."""
+
     def __init__(
         self,
         *,
         frame: Global___ReadRequest | None = ...,
+        camera_id: _builtins.str = ...,
+        captured_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "frame", b"frame"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera_id", b"camera_id", "captured_at", b"captured_at", "frame", b"frame"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadStreamRequest: _TypeAlias = ReadStreamRequest  # noqa: Y015
 
 @_typing.final
+class PlateTrack(_message.Message):
+    """One plate in the frames of one camera: one vehicle, one read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACK_ID_FIELD_NUMBER: _builtins.int
+    PLATE_FIELD_NUMBER: _builtins.int
+    FIRST_SEEN_AT_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_AT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EVIDENCE_BOX_FIELD_NUMBER: _builtins.int
+    EVIDENCE_TEXT_FIELD_NUMBER: _builtins.int
+    IS_COMPOSED_FIELD_NUMBER: _builtins.int
+    LOOKS_FIELD_NUMBER: _builtins.int
+    IS_FINAL_FIELD_NUMBER: _builtins.int
+    track_id: _builtins.str
+    """Unique within the stream."""
+    evidence_request_id: _builtins.str
+    """The frame that the winning crop came from, by its request_id, and where the plate lay in it."""
+    evidence_text: _builtins.str
+    """What was read in that very frame. Equal to plate.text unless is_composed."""
+    is_composed: _builtins.bool
+    """No single frame shows all of plate.text: at least two looks stand behind each of its characters, and the evidence
+    is the frame that comes nearest. A person should look before anything follows from it.
+    """
+    looks: _builtins.int
+    """All looks at the plate, also those that read something else or nothing."""
+    is_final: _builtins.bool
+    """Nothing follows: the plate was not seen for a while, or the stream ended."""
+    @_builtins.property
+    def plate(self) -> _common_pb2.Plate:
+        """What the looks agree on so far, with the box, outline and height of the evidence frame. `state` is READ when at
+        least two looks agree, SINGLE_LOOK when only one says so, SEEN_NOT_READ when none could be read.
+        """
+
+    @_builtins.property
+    def first_seen_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def last_seen_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def evidence_box(self) -> _common_pb2.Box: ...
+    def __init__(
+        self,
+        *,
+        track_id: _builtins.str = ...,
+        plate: _common_pb2.Plate | None = ...,
+        first_seen_at: _timestamp_pb2.Timestamp | None = ...,
+        last_seen_at: _timestamp_pb2.Timestamp | None = ...,
+        evidence_request_id: _builtins.str = ...,
+        evidence_box: _common_pb2.Box | None = ...,
+        evidence_text: _builtins.str = ...,
+        is_composed: _builtins.bool = ...,
+        looks: _builtins.int = ...,
+        is_final: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence_box", b"evidence_box", "first_seen_at", b"first_seen_at", "last_seen_at", b"last_seen_at", "plate", b"plate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence_box", b"evidence_box", "evidence_request_id", b"evidence_request_id", "evidence_text", b"evidence_text", "first_seen_at", b"first_seen_at", "is_composed", b"is_composed", "is_final", b"is_final", "last_seen_at", b"last_seen_at", "looks", b"looks", "plate", b"plate", "track_id", b"track_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlateTrack: _TypeAlias = PlateTrack  # noqa: Y015
+
+@_typing.final
 class ReadStreamResponse(_message.Message):
-    """One for each request, in the order of the requests. A frame that cannot be read carries `error` and does not end the stream."""
+    """One for each request, in the order of the requests. A frame that cannot be read carries `error` and does not end the stream.
+    When the requests end while tracks are open, one more response follows, with nothing but these tracks, all final.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     READING_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TRACKS_FIELD_NUMBER: _builtins.int
     error: _builtins.str
     request_id: _builtins.str
     @_builtins.property
     def reading(self) -> Global___ReadResponse: ...
+    @_builtins.property
+    def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlateTrack]:
+        """Of the frame's camera: those that this frame shows, as they stand now, and those that ended before it. Each track
+        is final exactly once.
+        """
+
     def __init__(
         self,
         *,
         reading: Global___ReadResponse | None = ...,
         error: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        tracks: _abc.Iterable[Global___PlateTrack] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "reading", b"reading", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "reading", b"reading", "request_id", b"request_id", "tracks", b"tracks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

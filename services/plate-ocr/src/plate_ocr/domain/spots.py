@@ -39,17 +39,18 @@ def plate_in_spot(
 
     A plate stands there when its centre lies in the polygon, or in the box of a vehicle that stands there:
     seen from a pole the front of a car leans out over the edge of its spot. A plate that lies in the polygon
-    goes before one that only its vehicle places there.
+    goes before one that only its vehicle places there, and every plate with a text before those that were only
+    seen: these say that a vehicle stands there, not which.
     """
     if len(polygon) < 3:
         return -1
-    for index, plate in enumerate(plates):
-        if contains(polygon, plate.box.centre):
-            return index
     parked = [v.box.corners() for v in vehicles if standing(v.box, polygon).is_in_spot]
-    for index, plate in enumerate(plates):
-        if any(contains(corners, plate.box.centre) for corners in parked):
-            return index
+    for is_read in (True, False):
+        alike = [index for index, plate in enumerate(plates) if plate.is_read is is_read]
+        for places in ([polygon], parked):
+            for index in alike:
+                if any(contains(corners, plates[index].box.centre) for corners in places):
+                    return index
     return -1
 
 

@@ -4,7 +4,7 @@ Pixel coordinates have their origin at the top left of the picture they refer to
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -142,14 +142,42 @@ class TextLine:
         return (_distance(a, b) + _distance(d, c)) / 2
 
 
+Slot = tuple[Character, ...]
+"""What may stand in one place of a plate, likeliest first; the confidences are probabilities, at most 1 in all."""
+
+
+class PlateState(StrEnum):
+    """How far a plate was read. The values are what people and scripts see."""
+
+    READ = "read"
+    SINGLE_LOOK = "single_look"
+    SEEN_NOT_READ = "seen_not_read"
+
+
+class UnreadReason(StrEnum):
+    """Why a plate that was seen was not read."""
+
+    TOO_SMALL = "too_small"
+    TOO_BLURRED = "too_blurred"
+    COVERED = "covered"
+    UNSURE = "unsure"
+
+
 @dataclass(frozen=True, slots=True)
 class PlateReading:
-    """A plate as it was read in one picture.
+    """A plate as it was read in one picture, or as the looks of a track agree on it.
 
     `text`: A-Z 0-9, code and number together. `raw_text`: the same before any rule touched it, with the rows
     of the plate joined by a blank. `region`: ISO 3166, lower case ("ae-du", "us-tx"), empty when not known.
     `code`: the category beside the number, empty when there is none or it is not known; `number` is the whole
     text then. `confidence`: 0 to 1.
+
+    `state`: SEEN_NOT_READ has a reason and an empty text, code and number; SINGLE_LOOK is for tracks only.
+    `height_px`: of the plate along its own upright, 0 when not measured. `outline`: four corners, clockwise from
+    the plate's own top left, or none. The parts' confidences are 0 to 1, 0 where the part is not known.
+    `pattern`: the grammar's name for what the text follows. `sharpness`: 0 to 1, of the crop; 0 when not measured.
+    `slots`: one for each character, none when the recogniser kept none. `looks`: frames of a track whose own
+    reading is this text, 0 for a single picture.
     """
 
     text: str
@@ -160,6 +188,50 @@ class PlateReading:
     confidence: float
     characters: tuple[Character, ...]
     box: Box
+    state: PlateState = PlateState.READ
+    unread_reason: UnreadReason | None = None
+    height_px: float = 0.0
+    outline: Polygon = ()
+    region_confidence: float = 0.0
+    code_confidence: float = 0.0
+    number_confidence: float = 0.0
+    pattern: str = ""
+    sharpness: float = 0.0
+    slots: tuple[Slot, ...] = ()
+    looks: int = 0
+
+    @property
+    def is_read(self) -> bool:
+        """Whether there is a text to go by."""
+        return self.state is not PlateState.SEEN_NOT_READ and bool(self.text)
+
+
+def seen_not_read(
+    box: Box,
+    reason: UnreadReason,
+    *,
+    height_px: float,
+    raw_text: str = "",
+    outline: Polygon = (),
+    sharpness: float = 0.0,
+    confidence: float = 0.0,
+) -> PlateReading:
+    """A plate that is there and cannot be read. `confidence`: that it is a plate at all, 0 to 1."""
+    return PlateReading(
+        text="",
+        raw_text=raw_text,
+        region="",
+        code="",
+        number="",
+        confidence=confidence,
+        characters=(),
+        box=box,
+        state=PlateState.SEEN_NOT_READ,
+        unread_reason=reason,
+        height_px=height_px,
+        outline=outline,
+        sharpness=sharpness,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ CAMERA = "camera"
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a picture shows. `plates`: the one in the spot first, then by confidence."""
+    """What a picture shows. `plates`: the one in the spot first, then as the engine ranks them."""
 
     picture: Picture
     plates: tuple[PlateReading, ...]

@@ -73,14 +73,14 @@ class ReadFrame:
                 message_id=read_id,
             )
         )
-        outcome = "failed" if read.failure else "plates" if read.plates else "none"
+        outcome = _outcome(read)
         self._frames.labels(outcome).inc()
         self._logger.info(
             "frame_read",
             frame_id=frame.frame_id,
             camera_id=frame.camera_id,
             outcome=outcome,
-            plates=[plate.text for plate in read.plates],
+            plates=[plate.text or f"seen: {plate.unread_reason}" for plate in read.plates],
             spot_occupancy=contract.SpotOccupancy.Name(read.spot_occupancy),
             elapsed_ms=round(read.elapsed_ms, 1),
         )
@@ -150,6 +150,14 @@ class ReadFrame:
         stamp = Timestamp()
         stamp.FromDatetime(self._clock.now())
         return stamp
+
+
+def _outcome(read: contract.PlatesRead) -> str:
+    if read.failure:
+        return "failed"
+    if any(plate.text for plate in read.plates):
+        return "plates"
+    return "seen" if read.plates else "none"
 
 
 def camera_box(frame: camera.FrameCaptured) -> Box | None:
