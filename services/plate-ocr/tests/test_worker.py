@@ -13,13 +13,15 @@ import structlog
 from kit.errors import Unavailable
 from kit.metrics import Metrics
 from plate_ocr.adapters.onnx import ModelMissing
+from plate_ocr.domain.admission import Purpose
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import Box, Picture, PictureReading, PlateReading
 from plate_ocr.settings import InferenceSettings
-from plate_ocr.worker import QUEUE_FULL, InferenceWorker
+from plate_ocr.worker import QUEUE_FULL, InferenceWorker, PictureDropped
 from testkit.waiting import eventually
 
 WAIT_S = 10
+ENTRY, EXIT, SNAPSHOT, VIDEO = Purpose.ENTRY, Purpose.EXIT, Purpose.SNAPSHOT, Purpose.VIDEO
 
 
 class Slow:
@@ -30,12 +32,14 @@ class Slow:
 
     def __init__(self, *, is_open: bool = True) -> None:
         self.go = threading.Event()
+        self.asked = threading.Event()
         self.batches: list[list[int]] = []
         self.threads: set[str] = set()
         if is_open:
             self.go.set()
 
     def read(self, pictures: Sequence[Picture]) -> list[PictureReading]:
+        self.asked.set()
         assert self.go.wait(WAIT_S)
         numbers = [int(picture[0, 0, 0]) for picture in pictures]
         self.batches.append(numbers)
@@ -53,9 +57,14 @@ def picture(number: int) -> Picture:
 
 
 @asynccontextmanager
-async def running(open_engine: Callable[[], PlateEngine], **settings: Any) -> AsyncIterator[InferenceWorker]:
+async def running(
+    open_engine: Callable[[], PlateEngine], metrics: Metrics | None = None, **settings: Any
+) -> AsyncIterator[InferenceWorker]:
     worker = InferenceWorker(
-        InferenceSettings(**settings), open_engine, structlog.get_logger(), Metrics("test")
+        InferenceSettings(**{"is_warm_start": False, **settings}),
+        open_engine,
+        structlog.get_logger(),
+        metrics or Metrics("test"),
     )
     await worker.start()
     try:
@@ -64,8 +73,40 @@ async def running(open_engine: Callable[[], PlateEngine], **settings: Any) -> As
         await worker.stop()
 
 
-async def read(worker: InferenceWorker, number: int, *, waits: bool = True) -> str:
-    return (await worker.read(picture(number), waits=waits)).plates[0].text
+async def read(
+    worker: InferenceWorker, number: int, *, waits: bool = True, purpose: Purpose = Purpose.CALL
+) -> str:
+    return (await worker.read(picture(number), waits=waits, purpose=purpose)).plates[0].text
+
+
+class Queue:
+    """Reads that wait behind one that is in hand: number n is the n-th to come."""
+
+    def __init__(self, worker: InferenceWorker) -> None:
+        self.worker = worker
+        self.reads: list[asyncio.Task[str]] = []
+
+    async def add(self, *purposes: Purpose) -> None:
+        for purpose in purposes:
+            self.reads.append(
+                asyncio.create_task(read(self.worker, len(self.reads), purpose=purpose), name=purpose.value)
+            )
+            await asyncio.sleep(0)
+
+    async def answers(self) -> list[str]:
+        found = await asyncio.gather(*self.reads, return_exceptions=True)
+        return ["dropped" if isinstance(one, PictureDropped) else str(one) for one in found]
+
+
+@asynccontextmanager
+async def busy(engine: Slow, **settings: Any) -> AsyncIterator[Queue]:
+    """A worker that reads one picture at a time, and is at the first."""
+    async with running(lambda: engine, max_batch=1, max_wait_ms=0, **settings) as worker:
+        await is_loaded(worker)
+        queue = Queue(worker)
+        await queue.add(Purpose.CALL)
+        await eventually(lambda: worker.waiting == 0, message="the first is in hand")
+        yield queue
 
 
 async def is_loaded(worker: InferenceWorker) -> None:
@@ -192,3 +233,84 @@ async def test_a_caller_who_left_is_not_read_for() -> None:
         assert await first == "1"
         assert await read(worker, 3) == "3"
     assert [2] not in engine.batches
+
+
+async def test_entries_and_exits_go_first() -> None:
+    engine = Slow(is_open=False)
+    async with busy(engine) as queue:
+        await queue.add(SNAPSHOT, VIDEO, EXIT, Purpose.CALL, ENTRY)
+        engine.go.set()
+        await queue.answers()
+    assert engine.batches == [[0], [3], [5], [1], [2], [4]]
+
+
+async def test_in_a_full_queue_the_oldest_snapshots_and_videos_go_and_are_counted() -> None:
+    engine, metrics = Slow(is_open=False), Metrics("test")
+    async with busy(engine, queue_size=3, metrics=metrics) as queue:
+        await queue.add(SNAPSHOT, ENTRY, VIDEO)  # full
+        await queue.add(SNAPSHOT)  # for 1
+        await queue.add(EXIT)  # for 3
+        await queue.add(ENTRY)  # for 4
+        await queue.add(VIDEO)  # nobody goes for it
+        engine.go.set()
+        assert await queue.answers() == ["0", "dropped", "2", "dropped", "dropped", "5", "6", "dropped"]
+    shown = metrics.render().decode()
+    assert 'pictures_dropped_total{purpose="snapshot"} 2.0' in shown
+    assert 'pictures_dropped_total{purpose="video"} 2.0' in shown
+    assert 'purpose="entry"' not in shown
+
+
+async def test_entries_wait_outside_and_none_is_lost() -> None:
+    engine = Slow(is_open=False)
+    async with busy(engine, queue_size=2) as queue:
+        await queue.add(*[ENTRY, EXIT] * 5)
+        assert queue.worker.waiting == 2
+        engine.go.set()
+        assert await queue.answers() == [str(number) for number in range(11)]
+    assert engine.batches == [[number] for number in range(11)]
+
+
+async def test_a_dropped_picture_says_so() -> None:
+    engine = Slow(is_open=False)
+    async with busy(engine, queue_size=1) as queue:
+        await queue.add(ENTRY)
+        with pytest.raises(PictureDropped, match="1 pictures waited, and this video frame") as dropped:
+            await read(queue.worker, 9, purpose=VIDEO)
+        assert dropped.value.code == "dropped"
+        engine.go.set()
+        await queue.answers()
+
+
+async def test_a_caller_who_left_makes_room_and_nobody_is_dropped_for_it() -> None:
+    engine = Slow(is_open=False)
+    async with busy(engine, queue_size=2) as queue:
+        await queue.add(SNAPSHOT, VIDEO)
+        queue.reads[2].cancel()
+        await queue.add(ENTRY)
+        engine.go.set()
+        assert await queue.answers() == ["0", "1", "", "3"]
+
+
+async def test_the_first_read_is_the_services_own() -> None:
+    engine = Slow(is_open=False)
+    async with running(lambda: engine, is_warm_start=True) as worker:
+        await eventually(engine.asked.is_set, message="it reads")
+        assert (await worker.ready()).detail == "loading"
+        engine.go.set()
+        await is_loaded(worker)
+        assert len(engine.batches) == 1
+
+
+async def test_an_engine_that_fails_its_first_read_is_not_ready() -> None:
+    class Broken(Slow):
+        def read(self, pictures: Sequence[Picture]) -> list[PictureReading]:
+            raise RuntimeError("no memory on the GPU")
+
+    async with running(Broken, is_warm_start=True) as worker:
+
+        async def is_told() -> bool:
+            return (await worker.ready()).detail == "no memory on the GPU"
+
+        await eventually(is_told, message="told")
+        with pytest.raises(Unavailable, match="no memory on the GPU"):
+            await read(worker, 1)

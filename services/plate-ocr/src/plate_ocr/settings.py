@@ -31,8 +31,12 @@ class InferenceSettings(Block):
         5.0, ge=0, description="milliseconds that a picture waits for others to join it"
     )
     queue_size: int = Field(
-        64, gt=0, description="pictures that may wait; calls beyond are refused, events wait"
+        16,
+        gt=0,
+        description="pictures that may wait; beyond, the oldest snapshot or video frame is dropped, entries and"
+        " exits wait, calls are refused",
     )
+    is_warm_start: bool = Field(True, description="read a picture of its own before the first real one")
     first_look_pixels: int = Field(
         600_000,
         gt=0,
