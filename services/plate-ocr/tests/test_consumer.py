@@ -2,6 +2,7 @@
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
 """A captured frame becomes a read, whatever its picture is like."""
 
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +16,11 @@ from lookout.plates.v1 import plates_pb2 as plates
 from plate_ocr.adapters.decoding import decode
 from plate_ocr.domain.values import Box, UnreadReason, seen_not_read
 from testkit import pictures
+from testkit.clock import ManualClock
 from testkit.waiting import eventually
 
 from .conftest import encoded
-from .house import House, Scripted, plate
+from .house import House, Scripted, plate, running
 
 IN_SPOT, OUTSIDE = (200, 200), (500, 200)
 OCCUPIED, FREE, UNKNOWN = (
@@ -182,6 +184,33 @@ async def test_cameras_go_through_the_engine_side_by_side(house: House) -> None:
     assert 'lookout_plate_ocr_frames_read_total{outcome="none"} 40.0' in metrics
     for stage in ("decode", "queue", "detect", "recognize", "whole"):
         assert f'lookout_plate_ocr_stage_seconds_count{{stage="{stage}"}} 40.0' in metrics
+
+
+async def test_a_dropped_frame_is_told_and_settled_and_entries_are_not_dropped(
+    tmp_path: Path, manual_clock: ManualClock
+) -> None:
+    async with running(tmp_path, manual_clock, inference={"queue_size": 2, "max_batch": 1}) as house:
+        await house.is_ready()
+        picture = await house.store(image())
+        Scripted.go.clear()
+        try:
+            for number in range(12):
+                purpose = camera.PURPOSE_ENTRY if number % 3 == 0 else camera.PURPOSE_VIDEO
+                await house.publish(house.frame(picture, camera_id=number, purpose=purpose))
+            # One more is in hand than the queue holds, so at most one video frame gets through.
+            await eventually(lambda: len(house.events) >= 7, message="dropped")
+        finally:
+            Scripted.go.set()
+        await eventually(lambda: len(house.events) == 12, message="all told")
+        reads = [event.parse(plates.PlatesRead) for event in house.events]
+        dropped = [read for read in reads if read.failure]
+        assert all(read.failure.startswith("dropped: 2 pictures waited") for read in dropped)
+        assert all(read.frame.purpose == camera.PURPOSE_VIDEO for read in dropped)
+        assert all(read.spot_occupancy == UNKNOWN for read in dropped)
+        metrics = (await house.http.get("/metrics")).text
+        assert f'lookout_plate_ocr_frames_read_total{{outcome="dropped"}} {len(dropped)}.0' in metrics
+        assert f'lookout_plate_ocr_pictures_dropped_total{{purpose="video"}} {len(dropped)}.0' in metrics
+        assert not await house.bus.parked("plate-ocr.frame_captured.v1")
 
 
 def fields(event: object) -> dict[str, Any]:

@@ -96,9 +96,10 @@ async def test_an_image_that_is_text(house: House) -> None:
 
 async def test_a_full_queue(tmp_path: Path, manual_clock: ManualClock) -> None:
     narrow = {"inference": {"queue_size": 1, "max_batch": 1, "max_wait_ms": 0, "retry_after_s": 3}}
-    Scripted.go.clear()
+    Scripted.go.set()
     async with running(tmp_path, manual_clock, **narrow) as house:
         await house.is_ready()
+        Scripted.go.clear()
         data = jpeg(canvas(64, 48))
         waiting = [asyncio.create_task(post(house, data)) for _ in range(6)]
 

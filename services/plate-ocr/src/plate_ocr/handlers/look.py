@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from plate_ocr.adapters.decoding import decode
+from plate_ocr.domain.admission import Purpose
 from plate_ocr.domain.spots import SpotVerdict, judge_spot
 from plate_ocr.domain.values import Box, Picture, PlateReading, Polygon, VehicleSighting
 from plate_ocr.settings import PictureSettings
@@ -34,18 +35,26 @@ class Look:
         self._threads = threads
 
     async def __call__(
-        self, data: bytes, *, spot: Polygon = (), camera_box: Box | None = None, waits: bool
+        self,
+        data: bytes,
+        *,
+        spot: Polygon = (),
+        camera_box: Box | None = None,
+        waits: bool,
+        purpose: Purpose = Purpose.CALL,
     ) -> Sight:
-        """`camera_box`: the vehicle that the camera itself saw in this very picture.
+        """`camera_box`: the vehicle that the camera itself saw in this very picture. `waits` and `purpose`: as
+        `InferenceWorker.read` takes them.
 
         Raises:
-            Invalid, TooLarge, UnsupportedMedia: of the picture. Unavailable: of the engine or its queue.
+            Invalid, TooLarge, UnsupportedMedia: of the picture. PictureDropped, Unavailable: of the engine or its
+                queue.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
         picture = await loop.run_in_executor(self._threads, self._decode, data)
         self._worker.note_decoded(loop.time() - began)
-        reading = await self._worker.read(picture, waits=waits)
+        reading = await self._worker.read(picture, waits=waits, purpose=purpose)
         vehicles = list(reading.vehicles)
         if camera_box is not None:
             vehicles.insert(0, VehicleSighting(camera_box, "", 1.0, CAMERA))

@@ -17,14 +17,23 @@ from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
 from lookout.plates.v1 import plates_pb2 as contract
 from plate_ocr.adapters.decoding import encode_crop
+from plate_ocr.domain.admission import Purpose
 from plate_ocr.domain.values import Box, PlateReading, SpotOccupancy
 from plate_ocr.handlers.look import Look, Sight
 from plate_ocr.messages import OCCUPANCY, box_of, plate_message, polygon_of, vehicle_messages
 from plate_ocr.settings import PictureSettings
+from plate_ocr.worker import PictureDropped
 
 APP_ID = "plate-ocr"
 CROPS = "crops"
 EVENT = "plates.plates_read.v1"
+# One that is new to us waits its turn, and is not dropped.
+_PURPOSES = {
+    camera.PURPOSE_ENTRY: Purpose.ENTRY,
+    camera.PURPOSE_EXIT: Purpose.EXIT,
+    camera.PURPOSE_SNAPSHOT: Purpose.SNAPSHOT,
+    camera.PURPOSE_VIDEO: Purpose.VIDEO,
+}
 
 
 class ReadFrame:
@@ -60,7 +69,9 @@ class ReadFrame:
         read_id = derived_id(source.message_id, "plates_read")
         try:
             read = await self._read(frame, read_id)
-        except (NotFound, Invalid, TooLarge, UnsupportedMedia) as error:
+        except (NotFound, Invalid, TooLarge, UnsupportedMedia, PictureDropped) as error:
+            # A dropped frame is told too, and settled: read later it would say less than the next one, and
+            # repeats would fill the queue that was full.
             read = self._failed(frame, read_id, error)
         await self._bus.publish(
             Event.of(
@@ -88,7 +99,8 @@ class ReadFrame:
     async def _read(self, frame: camera.FrameCaptured, read_id: UUID) -> contract.PlatesRead:
         data = await self._blobs.get(frame.picture.key)
         spot = polygon_of(frame.spot.polygon)
-        sight = await self._look(data, spot=spot, camera_box=camera_box(frame), waits=True)
+        purpose = _PURPOSES.get(frame.purpose, Purpose.CALL)
+        sight = await self._look(data, spot=spot, camera_box=camera_box(frame), waits=True, purpose=purpose)
         crops = await asyncio.gather(
             *(
                 self._keep_crop(frame, read_id, number, sight, plate)
@@ -154,7 +166,7 @@ class ReadFrame:
 
 def _outcome(read: contract.PlatesRead) -> str:
     if read.failure:
-        return "failed"
+        return "dropped" if read.failure.startswith(f"{PictureDropped.default_code}: ") else "failed"
     if any(plate.text for plate in read.plates):
         return "plates"
     return "seen" if read.plates else "none"
