@@ -1,0 +1,321 @@
+"""Reading with a grammar: the text that recogniser, region and plate formats together make most likely.
+
+Each pattern of each region says what may stand where; the recogniser says what it saw. A text is worth the sum,
+over all patterns it follows, of the pattern's prior times the probabilities of its characters. The grammar
+chooses among what was seen and adds nothing of its own: what a slot may become is settled before it is asked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plate_ocr.domain.alphabet import ALPHABET, LOOK_ALIKES
+from plate_ocr.domain.lattice import Lattice
+from plate_ocr.domain.shapes import BELOW, CompiledGrammars, ShapeTable
+from plate_ocr.domain.subsets import Subset, subsets_of
+from plate_ocr.domain.values import Character
+from plate_ocr.domain.verdict import Split, region_of, split_of
+
+PLAUSIBLE = 0.05
+"""A character with at least this much of its slot is one of the readings of it, alike or not: a recogniser that is
+right nineteen times of twenty is wrong in this place once a day at every gate."""
+PLAUSIBLE_ALIKE = 0.001
+"""The same for a look-alike of the slot's best. Networks are most sure of themselves where the shapes are the same
+(a 0 in a lettering that has no other O), so that this is low; below it the shape was seen to be another one."""
+
+_GAP_UNSEEN = 0.3  # least probability of a gap that the pattern has: dirt and dealers' frames hide one in three
+_GAP_UNWANTED = 0.2  # least probability of no gap where one is seen: emblems, screws and hyphens look like gaps
+_RIVALS = 6.0  # nats below the best at which a shape's own text is still looked at; e^-6 is nothing on a margin
+_NOTHING = 1e-300  # stands for 0 where a logarithm is taken
+_IMPOSSIBLE = -300.0  # a score below has a `_NOTHING` in it
+
+
+@dataclass(frozen=True, slots=True)
+class GrammaticalReading:
+    """A plate as its grammar reads it.
+
+    `text`: code and number together, in reading order unless the code stands below the number. `raw_text`: the
+    greedy reading, rows joined by a blank. `region`: ISO 3166, lower case; a country ("us") when its part is not
+    known; empty when neither is. `code`: empty when there is none or it is not known; `number` is the whole text
+    then, and `code_confidence` what the best guess would have had. All confidences: 0 to 1, that this very thing
+    is right; `confidence`: that the whole text is. `grammar`: the likeliest of the patterns that the text follows,
+    "br: Mercosul"; it does not say that the region is known; empty when no pattern is followed: text and raw
+    reading are the same then. `slots`: of the lattice, one for each character of the text. `runner_up`: the second
+    best text, empty when there is none; `margin`: how much less likely it is.
+    """
+
+    text: str
+    raw_text: str
+    region: str
+    region_confidence: float
+    code: str
+    code_confidence: float
+    number: str
+    number_confidence: float
+    characters: tuple[Character, ...]
+    confidence: float
+    grammar: str
+    slots: tuple[int, ...]
+    runner_up: str
+    margin: float
+
+
+def decode(
+    lattice: Lattice, grammars: CompiledGrammars, *, region_prior: Mapping[str, float]
+) -> GrammaticalReading:
+    """The most likely text of a plate under the enabled grammars.
+
+    `region_prior`: region or country → probability, as the recogniser's region head tells; what is missing is
+    filled in, see `CompiledGrammars.region_priors`; empty when nothing is known.
+    """
+    seen = _Seen(lattice, grammars)
+    priors = grammars.region_priors(region_prior)
+    subsets, enumerated = subsets_of(lattice)
+    scored = [_score(s, seen, table, priors) for s in subsets if (table := grammars.tables.get(len(s.slots)))]
+    hypotheses = _hypotheses(scored, seen)
+    if not hypotheses:
+        return _raw_reading(lattice)
+    total = _log_sum(np.array([_log_sum(s.masses) for s in scored]))
+    best = max(hypotheses, key=lambda h: (h.score, h.text))
+    likelihood, followed = _followed(best, seen)
+    confidence = min(float(np.exp(likelihood - total)) * enumerated, 1.0)
+    region, region_confidence = region_of(followed, best.scored.table, grammars, priors, region_prior)
+    split = split_of(followed, best.scored.table, grammars, priors, region, best.scored.subset.cuts, best.indices)
+    characters = _characters(best, seen)
+    runner_up, runner_up_score = _runner_up(best, hypotheses, seen)
+    behind = min(float(np.exp(runner_up_score - total)) * enumerated, confidence) if runner_up else 0.0
+    return _reading(
+        lattice, best, split, characters, confidence, (region, region_confidence),
+        _likeliest_pattern(followed, best.scored.table, grammars, priors, region), (runner_up, confidence - behind),
+    )  # fmt: skip
+
+
+class _Seen:
+    """What the slots offer, for each slot and character set.
+
+    `allowed`: (S, 36), the probabilities of the characters that a slot may become, 0 for the others. `log_best`,
+    `log_mass`: (S, C), of the best allowed character of the set, and of all its characters.
+    """
+
+    def __init__(self, lattice: Lattice, grammars: CompiledGrammars) -> None:
+        self.sets = grammars.sets
+        self.probabilities = lattice.distributions
+        p = self.probabilities
+        tops = p.argmax(axis=1) if len(p) else np.zeros(0, dtype=np.intp)
+        self.allowed = np.where((p >= PLAUSIBLE) | (LOOK_ALIKES[tops] & (p >= PLAUSIBLE_ALIKE)), p, 0.0)
+        rows = np.arange(len(p))
+        self.allowed[rows, tops] = p[rows, tops]
+        self.log_best = _log((self.allowed[:, None, :] * self.sets).max(axis=2))
+        self.log_mass = _log(p @ self.sets.T.astype(np.float64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    """The N shapes of one length on one subset of slots. All in nats.
+
+    `priors`: pattern and region. `layouts`: gaps and rows. `scores`: of each shape's own best text. `masses`: of
+    all texts of the shape together.
+    """
+
+    subset: Subset
+    table: ShapeTable
+    priors: NDArray[np.float64]
+    layouts: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    masses: NDArray[np.float64]
+
+
+class _Hypothesis(NamedTuple):
+    """A text, in reading order as `indices` of `ALPHABET` and as it is reported. `below`: length of a code below."""
+
+    score: float
+    text: str
+    indices: tuple[int, ...]
+    below: int
+    scored: _Scored
+
+
+def _score(subset: Subset, seen: _Seen, table: ShapeTable, region_priors: NDArray[np.float64]) -> _Scored:
+    weights = table.owner_weights * region_priors[table.owner_regions]
+    priors = _log(np.bincount(table.owner_shapes, weights=weights, minlength=len(table.classes)))
+    layouts = table.marks @ _layout_terms(subset)
+    places = (np.array(subset.slots, dtype=np.intp)[None, :], table.classes)
+    offset = priors + layouts + subset.log_presence
+    scores = offset + seen.log_best[places].sum(axis=1)
+    masses = offset + seen.log_mass[places].sum(axis=1)
+    return _Scored(subset, table, priors, layouts, scores, masses)
+
+
+def _layout_terms(subset: Subset) -> NDArray[np.float64]:
+    """(MARKS x (L - 1),) nats. What each kind of place costs between each two slots; kind by kind, as `ShapeTable.marks`."""
+    cuts, breaks = np.array(subset.cuts), np.array(subset.row_breaks, dtype=np.bool_)
+    return np.concatenate([
+        np.log(np.maximum(cuts, _GAP_UNSEEN)),
+        np.log(np.maximum(1 - cuts, _GAP_UNWANTED)),
+        np.where(breaks, 0.0, np.log(np.maximum(1 - cuts, _GAP_UNWANTED))),
+        np.where(breaks, 0.0, 2 * _IMPOSSIBLE),
+    ])  # fmt: skip
+
+
+def _hypotheses(scored: Sequence[_Scored], seen: _Seen) -> list[_Hypothesis]:
+    """The texts that shapes would choose, with the scores of the shapes that choose the same added up."""
+    best = max((float(s.scores.max()) for s in scored), default=_IMPOSSIBLE)
+    if best <= _IMPOSSIBLE:
+        return []
+    found = []
+    for s in scored:
+        near = np.flatnonzero(s.scores > max(best - _RIVALS, _IMPOSSIBLE))
+        if not near.size:
+            continue
+        offers = seen.allowed[list(s.subset.slots)][None] * seen.sets[s.table.classes[near]]
+        below = np.where(s.table.places[near] == BELOW, s.table.code_lengths[near], 0)
+        groups: dict[tuple[int, ...], float] = {}
+        for shape, *key in zip(near.tolist(), below.tolist(), *offers.argmax(axis=2).T.tolist(), strict=True):
+            groups[tuple(key)] = groups.get(tuple(key), 0.0) + float(np.exp(s.scores[shape] - best))
+        for (under, *indices), worth in groups.items():
+            text = _reported("".join(ALPHABET[i] for i in indices), under)
+            found.append(_Hypothesis(float(np.log(worth)) + best, text, tuple(indices), under, s))
+    return found
+
+
+def _followed(hypothesis: _Hypothesis, seen: _Seen) -> tuple[float, NDArray[np.float64]]:
+    """Score of the text over all shapes that it follows, and (N,) the share that each shape has in it, sum 1."""
+    s = hypothesis.scored
+    indices = np.array(hypothesis.indices, dtype=np.intp)
+    below = np.where(s.table.places == BELOW, s.table.code_lengths, 0)
+    fits = seen.sets[s.table.classes, indices].all(axis=1) & (below == hypothesis.below)
+    characters = _log(seen.probabilities[list(s.subset.slots), indices]).sum()
+    worth = np.where(fits, s.priors + s.layouts, 2 * _IMPOSSIBLE)
+    shares = np.exp(worth - worth.max()) * fits
+    score = float(characters + s.subset.log_presence + worth.max() + np.log(shares.sum()))
+    return score, shares / shares.sum()
+
+
+def _characters(hypothesis: _Hypothesis, seen: _Seen) -> list[Character]:
+    """Each character's probability among those that the patterns leave open in its place, in reading order."""
+    s = hypothesis.scored
+    slots, indices = list(s.subset.slots), np.array(hypothesis.indices, dtype=np.intp)
+    near = s.masses > s.masses.max() - 2 * _RIVALS
+    weights = np.exp(s.masses[near] - s.masses.max())
+    classes = s.table.classes[near]
+    log_masses = seen.log_mass[np.array(slots)[None, :], classes]
+    parts = seen.probabilities[slots, indices] * np.exp(-np.maximum(log_masses, _IMPOSSIBLE))
+    held = np.where(seen.sets[classes, indices], np.minimum(parts, 1.0), 0.0)
+    shares = weights @ held / weights.sum()
+    return [
+        Character(ALPHABET[i], float(min(share * presence, 1.0)))
+        for i, share, presence in zip(hypothesis.indices, shares, s.subset.presences, strict=True)
+    ]
+
+
+def _runner_up(
+    best: _Hypothesis, hypotheses: Sequence[_Hypothesis], seen: _Seen
+) -> tuple[str, float]:
+    """The second best text and its score: what another shape chooses, or one character changed within a shape."""
+    others: dict[str, float] = {}
+    for hypothesis in hypotheses:
+        if hypothesis.text != best.text:
+            others[hypothesis.text] = float(np.logaddexp(others.get(hypothesis.text, -np.inf), hypothesis.score))
+    s = best.scored
+    slots, indices = list(s.subset.slots), np.array(best.indices, dtype=np.intp)
+    places = np.arange(len(indices))
+    offers = seen.allowed[slots] * seen.sets[s.table.classes[_leading_shape(best, seen)]]
+    ratios = offers / seen.probabilities[slots, indices][:, None]
+    ratios[places, indices] = 0.0
+    place, other = divmod(int(ratios.argmax()), len(ALPHABET))
+    if ratios[place, other] > 0:
+        changed = [ALPHABET[i] for i in best.indices]
+        changed[place] = ALPHABET[other]
+        text = _reported("".join(changed), best.below)
+        others[text] = max(others.get(text, -np.inf), best.score + float(np.log(ratios[place, other])))
+    return max(others.items(), key=lambda item: (item[1], item[0]), default=("", -np.inf))
+
+
+def _leading_shape(hypothesis: _Hypothesis, seen: _Seen) -> int:
+    return int(_followed(hypothesis, seen)[1].argmax())
+
+
+def _likeliest_pattern(
+    followed: NDArray[np.float64],
+    table: ShapeTable,
+    grammars: CompiledGrammars,
+    priors: NDArray[np.float64],
+    region: str,
+) -> str:
+    worth = followed[table.owner_shapes] * table.owner_shares(priors)
+    names = [grammars.regions[i] for i in table.owner_regions]
+    within = np.array([not region or name == region or name.partition("-")[0] == region for name in names])
+    if (worth * within).any():
+        worth = worth * within
+    owner = int(worth.argmax())
+    return f"{names[owner]}: {grammars.pattern_names[table.owner_patterns[owner]]}"
+
+
+def _reading(
+    lattice: Lattice,
+    best: _Hypothesis,
+    split: Split,
+    characters: Sequence[Character],
+    confidence: float,
+    region: tuple[str, float],
+    grammar: str,
+    runner_up: tuple[str, float],
+) -> GrammaticalReading:
+    order = list(range(len(characters)))
+    cut = len(order) - best.below
+    order = order[cut:] + order[:cut]
+    in_code = set(split.code)
+    code = [characters[i] for i in order if i in in_code]
+    number = [characters[i] for i in order if i not in in_code]
+    return GrammaticalReading(
+        text=best.text,
+        raw_text=lattice.raw,
+        region=region[0],
+        region_confidence=region[1],
+        code="".join(c.text for c in code),
+        code_confidence=split.confidence * _all_right([characters[i] for i in split.guess]) if split.guess else 0.0,
+        number="".join(c.text for c in number),
+        number_confidence=_all_right(number) * (split.confidence if code else 1.0),
+        characters=tuple(characters[i] for i in order),
+        confidence=confidence,
+        grammar=grammar,
+        slots=tuple(best.scored.subset.slots[i] for i in order),
+        runner_up=runner_up[0],
+        margin=runner_up[1],
+    )
+
+
+def _raw_reading(lattice: Lattice) -> GrammaticalReading:
+    """No grammar fits without inventing."""
+    slots = [index for index, slot in enumerate(lattice.slots) if slot.is_greedy]
+    characters = tuple(
+        Character(slot.top, float(min(slot.distribution.max() * slot.presence, 1.0)))
+        for slot in lattice.slots
+        if slot.is_greedy
+    )
+    text = "".join(c.text for c in characters)
+    confidence = _all_right(characters) if characters else 0.0
+    return GrammaticalReading(
+        text, lattice.raw, "", 0.0, "", 0.0, text, confidence, characters, confidence, "", tuple(slots), "", confidence
+    )  # fmt: skip
+
+
+def _reported(text: str, below: int) -> str:
+    cut = len(text) - below
+    return text[cut:] + text[:cut]
+
+
+def _all_right(characters: Sequence[Character]) -> float:
+    return float(np.prod([c.confidence for c in characters])) if characters else 0.0
+
+
+def _log(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.log(np.maximum(values, _NOTHING)))
+
+
+def _log_sum(values: NDArray[np.float64]) -> float:
+    top = values.max()
+    return float(top + np.log(np.exp(values - top).sum()))

@@ -1,0 +1,188 @@
+"""Grammars made ready for arithmetic: all shapes of one length in arrays, so that they are scored at once.
+
+Regions share shapes (three letters and four digits are the plates of a dozen states) and shapes share character
+sets, so a shape is kept once with all its owners, and a set of characters is scored once a slot, not once a shape.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plate_ocr.domain.alphabet import ALPHABET, index_of
+from plate_ocr.domain.grammar import GENERIC, CodePlace, Pattern, RegionGrammar, Shape
+
+MARKS = 4
+"""Kinds of place between two positions: a gap, none in a plate that has one, none in a plate without any, and a row
+that must end here."""
+
+_UNIFORM_SHARE = 0.02  # of the prior, spread evenly: a region head that is sure of itself is wrong now and then
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShapeTable:
+    """The N shapes of length L, in reading order, and their M owners.
+
+    `classes`: (N, L), indices into the character sets. `marks`: (N, MARKS x (L - 1)), the kinds of the places
+    between positions as 0 and 1, kind by kind. `code_lengths`, `places`: (N,), the latter indices into `PLACES`.
+    `owner_shapes`, `owner_patterns`, `owner_regions`, `owner_weights`: (M,), sorted by shape.
+    """
+
+    classes: NDArray[np.intp]
+    marks: NDArray[np.float64]
+    code_lengths: NDArray[np.intp]
+    places: NDArray[np.intp]
+    owner_shapes: NDArray[np.intp]
+    owner_patterns: NDArray[np.intp]
+    owner_regions: NDArray[np.intp]
+    owner_weights: NDArray[np.float64]
+
+    def owner_shares(self, region_priors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(M,). What each owner has of its shape; sums to 1 over the owners of a shape."""
+        worth = self.owner_weights * region_priors[self.owner_regions]
+        totals = np.bincount(self.owner_shapes, weights=worth, minlength=len(self.classes))
+        return np.asarray(worth / totals[self.owner_shapes])
+
+
+PLACES = tuple(CodePlace)
+"""`CodePlace` by the numbers that a table uses."""
+BELOW = PLACES.index(CodePlace.BELOW)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledGrammars:
+    """`regions`: sorted, `GENERIC` among them when it is enabled. `shares`: of each within its country, sum 1.
+
+    `pattern_names`, `pattern_regions`: of each pattern, the latter indices into `regions`. `sets`: (C, 36), the
+    character sets. `tables`: by length.
+    """
+
+    regions: tuple[str, ...]
+    countries: tuple[str, ...]
+    shares: NDArray[np.float64]
+    pattern_names: tuple[str, ...]
+    pattern_regions: NDArray[np.intp]
+    sets: NDArray[np.bool_]
+    tables: Mapping[int, ShapeTable]
+
+    def patterns_of(self, text: str) -> tuple[tuple[str, str], ...]:
+        """Region and pattern name of all patterns that a text, in reading order, follows."""
+        table = self.tables.get(len(text))
+        if table is None or any(c not in ALPHABET for c in text):
+            return ()
+        indices = np.array([index_of(c) for c in text])
+        fits = self.sets[table.classes, indices].all(axis=1)
+        owners = table.owner_patterns[fits[table.owner_shapes]]
+        return tuple(
+            (self.regions[self.pattern_regions[pattern]], self.pattern_names[pattern])
+            for pattern in sorted(set(owners.tolist()))
+        )
+
+    def region_priors(self, region_prior: Mapping[str, float]) -> NDArray[np.float64]:
+        """(regions,). What is known of the region, spread over the regions that are enabled.
+
+        A region that `region_prior` does not name has its share of its country's probability; countries that it
+        does not name share what is under "" evenly. Empty: all countries are alike. `GENERIC` is always 1: it is
+        there whatever the region is, and its patterns' weights say how much it counts.
+        """
+        countries = {c for c in self.countries if c != GENERIC}
+        uniform = 1 / max(len(countries), 1)
+        within = dict.fromkeys(countries, uniform)
+        if region_prior:
+            within = self._country_priors(region_prior, countries)
+        prior = np.array([1.0 if c == GENERIC else within[c] for c in self.countries]) * self.shares
+        if region_prior:
+            for index, region in enumerate(self.regions):
+                if region in region_prior and region != self.countries[index]:
+                    prior[index] = region_prior[region]
+            is_generic = np.array([c == GENERIC for c in self.countries])
+            even = np.where(is_generic, 1.0, uniform * self.shares)
+            prior = np.where(is_generic, 1.0, (1 - _UNIFORM_SHARE) * prior + _UNIFORM_SHARE * even)
+        return prior
+
+    def _country_priors(
+        self, region_prior: Mapping[str, float], countries: Collection[str]
+    ) -> dict[str, float]:
+        of_parts: dict[str, float] = {}
+        for region, probability in region_prior.items():
+            country = region.partition("-")[0]
+            if region != country:
+                of_parts[country] = of_parts.get(country, 0.0) + probability
+        unnamed = [c for c in countries if c not in region_prior and c not in of_parts]
+        rest = region_prior.get("", 0.0) / max(len(unnamed), 1)
+        return {c: region_prior.get(c, of_parts.get(c, rest)) for c in countries}
+
+
+def compile_grammars(
+    grammars: Sequence[RegionGrammar], allowed: Collection[str] | None = None
+) -> CompiledGrammars:
+    """The grammars of the allowed regions; of all when `allowed` is None.
+
+    A country stands for all its regions ("us" for "us-tx"), and what concerns a country as a whole is allowed with
+    any of its regions. `GENERIC` is always allowed: a plate from elsewhere must not be forced into a grammar.
+
+    Raises: ValueError: an allowed region has no grammar.
+    """
+    chosen = sorted((g for g in grammars if _is_allowed(g, allowed)), key=lambda g: g.region)
+    known = {name for g in grammars for name in (g.region, g.country)}
+    if unknown := sorted(set(allowed or ()) - known):
+        raise ValueError(f"no grammar for {', '.join(unknown)}")
+    totals: dict[str, float] = {}
+    for grammar in chosen:
+        totals[grammar.country] = totals.get(grammar.country, 0.0) + grammar.share
+    owners: dict[Shape, dict[int, float]] = {}
+    patterns: list[tuple[int, Pattern]] = [(i, p) for i, g in enumerate(chosen) for p in g.patterns]
+    for index, (_, pattern) in enumerate(patterns):
+        for shape in pattern.shapes:
+            owners.setdefault(shape, {})[index] = pattern.weight
+    sets = sorted({c for shape in owners for c in shape.classes})
+    lengths = sorted({len(shape.classes) for shape in owners})
+    return CompiledGrammars(
+        regions=tuple(g.region for g in chosen),
+        countries=tuple(g.country for g in chosen),
+        shares=np.array([g.share / totals[g.country] for g in chosen]),
+        pattern_names=tuple(p.name for _, p in patterns),
+        pattern_regions=np.array([region for region, _ in patterns], dtype=np.intp),
+        sets=np.array([[c >> bit & 1 for bit in range(len(ALPHABET))] for c in sets], dtype=np.bool_),
+        tables={
+            n: _table({s: o for s, o in owners.items() if len(s.classes) == n}, sets, patterns) for n in lengths
+        },
+    )
+
+
+def _is_allowed(grammar: RegionGrammar, allowed: Collection[str] | None) -> bool:
+    if allowed is None or grammar.region == GENERIC or {grammar.region, grammar.country} & set(allowed):
+        return True
+    return grammar.region == grammar.country and any(
+        region.partition("-")[0] == grammar.country for region in allowed
+    )
+
+
+def _table(
+    owners: Mapping[Shape, Mapping[int, float]], sets: Sequence[int], patterns: Sequence[tuple[int, Pattern]]
+) -> ShapeTable:
+    place_of = {c: index for index, c in enumerate(sets)}
+    shapes = list(owners)
+    flat = [(i, pattern, weight) for i, s in enumerate(shapes) for pattern, weight in owners[s].items()]
+    return ShapeTable(
+        classes=np.array([[place_of[c] for c in shape.classes] for shape in shapes], dtype=np.intp),
+        marks=np.array([_marks(shape) for shape in shapes], dtype=np.float64).reshape(len(shapes), -1),
+        code_lengths=np.array([shape.code_length for shape in shapes], dtype=np.intp),
+        places=np.array([PLACES.index(shape.place) for shape in shapes], dtype=np.intp),
+        owner_shapes=np.array([i for i, _, _ in flat], dtype=np.intp),
+        owner_patterns=np.array([pattern for _, pattern, _ in flat], dtype=np.intp),
+        owner_regions=np.array([patterns[pattern][0] for _, pattern, _ in flat], dtype=np.intp),
+        owner_weights=np.array([weight for _, _, weight in flat], dtype=np.float64),
+    )
+
+
+def _marks(shape: Shape) -> list[bool]:
+    places = range(1, len(shape.classes))
+    gaps, is_below = set(shape.gaps), shape.place is CodePlace.BELOW
+    return [
+        *(place in gaps for place in places),
+        *(bool(gaps) and place not in gaps for place in places),
+        *(not gaps for _ in places),
+        *(is_below and place in gaps for place in places),
+    ]

@@ -1,0 +1,103 @@
+"""What follows from the patterns that a text follows: the region, and where code and number part."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plate_ocr.domain.grammar import GENERIC, CodePlace
+from plate_ocr.domain.shapes import PLACES, CompiledGrammars, ShapeTable
+
+MIN_REGION_CONFIDENCE = 0.5
+"""Below it, a region that is named is more often wrong than right."""
+_RIVAL_SPLIT = 0.02  # share of the best from which another way to part code and number is a rival
+_SEEN_CUT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """`code`: places of the code in reading order, empty when it is not known. `guess`: what it would be.
+
+    `confidence`: 0 to 1, that code and number part there.
+    """
+
+    code: tuple[int, ...]
+    guess: tuple[int, ...]
+    confidence: float
+
+
+def region_of(
+    followed: NDArray[np.float64],
+    table: ShapeTable,
+    grammars: CompiledGrammars,
+    priors: NDArray[np.float64],
+    region_prior: Mapping[str, float],
+) -> tuple[str, float]:
+    """The region that most of the text's worth comes from, else the country, else none; with its probability.
+
+    `followed`: (N,), the share of each shape. What `GENERIC` has of it belongs to the regions that the
+    recogniser names: a plate may follow no pattern of the region it is from.
+    """
+    worth = followed[table.owner_shapes] * table.owner_shares(priors)
+    by_region = np.bincount(table.owner_regions, weights=worth, minlength=len(grammars.regions))
+    by_region /= by_region.sum()
+    shares = {name: float(s) for name, s in zip(grammars.regions, by_region, strict=True) if s > 0}
+    unbound = shares.pop(GENERIC, 0.0)
+    enabled = {*grammars.regions, *grammars.countries} - {GENERIC}
+    for name, probability in region_prior.items():
+        if name in enabled:
+            shares[name] = shares.get(name, 0.0) + unbound * probability
+    best = max(shares, key=lambda name: (shares[name], name), default="")
+    if best and shares[best] >= MIN_REGION_CONFIDENCE:
+        return best, min(shares[best], 1.0)
+    by_country: dict[str, float] = {}
+    for name, share in shares.items():
+        country = name.partition("-")[0]
+        by_country[country] = by_country.get(country, 0.0) + share
+    best = max(by_country, key=lambda name: (by_country[name], name), default="")
+    if best and by_country[best] >= MIN_REGION_CONFIDENCE:
+        return best, min(by_country[best], 1.0)
+    return "", 0.0
+
+
+def split_of(
+    followed: NDArray[np.float64],
+    table: ShapeTable,
+    grammars: CompiledGrammars,
+    priors: NDArray[np.float64],
+    region: str,
+    cuts: Sequence[float],
+    text: Sequence[int],
+) -> Split:
+    """Where code and number part in the patterns of the region, or of all when it is not known.
+
+    Between digits the parting is seen, or only one fits; it is never guessed. `cuts`: between each two
+    characters, how surely the plate parts there. `text`: indices of `ALPHABET`, in reading order.
+    """
+    by_code: dict[tuple[int, ...], float] = {}
+    worth = followed[table.owner_shapes] * table.owner_shares(priors)
+    for owner in np.flatnonzero(worth):
+        name = grammars.regions[table.owner_regions[owner]]
+        if region and region not in {name, name.partition("-")[0]}:
+            continue
+        code = _code_places(table, int(table.owner_shapes[owner]))
+        by_code[code] = by_code.get(code, 0.0) + float(worth[owner])
+    total = sum(by_code.values())
+    codes = {code: share / total for code, share in by_code.items() if code}
+    if not codes:
+        return Split((), (), 0.0)
+    best = max(codes, key=lambda code: (codes[code], code))
+    rivals = [code for code, share in codes.items() if code != best and share >= _RIVAL_SPLIT * codes[best]]
+    cut = cuts[(best[-1] + 1 if best[0] == 0 else best[0]) - 1]
+    is_guess = bool(rivals) and cut < _SEEN_CUT and all(i < 10 for i in text)
+    is_known = codes[best] >= 0.5 and not is_guess
+    return Split(best if is_known else (), best, codes[best] if is_known else min(codes[best], 0.5))
+
+
+def _code_places(table: ShapeTable, shape: int) -> tuple[int, ...]:
+    length, count = table.classes.shape[1], int(table.code_lengths[shape])
+    place = PLACES[table.places[shape]]
+    if place is CodePlace.WHOLE:
+        return ()
+    return tuple(range(count)) if place is CodePlace.FIRST else tuple(range(length - count, length))
