@@ -1,0 +1,128 @@
+"""Detectors that an operator brings as Ultralytics weights: `.pt`, `.onnx`, `.engine`.
+
+Ultralytics is AGPL-3.0: it is the extra `ultralytics`, never in the default install, and imported only where a model
+needs it. An `.onnx` file does not: `yolo_onnx` runs it. Left alone, Ultralytics fetches weights that it misses,
+installs packages that it misses, and reports its use; here it may do none of it.
+"""
+
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions
+from plate_ocr.adapters.yolo_onnx import BoxFinder, Found, YoloOnnx, YoloOptions, YoloPlates, YoloVehicles
+from plate_ocr.domain.values import Box, Picture
+
+SUFFIXES = (".pt", ".onnx", ".engine")
+_OFFLINE = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
+
+
+def open_plates(
+    model: Path, onnx: OnnxOptions, options: YoloOptions, named: Sequence[str] = ()
+) -> YoloPlates:
+    """A detector of plates from a file of any of `SUFFIXES`.
+
+    Raises: ModelMissing: the file or the extra is not there, or the model finds no plates.
+    """
+    return YoloPlates(_open(model, onnx, options), named)
+
+
+def open_vehicles(model: Path, onnx: OnnxOptions, options: YoloOptions) -> YoloVehicles:
+    """A detector of vehicles from a file of any of `SUFFIXES`.
+
+    Raises: ModelMissing: the file or the extra is not there, or the model finds no vehicles.
+    """
+    return YoloVehicles(_open(model, onnx, options))
+
+
+def _open(model: Path, onnx: OnnxOptions, options: YoloOptions) -> BoxFinder:
+    if model.suffix.lower() == ".onnx":
+        return YoloOnnx(model, onnx, options)
+    return UltralyticsFinder(model, onnx, options)
+
+
+class UltralyticsFinder:
+    """A `BoxFinder` that runs in Ultralytics, on the GPU where the first provider is one.
+
+    Raises: ModelMissing: the file or the extra is not there, or it is no detector.
+    """
+
+    def __init__(self, model: Path, onnx: OnnxOptions, options: YoloOptions) -> None:
+        path = model.absolute()
+        if path.suffix.lower() not in SUFFIXES:
+            raise ModelMissing(f"{model} is none of {', '.join(SUFFIXES)}")
+        if not path.is_file():
+            raise ModelMissing(f"no model at {model}")
+        self.name = model.name
+        self._options = options
+        self._device = "cpu" if onnx.providers[:1] == ("CPUExecutionProvider",) else onnx.gpu_device
+        yolo = _yolo(path)
+        _pin_threads(onnx.threads)
+        try:
+            self._model = yolo(str(path), task="detect" if path.suffix != ".pt" else None)
+            task, names = self._model.task, self._model.names
+        except Exception as error:
+            # Whatever unpickling a file raises that is not what its name says.
+            raise ModelMissing(f"{model} cannot be loaded: {type(error).__name__}: {error}") from error
+        if task != "detect":
+            raise ModelMissing(f"{model} is a model for the task {task!r}; a detector is needed")
+        self.classes: Mapping[int, str] = {int(index): str(name) for index, name in names.items()}
+
+    def find(self, picture: Picture, kinds: Sequence[int]) -> list[Found]:
+        results = self._model.predict(
+            picture,  # blue, green, red: what Ultralytics takes an array for
+            conf=self._options.min_confidence,
+            iou=self._options.max_overlap,
+            imgsz=self._options.image_size_px,
+            classes=list(kinds),
+            agnostic_nms=True,
+            device=self._device,
+            verbose=False,
+            save=False,
+        )
+        boxes = results[0].boxes
+        return founds(boxes.xyxy.tolist(), boxes.conf.tolist(), boxes.cls.tolist())
+
+
+def founds(
+    corners: Sequence[Sequence[float]], scores: Sequence[float], kinds: Sequence[float]
+) -> list[Found]:
+    """From Ultralytics' three columns (xyxy, pixels of the picture); surest first."""
+    rows = zip(corners, scores, kinds, strict=True)
+    found = [
+        Found(Box(x, y, right - x, bottom - y), int(kind), score)
+        for (x, y, right, bottom), score, kind in rows
+        if right > x and bottom > y
+    ]
+    return sorted(found, key=lambda one: one.score, reverse=True)
+
+
+def _yolo(path: Path) -> Any:
+    """The class `YOLO`, from an Ultralytics that stays off the network."""
+    # Read while it is imported, and nowhere else.
+    os.environ.update(_OFFLINE)
+    # A .pt file is a pickle: only what Ultralytics itself is made of is unpickled, unless the operator sets it off.
+    os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "true")
+    try:
+        ultralytics = importlib.import_module("ultralytics")
+        checks = importlib.import_module("ultralytics.utils.checks")
+    except ImportError as error:
+        raise ModelMissing(
+            f"{path.name} needs the extra `ultralytics` (AGPL-3.0), which is not installed: {error}; an .onnx export"
+            " of the model runs without it"
+        ) from error
+    if checks.check_yolov5u_filename(str(path), verbose=False) != str(path):
+        raise ModelMissing(
+            f"Ultralytics takes the name {path.name} for that of another model, which it would fetch; rename the file"
+        )
+    return ultralytics.YOLO
+
+
+def _pin_threads(threads: int) -> None:
+    # Ultralytics sets OpenCV to one thread while it is imported.
+    cv2.setNumThreads(threads)
+    importlib.import_module("torch").set_num_threads(threads)

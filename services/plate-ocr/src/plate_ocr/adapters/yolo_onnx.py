@@ -1,0 +1,226 @@
+"""Detectors that an operator brings: YOLO networks as Ultralytics exports them to ONNX, run without Ultralytics.
+
+Two outputs are read, both in pixels of the network's input: (1, 4 + classes, N) with centre, size and one
+probability a class, which overlap and are thinned out here; and (1, N, 6) with corners, probability and class,
+which the network thinned out itself. The file's own metadata names the classes.
+"""
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions, open_session, provider_of
+from plate_ocr.domain.values import Box, Detection, Picture, VehicleSighting
+
+COCO_VEHICLES = {2: "car", 3: "motorcycle", 5: "bus", 7: "truck"}
+"""The vehicles among the 80 classes of COCO: what a model has that does not name its classes."""
+
+_KINDS = {"car": "car", "motorcycle": "motorcycle", "motorbike": "motorcycle", "bus": "bus", "truck": "truck"}
+_GREY = 114
+_STRIDE_PX = 32
+_MOST = 300
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class YoloOptions:
+    """`min_confidence`: 0 to 1. `image_size_px`: longer side of the network's input, where the model leaves it open.
+    `max_overlap`: intersection over union from which two boxes are one thing.
+    """
+
+    min_confidence: float = 0.25
+    image_size_px: int = 640
+    max_overlap: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`box`: pixels of the picture. `kind`: index of the class."""
+
+    box: Box
+    kind: int
+    score: float
+
+
+class BoxFinder(Protocol):
+    """A network that finds boxes: in ONNX Runtime, or in Ultralytics."""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        ...
+
+    @property
+    def classes(self) -> Mapping[int, str]:
+        """Index to name; empty when the model does not say."""
+        ...
+
+    def find(self, picture: Picture, kinds: Sequence[int]) -> list[Found]:
+        """Of those classes, surest first."""
+        ...
+
+
+class YoloOnnx:
+    """An `.onnx` file. Raises: ModelMissing: it is not there, or is no detector of this kind."""
+
+    def __init__(self, model: Path, onnx: OnnxOptions, options: YoloOptions) -> None:
+        self._session = open_session(model, onnx)
+        self._options = options
+        self.name = model.name
+        self.provider = provider_of(self._session)
+        told = self._session.get_modelmeta().custom_metadata_map
+        if (task := told.get("task", "detect")) != "detect":
+            raise ModelMissing(f"{model} is a model for the task {task!r}; a detector is needed")
+        self.classes = _classes(told.get("names", ""))
+        taken, given = self._session.get_inputs()[0], self._session.get_outputs()[0]
+        if len(taken.shape) != 4 or len(given.shape) != 3:
+            raise ModelMissing(f"{model} takes {taken.shape} and gives {given.shape}: no YOLO detector")
+        if isinstance(taken.shape[0], int) and taken.shape[0] != 1:
+            raise ModelMissing(f"{model} takes {taken.shape[0]} pictures at once; export it with batch=1")
+        self._input = taken.name
+        self._dtype = np.float16 if taken.type == "tensor(float16)" else np.float32
+        # A side that is not a number is open.
+        self._sides = tuple(side if isinstance(side, int) else None for side in taken.shape[2:])
+
+    def find(self, picture: Picture, kinds: Sequence[int]) -> list[Found]:
+        height, width = picture.shape[:2]
+        net_height, net_width = self._size(height, width)
+        boxed, scale, left, top = letterboxed(picture, net_width, net_height)
+        planes = np.ascontiguousarray(boxed[:, :, ::-1].transpose(2, 0, 1)[None], np.float32) / 255
+        output = self._session.run(None, {self._input: planes.astype(self._dtype)})[0]
+        rows = candidates(np.asarray(output[0], np.float32))
+        least = self._options.min_confidence
+        rows = rows[(rows[:, 4] >= least) & np.isin(rows[:, 5].astype(int), list(kinds))]
+        rows = thinned(rows, self._options.max_overlap)
+        rows[:, [0, 2]] = ((rows[:, [0, 2]] - left) / scale).clip(0, width)
+        rows[:, [1, 3]] = ((rows[:, [1, 3]] - top) / scale).clip(0, height)
+        return [
+            Found(Box(x, y, right - x, bottom - y), int(kind), min(score, 1.0))
+            for x, y, right, bottom, score, kind in rows.tolist()
+            if right > x and bottom > y
+        ]
+
+    def _size(self, height: int, width: int) -> tuple[int, int]:
+        scale = self._options.image_size_px / max(height, width)
+        fitting = (max(_STRIDE_PX, -(-round(s * scale) // _STRIDE_PX) * _STRIDE_PX) for s in (height, width))
+        net_height, net_width = (fixed or open_ for fixed, open_ in zip(self._sides, fitting, strict=True))
+        return net_height, net_width
+
+
+class YoloPlates:
+    """A `PlateDetector`. `named`: the classes that are plates; empty: the model's only class, or those called so.
+
+    Raises: ModelMissing: the model has no such class.
+    """
+
+    def __init__(self, finder: BoxFinder, named: Sequence[str] = ()) -> None:
+        self._finder = finder
+        self._kinds = plate_classes(finder.name, finder.classes, named)
+        self.name = finder.name
+
+    def detect(self, picture: Picture) -> tuple[Detection, ...]:
+        return tuple(
+            Detection(one.box.corners(), one.score) for one in self._finder.find(picture, self._kinds)
+        )
+
+
+class YoloVehicles:
+    """A `VehicleDetector`. Raises: ModelMissing: the model knows no vehicles."""
+
+    def __init__(self, finder: BoxFinder) -> None:
+        self._finder = finder
+        self._kinds = vehicle_classes(finder.name, finder.classes)
+        self.name = finder.name
+
+    def detect(self, picture: Picture) -> tuple[VehicleSighting, ...]:
+        return tuple(
+            VehicleSighting(one.box, self._kinds[one.kind], one.score, self.name)
+            for one in self._finder.find(picture, tuple(self._kinds))
+        )
+
+
+def plate_classes(model: str, classes: Mapping[int, str], named: Sequence[str] = ()) -> tuple[int, ...]:
+    """The indices of the classes that are plates.
+
+    Raises: ModelMissing: none is; every car of a model for cars would be read as a plate.
+    """
+    if named:
+        wanted = {name.casefold() for name in named}
+        chosen = tuple(index for index, name in classes.items() if name.casefold() in wanted)
+    elif len(classes) <= 1:
+        chosen = tuple(classes) or (0,)
+    else:
+        chosen = tuple(index for index, name in classes.items() if "plate" in name.casefold())
+    if not chosen:
+        known = ", ".join(list(classes.values())[:10])
+        raise ModelMissing(f"no class of {model} is a plate: {known}; name it in plate_classes")
+    return chosen
+
+
+def vehicle_classes(model: str, classes: Mapping[int, str]) -> dict[int, str]:
+    """Index to kind of vehicle, by the names of the classes; COCO's where the model only numbers them.
+
+    Raises: ModelMissing: none of them is a vehicle.
+    """
+    if all(name == str(index) for index, name in classes.items()):
+        return dict(COCO_VEHICLES)
+    chosen = {index: _KINDS[name.casefold()] for index, name in classes.items() if name.casefold() in _KINDS}
+    if not chosen:
+        known = ", ".join(list(classes.values())[:10])
+        raise ModelMissing(f"{model} knows neither car, motorcycle, bus nor truck: {known}")
+    return chosen
+
+
+def letterboxed(picture: Picture, width: int, height: int) -> tuple[Picture, float, int, int]:
+    """The picture within that size, proportions kept, grey around it; its scale, and where it lies in it."""
+    scale = min(width / picture.shape[1], height / picture.shape[0])
+    inner = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+    inner = min(inner[0], width), min(inner[1], height)
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    boxed = np.full((height, width, 3), _GREY, np.uint8)
+    # Linear also on the way down: it is what the networks were trained with.
+    boxed[top : top + inner[1], left : left + inner[0]] = cv2.resize(
+        picture, inner, interpolation=cv2.INTER_LINEAR
+    )
+    return boxed, scale, left, top
+
+
+def candidates(output: FloatArray) -> FloatArray:
+    """(N, 6): left, top, right, bottom, probability and class, of one picture's output in either form."""
+    if output.shape[1] == 6 and output.shape[0] != 6:
+        return output
+    rows = output.T
+    if rows.shape[1] < 5:
+        raise ValueError(f"an output of {output.shape} has no classes")
+    kind = rows[:, 4:].argmax(axis=1)
+    half = rows[:, 2:4] / 2
+    return np.column_stack((rows[:, :2] - half, rows[:, :2] + half, rows[:, 4:].max(axis=1), kind)).astype(
+        np.float32
+    )
+
+
+def thinned(rows: FloatArray, max_overlap: float) -> FloatArray:
+    """Surest first, without those that lie on a surer one, of whichever class: a van is no car and truck at once."""
+    if not len(rows):
+        return rows
+    sizes = np.column_stack((rows[:, :2], rows[:, 2:4] - rows[:, :2]))
+    kept = cv2.dnn.NMSBoxes(sizes.tolist(), rows[:, 4].tolist(), 0.0, max_overlap, top_k=10 * _MOST)
+    return np.asarray(rows[np.asarray(kept, int).ravel()[:_MOST]], np.float32)
+
+
+def _classes(told: str) -> dict[int, str]:
+    """The metadata's `names`, written as a Python dictionary; empty when there are none that can be read."""
+    try:
+        names = ast.literal_eval(told) if told else {}
+    except (ValueError, SyntaxError):
+        return {}
+    if isinstance(names, list | tuple):
+        names = dict(enumerate(names))
+    return {int(index): str(name) for index, name in names.items()} if isinstance(names, dict) else {}

@@ -1,0 +1,67 @@
+# mypy: disable-error-code="import-not-found"
+# A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
+"""Sessions: what ONNX Runtime and OpenCV are told."""
+
+from pathlib import Path
+
+import cv2
+import pytest
+
+from plate_ocr.adapters.onnx import (
+    CPU,
+    CUDA,
+    TENSORRT,
+    ModelMissing,
+    OnnxOptions,
+    open_session,
+    provider_options,
+)
+
+from .onnx_files import enlarging
+
+
+def test_cuda() -> None:
+    told = provider_options(CUDA, OnnxOptions(gpu_device=1, gpu_memory_mib=2048))
+    assert told == {
+        "device_id": "1",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "arena_extend_strategy": "kSameAsRequested",
+        "gpu_mem_limit": "2147483648",
+    }
+    assert "gpu_mem_limit" not in provider_options(CUDA, OnnxOptions())
+
+
+@pytest.mark.parametrize(("is_fp16", "told"), [(True, "True"), (False, "False")])
+def test_tensorrt(tmp_path: Path, is_fp16: bool, told: str) -> None:
+    options = OnnxOptions(tensorrt_cache=tmp_path, is_fp16=is_fp16)
+    assert provider_options(TENSORRT, options) == {
+        "device_id": "0",
+        "trt_fp16_enable": told,
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(tmp_path),
+        "trt_timing_cache_enable": "True",
+        "trt_timing_cache_path": str(tmp_path),
+    }
+    assert "trt_engine_cache_enable" not in provider_options(TENSORRT, OnnxOptions())
+
+
+def test_the_processor_is_told_nothing() -> None:
+    assert provider_options(CPU, OnnxOptions(gpu_memory_mib=9)) == {}
+
+
+def test_threads_are_pinned(tmp_path: Path) -> None:
+    before = cv2.getNumThreads()
+    try:
+        session = open_session(enlarging(tmp_path / "x.onnx", 2), OnnxOptions(threads=1))
+        told = session.get_session_options()
+        assert (told.intra_op_num_threads, told.inter_op_num_threads, cv2.getNumThreads()) == (1, 1, 1)
+    finally:
+        cv2.setNumThreads(before)
+
+
+@pytest.mark.parametrize("provider", [CUDA, TENSORRT])
+def test_a_provider_that_is_not_there_is_refused(tmp_path: Path, provider: str) -> None:
+    with pytest.raises(ModelMissing, match=f"no network runs on {provider}"):
+        open_session(enlarging(tmp_path / "x.onnx", 2), OnnxOptions(providers=(provider,)))
+    session = open_session(enlarging(tmp_path / "x.onnx", 2), OnnxOptions(providers=(provider, CPU)))
+    assert session.get_providers() == [CPU]
