@@ -31,8 +31,9 @@ def index_of(character: str) -> int:
 
 def _alike() -> NDArray[np.bool_]:
     table = np.eye(len(ALPHABET), dtype=np.bool_)
-    for first, second in _PAIRS:
-        table[_INDEX[first], _INDEX[second]] = table[_INDEX[second], _INDEX[first]] = True
+    for pair in _PAIRS:
+        first, second = (_INDEX[character] for character in pair)
+        table[first, second] = table[second, first] = True
     table.flags.writeable = False
     return table
 

@@ -17,7 +17,7 @@ from plate_ocr.domain.lattice import Lattice
 from plate_ocr.domain.shapes import BELOW, CompiledGrammars, ShapeTable
 from plate_ocr.domain.subsets import Subset, subsets_of
 from plate_ocr.domain.values import Character
-from plate_ocr.domain.verdict import Split, region_of, split_of
+from plate_ocr.domain.verdict import Split, likeliest_pattern, region_of, split_of
 
 PLAUSIBLE = 0.05
 """A character with at least this much of its slot is one of the readings of it, alike or not: a recogniser that is
@@ -26,9 +26,15 @@ PLAUSIBLE_ALIKE = 0.001
 """The same for a look-alike of the slot's best. Networks are most sure of themselves where the shapes are the same
 (a 0 in a lettering that has no other O), so that this is low; below it the shape was seen to be another one."""
 
-_GAP_UNSEEN = 0.3  # least probability of a gap that the pattern has: dirt and dealers' frames hide one in three
-_GAP_UNWANTED = 0.2  # least probability of no gap where one is seen: emblems, screws and hyphens look like gaps
-_RIVALS = 6.0  # nats below the best at which a shape's own text is still looked at; e^-6 is nothing on a margin
+_GAP_UNSEEN = (
+    0.3  # least probability of a gap that the pattern has: dirt and dealers' frames hide one in three
+)
+_GAP_UNWANTED = (
+    0.2  # least probability of no gap where one is seen: emblems, screws and hyphens look like gaps
+)
+_RIVALS = (
+    6.0  # nats below the best at which a shape's own text is still looked at; e^-6 is nothing on a margin
+)
 _NOTHING = 1e-300  # stands for 0 where a logarithm is taken
 _IMPOSSIBLE = -300.0  # a score below has a `_NOTHING` in it
 
@@ -73,8 +79,8 @@ def decode(
     """
     seen = _Seen(lattice, grammars)
     priors = grammars.region_priors(region_prior)
-    subsets, enumerated = subsets_of(lattice)
-    scored = [_score(s, seen, table, priors) for s in subsets if (table := grammars.tables.get(len(s.slots)))]
+    subsets, enumerated = subsets_of(lattice, grammars.tables)
+    scored = [_score(s, seen, grammars.tables[len(s.slots)], priors) for s in subsets]
     hypotheses = _hypotheses(scored, seen)
     if not hypotheses:
         return _raw_reading(lattice)
@@ -82,14 +88,16 @@ def decode(
     best = max(hypotheses, key=lambda h: (h.score, h.text))
     likelihood, followed = _followed(best, seen)
     confidence = min(float(np.exp(likelihood - total)) * enumerated, 1.0)
-    region, region_confidence = region_of(followed, best.scored.table, grammars, priors, region_prior)
-    split = split_of(followed, best.scored.table, grammars, priors, region, best.scored.subset.cuts, best.indices)
+    table = best.scored.table
+    worth = followed[table.owner_shapes] * table.owner_shares(priors)
+    region, region_confidence = region_of(worth, table, grammars, region_prior)
+    split = split_of(worth, table, grammars, region, best.scored.subset.cuts, best.indices)
     characters = _characters(best, seen)
-    runner_up, runner_up_score = _runner_up(best, hypotheses, seen)
+    runner_up, runner_up_score = _runner_up(best, int(followed.argmax()), hypotheses, seen)
     behind = min(float(np.exp(runner_up_score - total)) * enumerated, confidence) if runner_up else 0.0
     return _reading(
         lattice, best, split, characters, confidence, (region, region_confidence),
-        _likeliest_pattern(followed, best.scored.table, grammars, priors, region), (runner_up, confidence - behind),
+        likeliest_pattern(worth, table, grammars, region), (runner_up, confidence - behind),
     )  # fmt: skip
 
 
@@ -139,8 +147,7 @@ class _Hypothesis(NamedTuple):
 
 
 def _score(subset: Subset, seen: _Seen, table: ShapeTable, region_priors: NDArray[np.float64]) -> _Scored:
-    weights = table.owner_weights * region_priors[table.owner_regions]
-    priors = _log(np.bincount(table.owner_shapes, weights=weights, minlength=len(table.classes)))
+    priors = _log(table.shape_priors(region_priors))
     layouts = table.marks @ _layout_terms(subset)
     places = (np.array(subset.slots, dtype=np.intp)[None, :], table.classes)
     offset = priors + layouts + subset.log_presence
@@ -150,7 +157,7 @@ def _score(subset: Subset, seen: _Seen, table: ShapeTable, region_priors: NDArra
 
 
 def _layout_terms(subset: Subset) -> NDArray[np.float64]:
-    """(MARKS x (L - 1),) nats. What each kind of place costs between each two slots; kind by kind, as `ShapeTable.marks`."""
+    """(MARKS x (L - 1),), nats. What each kind of place costs between each two slots, as in `ShapeTable.marks`."""
     cuts, breaks = np.array(subset.cuts), np.array(subset.row_breaks, dtype=np.bool_)
     return np.concatenate([
         np.log(np.maximum(cuts, _GAP_UNSEEN)),
@@ -212,17 +219,19 @@ def _characters(hypothesis: _Hypothesis, seen: _Seen) -> list[Character]:
 
 
 def _runner_up(
-    best: _Hypothesis, hypotheses: Sequence[_Hypothesis], seen: _Seen
+    best: _Hypothesis, shape: int, hypotheses: Sequence[_Hypothesis], seen: _Seen
 ) -> tuple[str, float]:
-    """The second best text and its score: what another shape chooses, or one character changed within a shape."""
+    """The second best text and its score: what another shape chooses, or one character changed within `shape`."""
     others: dict[str, float] = {}
     for hypothesis in hypotheses:
         if hypothesis.text != best.text:
-            others[hypothesis.text] = float(np.logaddexp(others.get(hypothesis.text, -np.inf), hypothesis.score))
+            others[hypothesis.text] = float(
+                np.logaddexp(others.get(hypothesis.text, -np.inf), hypothesis.score)
+            )
     s = best.scored
     slots, indices = list(s.subset.slots), np.array(best.indices, dtype=np.intp)
     places = np.arange(len(indices))
-    offers = seen.allowed[slots] * seen.sets[s.table.classes[_leading_shape(best, seen)]]
+    offers = seen.allowed[slots] * seen.sets[s.table.classes[shape]]
     ratios = offers / seen.probabilities[slots, indices][:, None]
     ratios[places, indices] = 0.0
     place, other = divmod(int(ratios.argmax()), len(ALPHABET))
@@ -232,26 +241,6 @@ def _runner_up(
         text = _reported("".join(changed), best.below)
         others[text] = max(others.get(text, -np.inf), best.score + float(np.log(ratios[place, other])))
     return max(others.items(), key=lambda item: (item[1], item[0]), default=("", -np.inf))
-
-
-def _leading_shape(hypothesis: _Hypothesis, seen: _Seen) -> int:
-    return int(_followed(hypothesis, seen)[1].argmax())
-
-
-def _likeliest_pattern(
-    followed: NDArray[np.float64],
-    table: ShapeTable,
-    grammars: CompiledGrammars,
-    priors: NDArray[np.float64],
-    region: str,
-) -> str:
-    worth = followed[table.owner_shapes] * table.owner_shares(priors)
-    names = [grammars.regions[i] for i in table.owner_regions]
-    within = np.array([not region or name == region or name.partition("-")[0] == region for name in names])
-    if (worth * within).any():
-        worth = worth * within
-    owner = int(worth.argmax())
-    return f"{names[owner]}: {grammars.pattern_names[table.owner_patterns[owner]]}"
 
 
 def _reading(
@@ -276,7 +265,9 @@ def _reading(
         region=region[0],
         region_confidence=region[1],
         code="".join(c.text for c in code),
-        code_confidence=split.confidence * _all_right([characters[i] for i in split.guess]) if split.guess else 0.0,
+        code_confidence=split.confidence * _all_right([characters[i] for i in split.guess])
+        if split.guess
+        else 0.0,
         number="".join(c.text for c in number),
         number_confidence=_all_right(number) * (split.confidence if code else 1.0),
         characters=tuple(characters[i] for i in order),

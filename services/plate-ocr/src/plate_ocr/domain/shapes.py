@@ -17,7 +17,9 @@ MARKS = 4
 """Kinds of place between two positions: a gap, none in a plate that has one, none in a plate without any, and a row
 that must end here."""
 
-_UNIFORM_SHARE = 0.02  # of the prior, spread evenly: a region head that is sure of itself is wrong now and then
+_UNIFORM_SHARE = (
+    0.02  # of the prior, spread evenly: a region head that is sure of itself is wrong now and then
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,8 +43,13 @@ class ShapeTable:
     def owner_shares(self, region_priors: NDArray[np.float64]) -> NDArray[np.float64]:
         """(M,). What each owner has of its shape; sums to 1 over the owners of a shape."""
         worth = self.owner_weights * region_priors[self.owner_regions]
-        totals = np.bincount(self.owner_shapes, weights=worth, minlength=len(self.classes))
-        return np.asarray(worth / totals[self.owner_shapes])
+        return np.asarray(worth / self.shape_priors(region_priors)[self.owner_shapes])
+
+    def shape_priors(self, region_priors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,). What the owners of each shape give it together."""
+        worth = self.owner_weights * region_priors[self.owner_regions]
+        found = np.bincount(self.owner_shapes, weights=worth, minlength=len(self.classes))
+        return found.astype(np.float64)
 
 
 PLACES = tuple(CodePlace)
@@ -79,39 +86,44 @@ class CompiledGrammars:
             for pattern in sorted(set(owners.tolist()))
         )
 
+    def is_within(self, region: str) -> NDArray[np.bool_]:
+        """(regions,). Whether each is the region or a part of it; all are when it is empty."""
+        if not region:
+            return np.ones(len(self.regions), dtype=np.bool_)
+        pairs = zip(self.regions, self.countries, strict=True)
+        return np.array([region in pair for pair in pairs], dtype=np.bool_)
+
     def region_priors(self, region_prior: Mapping[str, float]) -> NDArray[np.float64]:
         """(regions,). What is known of the region, spread over the regions that are enabled.
 
-        A region that `region_prior` does not name has its share of its country's probability; countries that it
-        does not name share what is under "" evenly. Empty: all countries are alike. `GENERIC` is always 1: it is
-        there whatever the region is, and its patterns' weights say how much it counts.
+        A region that `region_prior` does not name has its share of its country's probability, where the country is
+        named or nothing of it is; where sisters of it are named instead, it was not among the choices and has next
+        to nothing. Countries that nothing is named of share what is under "" evenly. Empty: all countries are alike.
+        `GENERIC` is always 1: it is there whatever the region is, and its patterns' weights say how much it counts.
         """
-        countries = {c for c in self.countries if c != GENERIC}
+        countries = dict.fromkeys(c for c in self.countries if c != GENERIC)
         uniform = 1 / max(len(countries), 1)
-        within = dict.fromkeys(countries, uniform)
-        if region_prior:
-            within = self._country_priors(region_prior, countries)
-        prior = np.array([1.0 if c == GENERIC else within[c] for c in self.countries]) * self.shares
-        if region_prior:
-            for index, region in enumerate(self.regions):
-                if region in region_prior and region != self.countries[index]:
-                    prior[index] = region_prior[region]
-            is_generic = np.array([c == GENERIC for c in self.countries])
-            even = np.where(is_generic, 1.0, uniform * self.shares)
-            prior = np.where(is_generic, 1.0, (1 - _UNIFORM_SHARE) * prior + _UNIFORM_SHARE * even)
-        return prior
-
-    def _country_priors(
-        self, region_prior: Mapping[str, float], countries: Collection[str]
-    ) -> dict[str, float]:
+        even = np.array([1.0 if c == GENERIC else uniform for c in self.countries]) * self.shares
+        if not region_prior:
+            return even
         of_parts: dict[str, float] = {}
         for region, probability in region_prior.items():
             country = region.partition("-")[0]
             if region != country:
                 of_parts[country] = of_parts.get(country, 0.0) + probability
-        unnamed = [c for c in countries if c not in region_prior and c not in of_parts]
-        rest = region_prior.get("", 0.0) / max(len(unnamed), 1)
-        return {c: region_prior.get(c, of_parts.get(c, rest)) for c in countries}
+        unnamed = sum(c not in region_prior and c not in of_parts for c in countries)
+        rest = region_prior.get("", 0.0) / max(unnamed, 1)
+        known = np.empty(len(self.regions))
+        for index, (region, country) in enumerate(zip(self.regions, self.countries, strict=True)):
+            if region == GENERIC:
+                known[index] = 1.0
+            elif region != country and region in region_prior:
+                known[index] = region_prior[region]
+            elif country not in region_prior and country in of_parts:
+                known[index] = of_parts[country] * self.shares[index] if region == country else 0.0
+            else:
+                known[index] = region_prior.get(country, rest) * self.shares[index]
+        return (1 - _UNIFORM_SHARE) * known + _UNIFORM_SHARE * even
 
 
 def compile_grammars(
@@ -146,7 +158,8 @@ def compile_grammars(
         pattern_regions=np.array([region for region, _ in patterns], dtype=np.intp),
         sets=np.array([[c >> bit & 1 for bit in range(len(ALPHABET))] for c in sets], dtype=np.bool_),
         tables={
-            n: _table({s: o for s, o in owners.items() if len(s.classes) == n}, sets, patterns) for n in lengths
+            n: _table({s: o for s, o in owners.items() if len(s.classes) == n}, sets, patterns)
+            for n in lengths
         },
     )
 

@@ -4,8 +4,9 @@ A country's letter in the band, a character of the state's slogan or a screw is 
 blur nearly wiped out is a weak one in the middle.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from math import log
 
 from plate_ocr.domain.lattice import Lattice
@@ -35,8 +36,8 @@ class Subset:
     row_breaks: tuple[bool, ...]
 
 
-def subsets_of(lattice: Lattice) -> tuple[list[Subset], float]:
-    """At most `MAX_SUBSETS`, likeliest first, and their share of all ways to choose."""
+def subsets_of(lattice: Lattice, lengths: Container[int]) -> tuple[list[Subset], float]:
+    """At most `MAX_SUBSETS` of those lengths, likeliest first, and their share of all ways to choose."""
     optional = _optional(lattice)
     settled = {i for i, slot in enumerate(lattice.slots) if slot.is_greedy and i not in optional}
     choices = []
@@ -46,9 +47,10 @@ def subsets_of(lattice: Lattice) -> tuple[list[Subset], float]:
             presence = min(max(lattice.slots[index].presence, _LEAST), 1 - _LEAST)
             likelihood *= presence if is_taken else 1 - presence
         slots = sorted(settled.union(i for i, is_taken in zip(optional, taken, strict=True) if is_taken))
-        choices.append((likelihood, tuple(slots)))
+        if len(slots) in lengths:
+            choices.append((likelihood, tuple(slots)))
     choices.sort(key=lambda choice: choice[0], reverse=True)
-    kept = [c for c in choices[:MAX_SUBSETS] if c[1] and c[0] >= _LEAST_SHARE * choices[0][0]]
+    kept = [c for c in choices[:MAX_SUBSETS] if c[0] >= _LEAST_SHARE * choices[0][0]]
     return [_subset(lattice, slots, log(p)) for p, slots in kept], sum(p for p, _ in kept)
 
 
@@ -69,7 +71,7 @@ def _optional(lattice: Lattice) -> list[int]:
 
 def _subset(lattice: Lattice, slots: tuple[int, ...], log_presence: float) -> Subset:
     cuts, breaks = [], []
-    for left, right in zip(slots, slots[1:], strict=False):
+    for left, right in pairwise(slots):
         between = lattice.boundaries[left:right]
         whole = 1.0
         for boundary in between:

@@ -28,20 +28,17 @@ class Split:
 
 
 def region_of(
-    followed: NDArray[np.float64],
+    worth: NDArray[np.float64],
     table: ShapeTable,
     grammars: CompiledGrammars,
-    priors: NDArray[np.float64],
     region_prior: Mapping[str, float],
 ) -> tuple[str, float]:
     """The region that most of the text's worth comes from, else the country, else none; with its probability.
 
-    `followed`: (N,), the share of each shape. What `GENERIC` has of it belongs to the regions that the
-    recogniser names: a plate may follow no pattern of the region it is from.
+    `worth`: (M,), the share of each owner of `table`, sum 1. What `GENERIC` has of it belongs to the regions that
+    the recogniser names: a plate may follow no pattern of the region it is from.
     """
-    worth = followed[table.owner_shapes] * table.owner_shares(priors)
     by_region = np.bincount(table.owner_regions, weights=worth, minlength=len(grammars.regions))
-    by_region /= by_region.sum()
     shares = {name: float(s) for name, s in zip(grammars.regions, by_region, strict=True) if s > 0}
     unbound = shares.pop(GENERIC, 0.0)
     enabled = {*grammars.regions, *grammars.countries} - {GENERIC}
@@ -62,25 +59,20 @@ def region_of(
 
 
 def split_of(
-    followed: NDArray[np.float64],
+    worth: NDArray[np.float64],
     table: ShapeTable,
     grammars: CompiledGrammars,
-    priors: NDArray[np.float64],
     region: str,
     cuts: Sequence[float],
     text: Sequence[int],
 ) -> Split:
     """Where code and number part in the patterns of the region, or of all when it is not known.
 
-    Between digits the parting is seen, or only one fits; it is never guessed. `cuts`: between each two
-    characters, how surely the plate parts there. `text`: indices of `ALPHABET`, in reading order.
+    Between digits the parting is seen, or only one fits; it is never guessed. `worth`: as in `region_of`. `cuts`:
+    between each two characters, how surely the plate parts there. `text`: indices of `ALPHABET`, in reading order.
     """
     by_code: dict[tuple[int, ...], float] = {}
-    worth = followed[table.owner_shapes] * table.owner_shares(priors)
-    for owner in np.flatnonzero(worth):
-        name = grammars.regions[table.owner_regions[owner]]
-        if region and region not in {name, name.partition("-")[0]}:
-            continue
+    for owner in np.flatnonzero(worth * grammars.is_within(region)[table.owner_regions]):
         code = _code_places(table, int(table.owner_shapes[owner]))
         by_code[code] = by_code.get(code, 0.0) + float(worth[owner])
     total = sum(by_code.values())
@@ -101,3 +93,13 @@ def _code_places(table: ShapeTable, shape: int) -> tuple[int, ...]:
     if place is CodePlace.WHOLE:
         return ()
     return tuple(range(count)) if place is CodePlace.FIRST else tuple(range(length - count, length))
+
+
+def likeliest_pattern(
+    worth: NDArray[np.float64], table: ShapeTable, grammars: CompiledGrammars, region: str
+) -> str:
+    """Of the region's patterns, or of all when it has none here, the one with most of the worth: "br: Mercosul"."""
+    within = worth * grammars.is_within(region)[table.owner_regions]
+    owner = int((within if within.any() else worth).argmax())
+    name = grammars.pattern_names[table.owner_patterns[owner]]
+    return f"{grammars.regions[table.owner_regions[owner]]}: {name}"
