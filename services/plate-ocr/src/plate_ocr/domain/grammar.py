@@ -241,7 +241,9 @@ class _Reader:
     def only_keys(self, table: Mapping[str, Any], field: str, known: set[str]) -> None:
         for key in table:
             if key not in known:
-                raise self.error(f"{field}.{key}".lstrip("."), f"unknown; known are {', '.join(sorted(known))}")
+                raise self.error(
+                    f"{field}.{key}".lstrip("."), f"unknown; known are {', '.join(sorted(known))}"
+                )
 
 
 class _Expression:
@@ -345,9 +347,7 @@ def _merged(sequences: Sequence[Expansion]) -> tuple[Expansion, ...]:
                 together[key] = together.get(key, 0) | sequence[place]
             else:
                 together[sequence, None] = 0
-        found = [
-            head if tail is None else (*head, union, *tail) for (head, tail), union in together.items()
-        ]
+        found = [head if tail is None else (*head, union, *tail) for (head, tail), union in together.items()]
     return tuple(dict.fromkeys(found))
 
 

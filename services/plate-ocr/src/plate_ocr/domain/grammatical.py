@@ -80,7 +80,7 @@ def decode(
     seen = _Seen(lattice, grammars)
     priors = grammars.region_priors(region_prior)
     subsets, enumerated = subsets_of(lattice, grammars.tables)
-    scored = [_score(s, seen, grammars.tables[len(s.slots)], priors) for s in subsets]
+    scored = [_score(s, seen, grammars.tables[len(s.slots)], priors.by_share) for s in subsets]
     hypotheses = _hypotheses(scored, seen)
     if not hypotheses:
         return _raw_reading(lattice)
@@ -89,7 +89,7 @@ def decode(
     likelihood, followed = _followed(best, seen)
     confidence = min(float(np.exp(likelihood - total)) * enumerated, 1.0)
     table = best.scored.table
-    worth = followed[table.owner_shapes] * table.owner_shares(priors)
+    worth = _owners_worth(best, followed, priors.even)
     region, region_confidence = region_of(worth, table, grammars, region_prior)
     split = split_of(worth, table, grammars, region, best.scored.subset.cuts, best.indices)
     characters = _characters(best, seen)
@@ -199,6 +199,16 @@ def _followed(hypothesis: _Hypothesis, seen: _Seen) -> tuple[float, NDArray[np.f
     shares = np.exp(worth - worth.max()) * fits
     score = float(characters + s.subset.log_presence + worth.max() + np.log(shares.sum()))
     return score, shares / shares.sum()
+
+
+def _owners_worth(
+    hypothesis: _Hypothesis, followed: NDArray[np.float64], region_priors: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(M,), the share of each owner, sum 1, with other region priors than those that the shapes were scored with."""
+    table = hypothesis.scored.table
+    layouts = np.where(followed > 0, np.exp(hypothesis.scored.layouts), 0.0)
+    worth = layouts[table.owner_shapes] * table.owner_weights * region_priors[table.owner_regions]
+    return np.asarray(worth / worth.sum())
 
 
 def _characters(hypothesis: _Hypothesis, seen: _Seen) -> list[Character]:

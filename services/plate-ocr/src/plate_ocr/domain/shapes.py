@@ -6,6 +6,7 @@ sets, so a shape is kept once with all its owners, and a set of characters is sc
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +41,6 @@ class ShapeTable:
     owner_regions: NDArray[np.intp]
     owner_weights: NDArray[np.float64]
 
-    def owner_shares(self, region_priors: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(M,). What each owner has of its shape; sums to 1 over the owners of a shape."""
-        worth = self.owner_weights * region_priors[self.owner_regions]
-        return np.asarray(worth / self.shape_priors(region_priors)[self.owner_shapes])
-
     def shape_priors(self, region_priors: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N,). What the owners of each shape give it together."""
         worth = self.owner_weights * region_priors[self.owner_regions]
@@ -57,9 +53,21 @@ PLACES = tuple(CodePlace)
 BELOW = PLACES.index(CodePlace.BELOW)
 
 
+class RegionPriors(NamedTuple):
+    """(regions,) each; `GENERIC` has 1: it is there whatever the region is, and its weights say how much it counts.
+
+    `by_share`: large parts of a country are likelier, for the choice of a text. `even`: all parts are alike, for the
+    choice of a region: that most cars are from Dubai is no sign that this one is.
+    """
+
+    by_share: NDArray[np.float64]
+    even: NDArray[np.float64]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledGrammars:
-    """`regions`: sorted, `GENERIC` among them when it is enabled. `shares`: of each within its country, sum 1.
+    """`regions`: sorted, `GENERIC` among them when it is enabled. `shares`: of each within its country, sum 1;
+    `even_shares`: the same with the parts of a country alike.
 
     `pattern_names`, `pattern_regions`: of each pattern, the latter indices into `regions`. `sets`: (C, 36), the
     character sets. `tables`: by length.
@@ -68,6 +76,8 @@ class CompiledGrammars:
     regions: tuple[str, ...]
     countries: tuple[str, ...]
     shares: NDArray[np.float64]
+    even_shares: NDArray[np.float64]
+    is_generic: NDArray[np.bool_]
     pattern_names: tuple[str, ...]
     pattern_regions: NDArray[np.intp]
     sets: NDArray[np.bool_]
@@ -93,19 +103,14 @@ class CompiledGrammars:
         pairs = zip(self.regions, self.countries, strict=True)
         return np.array([region in pair for pair in pairs], dtype=np.bool_)
 
-    def region_priors(self, region_prior: Mapping[str, float]) -> NDArray[np.float64]:
-        """(regions,). What is known of the region, spread over the regions that are enabled.
+    def region_priors(self, region_prior: Mapping[str, float]) -> RegionPriors:
+        """What is known of the region, spread over the regions that are enabled.
 
         A region that `region_prior` does not name has its share of its country's probability, where the country is
         named or nothing of it is; where sisters of it are named instead, it was not among the choices and has next
         to nothing. Countries that nothing is named of share what is under "" evenly. Empty: all countries are alike.
-        `GENERIC` is always 1: it is there whatever the region is, and its patterns' weights say how much it counts.
         """
         countries = dict.fromkeys(c for c in self.countries if c != GENERIC)
-        uniform = 1 / max(len(countries), 1)
-        even = np.array([1.0 if c == GENERIC else uniform for c in self.countries]) * self.shares
-        if not region_prior:
-            return even
         of_parts: dict[str, float] = {}
         for region, probability in region_prior.items():
             country = region.partition("-")[0]
@@ -113,17 +118,22 @@ class CompiledGrammars:
                 of_parts[country] = of_parts.get(country, 0.0) + probability
         unnamed = sum(c not in region_prior and c not in of_parts for c in countries)
         rest = region_prior.get("", 0.0) / max(unnamed, 1)
-        known = np.empty(len(self.regions))
+        uniform = 1 / max(len(countries), 1)
+        told = np.zeros(len(self.regions))  # of the region itself
+        shared = np.zeros(len(self.regions))  # of the country, to be shared
         for index, (region, country) in enumerate(zip(self.regions, self.countries, strict=True)):
-            if region == GENERIC:
-                known[index] = 1.0
+            if not region_prior or region == GENERIC:
+                shared[index] = 1.0 if region == GENERIC else uniform
             elif region != country and region in region_prior:
-                known[index] = region_prior[region]
-            elif country not in region_prior and country in of_parts:
-                known[index] = of_parts[country] * self.shares[index] if region == country else 0.0
-            else:
-                known[index] = region_prior.get(country, rest) * self.shares[index]
-        return (1 - _UNIFORM_SHARE) * known + _UNIFORM_SHARE * even
+                told[index] = region_prior[region]
+            elif country in region_prior or country not in of_parts:
+                shared[index] = region_prior.get(country, rest)
+            elif region == country:
+                shared[index] = of_parts[country]
+        if region_prior:
+            told *= 1 - _UNIFORM_SHARE
+            shared = np.where(self.is_generic, 1.0, (1 - _UNIFORM_SHARE) * shared + _UNIFORM_SHARE * uniform)
+        return RegionPriors(told + shared * self.shares, told + shared * self.even_shares)
 
 
 def compile_grammars(
@@ -140,9 +150,7 @@ def compile_grammars(
     known = {name for g in grammars for name in (g.region, g.country)}
     if unknown := sorted(set(allowed or ()) - known):
         raise ValueError(f"no grammar for {', '.join(unknown)}")
-    totals: dict[str, float] = {}
-    for grammar in chosen:
-        totals[grammar.country] = totals.get(grammar.country, 0.0) + grammar.share
+    shares, even_shares = _shares(chosen)
     owners: dict[Shape, dict[int, float]] = {}
     patterns: list[tuple[int, Pattern]] = [(i, p) for i, g in enumerate(chosen) for p in g.patterns]
     for index, (_, pattern) in enumerate(patterns):
@@ -153,7 +161,9 @@ def compile_grammars(
     return CompiledGrammars(
         regions=tuple(g.region for g in chosen),
         countries=tuple(g.country for g in chosen),
-        shares=np.array([g.share / totals[g.country] for g in chosen]),
+        shares=shares,
+        even_shares=even_shares,
+        is_generic=np.array([g.region == GENERIC for g in chosen]),
         pattern_names=tuple(p.name for _, p in patterns),
         pattern_regions=np.array([region for region, _ in patterns], dtype=np.intp),
         sets=np.array([[c >> bit & 1 for bit in range(len(ALPHABET))] for c in sets], dtype=np.bool_),
@@ -162,6 +172,22 @@ def compile_grammars(
             for n in lengths
         },
     )
+
+
+def _shares(chosen: Sequence[RegionGrammar]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """By the files, and with the parts of a country alike; what concerns it as a whole keeps its share in both."""
+    totals: dict[str, float] = {}
+    parts: dict[str, int] = {}
+    for grammar in chosen:
+        totals[grammar.country] = totals.get(grammar.country, 0.0) + grammar.share
+        parts[grammar.country] = parts.get(grammar.country, 0) + (grammar.region != grammar.country)
+    own = {g.country: g.share / totals[g.country] for g in chosen if g.region == g.country}
+    shares = [g.share / totals[g.country] for g in chosen]
+    even = [
+        own[g.country] if g.region == g.country else (1 - own.get(g.country, 0.0)) / parts[g.country]
+        for g in chosen
+    ]
+    return np.array(shares), np.array(even)
 
 
 def _is_allowed(grammar: RegionGrammar, allowed: Collection[str] | None) -> bool:
