@@ -16,6 +16,7 @@ from plate_ocr.adapters.onnx import (
     open_session,
     provider_options,
 )
+from plate_ocr.settings import InferenceSettings
 
 from .onnx_files import enlarging
 
@@ -43,6 +44,14 @@ def test_tensorrt(tmp_path: Path, is_fp16: bool, told: str) -> None:
         "trt_timing_cache_path": str(tmp_path),
     }
     assert "trt_engine_cache_enable" not in provider_options(TENSORRT, OnnxOptions())
+
+
+def test_what_the_operator_set(tmp_path: Path) -> None:
+    settings = InferenceSettings(
+        threads=3, providers=(CUDA,), gpu_device=2, gpu_memory_mib=512, tensorrt_cache=tmp_path, is_fp16=True
+    )
+    assert OnnxOptions.of(settings) == OnnxOptions(3, (CUDA,), 2, 512, tmp_path, True)
+    assert OnnxOptions.of(InferenceSettings()) == OnnxOptions()
 
 
 def test_the_processor_is_told_nothing() -> None:

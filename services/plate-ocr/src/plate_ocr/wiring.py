@@ -10,7 +10,7 @@ from kit.auth import HttpJwks, JwksSource, TokenVerifier
 from kit.blobs import open_blobs
 from kit.bus import Bus, open_bus
 from kit.clock import Clock, SystemClock
-from kit.health import Health
+from kit.health import Fact, Health
 from kit.http import create_app
 from kit.logging import make_logger
 from kit.metrics import Metrics
@@ -22,7 +22,7 @@ from plate_ocr.handlers.look import Look
 from plate_ocr.handlers.read_frame import ReadFrame
 from plate_ocr.http import PATH, routes
 from plate_ocr.rpc import PlateReaderRpc
-from plate_ocr.settings import PlateOcrSettings
+from plate_ocr.settings import InferenceSettings, PlateOcrSettings
 from plate_ocr.worker import InferenceWorker
 
 NAME = "plate-ocr"
@@ -42,6 +42,16 @@ class _Threads(ThreadPoolExecutor):
         self.shutdown(wait=False, cancel_futures=True)
 
 
+async def _vehicles(worker: InferenceWorker, settings: InferenceSettings) -> Fact:
+    """By what the spot rule knows of vehicles."""
+    if not worker.engine_name:
+        return Fact(ok=False, detail="the engine is not there")
+    if not worker.has_vehicle_detector:
+        return Fact(ok=True, detail="camera's own box and the plate's place")
+    # An engine of the operator's own brings its detector along, and is asked for nothing but that it has one.
+    return Fact(ok=True, detail=settings.vehicle_model.name if settings.vehicle_model else worker.engine_name)
+
+
 def build(
     settings: PlateOcrSettings,
     *,
@@ -58,7 +68,12 @@ def build(
     bus = bus or open_bus(settings.bus, logger=logger, metrics=metrics, clock=clock, app_id=NAME)
     threads = _Threads(settings.pictures.decode_threads, thread_name_prefix="pictures")
     worker = InferenceWorker(
-        settings.inference, partial(open_engine, settings.engine, settings.inference), logger, metrics
+        settings.inference,
+        partial(
+            open_engine, settings.engine, settings.inference, settings.regions, settings.inference.grammars
+        ),
+        logger,
+        metrics,
     )
     look = Look(worker, settings.pictures, threads)
     read = ReadFrame(
@@ -67,12 +82,14 @@ def build(
         bus=bus,
         clock=clock,
         settings=settings.pictures,
+        regions_for=settings.regions_for,
         threads=threads,
         logger=logger,
         metrics=metrics,
     )
     health.add("engine", worker.ready)
     # Told, and no reason to refuse pictures that come with the call.
+    health.add("vehicles", partial(_vehicles, worker, settings.inference), required=False)
     health.add("bus", bus.ready, required=False)
     health.add("blobs", blobs.ping, required=False)
     app = create_app(
@@ -91,7 +108,7 @@ def build(
 
     def register_grpc(server: grpc.aio.Server) -> None:
         stubs.add_PlateReaderServicer_to_server(
-            PlateReaderRpc(look, blobs, settings.rpc.stream_window), server
+            PlateReaderRpc(look, blobs, settings.rpc.stream_window, settings.regions_for), server
         )
 
     resources: list[Resource] = [blobs, threads, worker]

@@ -7,6 +7,8 @@ from pathlib import Path
 import cv2
 import onnxruntime as ort
 
+from plate_ocr.settings import InferenceSettings
+
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
@@ -28,7 +30,19 @@ class OnnxOptions:
     gpu_device: int = 0
     gpu_memory_mib: int = 0
     tensorrt_cache: Path | None = None
-    is_fp16: bool = True
+    is_fp16: bool = False
+
+    @classmethod
+    def of(cls, settings: InferenceSettings) -> "OnnxOptions":
+        """As the operator set them."""
+        return cls(
+            threads=settings.threads,
+            providers=settings.providers,
+            gpu_device=settings.gpu_device,
+            gpu_memory_mib=settings.gpu_memory_mib,
+            tensorrt_cache=settings.tensorrt_cache,
+            is_fp16=settings.is_fp16,
+        )
 
 
 def open_session(model: Path, options: OnnxOptions) -> ort.InferenceSession:

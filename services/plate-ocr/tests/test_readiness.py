@@ -1,0 +1,44 @@
+# mypy: disable-error-code="import-not-found"
+# A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
+"""What readiness tells of vehicles."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testkit.clock import ManualClock
+
+from .house import Scripted, running
+
+
+class Watchful(Scripted):
+    name = "watchful"
+    has_vehicle_detector = True
+
+
+def make_watchful() -> Watchful:
+    return Watchful()
+
+
+WATCHFUL = {"engine": f"{__name__}:make_watchful"}
+WEIGHTS = {"inference": {"vehicle_model": "/models/yolo11x.pt"}}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "told"),
+    [
+        ({}, "camera's own box and the plate's place"),
+        (WEIGHTS, "camera's own box and the plate's place"),  # an engine that does not take them
+        (WATCHFUL, "watchful"),
+        ({**WATCHFUL, **WEIGHTS}, "yolo11x.pt"),
+    ],
+)
+async def test_the_source_of_vehicles(
+    tmp_path: Path, manual_clock: ManualClock, blocks: dict[str, Any], told: str
+) -> None:
+    Scripted.go.set()
+    async with running(tmp_path, manual_clock, **blocks) as house:
+        await house.is_ready()
+        checks = (await house.http.get("/health/ready")).json()["checks"]
+    assert checks["vehicles"] == {"ok": True, "required": False, "detail": told}
