@@ -21,7 +21,9 @@ def frame(shares: Frame) -> NDArray[np.float32]:
 
 
 def frames(*shares: Frame) -> RowPosterior:
-    return RowPosterior(np.array([frame(s) for s in shares]).reshape(-1, CLASS_COUNT), np.zeros(0, np.float32))
+    return RowPosterior(
+        np.array([frame(s) for s in shares]).reshape(-1, CLASS_COUNT), np.zeros(0, np.float32)
+    )
 
 
 def row(spikes: Sequence[str | Frame]) -> RowPosterior:

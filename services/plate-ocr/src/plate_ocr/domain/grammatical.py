@@ -116,8 +116,12 @@ class _Seen:
         self.allowed = np.where((p >= PLAUSIBLE) | (LOOK_ALIKES[tops] & (p >= PLAUSIBLE_ALIKE)), p, 0.0)
         rows = np.arange(len(p))
         self.allowed[rows, tops] = p[rows, tops]
-        self.log_best = _log((self.allowed[:, None, :] * self.sets).max(axis=2))
-        self.log_mass = _log(p @ self.sets.T.astype(np.float64))
+        # A slot may become one to four characters: only those are looked at, the others have nothing to add.
+        count = max(int((self.allowed > 0).sum(axis=1).max(initial=0)), 1)
+        chosen = np.argsort(-self.allowed, axis=1, kind="stable")[:, :count]
+        offers = self.allowed[rows[:, None], chosen]
+        self.log_best = _log((offers[:, :, None] * grammars.members[chosen]).max(axis=1))
+        self.log_mass = _log(p @ grammars.members)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -70,7 +70,7 @@ class CompiledGrammars:
     `even_shares`: the same with the parts of a country alike.
 
     `pattern_names`, `pattern_regions`: of each pattern, the latter indices into `regions`. `sets`: (C, 36), the
-    character sets. `tables`: by length.
+    character sets; `members`: (36, C), the same as 0 and 1. `tables`: by length.
     """
 
     regions: tuple[str, ...]
@@ -81,6 +81,7 @@ class CompiledGrammars:
     pattern_names: tuple[str, ...]
     pattern_regions: NDArray[np.intp]
     sets: NDArray[np.bool_]
+    members: NDArray[np.float64]
     tables: Mapping[int, ShapeTable]
 
     def patterns_of(self, text: str) -> tuple[tuple[str, str], ...]:
@@ -158,6 +159,7 @@ def compile_grammars(
             owners.setdefault(shape, {})[index] = pattern.weight
     sets = sorted({c for shape in owners for c in shape.classes})
     lengths = sorted({len(shape.classes) for shape in owners})
+    members = np.array([[c >> bit & 1 for c in sets] for bit in range(len(ALPHABET))], dtype=np.float64)
     return CompiledGrammars(
         regions=tuple(g.region for g in chosen),
         countries=tuple(g.country for g in chosen),
@@ -166,7 +168,8 @@ def compile_grammars(
         is_generic=np.array([g.region == GENERIC for g in chosen]),
         pattern_names=tuple(p.name for _, p in patterns),
         pattern_regions=np.array([region for region, _ in patterns], dtype=np.intp),
-        sets=np.array([[c >> bit & 1 for bit in range(len(ALPHABET))] for c in sets], dtype=np.bool_),
+        sets=members.T.astype(np.bool_),
+        members=members,
         tables={
             n: _table({s: o for s, o in owners.items() if len(s.classes) == n}, sets, patterns)
             for n in lengths
