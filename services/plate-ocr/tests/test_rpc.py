@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kit.grpc import channel
+from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
 from lookout.plates.v1 import plates_pb2 as plates
 from lookout.plates.v1 import plates_pb2_grpc as stubs
@@ -108,6 +109,109 @@ async def test_a_stream_answers_in_order_and_outlives_bad_frames(rpc: "stubs.Pla
             assert not answer.HasField("reading")
         else:
             assert answer.reading.plates[0].text == f"AB{widths[number]}"
+
+
+def streamed(
+    width: int, request_id: str, at_s: float, camera_id: str = "95", data: bytes | None = None
+) -> plates.ReadStreamRequest:
+    request = plates.ReadStreamRequest(
+        frame=plates.ReadRequest(
+            image=data or image(width), request_id=request_id, purpose=camera.PURPOSE_VIDEO
+        ),
+        camera_id=camera_id,
+    )
+    request.captured_at.FromMicroseconds(round((1_700_000_000 + at_s) * 1_000_000))
+    return request
+
+
+async def play(
+    rpc: "stubs.PlateReaderAsyncStub", requests: list[plates.ReadStreamRequest]
+) -> list[plates.ReadStreamResponse]:
+    async def frames() -> AsyncIterator[plates.ReadStreamRequest]:
+        for request in requests:
+            yield request
+
+    return [answer async for answer in rpc.ReadStream(frames(), timeout=DEADLINE_S)]
+
+
+async def test_a_stream_follows_a_plate(rpc: "stubs.PlateReaderAsyncStub") -> None:
+    texts = ["D71028", "D71026", "D71026", "D71026"]
+    for n, text in enumerate(texts):
+        Scripted.plates[300 + n] = (plate(text, 100 + 20 * n, 200, 0.6 + 0.1 * n),)
+    requests = [streamed(300 + n, f"r{n}", 0.2 * n) for n in range(4)]
+    requests.insert(2, streamed(0, "bad", 0.3, data=b"no picture"))
+    *answers, last = await play(rpc, requests)
+    assert [one.request_id for one in answers] == ["r0", "r1", "bad", "r2", "r3"]
+    assert answers[2].error.startswith("not_a_picture: ")
+    assert not answers[2].tracks
+    states = [track.plate.state for answer in answers for track in answer.tracks]
+    assert states == [
+        common.PLATE_STATE_SINGLE_LOOK,
+        common.PLATE_STATE_SINGLE_LOOK,
+        common.PLATE_STATE_READ,
+        common.PLATE_STATE_READ,
+    ]
+    assert not any(track.is_final for answer in answers for track in answer.tracks)
+    assert (last.request_id, last.error, last.HasField("reading")) == ("", "", False)
+    (track,) = last.tracks
+    assert track.is_final
+    assert {one.tracks[0].track_id for one in answers if one.tracks} == {track.track_id} == {"95:1"}
+    assert (track.plate.text, track.plate.looks, track.looks) == ("D71026", 3, 4)
+    assert (track.evidence_request_id, track.evidence_text, track.is_composed) == ("r3", "D71026", False)
+    assert track.evidence_box == track.plate.box == answers[4].reading.plates[0].box
+    assert track.first_seen_at.ToMicroseconds() == 1_700_000_000_000_000
+    assert track.last_seen_at.ToMicroseconds() == 1_700_000_000_600_000
+    assert 0.5 < track.plate.confidence < 1
+
+
+async def test_a_track_ends_once_and_cameras_do_not_mix(rpc: "stubs.PlateReaderAsyncStub") -> None:
+    Scripted.plates[300] = (plate("D71026", 100, 200),)
+    Scripted.plates[301] = (plate("K11842", 100, 200),)
+    requests = [
+        streamed(300, "a0", 0, "95"),
+        streamed(301, "b0", 0, "96"),
+        streamed(300, "a1", 0.2, "95"),
+        streamed(400, "a2", 9, "95"),
+        streamed(301, "b1", 0.1, "96"),
+        streamed(301, "", -5, "96"),
+    ]
+    *answers, last = await play(rpc, requests)
+    finals = [
+        (answer.request_id, t.track_id, t.plate.text)
+        for answer in (*answers, last)
+        for t in answer.tracks
+        if t.is_final
+    ]
+    assert finals == [("a2", "95:1", "D71026"), ("", "96:1", "K11842")]
+    assert last.tracks[0].plate.looks == 3
+
+
+async def test_frames_without_a_camera_are_not_followed(rpc: "stubs.PlateReaderAsyncStub") -> None:
+    Scripted.plates[300] = (plate("D71026", 100, 200),)
+    answers = await play(rpc, [streamed(300, f"r{n}", n, "") for n in range(3)])
+    assert [len(answer.tracks) for answer in answers] == [0, 0, 0]
+
+
+async def test_the_looks_of_frames_without_ids_and_times_count(rpc: "stubs.PlateReaderAsyncStub") -> None:
+    Scripted.plates[300] = (plate("D71026", 100, 200),)
+    bare = plates.ReadStreamRequest(frame=plates.ReadRequest(image=image(300)), camera_id="95")
+    *_, last = await play(rpc, [bare, bare])
+    assert (last.tracks[0].plate.state, last.tracks[0].looks) == (common.PLATE_STATE_READ, 2)
+
+
+async def test_a_time_that_is_none_and_a_camera_too_many(
+    rpc: "stubs.PlateReaderAsyncStub", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plate_ocr.rpc.MAX_CAMERAS", 1)
+    Scripted.plates[300] = (plate("D71026", 100, 200),)
+    odd = streamed(300, "odd", 0)
+    odd.captured_at.seconds = 1 << 60
+    first, refused, second, _ = await play(
+        rpc, [streamed(300, "r0", 0), odd, streamed(300, "r1", 0, camera_id="96")]
+    )
+    assert first.tracks[0].plate.text == "D71026"
+    assert "captured_at" in refused.error
+    assert second.error.startswith("too_many_cameras: ")
 
 
 async def test_an_empty_stream(rpc: "stubs.PlateReaderAsyncStub") -> None:

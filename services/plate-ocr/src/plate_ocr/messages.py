@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
 from lookout.plates.v1 import plates_pb2 as plates
+from plate_ocr.domain.admission import Purpose
 from plate_ocr.domain.spots import standing
+from plate_ocr.domain.tracks import Track
 from plate_ocr.domain.values import (
     Box,
     PlateReading,
@@ -25,6 +30,14 @@ STATES = {
     PlateState.READ: common.PLATE_STATE_READ,
     PlateState.SINGLE_LOOK: common.PLATE_STATE_SINGLE_LOOK,
     PlateState.SEEN_NOT_READ: common.PLATE_STATE_SEEN_NOT_READ,
+}
+
+# One that is new to us waits its turn, and is not dropped.
+PURPOSES = {
+    camera.PURPOSE_ENTRY: Purpose.ENTRY,
+    camera.PURPOSE_EXIT: Purpose.EXIT,
+    camera.PURPOSE_SNAPSHOT: Purpose.SNAPSHOT,
+    camera.PURPOSE_VIDEO: Purpose.VIDEO,
 }
 
 
@@ -88,3 +101,31 @@ def vehicle_messages(vehicles: Sequence[VehicleSighting], spot: Polygon) -> list
             )
         )
     return found
+
+
+def track_message(
+    track: Track, track_id: str, evidence_request_id: str, *, is_final: bool
+) -> plates.PlateTrack:
+    """The message. Raises: ValueError: a track without a look."""
+    if track.vote is None:
+        raise ValueError("nobody looked at it")
+    evidence = track.vote.evidence
+    return plates.PlateTrack(
+        track_id=track_id,
+        plate=plate_message(track.vote.reading),
+        first_seen_at=timestamp(track.first_seen_s),
+        last_seen_at=timestamp(track.last_seen_s),
+        evidence_request_id=evidence_request_id,
+        evidence_box=box_message(evidence.reading.box),
+        evidence_text=evidence.text,
+        is_composed=track.vote.is_composed,
+        looks=track.look_count,
+        is_final=is_final,
+    )
+
+
+def timestamp(epoch_s: float) -> Timestamp:
+    """The message, to the microsecond."""
+    made = Timestamp()
+    made.FromMicroseconds(round(epoch_s * 1_000_000))
+    return made

@@ -1,28 +1,60 @@
 """gRPC in: the PlateReader service."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field, replace
 
 import grpc
 
 from kit.blobs import BlobStore
+from kit.clock import Clock, SystemClock
 from kit.errors import FieldError, Invalid, LookoutError, RateLimited, TooLarge, Unavailable
 from lookout.plates.v1 import plates_pb2 as plates
 from lookout.plates.v1 import plates_pb2_grpc as stubs
-from plate_ocr.handlers.look import Look
-from plate_ocr.messages import OCCUPANCY, box_of, plate_message, polygon_of, vehicle_messages
-from plate_ocr.worker import QUEUE_FULL
+from plate_ocr.domain.admission import Purpose
+from plate_ocr.domain.appearance import appearance
+from plate_ocr.domain.tracks import Sighting, Track, Tracks, advance, close_all
+from plate_ocr.handlers.look import Look, Sight
+from plate_ocr.messages import (
+    OCCUPANCY,
+    PURPOSES,
+    box_of,
+    plate_message,
+    polygon_of,
+    track_message,
+    vehicle_messages,
+)
+from plate_ocr.settings import RegionsFor
+from plate_ocr.worker import QUEUE_FULL, PictureDropped
 
 Context = grpc.aio.ServicerContext[object, object]
 
+MAX_CAMERAS = 256
+"""Followed in one stream."""
+
+_EARLIEST_S, _LATEST_S = -62_135_596_800, 253_402_300_799
+"""What a Timestamp may say: the years 1 to 9999."""
+
 
 class PlateReaderRpc(stubs.PlateReaderServicer):
-    """`stream_window`: frames of one stream in hand at once."""
+    """`stream_window`: frames of one stream in hand at once. `regions_for`: what plates may be from where a request
+    does not say. `clock`: for frames that do not tell their time.
+    """
 
-    def __init__(self, look: Look, blobs: BlobStore, stream_window: int) -> None:
+    def __init__(
+        self,
+        look: Look,
+        blobs: BlobStore,
+        stream_window: int,
+        regions_for: RegionsFor,
+        clock: Clock | None = None,
+    ) -> None:
+        self._regions_for = regions_for
         self._look = look
         self._blobs = blobs
         self._stream_window = stream_window
+        self._clock = clock or SystemClock()
 
     async def Read(  # noqa: N802 - the contract's name
         self, request: plates.ReadRequest, context: Context
@@ -31,56 +63,81 @@ class PlateReaderRpc(stubs.PlateReaderServicer):
         would be repeated at once), INVALID_ARGUMENT for a picture that is too large.
         """
         try:
-            return await self._read(request, waits=False)
+            _, response = await self._read(request, waits=False)
         except Unavailable as error:
-            if error.code != QUEUE_FULL:
+            if error.code != QUEUE_FULL and not isinstance(error, PictureDropped):
                 raise
             raise RateLimited(error.detail, code=error.code, retry_after_s=error.retry_after_s) from error
         except TooLarge as error:
             raise Invalid(error.detail, code=error.code, errors=error.errors) from error
+        return response
 
     async def ReadStream(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[plates.ReadStreamRequest], context: Context
     ) -> AsyncIterator[plates.ReadStreamResponse]:
-        """Frames, answered in their order; a bad one is answered with its error and the stream goes on."""
-        in_hand: asyncio.Queue[asyncio.Task[plates.ReadStreamResponse] | None] = asyncio.Queue(
-            self._stream_window
-        )
+        """Frames, answered in their order; a bad one is answered with its error and the stream goes on.
+
+        Each frame is read whole. An engine that can leave plates out asks `domain.tracks.needs_reading` first.
+        """
+        in_hand: _InHand = asyncio.Queue(self._stream_window)
+        following = _Following()
 
         async def take() -> None:
             async for request in request_iterator:
-                await in_hand.put(asyncio.create_task(self._answer(request.frame)))
+                arrived_s = self._clock.now().timestamp()
+                await in_hand.put(asyncio.create_task(self._answer(request, arrived_s)))
             await in_hand.put(None)
 
         taking = asyncio.create_task(take())
         try:
             while (task := await _next(in_hand, taking)) is not None:
-                yield await task
+                yield following.answer(await task)
+            if rest := following.rest():
+                yield plates.ReadStreamResponse(tracks=rest)
         finally:
             taking.cancel()
             while not in_hand.empty():
                 if (left := in_hand.get_nowait()) is not None:
                     left.cancel()
 
-    async def _answer(self, request: plates.ReadRequest) -> plates.ReadStreamResponse:
+    async def _answer(self, request: plates.ReadStreamRequest, arrived_s: float) -> "_Answer":
+        frame = request.frame
         try:
-            reading = await self._read(request, waits=True)
+            taken_s = _taken_s(request, arrived_s)
+            sight, reading = await self._read(frame, waits=True)
         except LookoutError as error:
-            return plates.ReadStreamResponse(
-                error=f"{error.code}: {error.detail}", request_id=request.request_id
+            response = plates.ReadStreamResponse(
+                error=f"{error.code}: {error.detail}", request_id=frame.request_id
             )
-        return plates.ReadStreamResponse(reading=reading, request_id=request.request_id)
+            return _Answer(response)
+        response = plates.ReadStreamResponse(reading=reading, request_id=frame.request_id)
+        if not request.camera_id:
+            return _Answer(response)
+        # Made here, not at the answer's turn: the picture need not be kept until then.
+        sightings = [
+            Sighting(frame.request_id, plate.box, plate, appearance(sight.picture, plate.box))
+            for plate in sight.plates
+        ]
+        return _Answer(response, request.camera_id, taken_s, tuple(sightings))
 
-    async def _read(self, request: plates.ReadRequest, *, waits: bool) -> plates.ReadResponse:
+    async def _read(self, request: plates.ReadRequest, *, waits: bool) -> tuple[Sight, plates.ReadResponse]:
         source = request.WhichOneof("source")
         if source is None:
             raise Invalid("neither image nor blob is set", errors=(FieldError("source", "is missing"),))
         data = request.image if source == "image" else await self._blobs.get(request.blob.key)
         spot = polygon_of(request.spot.polygon)
         box = box_of(request.vehicle_box) if request.HasField("vehicle_box") else None
-        sight = await self._look(data, spot=spot, camera_box=box, waits=waits)
+        purpose = PURPOSES.get(request.purpose, Purpose.CALL)
+        sight = await self._look(
+            data,
+            spot=spot,
+            camera_box=box,
+            waits=waits,
+            purpose=purpose,
+            regions=self._regions_for("", request.regions),
+        )
         height_px, width_px = sight.picture.shape[:2]
-        return plates.ReadResponse(
+        return sight, plates.ReadResponse(
             request_id=request.request_id,
             plates=[plate_message(plate) for plate in sight.plates],
             vehicles=vehicle_messages(sight.vehicles, spot),
@@ -93,9 +150,89 @@ class PlateReaderRpc(stubs.PlateReaderServicer):
         )
 
 
-async def _next(
-    in_hand: asyncio.Queue[asyncio.Task[plates.ReadStreamResponse] | None], taking: asyncio.Task[None]
-) -> asyncio.Task[plates.ReadStreamResponse] | None:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """To one frame. `camera_id`: empty where nothing is followed. `taken_s`: since the epoch."""
+
+    response: plates.ReadStreamResponse
+    camera_id: str = ""
+    taken_s: float = 0.0
+    sightings: tuple[Sighting, ...] = ()
+
+
+_InHand = asyncio.Queue[asyncio.Task[_Answer] | None]
+
+
+@dataclass(slots=True)
+class _Camera:
+    """`latest_s`: when its last frame was taken, since the epoch. `frames`: answered so far."""
+
+    tracks: Tracks = field(default_factory=Tracks)
+    latest_s: float = -math.inf
+    frames: int = 0
+
+
+class _Following:
+    """The tracks of one stream, camera by camera."""
+
+    def __init__(self) -> None:
+        self._cameras: dict[str, _Camera] = {}
+
+    def answer(self, answer: _Answer) -> plates.ReadStreamResponse:
+        """The response with the tracks that the frame shows, and those that ended before it."""
+        response, camera_id = answer.response, answer.camera_id
+        if not camera_id:
+            return response
+        camera = self._cameras.get(camera_id)
+        if camera is None:
+            if len(self._cameras) >= MAX_CAMERAS:
+                return plates.ReadStreamResponse(
+                    error=f"too_many_cameras: a stream follows {MAX_CAMERAS} at most",
+                    request_id=response.request_id,
+                )
+            camera = self._cameras[camera_id] = _Camera()
+        camera.latest_s = max(camera.latest_s, answer.taken_s)
+        camera.frames += 1
+        # A caller may leave its request ids out; the number keeps two looks two.
+        sightings = [replace(one, frame=f"{camera.frames}:{one.frame}") for one in answer.sightings]
+        step = advance(camera.tracks, sightings, camera.latest_s)
+        camera.tracks = step.tracks
+        response.tracks.extend(_track_messages(camera_id, step.ended, is_final=True))
+        response.tracks.extend(_track_messages(camera_id, step.seen, is_final=False))
+        return response
+
+    def rest(self) -> list[plates.PlateTrack]:
+        """What is still open when the frames end."""
+        return [
+            message
+            for camera_id, camera in self._cameras.items()
+            for message in _track_messages(camera_id, close_all(camera.tracks), is_final=True)
+        ]
+
+
+def _track_messages(camera_id: str, tracks: Iterable[Track], *, is_final: bool) -> list[plates.PlateTrack]:
+    return [
+        track_message(
+            track,
+            f"{camera_id}:{track.track_id}",
+            track.vote.evidence.frame.partition(":")[2],
+            is_final=is_final,
+        )
+        for track in tracks
+        if track.vote is not None
+    ]
+
+
+def _taken_s(request: plates.ReadStreamRequest, arrived_s: float) -> float:
+    if not request.HasField("captured_at"):
+        return arrived_s
+    at = request.captured_at
+    if not _EARLIEST_S <= at.seconds <= _LATEST_S or not 0 <= at.nanos < 1_000_000_000:
+        raise Invalid("captured_at is no time", errors=(FieldError("captured_at", "is no time"),))
+    return at.seconds + at.nanos / 1_000_000_000
+
+
+async def _next(in_hand: _InHand, taking: asyncio.Task[None]) -> asyncio.Task[_Answer] | None:
     """The next answer; None at the end of the stream, also when the caller broke it off."""
     getting = asyncio.create_task(in_hand.get())
     await asyncio.wait({getting, taking}, return_when=asyncio.FIRST_COMPLETED)

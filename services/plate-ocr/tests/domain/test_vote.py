@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plate_ocr.domain.values import Box, Character, PlateReading, PlateState, UnreadReason, seen_not_read
@@ -16,6 +16,8 @@ from plate_ocr.domain.vote import (
     similarity,
     vote,
 )
+
+UNTIMED = settings(deadline=None)  # machines that run tests are busy
 
 
 def reading(
@@ -57,6 +59,7 @@ LOOKS = st.lists(
 ).map(lambda readings: [Look(f"f{n}", one) for n, one in enumerate(readings)])
 
 
+@UNTIMED
 @given(LOOKS, st.randoms())
 def test_the_order_of_the_looks_changes_nothing(given_looks: list[Look], random) -> None:
     mixed = list(given_looks)
@@ -64,6 +67,7 @@ def test_the_order_of_the_looks_changes_nothing(given_looks: list[Look], random)
     assert vote(mixed) == vote(given_looks)
 
 
+@UNTIMED
 @given(LOOKS, st.floats(0.05, 1.0), st.floats(4, 90), st.floats(0, 1))
 def test_one_more_look_that_agrees(
     given_looks: list[Look], confidence: float, height: float, sharpness: float
@@ -77,6 +81,7 @@ def test_one_more_look_that_agrees(
     assert not after.is_composed
 
 
+@UNTIMED
 @given(LOOKS)
 def test_the_evidence_is_a_frame_of_the_track_that_shows_the_text(given_looks: list[Look]) -> None:
     made = vote(given_looks)
@@ -92,6 +97,7 @@ def test_the_evidence_is_a_frame_of_the_track_that_shows_the_text(given_looks: l
         assert len({look.text for look in given_looks}) == len(given_looks)
 
 
+@UNTIMED
 @given(
     st.text("AB81", min_size=1, max_size=6),
     st.text("AB81", min_size=1, max_size=6),
@@ -105,6 +111,7 @@ def test_two_that_agree_beat_one_of_equal_weight(
     assert made.reading.text == agreed
 
 
+@UNTIMED
 @given(st.lists(st.sampled_from(["AB1", "AB8", "8B1", "A81"]), min_size=1, max_size=6), st.floats(0.05, 1))
 def test_one_that_disagrees_never_raises_the_confidence(texts: list[str], confidence: float) -> None:
     given_looks = looks(*texts)
@@ -114,6 +121,7 @@ def test_one_that_disagrees_never_raises_the_confidence(texts: list[str], confid
         assert after.reading.confidence <= before.reading.confidence + 1e-12
 
 
+@UNTIMED
 @given(st.floats(0.01, 0.999))
 def test_a_single_look(confidence: float) -> None:
     made = vote([unread(), *looks("D71026", confidence=confidence)])
@@ -122,6 +130,7 @@ def test_a_single_look(confidence: float) -> None:
     assert made.evidence.frame == "f00"
 
 
+@UNTIMED
 @given(st.floats(6, 40), st.floats(1.3, 3), st.booleans())
 def test_the_taller_or_sharper_look_counts_more(height: float, times: float, is_tall: bool) -> None:
     better = {"height": min(height * times, FULL_HEIGHT_PX)} if is_tall else {"sharpness": 0.3 * times}

@@ -160,8 +160,8 @@ class ReadRequest(_message.Message):
     request_id: _builtins.str
     """Echoed in the response; the caller's own mark in a stream."""
     purpose: _camera_pb2.Purpose.ValueType
-    """What the picture is for: ENTRY and EXIT go first when readers are busy. Unspecified: as ENTRY in Read, as VIDEO
-    in ReadStream.
+    """What the picture is for: ENTRY and EXIT go first when readers are busy, and the oldest SNAPSHOT or VIDEO is dropped
+    when their queue is full. Unspecified: it waits its turn and takes nobody's place.
     """
     @_builtins.property
     def blob(self) -> _common_pb2.BlobRef: ...
@@ -252,7 +252,9 @@ class ReadStreamRequest(_message.Message):
     def frame(self) -> Global___ReadRequest: ...
     @_builtins.property
     def captured_at(self) -> _timestamp_pb2.Timestamp:
-        """When the frame was taken, never earlier than the one before it of the same camera; the time of arrival when absent."""
+        """When the frame was taken; the time of arrival when absent. A frame older than the one before it of the same camera
+        counts as taken with that one.
+        """
 
     def __init__(
         self,
@@ -302,7 +304,7 @@ class PlateTrack(_message.Message):
     @_builtins.property
     def plate(self) -> _common_pb2.Plate:
         """What the looks agree on so far, with the box, outline and height of the evidence frame. `state` is READ when at
-        least two looks agree, SINGLE_LOOK when only one says so, SEEN_NOT_READ when none could be read.
+        least two looks read this very text, SINGLE_LOOK when fewer do, SEEN_NOT_READ when none could be read.
         """
 
     @_builtins.property

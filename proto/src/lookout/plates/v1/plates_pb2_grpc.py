@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class PlateReaderStub:
-    """INVALID_ARGUMENT: not a picture or too large. RESOURCE_EXHAUSTED: the queue is full. NOT_FOUND: no such blob.
+    """INVALID_ARGUMENT: not a picture or too large. RESOURCE_EXHAUSTED: the queue is full, or the picture was dropped from it.
+    NOT_FOUND: no such blob.
     """
 
     def __init__(self, channel):
@@ -48,7 +49,8 @@ class PlateReaderStub:
 
 
 class PlateReaderServicer:
-    """INVALID_ARGUMENT: not a picture or too large. RESOURCE_EXHAUSTED: the queue is full. NOT_FOUND: no such blob.
+    """INVALID_ARGUMENT: not a picture or too large. RESOURCE_EXHAUSTED: the queue is full, or the picture was dropped from it.
+    NOT_FOUND: no such blob.
     """
 
     def Read(self, request, context):
@@ -85,7 +87,8 @@ def add_PlateReaderServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PlateReader:
-    """INVALID_ARGUMENT: not a picture or too large. RESOURCE_EXHAUSTED: the queue is full. NOT_FOUND: no such blob.
+    """INVALID_ARGUMENT: not a picture or too large. RESOURCE_EXHAUSTED: the queue is full, or the picture was dropped from it.
+    NOT_FOUND: no such blob.
     """
 
     @staticmethod

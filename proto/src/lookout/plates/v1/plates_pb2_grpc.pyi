@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PlateReaderStub:
-    """INVALID_ARGUMENT: not a picture or too large. RESOURCE_EXHAUSTED: the queue is full. NOT_FOUND: no such blob."""
+    """INVALID_ARGUMENT: not a picture or too large. RESOURCE_EXHAUSTED: the queue is full, or the picture was dropped from it.
+    NOT_FOUND: no such blob.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,14 +40,18 @@ class PlateReaderStub:
 
 @_typing.type_check_only
 class PlateReaderAsyncStub(PlateReaderStub):
-    """INVALID_ARGUMENT: not a picture or too large. RESOURCE_EXHAUSTED: the queue is full. NOT_FOUND: no such blob."""
+    """INVALID_ARGUMENT: not a picture or too large. RESOURCE_EXHAUSTED: the queue is full, or the picture was dropped from it.
+    NOT_FOUND: no such blob.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Read: _aio.UnaryUnaryMultiCallable[_plates_pb2.ReadRequest, _plates_pb2.ReadResponse]  # type: ignore[assignment]
     ReadStream: _aio.StreamStreamMultiCallable[_plates_pb2.ReadStreamRequest, _plates_pb2.ReadStreamResponse]  # type: ignore[assignment]
 
 class PlateReaderServicer(metaclass=_abc_1.ABCMeta):
-    """INVALID_ARGUMENT: not a picture or too large. RESOURCE_EXHAUSTED: the queue is full. NOT_FOUND: no such blob."""
+    """INVALID_ARGUMENT: not a picture or too large. RESOURCE_EXHAUSTED: the queue is full, or the picture was dropped from it.
+    NOT_FOUND: no such blob.
+    """
 
     @_abc_1.abstractmethod
     def Read(

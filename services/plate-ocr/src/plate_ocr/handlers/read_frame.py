@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import Executor
+from functools import partial
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -20,20 +21,20 @@ from plate_ocr.adapters.decoding import encode_crop
 from plate_ocr.domain.admission import Purpose
 from plate_ocr.domain.values import Box, PlateReading, SpotOccupancy
 from plate_ocr.handlers.look import Look, Sight
-from plate_ocr.messages import OCCUPANCY, box_of, plate_message, polygon_of, vehicle_messages
-from plate_ocr.settings import PictureSettings
-from plate_ocr.worker import PictureDropped
+from plate_ocr.messages import (
+    OCCUPANCY,
+    PURPOSES,
+    box_of,
+    plate_message,
+    polygon_of,
+    vehicle_messages,
+)
+from plate_ocr.settings import PictureSettings, RegionsFor
+from plate_ocr.worker import PictureDropped, RegionUnknown
 
 APP_ID = "plate-ocr"
 CROPS = "crops"
 EVENT = "plates.plates_read.v1"
-# One that is new to us waits its turn, and is not dropped.
-_PURPOSES = {
-    camera.PURPOSE_ENTRY: Purpose.ENTRY,
-    camera.PURPOSE_EXIT: Purpose.EXIT,
-    camera.PURPOSE_SNAPSHOT: Purpose.SNAPSHOT,
-    camera.PURPOSE_VIDEO: Purpose.VIDEO,
-}
 
 
 class ReadFrame:
@@ -47,6 +48,7 @@ class ReadFrame:
         bus: Bus,
         clock: Clock,
         settings: PictureSettings,
+        regions_for: RegionsFor,
         threads: Executor,
         logger: Logger,
         metrics: Metrics,
@@ -56,6 +58,7 @@ class ReadFrame:
         self._bus = bus
         self._clock = clock
         self._settings = settings
+        self._regions_for = regions_for
         self._threads = threads
         self._logger = logger
         self._frames = metrics.counter("frames_read_total", "frames read", ("outcome",))
@@ -99,8 +102,15 @@ class ReadFrame:
     async def _read(self, frame: camera.FrameCaptured, read_id: UUID) -> contract.PlatesRead:
         data = await self._blobs.get(frame.picture.key)
         spot = polygon_of(frame.spot.polygon)
-        purpose = _PURPOSES.get(frame.purpose, Purpose.CALL)
-        sight = await self._look(data, spot=spot, camera_box=camera_box(frame), waits=True, purpose=purpose)
+        purpose = PURPOSES.get(frame.purpose, Purpose.CALL)
+        regions = self._regions_for(frame.location_code, frame.regions)
+        look = partial(self._look, data, spot=spot, camera_box=camera_box(frame), waits=True, purpose=purpose)
+        try:
+            sight = await look(regions=regions)
+        except RegionUnknown as error:
+            # The picture is good, and the frame's sender cannot be asked: it is read as one from anywhere.
+            self._logger.warning("regions_ignored", frame_id=frame.frame_id, reason=error.detail)
+            sight = await look()
         crops = await asyncio.gather(
             *(
                 self._keep_crop(frame, read_id, number, sight, plate)
