@@ -15,7 +15,7 @@ from plate_ocr.adapters.decoding import decode, encode_crop
 from plate_ocr.domain.values import Box, Picture
 from testkit import pictures
 
-from .conftest import canvas, jpeg
+from .conftest import canvas, encoded, jpeg
 
 MAX_BYTES, MAX_PIXELS = 5_000_000, 10_000_000
 ORIENTATION = 0x0112
@@ -38,10 +38,18 @@ def scene() -> Image.Image:
     return picture
 
 
-def turned(picture: Image.Image) -> bytes:
+def turned(picture: Image.Image, kind: str, orientation: int) -> bytes:
     exif = picture.getexif()
-    exif[ORIENTATION] = 6  # to be turned a quarter to the right
-    return saved(picture, "JPEG", exif=exif)
+    exif[ORIENTATION] = orientation
+    return saved(picture, kind, exif=exif)
+
+
+def deep(*, has_alpha: bool) -> bytes:
+    """The scene with 16 bits a channel; one white pixel, so that none is brightened."""
+    colours = np.asarray(scene()).astype(np.uint16)[:, :, ::-1] * 257
+    colours[0, 0] = 65_535
+    alpha = np.full((*colours.shape[:2], int(has_alpha)), 65_535, np.uint16)
+    return encoded(np.concatenate([colours, alpha], axis=2), ".png")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +67,15 @@ def turned(picture: Image.Image) -> bytes:
             saved(scene(), "WEBP", save_all=True, append_images=[canvas(80, 60)]), id="animated webp"
         ),
         pytest.param(saved(scene(), "PNG", save_all=True, append_images=[canvas(80, 60)]), id="animated png"),
+        pytest.param(
+            saved(scene(), "PNG", save_all=True, append_images=[canvas(80, 60)], default_image=True),
+            id="animated png with a picture of its own",
+        ),
         pytest.param(saved(scene(), "BMP"), id="bmp"),
+        pytest.param(saved(scene().convert("RGBA"), "BMP"), id="bmp alpha"),
+        pytest.param(deep(has_alpha=False), id="16 bits"),
+        pytest.param(deep(has_alpha=True), id="16 bits alpha"),
+        pytest.param(saved(scene(), "JPEG", quality=95) * 2, id="two pictures in a row"),
         pytest.param(saved(scene(), "JPEG", quality=95) + b"\0" * 40, id="jpeg with padding behind it"),
         pytest.param(pictures.fill(saved(scene(), "JPEG", quality=95), 30_000), id="jpeg with comments"),
     ],
@@ -90,15 +106,65 @@ def test_sixteen_bits_that_use_twelve() -> None:
     assert (picture.min(), picture.max()) == (0, 255)
 
 
-def test_exif_orientation() -> None:
-    picture = read(turned(scene()))
-    assert picture.shape == (80, 60, 3)
-    assert picture[10, 30].tolist() == pytest.approx([200, 20, 10], abs=40)
+@pytest.mark.parametrize("kind", ["LA", "1"])
+def test_grey_with_alpha_and_black_and_white(kind: str) -> None:
+    picture = read(saved(Image.new("L", (40, 30), 255).convert(kind), "PNG"))
+    assert picture.shape == (30, 40, 3)
+    assert picture.min() == 255
 
 
-@pytest.mark.parametrize("size", [(1, 1), (20_000, 200), (1, 300)])
-def test_odd_sizes(size: tuple[int, int]) -> None:
-    assert read(saved(Image.new("RGB", size), "PNG")).shape == (size[1], size[0], 3)
+def test_sixteen_bits_of_nothing() -> None:
+    assert read(saved(Image.fromarray(np.zeros((30, 40), np.uint16)), "PNG")).max() == 0
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(kind: str, orientation: int) -> None:
+    sideways, blue_comes_first = orientation >= 5, orientation in {1, 4, 5, 6}
+    picture = read(turned(scene(), kind, orientation))
+    assert picture.shape == ((80, 60, 3) if sideways else (60, 80, 3))
+    assert picture[5, 5].tolist() == pytest.approx(
+        [200, 20, 10] if blue_comes_first else [10, 20, 200], abs=40
+    )
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
+def test_odd_sizes(size: tuple[int, int], kind: str) -> None:
+    assert read(saved(Image.new("RGB", size), kind)).shape == (size[1], size[0], 3)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+def test_very_wide(kind: str) -> None:
+    data = saved(Image.new("RGB", (20_000, 200)), kind)
+    assert decode(data, max_bytes=20_000_000, max_pixels=MAX_PIXELS).shape == (200, 20_000, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        pytest.param(saved(scene(), "GIF", save_all=True, append_images=[canvas(80, 60)]), "GIF", id="gif"),
+        pytest.param(saved(scene(), "TIFF"), "TIFF", id="tiff"),
+        pytest.param(b"MM\0*" + bytes(40), "TIFF", id="big-endian tiff"),
+        pytest.param(b"\0\0\0\x1cftypavif" + bytes(40), "AVIF", id="avif"),
+        pytest.param(b"\0\0\0\x18ftypheic" + bytes(40), "HEIC", id="heic"),
+        pytest.param(b"\0\0\0\x18ftypmif1" + bytes(40), "HEIF", id="heif"),
+        pytest.param(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40), "JPEG 2000", id="jpeg 2000"),
+        pytest.param(b"\xff\x0a" + bytes(40), "JPEG XL", id="jpeg xl"),
+        pytest.param(b"%PDF-1.7" + bytes(40), "PDF", id="pdf"),
+    ],
+)
+def test_pictures_of_other_kinds_are_called_by_their_names(data: bytes, kind: str) -> None:
+    with pytest.raises(
+        UnsupportedMedia, match=f"no JPEG, PNG, WebP or BMP picture but {kind}, which is not read"
+    ):
+        read(data)
+
+
+@pytest.mark.parametrize("data", [b"\0\0\0\x18ftypisom" + bytes(40), b"\x00" * 50, b"GIF", b"BM", b"RIFF"])
+def test_what_is_none_of_them(data: bytes) -> None:
+    with pytest.raises(UnsupportedMedia, match=r"This is no JPEG, PNG, WebP or BMP picture\. "):
+        read(data)
 
 
 def bmp_bomb() -> bytes:

@@ -21,6 +21,27 @@ _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN = 0xDA
 _MAX_SIDE_PX = 65_535
 
+_OTHER_KINDS = (
+    (b"GIF8", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"%PDF-", "PDF"),
+)
+_BRANDS = {
+    b"avif": "AVIF",
+    b"avis": "AVIF",
+    b"heic": "HEIC",
+    b"heix": "HEIC",
+    b"mif1": "HEIF",
+    b"msf1": "HEIF",
+}
+"""Of an ISO base media file (ISO/IEC 14496-12): what telephones send."""
+
 
 def decode(data: bytes, *, max_bytes: int, max_pixels: int, field: str = "image") -> Picture:
     """A JPEG, PNG, WebP or BMP as blue, green, red, 8 bits each, turned upright as its EXIF tag says.
@@ -76,11 +97,16 @@ def _size(data: bytes, field: str) -> tuple[int, int]:
         return _webp_size(data, field)
     if data[:2] == b"BM" and len(data) >= 26:
         return _bmp_size(data, field)
-    raise UnsupportedMedia(
-        "This is no JPEG, PNG, WebP or BMP picture.",
-        code="not_a_picture",
-        errors=(FieldError(field, "is no JPEG, PNG, WebP or BMP picture"),),
-    )
+    kind = _other_kind(data)
+    what = "is no JPEG, PNG, WebP or BMP picture" + (f" but {kind}, which is not read" if kind else "")
+    raise UnsupportedMedia(f"This {what}.", code="not_a_picture", errors=(FieldError(field, what),))
+
+
+def _other_kind(data: bytes) -> str:
+    """What it is where it is none of ours; empty when that is not known either."""
+    if data[4:8] == b"ftyp":
+        return _BRANDS.get(data[8:12], "")
+    return next((kind for start, kind in _OTHER_KINDS if data.startswith(start)), "")
 
 
 def _jpeg_size(data: bytes, field: str) -> tuple[int, int]:
