@@ -4,7 +4,7 @@ import re
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plate_ocr.domain.alphabet import ALPHABET
@@ -74,6 +74,7 @@ pieces = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(pieces)
 def test_expressions_mean_what_they_mean_to_re(expression: str) -> None:
     found = texts(parse_expression(expression))

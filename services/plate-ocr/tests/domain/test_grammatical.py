@@ -280,6 +280,7 @@ def test_a_reading_is_sound(lattice: Lattice, prior: dict[str, float]) -> None:
     assert found.margin <= found.confidence + 1e-9
 
 
+@settings(deadline=None)
 @given(lattices())
 def test_subsets_are_bounded_and_in_order(lattice: Lattice) -> None:
     found, share = subsets_of(lattice, range(1, 13))

@@ -4,7 +4,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plate_ocr.domain.alphabet import (
@@ -132,6 +132,7 @@ def posteriors(draw: st.DrawFn) -> RowPosterior:
     return RowPosterior(shares.astype(np.float32), np.zeros(0, np.float32))
 
 
+@settings(deadline=None)
 @given(st.lists(posteriors(), max_size=3))
 def test_any_posterior_gives_a_sound_lattice(rows: list[RowPosterior]) -> None:
     lattice = build_lattice(rows)
@@ -145,6 +146,7 @@ def test_any_posterior_gives_a_sound_lattice(rows: list[RowPosterior]) -> None:
         assert 0 <= boundary.probability <= 1
 
 
+@settings(deadline=None)
 @given(posteriors())
 def test_the_raw_reading_is_the_greedy_one(posterior: RowPosterior) -> None:
     best = posterior.probabilities.argmax(axis=1).tolist()

@@ -13,6 +13,8 @@ MIN_REGION_CONFIDENCE = 0.5
 """Below it, a region that is named is more often wrong than right."""
 _RIVAL_SPLIT = 0.02  # share of the best from which another way to part code and number is a rival
 _SEEN_CUT = 0.5
+_TOLD = 0.05  # of a country in the region head: less is what it gives to everything
+_USUAL = 0.15  # weight from which a pattern is no rarity in its region
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ def region_of(
     """The region that most of the text's worth comes from, else the country, else none; with its probability.
 
     `worth`: (M,), the share of each owner of `table`, sum 1. What `GENERIC` has of it belongs to the regions that
-    the recogniser names: a plate may follow no pattern of the region it is from.
+    the recogniser names: a plate may follow no pattern of the region it is from. A country that the recogniser does
+    not name is told only when no other has such plates: that its rivals have more formats is no sign for it.
     """
     by_region = np.bincount(table.owner_regions, weights=worth, minlength=len(grammars.regions))
     shares = {name: float(s) for name, s in zip(grammars.regions, by_region, strict=True) if s > 0}
@@ -45,16 +48,16 @@ def region_of(
     for name, probability in region_prior.items():
         if name in enabled:
             shares[name] = shares.get(name, 0.0) + unbound * probability
-    best = max(shares, key=lambda name: (shares[name], name), default="")
-    if best and shares[best] >= MIN_REGION_CONFIDENCE:
-        return best, min(shares[best], 1.0)
     by_country: dict[str, float] = {}
     for name, share in shares.items():
-        country = name.partition("-")[0]
-        by_country[country] = by_country.get(country, 0.0) + share
-    best = max(by_country, key=lambda name: (by_country[name], name), default="")
-    if best and by_country[best] >= MIN_REGION_CONFIDENCE:
-        return best, min(by_country[best], 1.0)
+        by_country[_country(name)] = by_country.get(_country(name), 0.0) + share
+    for candidates in (shares, by_country):
+        best = max(candidates, key=lambda name: (candidates[name], name), default="")
+        if best and candidates[best] >= MIN_REGION_CONFIDENCE:
+            told = sum(p for name, p in region_prior.items() if _country(name) == _country(best))
+            if told < _TOLD and _has_rivals(_country(best), worth, table, grammars):
+                return "", 0.0
+            return best, min(candidates[best], 1.0)
     return "", 0.0
 
 
@@ -103,3 +106,14 @@ def likeliest_pattern(
     owner = int((within if within.any() else worth).argmax())
     name = grammars.pattern_names[table.owner_patterns[owner]]
     return f"{grammars.regions[table.owner_regions[owner]]}: {name}"
+
+
+def _has_rivals(
+    country: str, worth: NDArray[np.float64], table: ShapeTable, grammars: CompiledGrammars
+) -> bool:
+    usual = table.owner_regions[(worth > 0) & (table.owner_weights >= _USUAL)]
+    return any(grammars.countries[region] != country for region in set(usual.tolist()))
+
+
+def _country(region: str) -> str:
+    return region.partition("-")[0]
