@@ -1,0 +1,123 @@
+"""How many cameras two cores can follow: the service's own worker, with its queue and its batches, fed by many."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench_plates_photographs import tell
+from figures import Figure, percentile
+
+from kit.logging import make_logger
+from kit.metrics import Metrics
+from kit.settings.blocks import LogSettings
+from plate_ocr.domain.admission import Purpose
+from plate_ocr.domain.engines import PlateEngine
+from plate_ocr.domain.values import Picture
+from plate_ocr.settings import InferenceSettings
+from plate_ocr.worker import InferenceWorker, PictureDropped
+
+FRAMES_A_SECOND = 5
+SECONDS = 6.0
+MOST_CAMERAS = 64
+LATENCY_GOAL_MS = 500
+
+
+@dataclass(frozen=True)
+class Trial:
+    """`latencies_ms`: from when a camera has the frame to when it is read."""
+
+    cameras: int
+    latencies_ms: tuple[float, ...]
+    dropped: int
+    elapsed_s: float
+
+    @property
+    def p95_ms(self) -> float:
+        return percentile(self.latencies_ms, 0.95)
+
+    @property
+    def keeps_up(self) -> bool:
+        return not self.dropped and self.p95_ms <= LATENCY_GOAL_MS
+
+    @property
+    def frames_a_second(self) -> float:
+        return len(self.latencies_ms) / self.elapsed_s
+
+
+def cameras(engine: PlateEngine, frames: Sequence[Picture], seconds: float = SECONDS) -> list[Figure]:
+    best, first = asyncio.run(_search(engine, frames, seconds))
+    shown = best or first
+    return [
+        Figure("cameras at 5 frames a second", best.cameras if best else 0, "per 2 cores"),
+        Figure("their latency p95", shown.p95_ms, "ms", goal=f"≤ {LATENCY_GOAL_MS}"),
+        Figure("their frames", shown.frames_a_second, "a second"),
+    ]
+
+
+async def _search(
+    engine: PlateEngine, frames: Sequence[Picture], seconds: float
+) -> tuple[Trial | None, Trial]:
+    """The trial with most cameras that keeps up, None when not even one does, and that with one camera."""
+    worker = InferenceWorker(
+        InferenceSettings(),
+        lambda: engine,
+        make_logger("bench", LogSettings(level="WARNING")),
+        Metrics("bench"),
+    )
+    await worker.start()
+    try:
+        first = await _trial(worker, frames, 1, seconds)
+        if not first.keeps_up:
+            return None, first
+        best, too_many = first, MOST_CAMERAS + 1
+        while too_many - best.cameras > 1:
+            # Twice as many until it is too much, then halfway between.
+            many = min(2 * best.cameras, (best.cameras + too_many) // 2)
+            trial = await _trial(worker, frames, many, seconds)
+            if trial.keeps_up:
+                best = trial
+            else:
+                too_many = many
+        return best, first
+    finally:
+        await worker.stop()
+
+
+async def _trial(worker: InferenceWorker, frames: Sequence[Picture], cameras: int, seconds: float) -> Trial:
+    began = time.perf_counter()
+    outcomes = await asyncio.gather(
+        *(_camera(worker, frames, number, cameras, seconds) for number in range(cameras))
+    )
+    elapsed_s = max(time.perf_counter() - began, seconds)
+    every = list(itertools.chain.from_iterable(outcomes))
+    latencies = tuple(one for one in every if one is not None)
+    trial = Trial(cameras, latencies, len(every) - len(latencies), elapsed_s)
+    tell(f"{cameras} cameras: p95 {trial.p95_ms:.0f} ms, {trial.dropped} of {len(every)} frames dropped")
+    return trial
+
+
+async def _camera(
+    worker: InferenceWorker, frames: Sequence[Picture], number: int, cameras: int, seconds: float
+) -> list[float | None]:
+    """Sends on the beat, whether or not what it sent was read: a camera does not wait. None for a dropped frame."""
+    beat = 1 / FRAMES_A_SECOND
+    start = time.perf_counter() + beat * number / cameras
+    sent = []
+    for index in range(round(seconds * FRAMES_A_SECOND)):
+        due = start + index * beat
+        await asyncio.sleep(max(due - time.perf_counter(), 0))
+        frame = frames[(index * cameras + number) % len(frames)]
+        sent.append(asyncio.create_task(_latency_ms(worker, frame, due)))
+    return await asyncio.gather(*sent)
+
+
+async def _latency_ms(worker: InferenceWorker, frame: Picture, due: float) -> float | None:
+    try:
+        await worker.read(frame, waits=True, purpose=Purpose.VIDEO)
+    except PictureDropped:
+        return None
+    return (time.perf_counter() - due) * 1000

@@ -1,0 +1,121 @@
+"""The labelled photographs of the plates' benchmark, their scorer, and how they become frames of a camera."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+
+from plate_ocr.adapters.decoding import decode
+from plate_ocr.domain.values import Box, Picture
+from plate_ocr.settings import PictureSettings
+
+SHARED = Path(__file__).parents[3] / "shared"
+FOLDER = SHARED / "data" / "plates"
+SCORER = SHARED / "tools" / "score-plates"
+SETS = ("eu", "us", "br")
+CROPS = FOLDER / "uae-crops" / "labels.csv"
+
+FRAME_WIDTH_PX, FRAME_HEIGHT_PX = 1280, 720
+FRAMES = 40
+_GREY = 127
+
+Row = dict[str, Any]
+"""What `plate-ocr read --json` prints of a file."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """`box`, `text`: of the one plate that is labelled on it."""
+
+    file: Path
+    box: Box
+    text: str
+
+
+def are_here() -> bool:
+    return SCORER.is_file() and FOLDER.is_dir()
+
+
+def load_scorer() -> ModuleType:
+    loader = SourceFileLoader("score_plates", str(SCORER))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def photographs(name: str) -> Iterator[Photograph]:
+    """Of a set, by name."""
+    for label in sorted((FOLDER / "openalpr" / name).glob("*.txt")):
+        _, *sides, text = label.read_text().strip().split("\t")[:6]
+        yield Photograph(label.with_suffix(".jpg"), Box(*(float(side) for side in sides)), text)
+
+
+def crops() -> Iterator[tuple[str, str]]:
+    """File name, and the code and number on it."""
+    with CROPS.open(newline="") as rows:
+        for row in csv.DictReader(rows):
+            yield row["file"], row["code"] + row["number"]
+
+
+def looks_at_label(row: Row, box: Box) -> list[Row]:
+    """The plates at the label, by the scorer's rule: their centre lies in its box, or just beside."""
+    found = []
+    for plate in row["plates"]:
+        x, y, width, height = plate["box"]
+        across, down = (x + width / 2 - box.x) / box.width, (y + height / 2 - box.y) / box.height
+        if -0.1 <= across <= 1.1 and -0.2 <= down <= 1.2:
+            found.append(plate)
+    return found
+
+
+def frames() -> list[Picture]:
+    """Some forty photographs of all sets as 1280 x 720 frames, always the same ones."""
+    every = [one for name in SETS for one in photographs(name)]
+    return [as_frame(open_picture(one.file)) for one in every[:: max(len(every) // FRAMES, 1)]]
+
+
+def as_frame(picture: Picture) -> Picture:
+    """Brought to 1280 x 720 as a whole, with grey where it does not fill the frame."""
+    height, width = picture.shape[:2]
+    scale = min(FRAME_WIDTH_PX / width, FRAME_HEIGHT_PX / height)
+    size = (min(round(width * scale), FRAME_WIDTH_PX), min(round(height * scale), FRAME_HEIGHT_PX))
+    resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    frame = np.full((FRAME_HEIGHT_PX, FRAME_WIDTH_PX, 3), _GREY, np.uint8)
+    left, top = (FRAME_WIDTH_PX - size[0]) // 2, (FRAME_HEIGHT_PX - size[1]) // 2
+    frame[top : top + size[1], left : left + size[0]] = resized
+    return frame
+
+
+def open_picture(file: Path) -> Picture:
+    limits = PictureSettings()
+    data = file.read_bytes()
+    return np.ascontiguousarray(decode(data, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels))
+
+
+def tell(line: str) -> None:
+    """How far the work is: it takes minutes."""
+    print(f"  … {line}", flush=True)
+
+
+def told(things: Iterable[T], what: str, every: int = 25) -> Iterator[T]:
+    """The same things, and a line now and then that says how many there were."""
+    number = 0
+    for number, thing in enumerate(things, 1):
+        yield thing
+        if number % every == 0:
+            tell(f"{what}: {number}")
+    if number % every:
+        tell(f"{what}: {number}")

@@ -1,0 +1,156 @@
+"""How long the engine takes, beside its networks alone: one frame on the processor, batches on a GPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import onnxruntime as ort
+from bench_plates_photographs import tell
+from figures import Figure, median, percentile
+from numpy.typing import NDArray
+
+from plate_ocr.adapters.onnx import CPU, CUDA
+from plate_ocr.domain.engines import PlateEngine
+from plate_ocr.domain.values import Picture
+from plate_ocr.engine import SHIPPED, open_engine
+from plate_ocr.settings import InferenceSettings
+
+BATCHES = (1, 8, 32)
+_WARM_UP = 6
+_ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class Network:
+    """`tensor`: as the engine gave it to the network, one picture or one row."""
+
+    session: ort.InferenceSession
+    tensor: NDArray[np.float32]
+
+    @property
+    def input(self) -> str:
+        name: str = self.session.get_inputs()[0].name
+        return name
+
+    def run(self) -> None:
+        self.session.run(None, {self.input: self.tensor})
+
+
+def one_frame(engine: PlateEngine, frames: Sequence[Picture]) -> list[Figure]:
+    """The whole engine on one 1280 x 720 picture after the other, and between them its two networks by themselves."""
+    networks = prepared(engine, frames[:_WARM_UP])
+    whole, bare, processor = [], [], []
+    for frame in frames:
+        began, worked = time.perf_counter(), time.process_time()
+        engine.read([frame])
+        whole.append(_ms_since(began))
+        processor.append((time.process_time() - worked) * 1000)
+        began = time.perf_counter()
+        for network in networks:
+            network.run()
+        bare.append(_ms_since(began))
+    tell(f"1280x720: {len(frames)} frames")
+    p50, p95, floor_p50, floor_p95 = (
+        median(whole),
+        percentile(whole, 0.95),
+        median(bare),
+        percentile(bare, 0.95),
+    )
+    return [
+        Figure("1280x720 p50", p50, "ms", floor_p50, p50 / floor_p50, goal="≤ 60"),
+        Figure("1280x720 p95", p95, "ms", floor_p95, p95 / floor_p95, goal="≤ 120"),
+        Figure("1280x720 processor time", median(processor), "ms"),
+    ]
+
+
+def on_gpu(frames: Sequence[Picture]) -> tuple[list[Figure], list[str]]:
+    """Frames a second on an NVIDIA GPU, and a note where there is none."""
+    if CUDA not in ort.get_available_providers():
+        return [], [f"no GPU is at hand: this ONNX Runtime has {', '.join(ort.get_available_providers())}"]
+    engine = open_engine(SHIPPED, InferenceSettings(providers=(CUDA, CPU)))
+    if not _runs_on_gpu(networks := prepared(engine, frames[:_WARM_UP])):
+        return [], ["no GPU is at hand: ONNX Runtime knows CUDA, and no device answers"]
+    figures = []
+    for batch in BATCHES:
+        figures.append(_batched(engine, frames, networks, batch, device="cuda"))
+        tell(f"GPU, batch {batch}: {figures[-1].value:.0f} frames a second")
+    return figures, []
+
+
+def prepared(engine: PlateEngine, frames: Sequence[Picture]) -> tuple[Network, Network]:
+    """The engine's networks, finder and reader, with what it gives them; it is warm then.
+
+    Of several rows one of middling width, and the picture at the size of the first look.
+
+    Raises: RuntimeError: no plate is found on any of the frames.
+    """
+    finders, readers = [], []
+    for frame in frames:
+        with _overheard() as runs:
+            engine.read([frame])
+        finders.append(runs[0])
+        readers += [one for one in runs if one.session is not runs[0].session]
+    if not readers:
+        raise RuntimeError("no plate is found on any frame: there is nothing to time")
+    readers.sort(key=lambda one: one.tensor.shape[3])
+    return finders[0], readers[len(readers) // 2]
+
+
+@contextmanager
+def _overheard() -> Iterator[list[Network]]:
+    """What is run meanwhile, in order: sizes and shapes are the engine's affair, and not written down twice."""
+    runs: list[Network] = []
+    run = ort.InferenceSession.run
+
+    def overhear(session: ort.InferenceSession, names: Any, feed: dict[str, Any], *rest: Any) -> Any:
+        (tensor,) = feed.values()
+        runs.append(Network(session, np.ascontiguousarray(tensor[:1])))
+        return run(session, names, feed, *rest)
+
+    with mock.patch.object(ort.InferenceSession, "run", overhear):
+        yield runs
+
+
+def _batched(
+    engine: PlateEngine, frames: Sequence[Picture], networks: Sequence[Network], batch: int, *, device: str
+) -> Figure:
+    pictures = [frames[index % len(frames)] for index in range(batch)]
+    resident = [_resident(network, batch, device) for network in networks]
+    engine.read(pictures)
+    whole, bare = [], []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        engine.read(pictures)
+        whole.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        for session, binding in resident:
+            session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+        bare.append(time.perf_counter() - began)
+    value, floor = batch / median(whole), batch / median(bare)
+    return Figure(f"GPU, detect + read, batch {batch}", value, "frames/s", floor, value / floor)
+
+
+def _resident(network: Network, batch: int, device: str) -> tuple[ort.InferenceSession, Any]:
+    """The network bound to a tensor that stays on the device, and run once."""
+    tensor = np.repeat(network.tensor, batch, axis=0)
+    binding = network.session.io_binding()
+    binding.bind_ortvalue_input(network.input, ort.OrtValue.ortvalue_from_numpy(tensor, device, 0))
+    for output in network.session.get_outputs():
+        binding.bind_output(output.name, device)
+    network.session.run_with_iobinding(binding)
+    return network.session, binding
+
+
+def _runs_on_gpu(networks: Sequence[Network]) -> bool:
+    return all(network.session.get_providers()[0] == CUDA for network in networks)
+
+
+def _ms_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1000
