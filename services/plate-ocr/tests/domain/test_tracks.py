@@ -20,6 +20,7 @@ from plate_ocr.domain.tracks import (
 from plate_ocr.domain.values import (
     Box,
     Character,
+    Picture,
     PlateReading,
     PlateState,
     UnreadReason,
@@ -192,7 +193,8 @@ def test_a_wild_last_look_is_the_car_that_drives_out_of_the_picture() -> None:
     site.stands("26", 1)
     site.stands("X9", 1)
     (track,) = site.close()
-    assert (track.text, track.look_count, track.last_seen_s) == ("D71026", 5, pytest.approx(1.0))
+    assert (track.text, track.look_count) == ("D71026", 5)
+    assert track.last_seen_s == pytest.approx(1.0)
 
 
 def test_somebody_walks_past_a_parked_car() -> None:
@@ -332,21 +334,26 @@ def test_no_look_is_lost_or_counted_twice(scenes, after_s: float) -> None:
             assert track.vote.evidence in track.looks
 
 
+def around(picture: Picture, at: Box) -> bytes:
+    made = appearance(picture, at)
+    assert made is not None
+    assert len(made) == 64
+    return made
+
+
 def test_appearance() -> None:
     picture = np.full((240, 320, 3), 90, np.uint8)
     picture[100:120, 100:190] = 230
     at = Box(100, 100, 90, 20)
-    before = appearance(picture, at)
-    assert before is not None
-    assert len(before) == 64
+    before = around(picture, at)
     assert appearance_change(before, before) == 0
-    brighter = appearance(np.clip(picture.astype(int) + 20, 0, 255).astype(np.uint8), at)
+    brighter = around(np.clip(picture.astype(int) + 20, 0, 255).astype(np.uint8), at)
     assert appearance_change(before, brighter) < 2
     other = picture.copy()
     other[125:150, 60:230] = 10
-    assert appearance_change(before, appearance(other, at)) > DEFAULTS.changed_levels
+    assert appearance_change(before, around(other, at)) > DEFAULTS.changed_levels
     noisy = (picture + np.random.default_rng(1).integers(-8, 8, picture.shape)).astype(np.uint8)
-    assert appearance_change(before, appearance(noisy, at)) < 4
+    assert appearance_change(before, around(noisy, at)) < 4
 
 
 @pytest.mark.parametrize("at", [Box(500, 500, 20, 5), Box(0, 0, 1, 0), Box(-100, -100, 10, 10)])
@@ -357,6 +364,4 @@ def test_appearance_outside_or_of_nothing(at: Box) -> None:
 
 @pytest.mark.parametrize("at", [Box(0, 0, 2, 1), Box(315, 238, 9, 3)])
 def test_appearance_of_few_pixels(at: Box) -> None:
-    made = appearance(np.zeros((240, 320, 3), np.uint8), at)
-    assert made is not None
-    assert len(made) == 64
+    assert around(np.zeros((240, 320, 3), np.uint8), at)

@@ -1,6 +1,7 @@
 """The vote over a track: what wins, how sure, and by which evidence."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -37,7 +38,7 @@ def reading(
     )
 
 
-def looks(*texts: str, **more: float) -> list[Look]:
+def looks(*texts: str, **more: Any) -> list[Look]:
     return [Look(f"f{n:02}", reading(text, **more)) for n, text in enumerate(texts)]
 
 
@@ -133,8 +134,10 @@ def test_a_single_look(confidence: float) -> None:
 @UNTIMED
 @given(st.floats(6, 40), st.floats(1.3, 3), st.booleans())
 def test_the_taller_or_sharper_look_counts_more(height: float, times: float, is_tall: bool) -> None:
-    better = {"height": min(height * times, FULL_HEIGHT_PX)} if is_tall else {"sharpness": 0.3 * times}
-    worse = {"height": height} if is_tall else {"sharpness": 0.3}
+    better: dict[str, Any] = (
+        {"height": min(height * times, FULL_HEIGHT_PX)} if is_tall else {"sharpness": 0.3 * times}
+    )
+    worse: dict[str, Any] = {"height": height} if is_tall else {"sharpness": 0.3}
     first, second = Look("a", reading("A71026", **better)), Look("b", reading("B71026", **worse))
     assert first.weight > second.weight
     assert vote([first, second]).evidence is first
