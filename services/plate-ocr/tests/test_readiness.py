@@ -12,13 +12,10 @@ from testkit.clock import ManualClock
 from .house import Scripted, running
 
 
-class Watchful(Scripted):
-    name = "watchful"
-    has_vehicle_detector = True
-
-
-def make_watchful() -> Watchful:
-    return Watchful()
+def make_watchful() -> Scripted:
+    engine = Scripted()
+    engine.name, engine.has_vehicle_detector = "watchful", True
+    return engine
 
 
 WATCHFUL = {"engine": f"{__name__}:make_watchful"}

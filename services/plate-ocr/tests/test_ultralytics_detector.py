@@ -124,7 +124,8 @@ def test_the_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "ultralytics", reason="the extra `ultralytics` (AGPL-3.0) is not installed"
     )
     weights = made_up(ultralytics, tmp_path)
-    picture = cv2.resize(np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8), (640, 400))
+    patches = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    picture = np.asarray(cv2.resize(patches, (640, 400)), np.uint8)
     options = YoloOptions(min_confidence=0.25, image_size_px=320)
     found = open_vehicles(weights, OnnxOptions(), options).detect(picture)
     assert {one.kind for one in found} <= {"car", "motorcycle", "bus", "truck"}
@@ -141,9 +142,7 @@ def test_the_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made_up(ultralytics: Any, folder: Path) -> Path:
-    import torch  # noqa: PLC0415 - comes with the extra
-
-    torch.manual_seed(1)
+    pytest.importorskip("torch", reason="comes with the extra").manual_seed(1)
     yolo = ultralytics.YOLO("yolo11n.yaml")
     yolo.model.names = {
         n: {2: "car", 3: "motorcycle", 5: "bus", 7: "truck"}.get(n, f"thing {n}") for n in range(80)
