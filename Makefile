@@ -72,6 +72,10 @@ $(addprefix bench-,accept ticket bus plates chaos): bench-%: setup
 	@$(VENV)/python -m testkit.servers --prepare
 	@$(VENV)/python tests/load/bench.py $*
 
+.PHONY: train-plates
+train-plates: ## Train the plate networks anew (PHOTOGRAPHS=folder of YOLO boxes, MINUTES=60 each; needs fonts, see training/)
+	@services/plate-ocr/training/train $(PHOTOGRAPHS) .training $(or $(MINUTES),60)
+
 .PHONY: clean
 clean: ## Remove what was made here, the environment included
 	rm -rf .venv .bench .demo .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from plate_ocr.domain.engines import Settled
 from plate_ocr.domain.values import Box, Character, PictureReading, PlateReading
 
 BLOCK_PX = 8
@@ -52,8 +53,14 @@ class BlockReader:
 
     name = "blocks"
     has_vehicle_detector = False
+    known_regions: frozenset[str] = frozenset()
 
-    def read(self, pictures: Sequence[np.ndarray]) -> list[PictureReading]:
+    def read(
+        self,
+        pictures: Sequence[np.ndarray],
+        regions: Sequence[tuple[str, ...]] = (),
+        settled: Sequence[Settled | None] = (),
+    ) -> list[PictureReading]:
         return [PictureReading(self._plates(picture)) for picture in pictures]
 
     def _plates(self, picture: np.ndarray) -> tuple[PlateReading, ...]:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from plate_ocr.adapters.onnx import OnnxOptions
-from plate_ocr.adapters.ppocr import PpocrDetector, PpocrRecognizer
 from plate_ocr.domain.values import Picture
+from plate_ocr.engine import SHIPPED, open_engine
 from plate_ocr.handlers.read_pictures import Reader
+from plate_ocr.settings import InferenceSettings
 from testkit.clock import ManualClock
 
 from .house import House, Scripted, running
@@ -24,8 +24,9 @@ SHARED_PLATES = Path(__file__).parents[4] / "shared" / "data" / "plates"
 
 @pytest.fixture(scope="session")
 def engine() -> Reader:
-    options = OnnxOptions(threads=1)
-    return Reader("ppocr", PpocrDetector(options=options), PpocrRecognizer(options=options))
+    made = open_engine(SHIPPED, InferenceSettings(threads=1))
+    assert isinstance(made, Reader)
+    return made
 
 
 def font(size: int) -> ImageFont.FreeTypeFont:

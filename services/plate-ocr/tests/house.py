@@ -23,6 +23,7 @@ from kit.settings import BlobSettings, BusSettings
 from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
 from lookout.plates.v1 import plates_pb2 as plates
+from plate_ocr.domain.engines import Settled
 from plate_ocr.domain.values import Box, Character, Picture, PictureReading, PlateReading
 from plate_ocr.settings import PlateOcrSettings
 from plate_ocr.wiring import build
@@ -40,13 +41,31 @@ class Scripted:
 
     name = "scripted"
     has_vehicle_detector = False
+    known_regions = frozenset({"ae", "de"})
     plates: dict[int, tuple[PlateReading, ...]] = {}  # noqa: RUF012 - the factory is found by name, so it is shared
+
+    recognised: list[str] = []  # noqa: RUF012 - as `plates`
 
     go = threading.Event()
 
-    def read(self, pictures: Sequence[Picture]) -> list[PictureReading]:
+    def read(
+        self,
+        pictures: Sequence[Picture],
+        regions: Sequence[tuple[str, ...]] = (),
+        settled: Sequence[Settled | None] = (),
+    ) -> list[PictureReading]:
         assert self.go.wait(20)
-        return [PictureReading(self.plates.get(picture.shape[1], ())) for picture in pictures]
+        return [
+            self._reading(picture, settled[index] if settled else None)
+            for index, picture in enumerate(pictures)
+        ]
+
+    def _reading(self, picture: Picture, settled: Settled | None) -> PictureReading:
+        found = self.plates.get(picture.shape[1], ())
+        left_out = tuple(one.box for one in found if settled is not None and settled(picture, one.box))
+        read = tuple(one for one in found if one.box not in left_out)
+        self.recognised.extend(one.text for one in read)
+        return PictureReading(read, left_out=left_out)
 
 
 def make_engine() -> Scripted:

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plate_ocr.adapters.models import FINDER, shipped_model
 from plate_ocr.adapters.onnx import ModelMissing
-from plate_ocr.adapters.ppocr import PpocrDetector, PpocrRecognizer, shipped_model
+from plate_ocr.adapters.plate_finder import PlateFinder
+from plate_ocr.adapters.plate_reader import PlateReader
 from plate_ocr.domain.geometry import overlap
 from plate_ocr.domain.values import Box, Picture
 from plate_ocr.engine import SHIPPED, open_engine
@@ -31,7 +33,7 @@ meeting at 21:45. Minutes were taken by R. Smith and J. Jones, room 204."""
 
 
 def texts(engine: Reader, picture: Picture) -> list[str]:
-    return [plate.text for plate in engine.read([picture])[0].plates]
+    return [plate.text for plate in engine.read([picture])[0].plates if plate.is_read]
 
 
 @pytest.mark.parametrize("text", ["RK 755AJ", "JOG 9221", "BRA2E19", "6TRJ244", "DG3 C8P", "W 053011"])
@@ -41,7 +43,7 @@ def test_a_plate(engine: Reader, text: str, height: int) -> None:
     x, y, width, tall = put_plate(picture, text, (400, 350), height)
     (plate,) = engine.read([bgr(picture)])[0].plates
     assert plate.text == text.replace(" ", "")
-    assert plate.confidence > 0.8
+    assert plate.confidence > 0.6
     assert len(plate.characters) == len(plate.text)
     assert overlap(plate.box, Box(x, y, width, tall)) > 0.3
 
@@ -154,25 +156,25 @@ def test_the_models_need_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     picture = canvas(640, 480)
     put_plate(picture, "JOG 9221", (150, 200))
-    (reading,) = open_engine("ppocr", InferenceSettings(threads=1)).read([bgr(picture)])
+    (reading,) = open_engine(SHIPPED, InferenceSettings(threads=1)).read([bgr(picture)])
     assert [plate.text for plate in reading.plates] == ["JOG9221"]
 
 
 def test_a_missing_model_is_named() -> None:
     with pytest.raises(ModelMissing, match=r"gone\.onnx"):
-        PpocrDetector(shipped_model("gone.onnx"))
+        PlateFinder(shipped_model("gone.onnx"))
 
 
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     fake = tmp_path / "fake.onnx"
     fake.write_bytes(b"not a network")
     with pytest.raises(ModelMissing, match="cannot be loaded"):
-        PpocrRecognizer(fake)
+        PlateReader(fake)
 
 
 def test_the_detector_is_no_recogniser() -> None:
-    with pytest.raises(ModelMissing, match="characters"):
-        PpocrRecognizer(shipped_model("PP-OCRv6_det_small.onnx"))
+    with pytest.raises(ModelMissing, match="reads"):
+        PlateReader(shipped_model(FINDER))
 
 
 @pytest.mark.parametrize("name", ["nowhere:make", "plate_ocr.engine:gone", "no colon"])

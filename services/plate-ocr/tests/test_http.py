@@ -127,7 +127,7 @@ async def test_a_body_over_the_limit(tmp_path: Path, manual_clock: ManualClock) 
 
 
 async def test_a_missing_engine_is_told(tmp_path: Path, manual_clock: ManualClock) -> None:
-    missing = {"engine": "ppocr", "inference": {"detector_model": tmp_path / "gone.onnx"}}
+    missing = {"engine": "lookout", "inference": {"detector_model": tmp_path / "gone.onnx"}}
     Scripted.go.set()
     async with running(tmp_path, manual_clock, **missing) as house:
 
@@ -147,7 +147,7 @@ async def test_the_shipped_engine_behind_it_all(tmp_path: Path, manual_clock: Ma
     picture = canvas(640, 480)
     put_plate(picture, "RK 755AJ", (150, 200))
     data = encoded(bgr(picture))
-    shipped = {"engine": "ppocr", "inference": {"threads": 1}}
+    shipped = {"engine": "lookout", "inference": {"threads": 1}}
     Scripted.go.set()
     async with running(tmp_path, manual_clock, **shipped) as house:
         await house.is_ready()

@@ -4,6 +4,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -212,6 +213,77 @@ async def test_a_time_that_is_none_and_a_camera_too_many(
     assert first.tracks[0].plate.text == "D71026"
     assert "captured_at" in refused.error
     assert second.error.startswith("too_many_cameras: ")
+
+
+def look(grey: int) -> bytes:
+    """A picture 300 wide, its right half of another grey: what stands there is seen by it."""
+    picture = np.full((480, 300, 3), 90, np.uint8)
+    picture[:, 110:] = grey
+    return encoded(picture, ".png")
+
+
+async def answer_of(call: Any) -> plates.ReadStreamResponse:
+    answer = await call.read()
+    assert isinstance(answer, plates.ReadStreamResponse)
+    return answer
+
+
+async def in_step(
+    rpc: "stubs.PlateReaderAsyncStub", requests: list[plates.ReadStreamRequest]
+) -> list[plates.ReadStreamResponse]:
+    """As a camera plays: the next frame comes when the one before it is answered."""
+    call = rpc.ReadStream(timeout=DEADLINE_S)
+    answers = []
+    for request in requests:
+        await call.write(request)
+        answers.append(await answer_of(call))
+    await call.done_writing()
+    return [*answers, *[answer async for answer in call]]
+
+
+async def test_a_parked_plate_is_not_read_for_ever(rpc: "stubs.PlateReaderAsyncStub") -> None:
+    Scripted.recognised.clear()
+    Scripted.plates[300] = (plate("D71026", 120, 200),)
+    first = [streamed(300, f"a{n}", 0.2 * n, data=look(20)) for n in range(30)]
+    for request in first:
+        request.frame.spot.polygon.points.extend(common.Point(x=x, y=y) for x, y in SPOT)
+    answers = (await in_step(rpc, first))[:-1]
+    assert Scripted.recognised == ["D71026"] * 3
+    assert {answer.tracks[0].track_id for answer in answers} == {"95:1"}
+    assert answers[-1].tracks[0].last_seen_at.ToMicroseconds() == 1_700_000_005_800_000
+    for number, answer in enumerate(answers):
+        (shown,) = answer.reading.plates
+        assert (shown.text, shown.looks) == ("D71026", 0 if number < 3 else 3)
+        assert shown.box == common.Box(x=80, y=190, width=80, height=20)
+        assert answer.reading.spot_occupancy == plates.SPOT_OCCUPANCY_OCCUPIED
+        assert answer.reading.spot_plate_index == 0
+
+
+async def test_the_car_that_comes_after_a_parked_one_is_read(rpc: "stubs.PlateReaderAsyncStub") -> None:
+    Scripted.recognised.clear()
+    texts: list[str] = []
+    call = rpc.ReadStream(timeout=DEADLINE_S)
+    for n in range(60):
+        text, grey = ("D71026", 20) if n < 30 else ("K11842", 220)
+        Scripted.plates[300] = (plate(text, 120, 200), plate(f"AB{n:04}", 250, 400, 0.5))
+        await call.write(streamed(300, f"r{n}", 0.2 * n, data=look(grey)))
+        texts += [one.text for one in (await answer_of(call)).reading.plates if not one.text.startswith("AB")]
+    await call.done_writing()
+    finals = [track.plate.text async for answer in call for track in answer.tracks]
+    read = [text for text in Scripted.recognised if not text.startswith("AB")]
+    assert read[:3] == ["D71026"] * 3
+    assert set(read[3:]) == {"K11842"}
+    assert len(read) <= 10
+    assert texts == ["D71026"] * 30 + ["K11842"] * 30
+    assert "K11842" in finals
+
+
+async def test_frames_of_other_cameras_and_of_none_are_read(rpc: "stubs.PlateReaderAsyncStub") -> None:
+    Scripted.recognised.clear()
+    Scripted.plates[300] = (plate("D71026", 120, 200),)
+    for camera_id, times in (("95", 6), ("", 5), ("96", 1)):
+        await in_step(rpc, [streamed(300, "r", 0.2 * n, camera_id) for n in range(times)])
+    assert len(Scripted.recognised) == 3 + 5 + 1
 
 
 async def test_an_empty_stream(rpc: "stubs.PlateReaderAsyncStub") -> None:

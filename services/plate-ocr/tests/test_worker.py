@@ -14,7 +14,7 @@ from kit.errors import Unavailable
 from kit.metrics import Metrics
 from plate_ocr.adapters.onnx import ModelMissing
 from plate_ocr.domain.admission import Purpose
-from plate_ocr.domain.engines import PlateEngine
+from plate_ocr.domain.engines import PlateEngine, Settled
 from plate_ocr.domain.values import Box, Picture, PictureReading, PlateReading
 from plate_ocr.settings import InferenceSettings
 from plate_ocr.worker import QUEUE_FULL, InferenceWorker, PictureDropped
@@ -29,16 +29,24 @@ class Slow:
 
     name = "slow"
     has_vehicle_detector = False
+    known_regions = frozenset({"ae", "de"})
 
     def __init__(self, *, is_open: bool = True) -> None:
         self.go = threading.Event()
         self.asked = threading.Event()
         self.batches: list[list[int]] = []
+        self.settled: list[Settled | None] = []
         self.threads: set[str] = set()
         if is_open:
             self.go.set()
 
-    def read(self, pictures: Sequence[Picture]) -> list[PictureReading]:
+    def read(
+        self,
+        pictures: Sequence[Picture],
+        regions: Sequence[tuple[str, ...]] = (),
+        settled: Sequence[Settled | None] = (),
+    ) -> list[PictureReading]:
+        self.settled += settled
         self.asked.set()
         assert self.go.wait(WAIT_S)
         numbers = [int(picture[0, 0, 0]) for picture in pictures]
@@ -291,6 +299,18 @@ async def test_a_caller_who_left_makes_room_and_nobody_is_dropped_for_it() -> No
         assert await queue.answers() == ["0", "1", "", "3"]
 
 
+async def test_each_picture_comes_with_what_is_settled_in_it() -> None:
+    def known(_: Picture, __: Box) -> bool:
+        return True
+
+    engine = Slow()
+    async with running(lambda: engine) as worker:
+        await asyncio.gather(
+            worker.read(picture(1), waits=True, settled=known), worker.read(picture(2), waits=True)
+        )
+    assert sorted(engine.settled, key=bool) == [None, known]
+
+
 async def test_the_first_read_is_the_services_own() -> None:
     engine = Slow(is_open=False)
     async with running(lambda: engine, is_warm_start=True) as worker:
@@ -303,7 +323,12 @@ async def test_the_first_read_is_the_services_own() -> None:
 
 async def test_an_engine_that_fails_its_first_read_is_not_ready() -> None:
     class Broken(Slow):
-        def read(self, pictures: Sequence[Picture]) -> list[PictureReading]:
+        def read(
+            self,
+            pictures: Sequence[Picture],
+            regions: Sequence[tuple[str, ...]] = (),
+            settled: Sequence[Settled | None] = (),
+        ) -> list[PictureReading]:
             raise RuntimeError("no memory on the GPU")
 
     async with running(Broken, is_warm_start=True) as worker:

@@ -14,7 +14,9 @@ from lookout.plates.v1 import plates_pb2 as plates
 from lookout.plates.v1 import plates_pb2_grpc as stubs
 from plate_ocr.domain.admission import Purpose
 from plate_ocr.domain.appearance import appearance
-from plate_ocr.domain.tracks import Sighting, Track, Tracks, advance, close_all
+from plate_ocr.domain.spots import plate_in_spot
+from plate_ocr.domain.tracks import Sighting, Track, Tracks, advance, close_all, needs_reading, track_at
+from plate_ocr.domain.values import Box, Picture, PlateReading
 from plate_ocr.handlers.look import Look, Sight
 from plate_ocr.messages import (
     OCCUPANCY,
@@ -77,7 +79,7 @@ class PlateReaderRpc(stubs.PlateReaderServicer):
     ) -> AsyncIterator[plates.ReadStreamResponse]:
         """Frames, answered in their order; a bad one is answered with its error and the stream goes on.
 
-        Each frame is read whole. An engine that can leave plates out asks `domain.tracks.needs_reading` first.
+        Plates that the camera's tracks know are not read again; see `_Known`.
         """
         in_hand: _InHand = asyncio.Queue(self._stream_window)
         following = _Following()
@@ -85,7 +87,7 @@ class PlateReaderRpc(stubs.PlateReaderServicer):
         async def take() -> None:
             async for request in request_iterator:
                 arrived_s = self._clock.now().timestamp()
-                await in_hand.put(asyncio.create_task(self._answer(request, arrived_s)))
+                await in_hand.put(asyncio.create_task(self._answer(request, arrived_s, following)))
             await in_hand.put(None)
 
         taking = asyncio.create_task(take())
@@ -100,11 +102,14 @@ class PlateReaderRpc(stubs.PlateReaderServicer):
                 if (left := in_hand.get_nowait()) is not None:
                     left.cancel()
 
-    async def _answer(self, request: plates.ReadStreamRequest, arrived_s: float) -> "_Answer":
+    async def _answer(
+        self, request: plates.ReadStreamRequest, arrived_s: float, following: "_Following"
+    ) -> "_Answer":
         frame = request.frame
         try:
             taken_s = _taken_s(request, arrived_s)
-            sight, reading = await self._read(frame, waits=True)
+            known = _Known(following, request.camera_id, taken_s) if request.camera_id else None
+            sight, reading = await self._read(frame, waits=True, known=known)
         except LookoutError as error:
             response = plates.ReadStreamResponse(
                 error=f"{error.code}: {error.detail}", request_id=frame.request_id
@@ -118,9 +123,14 @@ class PlateReaderRpc(stubs.PlateReaderServicer):
             Sighting(frame.request_id, plate.box, plate, appearance(sight.picture, plate.box))
             for plate in sight.plates
         ]
+        sightings += [
+            Sighting(frame.request_id, box, None, appearance(sight.picture, box)) for box in sight.left_out
+        ]
         return _Answer(response, request.camera_id, taken_s, tuple(sightings))
 
-    async def _read(self, request: plates.ReadRequest, *, waits: bool) -> tuple[Sight, plates.ReadResponse]:
+    async def _read(
+        self, request: plates.ReadRequest, *, waits: bool, known: "_Known | None" = None
+    ) -> tuple[Sight, plates.ReadResponse]:
         source = request.WhichOneof("source")
         if source is None:
             raise Invalid("neither image nor blob is set", errors=(FieldError("source", "is missing"),))
@@ -135,14 +145,23 @@ class PlateReaderRpc(stubs.PlateReaderServicer):
             waits=waits,
             purpose=purpose,
             regions=self._regions_for("", request.regions),
+            settled=known,
         )
+        shown, spot_plate_index = list(sight.plates), sight.verdict.plate_index
+        if known is not None and sight.left_out:
+            shown += [known.plates[box] for box in sight.left_out if box in known.plates]
+            shown.sort(key=lambda plate: plate.is_read, reverse=True)
+            spot_plate_index = plate_in_spot(shown, sight.vehicles, spot)
+            if spot_plate_index > 0:
+                shown.insert(0, shown.pop(spot_plate_index))
+                spot_plate_index = 0
         height_px, width_px = sight.picture.shape[:2]
         return sight, plates.ReadResponse(
             request_id=request.request_id,
-            plates=[plate_message(plate) for plate in sight.plates],
+            plates=[plate_message(plate) for plate in shown],
             vehicles=vehicle_messages(sight.vehicles, spot),
             spot_occupancy=OCCUPANCY[sight.verdict.occupancy],
-            spot_plate_index=sight.verdict.plate_index,
+            spot_plate_index=spot_plate_index,
             width_px=width_px,
             height_px=height_px,
             engine=sight.engine,
@@ -201,6 +220,11 @@ class _Following:
         response.tracks.extend(_track_messages(camera_id, step.seen, is_final=False))
         return response
 
+    def state(self, camera_id: str) -> tuple[Tracks, float]:
+        """The camera's tracks so far and when its last frame was taken. Any thread may ask."""
+        camera = self._cameras.get(camera_id)
+        return (camera.tracks, camera.latest_s) if camera is not None else (Tracks(), -math.inf)
+
     def rest(self) -> list[plates.PlateTrack]:
         """What is still open when the frames end."""
         return [
@@ -221,6 +245,36 @@ def _track_messages(camera_id: str, tracks: Iterable[Track], *, is_final: bool) 
         for track in tracks
         if track.vote is not None
     ]
+
+
+class _Known:
+    """Asked for each plate of one frame: whether its camera's tracks know it, so that it need not be read.
+
+    Frames are in hand at once: the tracks may lack those just before, which at worst costs a reading. `plates`: what
+    the tracks say of those that they know, the vote with the plate's place in this frame.
+    """
+
+    def __init__(self, following: _Following, camera_id: str, taken_s: float) -> None:
+        self.plates: dict[Box, PlateReading] = {}
+        self._following = following
+        self._camera_id = camera_id
+        self._taken_s = taken_s
+        self._boxes: dict[int, Box] = {}
+
+    def __call__(self, picture: Picture, box: Box) -> bool:
+        tracks, latest_s = self._following.state(self._camera_id)
+        now_s = max(latest_s, self._taken_s)
+        track = track_at(tracks, box, now_s)
+        if track is None or track.vote is None:
+            return False
+        if needs_reading(track, box, now_s, appearance(picture, box)):
+            return False
+        # Of two that lie where one is known, the second is not that one.
+        if self._boxes.setdefault(track.track_id, box) != box:
+            return False
+        # The vote's outline is that of another frame.
+        self.plates[box] = replace(track.vote.reading, box=box, outline=())
+        return True
 
 
 def _taken_s(request: plates.ReadStreamRequest, arrived_s: float) -> float:

@@ -112,7 +112,7 @@ class InferenceSettings(Block):
     second_look_pixels: int = Field(
         700_000, gt=0, description="the same for a second look where the first finds none"
     )
-    min_confidence: Share = Field(0.3, description="confidence, 0 to 1, below which a plate is not reported")
+    min_confidence: Share = Field(0.4, description="confidence, 0 to 1, below which a plate is not reported")
     retry_after_s: int = Field(2, gt=0, description="`Retry-After` in seconds while the queue is full")
 
 

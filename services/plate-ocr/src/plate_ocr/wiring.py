@@ -108,7 +108,7 @@ def build(
 
     def register_grpc(server: grpc.aio.Server) -> None:
         stubs.add_PlateReaderServicer_to_server(
-            PlateReaderRpc(look, blobs, settings.rpc.stream_window, settings.regions_for), server
+            PlateReaderRpc(look, blobs, settings.rpc.stream_window, settings.regions_for, clock), server
         )
 
     resources: list[Resource] = [blobs, threads, worker]

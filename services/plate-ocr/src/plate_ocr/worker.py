@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from kit.errors import Unavailable
+from kit.errors import FieldError, Invalid, Unavailable
 from kit.health import Fact
 from kit.logging import Logger
 from kit.metrics import Metrics
 from plate_ocr.adapters.onnx import ModelMissing
 from plate_ocr.domain.admission import Purpose, Verdict, admit, first
-from plate_ocr.domain.engines import PlateEngine
+from plate_ocr.domain.engines import PlateEngine, Settled
 from plate_ocr.domain.values import Picture, PictureReading
 from plate_ocr.settings import InferenceSettings
 
@@ -29,10 +29,18 @@ class PictureDropped(Unavailable):
     default_code = "dropped"
 
 
+class RegionUnknown(Invalid):
+    """Plates may come from there, says the caller, and the engine does not know it."""
+
+    default_code = "region_unknown"
+
+
 @dataclass(slots=True)
 class _Job:
     picture: Picture
     purpose: Purpose
+    regions: tuple[str, ...]
+    settled: Settled | None
     done: asyncio.Future[PictureReading]
     queued_at: float = field(default_factory=time.perf_counter)
 
@@ -110,13 +118,23 @@ class InferenceWorker:
             return Fact(ok=True, detail=self._engine.name)
         return Fact(ok=False, detail=self._missing or "loading")
 
-    async def read(self, picture: Picture, *, waits: bool, purpose: Purpose = Purpose.CALL) -> PictureReading:
+    async def read(
+        self,
+        picture: Picture,
+        *,
+        waits: bool,
+        purpose: Purpose = Purpose.CALL,
+        regions: tuple[str, ...] = (),
+        settled: Settled | None = None,
+    ) -> PictureReading:
         """Read one picture, together with others that come at the same time.
 
         `waits`: for a place in the queue and for the engine, however long; a frame from the bus has time.
         `purpose`: entries and exits go first; in a full queue the oldest snapshot or video frame is dropped.
+        `regions`: those that the plates may come from, none for any. `settled`: which plates need not be read.
 
         Raises:
+            RegionUnknown: the engine has no such region.
             PictureDropped: a snapshot or video frame for which the full queue had no place.
             Unavailable: there is no engine (yet), or the queue is full and the caller does not wait.
         """
@@ -128,7 +146,12 @@ class InferenceWorker:
                 code="engine_missing",
                 retry_after_s=self._settings.retry_after_s,
             )
-        job = _Job(picture, purpose, asyncio.get_running_loop().create_future())
+        if unknown := sorted(set(regions) - self._engine.known_regions):
+            raise RegionUnknown(
+                f"There is no grammar for {', '.join(unknown)}.",
+                errors=(FieldError("regions", f"no grammar for {', '.join(unknown)}"),),
+            )
+        job = _Job(picture, purpose, regions, settled, asyncio.get_running_loop().create_future())
         self._admit(job, waits=waits)
         reading = await job.done
         for stage, milliseconds in _stages(reading):
@@ -257,7 +280,13 @@ class InferenceWorker:
     async def _read_batch(self, engine: PlateEngine, batch: list[_Job]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            readings = await loop.run_in_executor(self._thread, engine.read, [job.picture for job in batch])
+            readings = await loop.run_in_executor(
+                self._thread,
+                engine.read,
+                [job.picture for job in batch],
+                [job.regions for job in batch],
+                [job.settled for job in batch],
+            )
         except asyncio.CancelledError:
             for job in batch:
                 self._give_back(job)
@@ -279,7 +308,7 @@ class InferenceWorker:
 
 def _stages(reading: PictureReading) -> tuple[tuple[str, float], ...]:
     """What the engine tells of its time: stage and milliseconds."""
-    return (("detect", reading.detect_ms), ("recognize", reading.recognize_ms))
+    return (("detect", reading.detect_ms), ("recognize", reading.recognize_ms), *reading.stages)
 
 
 def _specimen() -> Picture:

@@ -118,6 +118,22 @@ def test_is_the_spot_taken(
     assert (verdict.plate_index >= 0) <= (occupancy is SpotOccupancy.OCCUPIED)
 
 
+@pytest.mark.parametrize(
+    ("x", "has_source", "occupancy"),
+    [
+        (150, False, SpotOccupancy.OCCUPIED),
+        (150, True, SpotOccupancy.OCCUPIED),
+        (10, False, SpotOccupancy.UNKNOWN),
+        (10, True, SpotOccupancy.FREE),
+    ],
+)
+def test_a_plate_that_was_left_out_shows_that_a_car_is_there(
+    x: float, has_source: bool, occupancy: SpotOccupancy
+) -> None:
+    verdict = judge_spot([], [], SPOT, has_vehicle_source=has_source, left_out=[plate(x, 150).box])
+    assert (verdict.occupancy, verdict.plate_index) == (occupancy, -1)
+
+
 @pytest.mark.parametrize("polygon", [(), SPOT[:1], SPOT[:2]])
 def test_without_a_spot_nothing_is_said(polygon: tuple[Point, ...]) -> None:
     verdict = judge_spot([plate(150, 150)], [vehicle(110, 110)], polygon, has_vehicle_source=True)

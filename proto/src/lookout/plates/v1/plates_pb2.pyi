@@ -350,7 +350,11 @@ class ReadStreamResponse(_message.Message):
     error: _builtins.str
     request_id: _builtins.str
     @_builtins.property
-    def reading(self) -> Global___ReadResponse: ...
+    def reading(self) -> Global___ReadResponse:
+        """Where a plate is followed and parked, and its track knows it, it is not read again in every frame; `plates` then has
+        what the track says of it, in this frame's place, and its `looks` tell that several frames were read.
+        """
+
     @_builtins.property
     def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlateTrack]:
         """Of the frame's camera: those that this frame shows, as they stand now, and those that ended before it. Each track

@@ -60,15 +60,18 @@ def judge_spot(
     polygon: Polygon,
     *,
     has_vehicle_source: bool,
+    left_out: Sequence[Box] = (),
 ) -> SpotVerdict:
     """Is the spot taken, and by which plate.
 
     `vehicles` are those of this very picture. `has_vehicle_source` says whether somebody looked for vehicles in
     it at all: without one, no plate in the spot does not mean that no car stands there with its plate hidden.
+    `left_out`: plates that were found and not read; one in the polygon says that a vehicle stands there, not which.
     """
     if len(polygon) < 3:
         return SpotVerdict(SpotOccupancy.UNKNOWN, -1)
     index = plate_in_spot(plates, vehicles, polygon)
-    if index >= 0 or any(standing(v.box, polygon).is_in_spot for v in vehicles):
+    is_seen = any(contains(polygon, box.centre) for box in left_out)
+    if index >= 0 or is_seen or any(standing(v.box, polygon).is_in_spot for v in vehicles):
         return SpotVerdict(SpotOccupancy.OCCUPIED, index)
     return SpotVerdict(SpotOccupancy.FREE if has_vehicle_source else SpotOccupancy.UNKNOWN, -1)

@@ -248,13 +248,17 @@ class VehicleSighting:
 class PictureReading:
     """What an engine makes of a picture. `plates`: best first.
 
-    Times in milliseconds; where a stage ran on several pictures at once, this picture's share.
+    Times in milliseconds; where a stage ran on several pictures at once, this picture's share. `stages`: name and
+    time of those beside detection and recognition. `left_out`: plates that were found and, as somebody knew them, not
+    read.
     """
 
     plates: tuple[PlateReading, ...]
     vehicles: tuple[VehicleSighting, ...] = ()
     detect_ms: float = 0.0
     recognize_ms: float = 0.0
+    stages: tuple[tuple[str, float], ...] = ()
+    left_out: tuple[Box, ...] = ()
 
 
 class SpotOccupancy(Enum):

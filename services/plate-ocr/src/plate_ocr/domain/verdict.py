@@ -12,6 +12,7 @@ from plate_ocr.domain.shapes import PLACES, CompiledGrammars, ShapeTable
 MIN_REGION_CONFIDENCE = 0.5
 """Below it, a region that is named is more often wrong than right."""
 _RIVAL_SPLIT = 0.02  # share of the best from which another way to part code and number is a rival
+_MAX_NUMBER = 5  # digits of a number that stands beside a code, in the Emirates and the Gulf states
 _SEEN_CUT = 0.5
 _TOLD = 0.05  # of a country in the region head: less is what it gives to everything
 _USUAL = 0.15  # weight from which a pattern is no rarity in its region
@@ -71,7 +72,8 @@ def split_of(
 ) -> Split:
     """Where code and number part in the patterns of the region, or of all when it is not known.
 
-    Between digits the parting is seen, or only one fits; it is never guessed. `worth`: as in `region_of`. `cuts`:
+    Between digits the parting is seen, or only one fits and the digits are too many for a number alone: otherwise a
+    code that the reader missed would be made of the number's first digits. `worth`: as in `region_of`. `cuts`:
     between each two characters, how surely the plate parts there. `text`: indices of `ALPHABET`, in reading order.
     """
     by_code: dict[tuple[int, ...], float] = {}
@@ -83,9 +85,10 @@ def split_of(
     if not codes:
         return Split((), (), 0.0)
     best = max(codes, key=lambda code: (codes[code], code))
-    rivals = [code for code, share in codes.items() if code != best and share >= _RIVAL_SPLIT * codes[best]]
     cut = cuts[(best[-1] + 1 if best[0] == 0 else best[0]) - 1]
-    is_guess = bool(rivals) and cut < _SEEN_CUT and all(i < 10 for i in text)
+    rivals = [code for code, share in codes.items() if code != best and share >= _RIVAL_SPLIT * codes[best]]
+    may_be_a_number = len(text) <= _MAX_NUMBER
+    is_guess = cut < _SEEN_CUT and (bool(rivals) or may_be_a_number) and all(i < 10 for i in text)
     is_known = codes[best] >= 0.5 and not is_guess
     return Split(best if is_known else (), best, codes[best] if is_known else min(codes[best], 0.5))
 

@@ -1,59 +1,56 @@
-"""The engine: pictures in, plates and vehicles out. Composes a detector, a recogniser and the rules."""
+"""The engine: pictures in, plates and vehicles out. Composes the finder, the reader, the grammars and the rules."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from plate_ocr.adapters.crops import cut, straightened
-from plate_ocr.domain.agreement import agreed
-from plate_ocr.domain.assembly import assemble, to_plate
-from plate_ocr.domain.candidates import Candidate
-from plate_ocr.domain.engines import PlateDetector, PlateRecognizer, VehicleDetector
-from plate_ocr.domain.geometry import overlap
-from plate_ocr.domain.likeness import is_overlay, is_running_text
-from plate_ocr.domain.values import (
-    Detection,
-    Picture,
-    PictureReading,
-    Point,
-    TextLine,
-    TextReading,
-)
+from plate_ocr.adapters.crops import Margin, sharpness, straightened
+from plate_ocr.domain.engines import PlateDetector, PlateRecognizer, RegionTeller, Settled, VehicleDetector
+from plate_ocr.domain.enhancing import PictureEnhancer
+from plate_ocr.domain.grammar import RegionGrammar
+from plate_ocr.domain.grammatical import decode
+from plate_ocr.domain.judgement import Evidence, JudgementOptions, Look, Sight, judge
+from plate_ocr.domain.lattice import build_lattice
+from plate_ocr.domain.rows import PlateRows, beside, group_rows
+from plate_ocr.domain.shapes import CompiledGrammars, compile_grammars
+from plate_ocr.domain.values import Box, Picture, PictureReading
 
-_TIGHTER = -0.08
-"""Share of a line's height cut off above and below for the second view: frames and bolts go, strokes stay."""
+_USUAL = Margin(0.16, 0.22)
+_SECOND_VIEWS = (Margin(0.04, 0.10), Margin(0.28, 0.34))
+"""Tighter, and wider: frames and bolts go, or characters that the finder cut come back."""
 
-_CLOSE_MARGIN = 1.0
-_MIN_SAME_LINE = 0.3
+_NO_COUNTRY = frozenset({"eu", "other"})
+"""Classes of the region network that name no country: their probability is shared by those not named."""
+
+_MIN_EMIRATES = 0.3
+_MIN_CODE = 0.5
+_LONG_ROW = 4.5
+"""Width over height of a row from which on the plate is the long kind, with the code in that row."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderOptions:
-    """`first_look_pixels`, `second_look_pixels`: size of the picture for the search, width times height; the second
-    only where the first finds no plate. `close_look_pixels`: of the surroundings of one weak candidate.
-    `max_regions`: read in one picture, the detector's surest first. `sure_confidence`: from here on a candidate
-    needs no close look. `min_confidence`: below it a candidate is not reported. All confidences 0 to 1.
+    """`max_plates`: read in one picture, the finder's surest first. `sure_confidence`: 0 to 1, below it a plate is
+    looked at again with other margins. `enhance_below`: the same for a look at the enhanced crop.
     """
 
-    first_look_pixels: int = 600_000
-    second_look_pixels: int = 1_300_000
-    close_look_pixels: int = 60_000
-    max_close_looks: int = 4
-    max_regions: int = 48
-    sure_confidence: float = 0.98
-    min_confidence: float = 0.4
+    max_plates: int = 40
+    sure_confidence: float = 0.9
+    enhance_below: float = 0.6
+    judgement: JudgementOptions = field(default_factory=JudgementOptions)
 
 
 @dataclass(slots=True)
 class _Work:
-    """`looks`: the readings behind each of `lines`."""
+    """A plate that is being read. `prior`: region → probability. `looks`: what each view of it said."""
 
+    index: int
     picture: Picture
-    lines: list[TextLine] = field(default_factory=list)
-    looks: list[list[TextReading]] = field(default_factory=list)
-    candidates: tuple[Candidate, ...] = ()
-    detect_ms: float = 0.0
-    recognize_ms: float = 0.0
+    plate: PlateRows
+    grammars: CompiledGrammars
+    prior: Mapping[str, float] = field(default_factory=dict)
+    sharpness: float = 0.0
+    looks: list[Look] = field(default_factory=list)
 
 
 class Reader:
@@ -62,14 +59,26 @@ class Reader:
     def __init__(
         self,
         name: str,
-        detector: PlateDetector,
+        finder: PlateDetector,
         recognizer: PlateRecognizer,
+        grammars: Sequence[RegionGrammar],
         options: ReaderOptions | None = None,
+        *,
+        regions: tuple[str, ...] = (),
+        teller: RegionTeller | None = None,
         vehicles: VehicleDetector | None = None,
+        enhancer: PictureEnhancer | None = None,
     ) -> None:
+        """`regions`: those that plates may come from where a picture is not told of any; none for all."""
         self.name = name
-        self._detector = detector
+        self._finder = finder
         self._recognizer = recognizer
+        self._grammars = grammars
+        self._regions = regions
+        self._teller = teller
+        self._enhancer = enhancer
+        self._compiled: dict[tuple[str, ...], CompiledGrammars] = {}
+        self._grammar_of(regions)
         self._options = options or ReaderOptions()
         self._vehicles = vehicles
 
@@ -77,100 +86,128 @@ class Reader:
     def has_vehicle_detector(self) -> bool:
         return self._vehicles is not None
 
-    def read(self, pictures: Sequence[Picture]) -> list[PictureReading]:
-        """One reading a picture, in their order. The crops of all pictures are recognised together."""
-        works = [_Work(picture) for picture in pictures]
-        self._look(works, self._options.first_look_pixels)
-        missed = [
-            w for w in works if not w.candidates and _pixels(w.picture) > self._options.first_look_pixels
-        ]
-        if missed:
-            self._look(missed, self._options.second_look_pixels)
-        self._look_closely(works)
-        return [self._reading(work) for work in works]
+    @property
+    def known_regions(self) -> frozenset[str]:
+        return frozenset(name for grammar in self._grammars for name in (grammar.region, grammar.country))
 
-    def _look(self, works: Sequence[_Work], max_pixels: int) -> None:
-        jobs: list[tuple[_Work, Detection]] = []
-        for work in works:
+    def read(
+        self,
+        pictures: Sequence[Picture],
+        regions: Sequence[tuple[str, ...]] = (),
+        settled: Sequence[Settled | None] = (),
+    ) -> list[PictureReading]:
+        """One reading a picture, in their order. The rows of all pictures are recognised together, without those of
+        plates that are settled.
+
+        Raises: ValueError: a region without a grammar.
+        """
+        detect_ms, works, left_out = [], [], []
+        for index, picture in enumerate(pictures):
             started = time.perf_counter()
-            found = self._detector.detect(work.picture, max_pixels)
-            work.detect_ms += _ms_since(started)
-            surest = sorted(found, key=lambda d: d.score, reverse=True)[: self._options.max_regions]
-            jobs.extend((work, detection) for detection in surest)
-            work.lines, work.looks = [], []
-        for (work, detection), looks in zip(jobs, self._read_twice(jobs), strict=True):
-            work.lines.append(TextLine(detection.corners, agreed(looks)))
-            work.looks.append(looks)
-        for work in works:
-            work.candidates = assemble(work.lines, work.picture.shape[0])
-
-    def _read_twice(self, jobs: Sequence[tuple[_Work, Detection]]) -> list[list[TextReading]]:
-        """Two views of each region; what is plainly no plate gets only one."""
-        looks = [[reading] for reading in self._recognize(jobs, 0.0)]
-        again = [index for index, (reading,) in enumerate(looks) if _deserves_another_look(reading)]
-        for index, second in zip(again, self._recognize([jobs[i] for i in again], _TIGHTER), strict=True):
-            looks[index].append(second)
-        return looks
-
-    def _recognize(self, jobs: Sequence[tuple[_Work, Detection]], grow_height: float) -> list[TextReading]:
-        if not jobs:
-            return []
+            grammars = self._grammar_of(regions[index] if regions else ())
+            plates = group_rows(self._finder.detect(picture))[: self._options.max_plates]
+            known = _known(picture, plates, settled[index]) if settled else {}
+            works += [_Work(index, picture, plate, grammars) for plate in plates if plate not in known]
+            left_out.append(tuple(known.values()))
+            detect_ms.append(_ms_since(started))
         started = time.perf_counter()
-        crops = [straightened(work.picture, region.corners, grow_height=grow_height) for work, region in jobs]
-        readings = self._recognizer.recognize(crops)
-        share_ms = _ms_since(started) / len(jobs)
-        for work, _ in jobs:
-            work.recognize_ms += share_ms
-        return readings
+        self._tell_regions(works)
+        self._view(works, _USUAL)
+        self._look_for_codes(works)
+        for margin in _SECOND_VIEWS:
+            self._view([w for w in works if self._is_weak(w, self._options.sure_confidence)], margin)
+        if self._enhancer:
+            weak = [w for w in works if self._is_weak(w, self._options.enhance_below)]
+            self._view(weak, _USUAL, self._enhancer)
+        share_ms = _ms_since(started) / max(len(works), 1)
+        return [
+            replace(
+                self._reading(picture, [w for w in works if w.index == index], detect_ms[index], share_ms),
+                left_out=left_out[index],
+            )
+            for index, picture in enumerate(pictures)
+        ]
 
-    def _look_closely(self, works: Sequence[_Work]) -> None:
-        """Searches the surroundings of weak candidates again, enlarged: small plates get tighter outlines there."""
-        jobs: list[tuple[_Work, Detection]] = []
-        places: list[int] = []
+    def _grammar_of(self, regions: tuple[str, ...]) -> CompiledGrammars:
+        """Compiled once for each set of regions: sites have a handful."""
+        wanted = tuple(sorted(regions or self._regions))
+        if wanted not in self._compiled:
+            self._compiled[wanted] = compile_grammars(self._grammars, wanted or None)
+        return self._compiled[wanted]
+
+    @staticmethod
+    def _is_weak(work: _Work, below: float) -> bool:
+        return max(look.confidence for look in work.looks) < below
+
+    def _view(self, works: Sequence[_Work], margin: Margin, enhancer: PictureEnhancer | None = None) -> None:
+        crops = [straightened(w.picture, row.corners, margin) for w in works for row in w.plate.rows]
+        if enhancer:
+            crops = [enhancer.enhance(crop) for crop in crops]
+        posteriors = iter(self._recognizer.recognize(crops))
+        firsts = iter(crops)
         for work in works:
-            weak = [c for c in work.candidates if c.confidence < self._options.sure_confidence]
-            for candidate in weak[: self._options.max_close_looks]:
-                for line in candidate.lines:
-                    if found := self._closer(work, line):
-                        jobs.append((work, found))
-                        places.append(work.lines.index(line))
-        for (work, detection), place, looks in zip(jobs, places, self._read_twice(jobs), strict=True):
-            work.looks[place].extend(looks)
-            best = agreed(work.looks[place])
-            corners = detection.corners if best in looks else work.lines[place].corners
-            work.lines[place] = TextLine(corners, best)
-        for work in {id(w): w for w, _ in jobs}.values():
-            work.candidates = assemble(work.lines, work.picture.shape[0])
+            rows = [next(posteriors) for _ in work.plate.rows]
+            shown = [next(firsts) for _ in work.plate.rows]
+            if not work.looks:
+                work.sharpness = max(sharpness(crop) for crop in shown)
+            lattice = build_lattice(rows)
+            reading = decode(lattice, work.grammars, region_prior=work.prior)
+            work.looks.append(Look(reading, lattice))
 
-    def _closer(self, work: _Work, line: TextLine) -> Detection | None:
-        part = cut(work.picture, line.box, margin=_CLOSE_MARGIN)
-        if part is None:
-            return None
-        started = time.perf_counter()
-        found = self._detector.detect(part.picture, self._options.close_look_pixels)
-        work.detect_ms += _ms_since(started)
-        moved = [
-            Detection(tuple(Point(p.x + part.left, p.y + part.top) for p in d.corners), d.score)
-            for d in found
-        ]
-        same = [d for d in moved if overlap(d.box, line.box) >= _MIN_SAME_LINE]
-        return max(same, key=lambda d: overlap(d.box, line.box), default=None)
+    def _look_for_codes(self, works: Sequence[_Work]) -> None:
+        """Emirates plates carry a code; where one row shows none, it may stand in a row that was not found: white on a
+        coloured band above the number, or between the emirate's names below it.
+        """
+        for work in works:
+            (first, *others), best = work.plate.rows, work.looks[0].reading
+            emirates = sum(p for region, p in work.prior.items() if region.startswith("ae"))
+            if others or best.code or emirates < _MIN_EMIRATES or not _may_have_two_rows(work.plate):
+                continue
+            plates = [
+                PlateRows((beside(first, is_above=True), first)),
+                PlateRows((first, beside(first, is_above=False))),
+            ]
+            tries = [_Work(work.index, work.picture, plate, work.grammars, work.prior) for plate in plates]
+            self._view(tries, _USUAL)
+            found = max(
+                tries, key=lambda t: t.looks[0].reading.code_confidence * bool(t.looks[0].reading.code)
+            )
+            reading = found.looks[0].reading
+            if reading.code and reading.code_confidence >= _MIN_CODE and reading.number == best.text:
+                work.plate, work.looks = found.plate, found.looks
 
-    def _reading(self, work: _Work) -> PictureReading:
-        height, width = work.picture.shape[:2]
-        plates = [
-            to_plate(c, width, height) for c in work.candidates if c.rank >= self._options.min_confidence
-        ]
-        vehicles = self._vehicles.detect(work.picture) if self._vehicles else ()
-        return PictureReading(tuple(plates), vehicles, work.detect_ms, work.recognize_ms)
+    def _tell_regions(self, works: Sequence[_Work]) -> None:
+        if self._teller is None:
+            return
+        told = self._teller.tell([(work.picture, work.plate) for work in works])
+        for work, shares in zip(works, told, strict=True):
+            prior = dict.fromkeys(("",), 0.0)
+            for region, share in zip(self._teller.regions, shares.tolist(), strict=True):
+                known = "" if region in _NO_COUNTRY else region
+                prior[known] = prior.get(known, 0.0) + share
+            work.prior = prior
+
+    def _reading(
+        self, picture: Picture, works: Sequence[_Work], detect_ms: float, share_ms: float
+    ) -> PictureReading:
+        height_px, width_px = picture.shape[:2]
+        evidence = [Evidence(w.plate, tuple(w.looks), w.sharpness) for w in works]
+        plates = judge(evidence, Sight(width_px, height_px), self._options.judgement)
+        vehicles = self._vehicles.detect(picture) if self._vehicles else ()
+        return PictureReading(plates, vehicles, detect_ms, share_ms * len(works))
 
 
-def _deserves_another_look(reading: TextReading) -> bool:
-    return 0 < len(reading.characters) <= 10 and not is_overlay(reading) and not is_running_text(reading)
+def _known(picture: Picture, plates: Sequence[PlateRows], settled: Settled | None) -> dict[PlateRows, Box]:
+    """The plates that need no reading, and where they are in the picture."""
+    if settled is None:
+        return {}
+    height_px, width_px = picture.shape[:2]
+    boxes = {plate: plate.box.clipped(width_px, height_px) for plate in plates}
+    return {plate: box for plate, box in boxes.items() if box.area > 0 and settled(picture, box)}
 
 
-def _pixels(picture: Picture) -> int:
-    return int(picture.shape[0] * picture.shape[1])
+def _may_have_two_rows(plate: PlateRows) -> bool:
+    return plate.box.width / max(plate.height_px, 1.0) < _LONG_ROW
 
 
 def _ms_since(started: float) -> float:

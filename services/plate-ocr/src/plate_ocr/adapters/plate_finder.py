@@ -1,0 +1,147 @@
+"""The finder: PP-OCR's text detector, trained further until it marks the rows of number plates and no other writing.
+
+Postprocessing follows PaddleOCR's `DBPostProcess` (Apache-2.0; Liao et al., 2020, https://arxiv.org/abs/1911.08947):
+https://github.com/PaddlePaddle/PaddleOCR.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from plate_ocr.adapters.crops import cut
+from plate_ocr.adapters.models import FINDER, shipped_model
+from plate_ocr.adapters.onnx import OnnxOptions, open_session, provider_of
+from plate_ocr.domain.engines import PlateDetector
+from plate_ocr.domain.values import Detection, Picture, Point
+
+_STRIDE_PX = 32
+_MAX_UPSCALE = 1.0
+_TEXT_THRESHOLD = 0.3
+_UNCLIP_RATIO = 1.6
+_MIN_SIDE_PX = 2
+
+FloatArray = NDArray[np.float32]
+
+
+class PlateFinder:
+    """Finds the rows of plates in two looks: the second, closer one only where the first finds nothing sure.
+
+    `first_look_pixels`, `second_look_pixels`: to which the picture is brought, width times height. `min_score`: of
+    a row, 0 to 1. `sure_score`: from here on a row makes a second look needless.
+    """
+
+    def __init__(
+        self,
+        model: Path | None = None,
+        options: OnnxOptions | None = None,
+        *,
+        first_look_pixels: int = 240_000,
+        second_look_pixels: int = 700_000,
+        min_score: float = 0.4,
+        sure_score: float = 0.6,
+    ) -> None:
+        self._session = open_session(model or shipped_model(FINDER), options or OnnxOptions())
+        self._input = self._session.get_inputs()[0].name
+        self._looks = (first_look_pixels, second_look_pixels)
+        self._min_score, self._sure_score = min_score, sure_score
+        self.provider = provider_of(self._session)
+
+    def detect(self, picture: Picture) -> tuple[Detection, ...]:
+        """Rows of plates, in no order. `corners` clockwise from the top left of the row as it is read."""
+        first, second = self._looks
+        found = self.look(picture, first)
+        has_more = picture.shape[0] * picture.shape[1] > 1.3 * first
+        if has_more and not any(d.score >= self._sure_score for d in found):
+            return self.look(picture, second) or found
+        return found
+
+    def look(self, picture: Picture, max_pixels: int) -> tuple[Detection, ...]:
+        """One look at the picture, brought to that size."""
+        height, width = picture.shape[:2]
+        scale = min((max_pixels / (width * height)) ** 0.5, _MAX_UPSCALE)
+        net_width, net_height = (
+            max(_STRIDE_PX, round(s * scale / _STRIDE_PX) * _STRIDE_PX) for s in (width, height)
+        )
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        resized = cv2.resize(picture, (net_width, net_height), interpolation=interpolation)
+        net = cv2.dnn.blobFromImage(resized, 1 / 127.5, mean=(127.5, 127.5, 127.5))
+        probability: FloatArray = self._session.run(None, {self._input: net})[0][0, 0]
+        return self._rows(probability, width / net_width, height / net_height)
+
+    def _rows(self, probability: FloatArray, scale_x: float, scale_y: float) -> tuple[Detection, ...]:
+        mask = (probability > _TEXT_THRESHOLD).astype(np.uint8)
+        contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        found = []
+        for contour in contours:
+            (centre_x, centre_y), (width, height), angle = cv2.minAreaRect(contour)
+            width, height = width + 1, height + 1  # from the middles of the outermost pixels to their edges
+            if min(width, height) < _MIN_SIDE_PX:
+                continue
+            score = _mean_inside(
+                probability, cv2.boxPoints(((centre_x, centre_y), (width - 1, height - 1), angle))
+            )
+            if score < self._min_score:
+                continue
+            # The network marks the core of a row; its outline lies this far outside (offset by area over length).
+            margin = width * height * _UNCLIP_RATIO / (2 * (width + height))
+            grown = cv2.boxPoints(
+                ((centre_x + 0.5, centre_y + 0.5), (width + 2 * margin, height + 2 * margin), angle)
+            )
+            corners = tuple(
+                Point(float(x) * scale_x, float(y) * scale_y) for x, y in _in_reading_order(grown)
+            )
+            found.append(Detection(corners, score))
+        return tuple(found)
+
+
+class RowsInPlates:
+    """Rows within the plates that another detector finds: an operator's own weights, which know no rows."""
+
+    def __init__(self, plates: PlateDetector, finder: PlateFinder) -> None:
+        self._plates, self._finder = plates, finder
+
+    def detect(self, picture: Picture) -> tuple[Detection, ...]:
+        """Of a plate in which no row is found, the plate itself."""
+        found: list[Detection] = []
+        for plate in self._plates.detect(picture):
+            part = cut(picture, plate.box, margin=_PLATE_MARGIN)
+            rows = self._finder.look(part.picture, _PLATE_PIXELS) if part else ()
+            if part and rows:
+                found += [
+                    Detection(tuple(Point(p.x + part.left, p.y + part.top) for p in row.corners), plate.score)
+                    for row in rows
+                ]
+            else:
+                found.append(plate)
+        return tuple(found)
+
+
+_PLATE_MARGIN = 0.3
+_PLATE_PIXELS = 40_000
+
+
+def _mean_inside(probability: FloatArray, corners: Any) -> float:
+    height, width = probability.shape
+    left, top = (max(int(v), 0) for v in np.floor(corners.min(axis=0)))
+    right, bottom = (
+        min(int(np.ceil(corners[:, 0].max())), width - 1),
+        min(int(np.ceil(corners[:, 1].max())), height - 1),
+    )
+    if right < left or bottom < top:
+        return 0.0
+    mask = np.zeros((bottom - top + 1, right - left + 1), np.uint8)
+    cv2.fillPoly(mask, [np.asarray(corners - (left, top), np.int32)], 1)
+    return float(cv2.mean(probability[top : bottom + 1, left : right + 1], mask)[0])
+
+
+def _in_reading_order(corners: Any) -> Any:
+    """Clockwise from the top left, for rows that lean less than a quarter turn."""
+    by_x = corners[np.argsort(corners[:, 0], kind="stable")]
+    left, right = by_x[:2], by_x[2:]
+    (top_left, bottom_left), (top_right, bottom_right) = (
+        side[np.argsort(side[:, 1])] for side in (left, right)
+    )
+    return np.array([top_left, top_right, bottom_right, bottom_left])

@@ -1,0 +1,74 @@
+"""The reader: PP-OCR's recogniser, cut to the characters of plates and trained further on drawn ones.
+
+Beside the characters it has a class for the gap between code and number.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from plate_ocr.adapters.models import READER, shipped_model
+from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions, open_session, provider_of
+from plate_ocr.domain.alphabet import ALPHABET, RowPosterior
+from plate_ocr.domain.values import Picture
+
+ROW_HEIGHT_PX = 48
+_MAX_ROW_WIDTH_PX = 640
+_ROW_WIDTH_STEP_PX = 32
+_MAX_BATCH = 16
+_GREY = 127
+_NO_REGIONS = np.zeros(0, np.float32)
+
+FloatArray = NDArray[np.float32]
+
+
+class PlateReader:
+    """Reads rows of plates, batched by their width."""
+
+    def __init__(self, model: Path | None = None, options: OnnxOptions | None = None) -> None:
+        self._session = open_session(model or shipped_model(READER), options or OnnxOptions())
+        self._input = self._session.get_inputs()[0].name
+        listed = self._session.get_modelmeta().custom_metadata_map
+        if listed.get("alphabet") != f"{ALPHABET}|":
+            raise ModelMissing(f"the reader's model reads {listed.get('alphabet')!r}, not {ALPHABET!r}")
+        self.provider = provider_of(self._session)
+
+    def recognize(self, crops: Sequence[Picture]) -> list[RowPosterior]:
+        """One posterior a row, in their order. Rows are `ROW_HEIGHT_PX` high, or are brought to it."""
+        rows = [_row(crop) for crop in crops]
+        # Rows of like width share a batch, so that little padding is computed and none of it misleads.
+        order = sorted(range(len(rows)), key=lambda index: rows[index].shape[1])
+        read: dict[int, RowPosterior] = {}
+        start = 0
+        while start < len(order):
+            width = rows[order[start]].shape[1]
+            same = [i for i in order[start : start + _MAX_BATCH] if rows[i].shape[1] == width]
+            batch = cv2.dnn.blobFromImages([rows[i] for i in same], 1 / 127.5, mean=(127.5, 127.5, 127.5))
+            characters = self._session.run(["characters"], {self._input: batch})[0]
+            for index, posterior in zip(same, characters, strict=True):
+                read[index] = RowPosterior(posterior, _NO_REGIONS)
+            start += len(same)
+        return [read[index] for index in range(len(rows))]
+
+
+def _row(crop: Picture) -> Picture:
+    """The crop at the network's height, filled up with grey to a width that other crops share.
+
+    Its own width is kept: stretched to the shared width, characters are read worse.
+    """
+    height, width = crop.shape[:2]
+    wanted = min(max(round(width * ROW_HEIGHT_PX / height), ROW_HEIGHT_PX // 3), _MAX_ROW_WIDTH_PX)
+    row = crop
+    if (wanted, ROW_HEIGHT_PX) != (width, height):
+        interpolation = cv2.INTER_AREA if height > ROW_HEIGHT_PX else cv2.INTER_CUBIC
+        row = np.asarray(
+            cv2.resize(crop, (wanted, ROW_HEIGHT_PX), interpolation=interpolation), dtype=np.uint8
+        )
+    filled = np.full(
+        (ROW_HEIGHT_PX, -(-wanted // _ROW_WIDTH_STEP_PX) * _ROW_WIDTH_STEP_PX, 3), _GREY, np.uint8
+    )
+    filled[:, :wanted] = row
+    return filled

@@ -1,0 +1,165 @@
+"""Which rows make a plate together: pieces of one row, and rows that stand one above the other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plate_ocr.domain.values import Box, Detection, Point, Polygon
+
+MAX_PIECE_GAP = 2.2
+"""Between pieces of a row, in heights: an emirate's name stands between code and number, and is no plate text."""
+MAX_ROW_ASPECT = 9.5
+"""Width over height of a row of joined pieces: the longest plates have about eight characters and a name in a row."""
+MAX_STACK_ASPECT = 2.3
+"""Width over height of two rows together: stacked long rows are two plates, or a poster."""
+MAX_ROW_GAP = 0.9
+"""Between two rows, in heights of the larger."""
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PlateRows:
+    """Rows of one plate, top to bottom; one or two. `score`: the surest row's."""
+
+    rows: tuple[Detection, ...]
+
+    @property
+    def score(self) -> float:
+        return max(row.score for row in self.rows)
+
+    @property
+    def box(self) -> Box:
+        return Box.around(tuple(corner for row in self.rows for corner in row.corners))
+
+    @property
+    def outline(self) -> Polygon:
+        """Around all rows, upright with the first of them."""
+        if len(self.rows) == 1:
+            return self.rows[0].corners
+        return _hull(self.rows[0], self.rows)
+
+    @property
+    def height_px(self) -> float:
+        """Along the plate's own upright."""
+        return _Frame(Detection(self.outline, 1.0)).height
+
+
+def beside(row: Detection, *, is_above: bool) -> Detection:
+    """Where a second row would stand: as wide as the row and a little wider, somewhat lower than it."""
+    frame = _Frame(row)
+    left, top, right, bottom = frame.span(row)
+    height = bottom - top
+    low = top - _BAND_GAP * height if is_above else bottom + (_BAND_GAP + _BAND_HEIGHT) * height
+    high = low - _BAND_HEIGHT * height
+    left, right = left - _BAND_REACH * height, right + _BAND_REACH * height
+    corners = ((left, high), (right, high), (right, low), (left, low))
+    return Detection(
+        tuple(Point(*(float(v) for v in frame.along * x + frame.across * y)) for x, y in corners), row.score
+    )
+
+
+# Of an Abu Dhabi plate of two rows, in heights of its number.
+_BAND_GAP, _BAND_HEIGHT, _BAND_REACH = 0.18, 0.72, 0.3
+
+
+def group_rows(found: Sequence[Detection]) -> tuple[PlateRows, ...]:
+    """Plates of rows, surest first. Each row belongs to one plate."""
+    rows = _joined(sorted(found, key=lambda d: d.score, reverse=True))
+    left, plates = list(rows), []
+    while left:
+        first = left.pop(0)
+        partner = min(
+            (other for other in left if _are_stacked(first, other)),
+            key=lambda other: abs(other.box.centre.y - first.box.centre.y),
+            default=None,
+        )
+        if partner is None:
+            plates.append(PlateRows((first,)))
+            continue
+        left.remove(partner)
+        pair = sorted((first, partner), key=lambda d: d.box.centre.y)
+        plates.append(PlateRows(tuple(pair)))
+    return tuple(plates)
+
+
+class _Frame:
+    """A row's own directions: `along` its text and `across` it, unit vectors; sizes in pixels."""
+
+    def __init__(self, row: Detection) -> None:
+        corners = np.array(row.corners, dtype=np.float64)
+        self.width = (
+            float(np.linalg.norm(corners[1] - corners[0]) + np.linalg.norm(corners[2] - corners[3])) / 2
+        )
+        self.height = (
+            float(np.linalg.norm(corners[3] - corners[0]) + np.linalg.norm(corners[2] - corners[1])) / 2
+        )
+        direction = (corners[1] - corners[0]) + (corners[2] - corners[3])
+        length = float(np.linalg.norm(direction))
+        self.along: Vector = direction / length if length else np.array([1.0, 0.0])
+        self.across: Vector = np.array([-self.along[1], self.along[0]])
+
+    def span(self, row: Detection) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of another row in these directions."""
+        corners = np.array(row.corners, dtype=np.float64)
+        x, y = corners @ self.along, corners @ self.across
+        # The middles of the sides: a row that leans otherwise does not grow taller by it.
+        return (
+            float((x[0] + x[3]) / 2), float((y[0] + y[1]) / 2), float((x[1] + x[2]) / 2), float((y[2] + y[3]) / 2)
+        )  # fmt: skip
+
+
+def _joined(rows: Sequence[Detection]) -> list[Detection]:
+    left = list(rows)
+    done: list[Detection] = []
+    while left:
+        row = left.pop(0)
+        while piece := next((other for other in left if _are_pieces(row, other)), None):
+            left.remove(piece)
+            row = Detection(_hull(row, (row, piece)), max(row.score, piece.score))
+        done.append(row)
+    return done
+
+
+def _are_pieces(row: Detection, other: Detection) -> bool:
+    frame = _Frame(row)
+    height = max(frame.height, 1e-6)
+    left, top, right, bottom = frame.span(other)
+    own_left, own_top, own_right, own_bottom = frame.span(row)
+    ratio = (bottom - top) / height
+    if not 0.5 <= ratio <= 2.0:
+        return False
+    level = abs((top + bottom) - (own_top + own_bottom)) / 2 <= 0.45 * height
+    gap = max(left - own_right, own_left - right)
+    wide = (max(right, own_right) - min(left, own_left)) / max(height, bottom - top)
+    return level and -0.5 * height <= gap <= MAX_PIECE_GAP * height and wide <= MAX_ROW_ASPECT
+
+
+def _are_stacked(row: Detection, other: Detection) -> bool:
+    frame = _Frame(row)
+    left, top, right, bottom = frame.span(other)
+    own_left, own_top, own_right, own_bottom = frame.span(row)
+    height, other_height = own_bottom - own_top, bottom - top
+    if min(height, other_height) <= 0 or not 0.3 <= other_height / height <= 3.3:
+        return False
+    shared = min(right, own_right) - max(left, own_left)
+    gap = max(top - own_bottom, own_top - bottom)
+    wide = (max(right, own_right) - min(left, own_left)) / (max(bottom, own_bottom) - min(top, own_top))
+    return (
+        shared >= 0.5 * min(right - left, own_right - own_left)
+        and -0.35 * max(height, other_height) <= gap <= MAX_ROW_GAP * max(height, other_height)
+        and wide <= MAX_STACK_ASPECT
+    )
+
+
+def _hull(row: Detection, rows: Sequence[Detection]) -> Polygon:
+    frame = _Frame(row)
+    spans = [frame.span(one) for one in rows]
+    left, top = min(s[0] for s in spans), min(s[1] for s in spans)
+    right, bottom = max(s[2] for s in spans), max(s[3] for s in spans)
+    return tuple(
+        Point(*(float(v) for v in frame.along * x + frame.across * y))
+        for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))
+    )

@@ -1,0 +1,100 @@
+"""What is said of a plate: its text, or that it was seen and why it was not read."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plate_ocr.domain.calibration import calibrated
+from plate_ocr.domain.grammatical import GrammaticalReading
+from plate_ocr.domain.judgement import Evidence, JudgementOptions, Look, Sight, agreed, judge
+from plate_ocr.domain.lattice import Lattice
+from plate_ocr.domain.rows import PlateRows
+from plate_ocr.domain.values import Box, Character, Detection, PlateState, UnreadReason
+
+SIGHT = Sight(1280, 720)
+NOTHING_ELSE = Lattice((), ())
+OPTIONS = JudgementOptions(min_confidence=0.3)
+
+
+def look(text: str, confidence: float = 0.95, region: str = "") -> Look:
+    characters = tuple(Character(c, confidence) for c in text)
+    reading = GrammaticalReading(
+        text, text, region, 0.9, "", 0.0, text, confidence, characters, confidence, "", (), "", confidence
+    )
+    return Look(reading, NOTHING_ELSE)
+
+
+def seen(*looks: Look, box: Box | None = None, score: float = 0.9, sharpness: float = 0.8) -> Evidence:
+    box = box or Box(400, 300, 120, 30)
+    return Evidence(PlateRows((Detection(box.corners(), score),)), looks, sharpness)
+
+
+def test_a_sure_reading_is_reported() -> None:
+    (plate,) = judge([seen(look("RK755AJ"))], SIGHT, OPTIONS)
+    assert (plate.text, plate.state, plate.height_px) == ("RK755AJ", PlateState.READ, 30)
+    assert plate.box == Box(400, 300, 120, 30)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "reason"),
+    [
+        (seen(look("RK755", 0.05), box=Box(400, 300, 40, 8)), UnreadReason.TOO_SMALL),
+        (seen(look("RK755", 0.05), sharpness=0.1), UnreadReason.TOO_BLURRED),
+        (seen(look("RK755", 0.05), box=Box(1200, 300, 90, 30)), UnreadReason.COVERED),
+        (seen(look("RK755", 0.05)), UnreadReason.UNSURE),
+    ],
+)
+def test_a_plate_that_cannot_be_read_says_why(evidence: Evidence, reason: UnreadReason) -> None:
+    (plate,) = judge([evidence], SIGHT, OPTIONS)
+    assert (plate.state, plate.unread_reason, plate.text) == (PlateState.SEEN_NOT_READ, reason, "")
+    assert plate.raw_text == "RK755"
+    assert plate.height_px > 0
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        seen(look("RK755", 0.05), score=0.55),
+        seen(look("X", 0.05)),
+        seen(look("TDI", 0.99), score=0.6),
+        seen(look("RK755AJ"), box=Box(2000, 300, 90, 30)),
+    ],
+    ids=["the finder doubts it", "no text", "a badge", "outside the picture"],
+)
+def test_what_is_not_said_to_be_a_plate(evidence: Evidence) -> None:
+    assert judge([evidence], SIGHT, OPTIONS) == ()
+
+
+def test_the_near_car_comes_before_the_far_one_and_the_unread_last() -> None:
+    near = seen(look("NEAR123", 0.9), box=Box(400, 300, 200, 60))
+    far = seen(look("FAR1234", 0.93), box=Box(100, 100, 60, 14))
+    unread = seen(look("B1", 0.02), box=Box(700, 300, 300, 90))
+    assert [p.text for p in judge([unread, far, near], SIGHT, OPTIONS)] == ["NEAR123", "FAR1234", ""]
+
+
+def test_two_looks_that_agree_outweigh_a_surer_one() -> None:
+    best, confidence = agreed([look("AB123", 0.7), look("A8123", 0.8), look("AB123", 0.6)])
+    assert best.text == "AB123"
+    assert confidence < 0.7
+
+
+def test_looks_that_all_agree_take_nothing_away() -> None:
+    assert agreed([look("AB123", 0.7), look("AB123", 0.6)]) == (look("AB123", 0.7), 0.7)
+
+
+def test_no_look() -> None:
+    with pytest.raises(ValueError, match="nothing"):
+        agreed([])
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_calibration_keeps_the_order_and_is_never_certain(first: float, second: float) -> None:
+    low, high = sorted((first, second))
+    assert 0 < calibrated(low) <= calibrated(high) < 1
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=4))
+def test_a_judged_confidence_is_that_of_no_surer_look(confidences: list[float]) -> None:
+    looks = [look("AB123", c) for c in confidences]
+    best, confidence = agreed(looks)
+    assert confidence <= best.confidence == max(confidences)

@@ -1,0 +1,59 @@
+"""Which rows make a plate together."""
+
+import math
+
+import pytest
+
+from plate_ocr.domain.rows import PlateRows, group_rows
+from plate_ocr.domain.values import Box, Detection, Point
+
+
+def row(x: float, y: float, width: float, height: float, score: float = 0.9, turn: float = 0.0) -> Detection:
+    """Turned about the origin by `turn` degrees."""
+    c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+    corners = tuple(Point(p.x * c - p.y * s, p.x * s + p.y * c) for p in Box(x, y, width, height).corners())
+    return Detection(corners, score)
+
+
+def shape(plates: tuple[PlateRows, ...]) -> list[int]:
+    return sorted(len(plate.rows) for plate in plates)
+
+
+@pytest.mark.parametrize("turn", [0, 12, -20])
+def test_two_rows_are_one_plate_in_reading_order(turn: float) -> None:
+    upper, lower = row(310, 100, 30, 16, 0.7, turn), row(300, 124, 60, 30, 0.95, turn)
+    (plate,) = group_rows([lower, upper])
+    assert plate.rows == (upper, lower)
+    assert plate.score == 0.95
+    assert plate.height_px == pytest.approx(54, abs=0.5)
+
+
+@pytest.mark.parametrize("turn", [0, 12, -20])
+def test_pieces_of_a_row_are_joined(turn: float) -> None:
+    (plate,) = group_rows([row(340, 100, 80, 24, 0.9, turn), row(300, 101, 16, 23, 0.8, turn)])
+    assert len(plate.rows) == 1
+    corners = plate.rows[0].corners
+    assert math.dist(corners[0], corners[1]) == pytest.approx(120, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        (row(100, 100, 100, 20), row(400, 100, 100, 20), "two cars side by side"),
+        (row(100, 100, 100, 20), row(100, 200, 100, 20), "two cars in a queue"),
+        (row(100, 100, 120, 20), row(100, 126, 120, 20), "two long rows: a poster"),
+        (row(100, 100, 100, 20), row(100, 122, 10, 5), "a dealer's web address"),
+        (row(100, 100, 100, 20), row(204, 100, 100, 20), "too long for one row"),
+    ],
+)
+def test_rows_that_do_not_belong_together(first: Detection, second: Detection, why: str) -> None:
+    assert shape(group_rows([first, second])) == [1, 1], why
+
+
+def test_no_row_belongs_to_two_plates() -> None:
+    rows = [row(100, 100, 60, 20), row(100, 124, 60, 20), row(100, 148, 60, 20)]
+    assert shape(group_rows(rows)) == [1, 2]
+
+
+def test_nothing() -> None:
+    assert group_rows([]) == ()

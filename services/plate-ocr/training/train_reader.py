@@ -1,0 +1,277 @@
+"""Trains the reader: PP-OCR's recogniser (Apache-2.0), cut to the plate alphabet, with a head that tells the region.
+
+    train_reader.py WORK MODEL.onnx OUT.onnx --minutes N
+
+Reads the flat plates in WORK/flats. Writes OUT as often as it is better on held-out plates, so it may be stopped.
+"""
+
+import argparse
+import json
+import pickle
+import random
+import time
+from pathlib import Path
+
+import cv2
+import degrade
+import flats
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F  # noqa: N812
+from onnx import TensorProto, helper, numpy_helper
+from onnx_graph import OnnxModule
+from plates import REGIONS
+from torch import Tensor, nn
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+CLASSES = ["", *ALPHABET, "|"]
+INDEX = {c: i for i, c in enumerate(CLASSES)}
+ROW_PX, STEP_PX, MOST_PX = 48, 32, 320
+
+
+class Reader(nn.Module):
+    """x: (N, 3, 48, W) in -1..1. Gives log-probabilities (N, W / 8, 38) and region logits (N, regions)."""
+
+    def __init__(self, model: Path) -> None:
+        super().__init__()
+        loaded = onnx.load(str(model))
+        self.body = OnnxModule(model, [self._feature_name(loaded.graph)])
+        arrays = {i.name: numpy_helper.to_array(i) for i in loaded.graph.initializer}
+        if "head.w" in arrays:  # one of ours, trained before
+            weight, bias = arrays["head.w"], arrays["head.b"]
+        else:
+            listed = {p.key: p.value for p in loaded.metadata_props}["character"].splitlines()
+            place = {c: i + 1 for i, c in enumerate(listed)}
+            columns = [0, *(place[c] for c in ALPHABET), place["-"]]
+            weight, bias = arrays["linear_8.w_0"][:, columns], arrays["linear_8.b_0"][columns]
+        self.weight, self.bias = (nn.Parameter(torch.from_numpy(a.copy())) for a in (weight, bias))
+        self.regions = nn.Linear(2 * weight.shape[0], len(REGIONS))
+
+    @staticmethod
+    def _feature_name(graph: onnx.GraphProto) -> str:
+        return next(
+            n for n in graph.node if n.op_type == "MatMul" and {"linear_8.w_0", "head.w"} & set(n.input)
+        ).input[0]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        (features,) = self.body(x)
+        # The region's head learns from the characters' features, and bends them only a little.
+        seen = 0.2 * features + 0.8 * features.detach()
+        regions = self.regions(torch.cat([seen.mean(dim=1), seen.amax(dim=1)], -1))
+        return F.log_softmax(features @ self.weight + self.bias, -1), regions
+
+
+def real_sample(real: list, rng: random.Random) -> tuple[np.ndarray, list[int], int, float]:
+    png, quad, text, region = real[rng.randrange(len(real))]
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    crop = degrade.row_crop(image, np.array(quad, np.float32), rng)
+    if rng.random() < 0.5:
+        crop = degrade.lit(crop, rng)
+    return crop, [INDEX[c] for c in text], REGIONS.index(region), 0.3
+
+
+def sample(pool: list[flats.Flat], rng: random.Random) -> tuple[np.ndarray, list[int], int, float]:
+    """One row: picture, classes, region, and how much its region counts (rows without a name tell little)."""
+    while True:
+        flat = pool[rng.randrange(len(pool))]
+        row = flat.rows[rng.randrange(len(flat.rows))]
+        if row.text or rng.random() < 0.6:
+            break
+    image = flat.image()
+    x, y, w, h = flat.inner
+    quad = np.array(
+        [[row.left, row.top], [row.right, row.top], [row.right, row.bottom], [row.left, row.bottom]],
+        np.float32,
+    ) * (w, h) + (x, y)
+    crop = degrade.row_crop(image, quad.astype(np.float32), rng)
+    return degrade.spoiled(crop, rng), [INDEX[c] for c in row.text], REGIONS.index(flat.region), 1.0
+
+
+def padded(crop: np.ndarray, width: int) -> np.ndarray:
+    filled = np.full((ROW_PX, width, 3), 127, np.uint8)
+    crop = crop if crop.shape[1] <= width else cv2.resize(crop, (width, ROW_PX), interpolation=cv2.INTER_AREA)
+    filled[:, : crop.shape[1]] = crop
+    return filled
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Batches of rows of like width."""
+
+    def __init__(self, folder: Path, batch: int, seed: int, hold_out: int) -> None:
+        self.folder, self.batch, self.seed, self.hold_out = folder, batch, seed, hold_out
+
+    def __iter__(self):
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        rng = random.Random(
+            self.seed + (torch.utils.data.get_worker_info().id if torch.utils.data.get_worker_info() else 0)
+        )
+        pool = flats.load(self.folder)[self.hold_out :]
+        real = pickle.loads((self.folder.parent / "real-rows.pkl").read_bytes())
+        while True:
+            made = (
+                real_sample(real, rng) if rng.random() < 0.12 else sample(pool, rng)
+                for _ in range(self.batch * 6)
+            )
+            rows = sorted(made, key=lambda row: row[0].shape[1])
+            groups = [rows[i : i + self.batch] for i in range(0, len(rows), self.batch)]
+            rng.shuffle(groups)
+            for group in groups:
+                yield collated(group)
+
+
+def collated(group: list) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    longest = max(len(g[1]) for g in group)
+    width = min(-(-max(*(g[0].shape[1] for g in group), (2 * longest + 2) * 8) // STEP_PX) * STEP_PX, MOST_PX)
+    x = np.stack([padded(g[0], width) for g in group]).astype(np.float32).transpose(0, 3, 1, 2) / 127.5 - 1
+    labels = torch.tensor([c for g in group for c in g[1]], dtype=torch.long)
+    return (
+        torch.from_numpy(x),
+        labels,
+        torch.tensor([len(g[1]) for g in group]),
+        torch.tensor([g[2] for g in group]),
+        torch.tensor([g[3] for g in group]),
+    )
+
+
+def loss_of(reader: Reader, batch: tuple) -> tuple[Tensor, Tensor]:
+    x, labels, lengths, regions, weights = batch
+    log_p, logits = reader(x)
+    steps = torch.full((len(x),), log_p.shape[1], dtype=torch.long)
+    ctc = F.ctc_loss(log_p.transpose(0, 1), labels, steps, lengths, zero_infinity=True, reduction="none")
+    ctc = (ctc / lengths.clamp(min=1)).mean()
+    return ctc, (F.cross_entropy(logits, regions, reduction="none") * weights).mean()
+
+
+@torch.no_grad()
+def judged(reader: Reader, rows: list) -> dict[str, float]:
+    reader.eval()
+    right = region = 0
+    for i in range(0, len(rows), 32):
+        x, labels, lengths, regions, _ = collated(rows[i : i + 32])
+        log_p, logits = reader(x)
+        region += int((logits.argmax(1) == regions).sum())
+        at = 0
+        for path, n in zip(log_p.argmax(-1).tolist(), lengths.tolist(), strict=True):
+            read = [c for j, c in enumerate(path) if c and (j == 0 or path[j - 1] != c)]
+            right += read == labels[at : at + n].tolist()
+            at += n
+    reader.train()
+    return {"rows": right / len(rows), "regions": region / len(rows)}
+
+
+def write(reader: Reader, out: Path) -> None:
+    """The original graph with the new weights, the cut head and the region head."""
+    model = reader.body.written_back()
+    graph = model.graph
+    feature = reader.body.outputs[0]
+    last = next(i for i, n in enumerate(graph.node) if {"linear_8.w_0", "head.w"} & set(n.input))
+    nodes = list(graph.node)[:last]
+    graph.ClearField("node")
+    graph.node.extend(nodes)
+    kept = [
+        i
+        for i in graph.initializer
+        if i.name not in {"linear_8.w_0", "linear_8.b_0"} and not i.name.startswith(("head.", "region."))
+    ]
+    graph.ClearField("initializer")
+    graph.initializer.extend(kept)
+    for name, value in (
+        ("head.w", reader.weight), ("head.b", reader.bias), ("region.w", reader.regions.weight.T), ("region.b", reader.regions.bias),
+    ):  # fmt: skip
+        graph.initializer.append(
+            numpy_helper.from_array(value.detach().numpy().astype(np.float32).copy(), name)
+        )
+    graph.node.extend([
+        helper.make_node("MatMul", [feature, "head.w"], ["head.m"]), helper.make_node("Add", ["head.m", "head.b"], ["head.a"]),
+        helper.make_node("Softmax", ["head.a"], ["characters"], axis=2),
+        helper.make_node("ReduceMean", [feature], ["region.mean"], axes=[1], keepdims=0),
+        helper.make_node("ReduceMax", [feature], ["region.max"], axes=[1], keepdims=0),
+        helper.make_node("Concat", ["region.mean", "region.max"], ["region.f"], axis=1),
+        helper.make_node("MatMul", ["region.f", "region.w"], ["region.m"]), helper.make_node("Add", ["region.m", "region.b"], ["region.a"]),
+        helper.make_node("Softmax", ["region.a"], ["regions"], axis=1),
+    ])  # fmt: skip
+    graph.ClearField("output")
+    graph.output.extend([
+        helper.make_tensor_value_info("characters", TensorProto.FLOAT, ["rows", "steps", len(CLASSES)]),
+        helper.make_tensor_value_info("regions", TensorProto.FLOAT, ["rows", len(REGIONS)]),
+    ])  # fmt: skip
+    graph.ClearField("value_info")
+    model.ClearField("metadata_props")
+    helper.set_model_props(model, {"alphabet": "".join(CLASSES), "regions": ",".join(REGIONS)})
+    onnx.save(model, str(out))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--rate", type=float, default=1.5e-4)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(1)
+    reader = Reader(args.model)
+    held = flats.load(args.work / "flats")[:400]
+    rng = random.Random(7)
+    rows = [sample(held, rng) for _ in range(480)]
+    # What was learned from millions of photographs is to be bent, not broken: the body moves least.
+    shares = {"body": 1.0, "weight": 2.0, "bias": 2.0, "regions": 14.0}
+    optimizer = torch.optim.AdamW(
+        [
+            {
+                "params": [p for n, p in reader.named_parameters() if n.split(".")[0] == name],
+                "lr": args.rate * k,
+                "k": k,
+            }
+            for name, k in shares.items()
+        ],
+        weight_decay=0.01,
+    )
+    loader = iter(
+        torch.utils.data.DataLoader(
+            Stream(args.work / "flats", args.batch, 11, 400),
+            batch_size=None,
+            num_workers=1,
+            multiprocessing_context="spawn",
+            prefetch_factor=8,
+        )
+    )
+    print("before", judged(reader, rows), flush=True)
+    averaged = torch.optim.swa_utils.AveragedModel(
+        reader, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.985)
+    )
+    start, step, best, told = time.time(), 0, -1.0, time.time()
+    while (share := (time.time() - start) / (args.minutes * 60)) < 1:
+        rate = args.rate * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * min(share, 1)))
+        for group in optimizer.param_groups:
+            group["lr"] = max(rate, 1e-6) * group["k"]
+        ctc, region = loss_of(reader, next(loader))
+        optimizer.zero_grad()
+        (ctc + 0.5 * region).backward()
+        nn.utils.clip_grad_norm_(reader.parameters(), 2.0)
+        optimizer.step()
+        averaged.update_parameters(reader)
+        step += 1
+        if step % 100 == 0:
+            print(
+                f"{time.time() - start:.0f} s, step {step}, ctc {ctc.item():.3f}, region {region.item():.3f}",
+                flush=True,
+            )
+        if time.time() - told > 120 or share > 0.995:
+            told = time.time()
+            found = judged(averaged.module, rows)
+            score = found["rows"] + 0.3 * found["regions"]
+            print(json.dumps({"step": step, **found}), flush=True)
+            if score > best:
+                best = score
+                write(averaged.module, args.out)
+    print(f"done: {args.out}")
+
+
+if __name__ == "__main__":
+    main()
