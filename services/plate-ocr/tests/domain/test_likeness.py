@@ -9,26 +9,26 @@ from plate_ocr.domain.likeness import likeness
     "text", ["RK755AJ", "DG3C8P", "BRA2E19", "6TRJ244", "D71026", "1049338", "3127K", "MH12DE1433"]
 )
 def test_plates(text: str) -> None:
-    assert likeness(text, has_region=False) == 1.0
+    assert likeness(text, region_confidence=0.0) == 1.0
 
 
 @pytest.mark.parametrize(
     "text", ["", "A", "TDI", "320D", "4MATIC", "V8", "XDRIVE30D", "20260314", "20260314083012", "GMC", "SEAT"]
 )
 def test_badges_and_dates(text: str) -> None:
-    assert likeness(text, has_region=False) == 0.0
+    assert likeness(text, region_confidence=0.0) == 0.0
 
 
 @pytest.mark.parametrize("text", ["D24", "A1", "122"])
 def test_a_short_number_needs_a_name_beside_it(text: str) -> None:
-    assert likeness(text, has_region=True) == 1.0
-    assert 0 < likeness(text, has_region=False) < 0.5
+    assert likeness(text, region_confidence=0.95) == 1.0
+    assert 0 < likeness(text, region_confidence=0.0) < 0.5
 
 
 def test_a_clock_is_no_plate_unless_something_names_its_region() -> None:
-    assert 0 < likeness("083012", has_region=False) < 0.4
-    assert likeness("083012", has_region=True) == likeness("996012", has_region=False) == 1.0
+    assert 0 < likeness("083012", region_confidence=0.0) < 0.4
+    assert likeness("083012", region_confidence=0.95) == likeness("996012", region_confidence=0.0) == 1.0
 
 
 def test_letters_alone_leave_doubt() -> None:
-    assert 0 < likeness("NEILDMND", has_region=False) < 1
+    assert 0 < likeness("NEILDMND", region_confidence=0.0) < 1

@@ -104,7 +104,7 @@ def _judged(evidence: Evidence, sight: Sight, options: JudgementOptions) -> Plat
     if box.area <= 0:
         return None
     confidence = calibrated(raw_confidence)
-    fits = likeness(look.text, has_region=bool(look.region))
+    fits = likeness(look.text, region_confidence=look.region_confidence if look.region else 0.0)
     if confidence * fits < options.min_confidence:
         if plate.score < options.min_score or not _has_shape(plate) or len(look.raw_text) < 2:
             return None
