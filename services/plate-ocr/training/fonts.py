@@ -107,6 +107,12 @@ _LATIN = [
     "NotoSans-CondensedBold.ttf",
     "NotoSansMono-Bold.ttf",
 ]
+_NARROW = [
+    "RG2014[BC]*.ttf", "OSP-DIN.ttf", "osifont.ttf", "routed-gothic-narrow.ttf", "BebasNeue-Bold.otf", "BebasNeue-Regular.otf",
+    "RobotoCondensed-Bold.ttf", "RobotoCondensed-Regular.ttf", "LiberationSansNarrow-Bold.ttf", "NimbusSansNarrow-Bold.otf",
+    "GemunuLibre-Bold.*", "GemunuLibre-Medium.*", "OpenSans-CondBold.*", "DejaVuSansCondensed-Bold.ttf", "NotoSans-CondensedBold.ttf",
+    "Dosis-Bold.*", "NationalPark-Heavy.otf", "Allerta*.ttf",
+]  # fmt: skip
 _ARABIC = [
     "NotoSansArabic-Bold.ttf",
     "NotoSansArabic-Regular.ttf",
@@ -136,6 +142,12 @@ Mask = NDArray[np.uint8]
 @lru_cache(1)
 def latin() -> list[str]:
     return _found(_LATIN)
+
+
+@lru_cache(1)
+def narrow() -> list[str]:
+    """Those of `latin` that look like the lettering of plates: upright, narrow, of one stroke."""
+    return _found(_NARROW)
 
 
 @lru_cache(1)

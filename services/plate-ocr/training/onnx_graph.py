@@ -56,6 +56,11 @@ class OnnxModule(nn.Module):
             values[node["outputs"][0]] = made
         return [values[name] for name in self.outputs]
 
+    def first_weights(self, count: int) -> list[nn.Parameter]:
+        """The weights of the layers next to the picture, in the order of the graph."""
+        keys = [self.names[i] for node in self.nodes for i in node["inputs"] if i in self.names]
+        return [self.weights[key] for key in dict.fromkeys(keys)][:count]
+
     def written_back(self) -> onnx.ModelProto:
         """The model with the trained weights in place of the old."""
         model = onnx.ModelProto()

@@ -50,7 +50,8 @@ class Canvas:
         self.rng, self.unit = rng, height_px / 100
         self.width = width
         self.image = np.full((height_px, round(width * self.unit), 3), paper, np.uint8)
-        self.latin, self.arab = fonts.pick(fonts.latin(), rng), fonts.pick(fonts.arabic(), rng)
+        self.latin = fonts.pick(fonts.narrow() if rng.random() < 0.5 else fonts.latin(), rng)
+        self.arab = fonts.pick(fonts.arabic(), rng)
         self.stroke = rng.choice((0, 0, 0, 0, 1, -1))
         self.squeeze = rng.uniform(0.75, 1.25)
 
@@ -62,6 +63,10 @@ class Canvas:
         h, w = self.image.shape[:2]
         i, t = round(inset * self.unit), max(round(thick * self.unit), 1)
         cv2.rectangle(self.image, (i, i), (w - 1 - i, h - 1 - i), colour, t)
+
+    def ellipse(self, x: float, y: float, a: float, b: float, colour: Colour) -> None:
+        at, axes = ((round(v * self.unit), round(u * self.unit)) for v, u in ((x, y), (a, b)))
+        cv2.ellipse(self.image, at, axes, 0, 0, 360, colour, -1)
 
     def stamp(self, mask: NDArray[np.uint8], x: float, y: float, w: float, h: float, colour: Colour) -> None:
         x0, y0 = round(x * self.unit), round(y * self.unit)
@@ -165,8 +170,12 @@ def uae(rng: random.Random) -> Plate:
     number = digits(rng, 4, 5) if rng.random() < 0.78 else digits(rng, 1, 3)
     paper = rng.choices((WHITE, (200, 225, 235), YELLOW, (225, 225, 225)), (8, 1, 0.7, 1.5))[0]
     ink = BLACK if rng.random() < 0.94 else (130, 40, 20)
-    layouts: list[Callable[..., Plate]] = [_uae_row, _uae_column, _uae_name_below, _uae_code_below, _uae_band]
-    weights = {"ae-az": (5, 0.5, 0.5, 0.7, 4), "ae-du": (5, 3, 2.5, 0.8, 0.5)}.get(region, (3, 1.5, 2, 4, 1))
+    layouts: list[Callable[..., Plate]] = [
+        _uae_row, _uae_column, _uae_name_below, _uae_code_below, _uae_band, _uae_emblem,
+    ]  # fmt: skip
+    weights = {"ae-az": (5, 0.5, 0.5, 0.7, 4, 1.5), "ae-du": (5, 3, 2.5, 0.8, 0.5, 0.1)}.get(
+        region, (3, 1.5, 2, 4, 1, 0.3)
+    )
     return rng.choices(layouts, weights)[0](rng, region, code, number, paper, ink)
 
 
@@ -181,7 +190,9 @@ def _name(
         if region in {"ae-du", "ae-az"}
         else ink
     )
-    if style < 0.2 and region in {"ae-du", "ae-az"}:  # the emirate's word mark: both scripts run into one
+    if style < 0.22 and region == "ae-du":
+        _dubai_mark(rng, canvas, arabic, x, y + h * 0.15, w, h * rng.uniform(0.6, 0.75))
+    elif style < 0.2 and region == "ae-az":  # the emirate's word mark: both scripts run into one
         canvas.small(latin, x, y + h * 0.18, w, h * 0.62, logo)
         if rng.random() < 0.5:
             canvas.small(
@@ -211,6 +222,24 @@ def _name(
         canvas.small(latin, x, y + h * 0.3, w, h * 0.4, logo)
     else:
         canvas.small(arabic, x, y + h * 0.2, w, h * 0.6, ink, is_arabic=True)
+
+
+def _dubai_mark(
+    rng: random.Random, canvas: Canvas, arabic: str, x: float, y: float, w: float, h: float
+) -> None:
+    """Dubai's word mark: Latin letters in several colours, the Arabic name in the strokes of two of them."""
+    inks = rng.choice((
+        [(170, 90, 10), (170, 90, 10), (120, 30, 190), (190, 150, 30), (190, 150, 30)],
+        [(150, 60, 20), (150, 60, 20), (60, 30, 200), (170, 110, 20), (170, 110, 20)],
+        [BLACK] * 5,
+    ))  # fmt: skip
+    font = fonts.pick(fonts.latin(), rng)
+    step = w / 5
+    for i, c in enumerate("DUBAI"):
+        canvas.stamp(fonts.glyph(font, c), x + i * step, y, step * (0.92 if c != "I" else 0.35), h, inks[i])
+    if rng.random() < 0.7:
+        ink = rng.choice((inks[2], inks[3]))
+        canvas.small(arabic, x + step, y + h * 0.1, step * 2.6, h * 0.9, ink, is_arabic=True)
 
 
 def _sticker(rng: random.Random, canvas: Canvas, x: float, y: float, h: float, ink: Colour) -> None:
@@ -270,6 +299,37 @@ def _uae_column(rng: random.Random, region: str, code: str, number: str, paper: 
     if rng.random() < 0.6:
         canvas.frame(ink, rng.uniform(1, 3))
     return canvas.plate(region, [(f"{code}|{number}", x, y - 2, right, max(y + h, code_y + code_h))])
+
+
+def _uae_emblem(rng: random.Random, region: str, code: str, number: str, paper: Colour, ink: Colour) -> Plate:
+    """A small code beside an emblem, the name under both, the number at the right."""
+    canvas = Canvas(rng, rng.uniform(400, 490), paper)
+    y, h = rng.uniform(16, 24), rng.uniform(48, 62)
+    code_h, x = rng.uniform(24, 34), rng.uniform(12, 26)
+    w = rng.uniform(80, 120)
+    canvas.text(code, x, y + rng.uniform(-2, 8), code_h, ink, max_w=w * 0.34, align=0.3)
+    emblem = rng.choice(((40, 30, 200), (60, 40, 170), (40, 80, 190), (120, 60, 20)))
+    centre = (x + w * rng.uniform(0.6, 0.75), y + h * 0.3)
+    canvas.ellipse(*centre, rng.uniform(13, 20), rng.uniform(11, 17), emblem)
+    canvas.small(
+        rng.choice(EMIRATES[region][0]), centre[0] - 11, centre[1] - 8, 22, 15, WHITE, is_arabic=True
+    )
+    latin = (
+        rng.choice((*EMIRATES[region][1], "AbuDhabi"))
+        if region == "ae-az"
+        else rng.choice(EMIRATES[region][1])
+    )
+    canvas.small(latin, x, y + h * 0.68, w, h * 0.36, ink)
+    if rng.random() < 0.6:
+        canvas.small(rng.choice(("U.A.E", "UAE", _UAE_WORD)), x + w + 4, y + h * 0.4, 16, 7, ink)
+        canvas.small(digits(rng, 1, 4), x + w + 4, y + h * 0.7, 16, 8, ink)
+    number_x = x + w + rng.uniform(24, 50)
+    _, right = canvas.text(
+        number, number_x, y, h, ink, max_w=canvas.width - 20 - number_x, align=rng.choice((0.5, 0.9, 0.3))
+    )
+    if rng.random() < 0.7:
+        canvas.frame(ink, rng.uniform(1, 3))
+    return canvas.plate(region, [(f"{code}|{number}", x, y - 2, right, y + h + 2)])
 
 
 def _uae_name_below(
@@ -629,7 +689,17 @@ def states(rng: random.Random) -> Plate:
     if rng.random() < 0.12:
         top = low = tuple(int(v * 0.35) for v in top)
         ink = rng.choice((WHITE, YELLOW, (90, 220, 240)))
+    if rng.random() < 0.5:  # most are nearly white, or white that runs into a pale blue
+        top = tuple(rng.randrange(225, 256) for _ in range(3))
+        low = (
+            top
+            if rng.random() < 0.5
+            else (rng.randrange(200, 256), rng.randrange(170, 230), rng.randrange(150, 220))
+        )
+        ink = rng.choice((BLACK, BLACK, (110, 50, 20), (90, 60, 40)))
     canvas = Canvas(rng, rng.uniform(188, 212), WHITE, 200)
+    if rng.random() < 0.75:  # tall, narrow dies
+        canvas.latin, canvas.squeeze = fonts.pick(fonts.narrow(), rng), rng.uniform(0.68, 1.05)
     ramp = np.linspace(0, 1, canvas.image.shape[0])[:, None, None] ** rng.uniform(0.5, 2)
     canvas.image[:] = ((1 - ramp) * np.array(top) + ramp * np.array(low)).astype(np.uint8)
     if rng.random() < 0.5:
@@ -674,7 +744,7 @@ def states(rng: random.Random) -> Plate:
                 rng.choice((BLACK, WHITE)),
             )
     max_w = canvas.width - 14
-    if rng.random() < 0.3 and len(_plain(shown)) >= 5:  # a picture in the middle of the characters
+    if rng.random() < 0.42 and len(_plain(shown)) >= 5:  # a picture in the middle of the characters
         k = rng.randint(2, len(_plain(shown)) - 2)
         text = _plain(shown)
         hole = rng.uniform(10, 26)
@@ -683,7 +753,11 @@ def states(rng: random.Random) -> Plate:
         _, right = canvas.text(text[k:], 7 + w1 + hole, y, h, ink, max_w=max_w - w1 - hole, align=0)
         centre = (round((7 + w1 + hole / 2) * canvas.unit), round((y + h / 2) * canvas.unit))
         colour = (rng.randrange(40, 220), rng.randrange(40, 220), rng.randrange(40, 220))
-        if rng.random() < 0.5:
+        if (kind := rng.random()) < 0.3:  # a sticker with the year
+            box = (7 + w1 + hole * 0.2, y + h * 0.2, hole * 0.6, h * 0.45)
+            canvas.fill(*box, colour)
+            canvas.small(digits(rng, 2, 2), *box, BLACK)
+        elif kind < 0.6:
             cv2.circle(canvas.image, centre, round(hole * 0.33 * canvas.unit), colour, -1)
         else:
             angle = rng.uniform(0, 360)

@@ -110,6 +110,9 @@ class Stream(torch.utils.data.IterableDataset):
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         rng, pool = random.Random(self.seed), flats.load(self.work / "flats")
+        # Bands that hold a code are the rows that are missed most.
+        bands = [flat for flat in pool if flat.region == "ae-az" and len(flat.rows) == 2]
+        pool += bands * 2
         while True:
             made = [
                 scenes.scene(self.photos[rng.randrange(len(self.photos))], pool, rng, SIZE_PX)
@@ -119,16 +122,26 @@ class Stream(torch.utils.data.IterableDataset):
             yield torch.from_numpy(x), torch.from_numpy(np.stack([target_of(m[1]) for m in made])).float()
 
 
-def loss_of(found: Tensor, wanted: Tensor) -> Tensor:
+def loss_of(logits: Tensor, wanted: Tensor) -> Tensor:
     """Cross-entropy over the marks and as many of the worst other pixels threefold, and the overlap (dice)."""
-    p = found[:, 0].clamp(1e-5, 1 - 1e-5)
-    entropy = F.binary_cross_entropy(p, wanted, reduction="none")
+    logits = logits[:, 0].float()
+    p = logits.sigmoid()
+    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     marked = wanted > 0.5
     count = int(marked.sum())
     worst = entropy[~marked].topk(min(max(3 * count, 3000), int((~marked).sum()))).values
     balanced = (entropy[marked].sum() + worst.sum()) / max(count + len(worst), 1)
     dice = 1 - 2 * (p * wanted).sum() / (p.sum() + wanted.sum() + 1)
     return balanced * 3 + dice
+
+
+def _logits_of(graph: onnx.GraphProto) -> str:
+    """What the last sigmoid is of."""
+    made = {output: node for node in graph.node for output in node.output}
+    node = made[graph.output[0].name]
+    while node.op_type != "Sigmoid":
+        node = made[node.input[0]]
+    return str(node.input[0])
 
 
 def main() -> None:
@@ -153,7 +166,7 @@ def main() -> None:
         f"{len(photos)} photographs, {sum(len(r) for p in photos for r in p.rows)} rows of real plates",
         flush=True,
     )
-    finder = OnnxModule(args.model, [onnx.load(str(args.model)).graph.output[0].name])
+    finder = OnnxModule(args.model, [_logits_of(onnx.load(str(args.model)).graph)])
     optimizer = torch.optim.AdamW(finder.parameters(), lr=args.rate, weight_decay=0.01)
     averaged = torch.optim.swa_utils.AveragedModel(
         finder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
@@ -174,7 +187,9 @@ def main() -> None:
                 args.rate * min(1.0, (step + 1) / 60) * (0.5 + 0.5 * np.cos(np.pi * share)), 1e-6
             )
         x, wanted = next(loader)
-        loss = loss_of(finder(x)[0], wanted)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = finder(x.contiguous(memory_format=torch.channels_last))[0]
+        loss = loss_of(logits, wanted)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(finder.parameters(), 2.0)

@@ -105,7 +105,7 @@ class InferenceSettings(Block):
     )
     is_warm_start: bool = Field(True, description="read a picture of its own before the first real one")
     first_look_pixels: int = Field(
-        240_000,
+        150_000,
         gt=0,
         description="size, width times height, to which a picture is brought to find plates in it",
     )

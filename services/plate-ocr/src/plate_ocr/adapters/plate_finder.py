@@ -4,6 +4,8 @@ Postprocessing follows PaddleOCR's `DBPostProcess` (Apache-2.0; Liao et al., 202
 https://github.com/PaddlePaddle/PaddleOCR.
 """
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from plate_ocr.adapters.crops import cut
 from plate_ocr.adapters.models import FINDER, shipped_model
 from plate_ocr.adapters.onnx import OnnxOptions, open_session, provider_of
 from plate_ocr.domain.engines import PlateDetector
-from plate_ocr.domain.values import Detection, Picture, Point
+from plate_ocr.domain.values import Box, Detection, Picture, Point
 
 _STRIDE_PX = 32
 _MAX_UPSCALE = 1.0
@@ -23,14 +25,23 @@ _TEXT_THRESHOLD = 0.3
 _UNCLIP_RATIO = 1.6
 _MIN_SIDE_PX = 2
 
+_MAX_CLOSER_LOOKS = 3
+_MAX_CLOSER_PIXELS = 70_000
+_CLOSE_ROW_PX = 28
+"""The height that a row is brought to for a closer look, where the picture has as much."""
+_CLOSE_ALONG, _CLOSE_ACROSS = 3.0, 2.5
+"""Around a row, in its heights."""
+
 FloatArray = NDArray[np.float32]
 
 
 class PlateFinder:
-    """Finds the rows of plates in two looks: the second, closer one only where the first finds nothing sure.
+    """Finds the rows of plates in up to three looks: at the whole picture made small; closer, at the places of what
+    that look was not sure of; and at the whole picture again, larger, where it found nothing at all.
 
-    `first_look_pixels`, `second_look_pixels`: to which the picture is brought, width times height. `min_score`: of
-    a row, 0 to 1. `sure_score`: from here on a row makes a second look needless.
+    `first_look_pixels`, `second_look_pixels`: to which the whole picture is brought, width times height.
+    `proposal_score`: of a row, 0 to 1, from which on its place is looked at closer. `min_score`: of a row that is
+    told. `sure_score`: from here on a row makes further looks needless.
     """
 
     def __init__(
@@ -38,28 +49,62 @@ class PlateFinder:
         model: Path | None = None,
         options: OnnxOptions | None = None,
         *,
-        first_look_pixels: int = 240_000,
+        first_look_pixels: int = 150_000,
         second_look_pixels: int = 700_000,
+        proposal_score: float = 0.15,
         min_score: float = 0.4,
         sure_score: float = 0.6,
     ) -> None:
         self._session = open_session(model or shipped_model(FINDER), options or OnnxOptions())
         self._input = self._session.get_inputs()[0].name
         self._looks = (first_look_pixels, second_look_pixels)
-        self._min_score, self._sure_score = min_score, sure_score
+        self._proposal_score, self._min_score, self._sure_score = proposal_score, min_score, sure_score
         self.provider = provider_of(self._session)
 
     def detect(self, picture: Picture) -> tuple[Detection, ...]:
         """Rows of plates, in no order. `corners` clockwise from the top left of the row as it is read."""
         first, second = self._looks
-        found = self.look(picture, first)
-        has_more = picture.shape[0] * picture.shape[1] > 1.3 * first
-        if has_more and not any(d.score >= self._sure_score for d in found):
-            return self.look(picture, second) or found
-        return found
+        proposed = self._look(picture, first, self._proposal_score)
+        found = self._told(proposed)
+        if any(row.score >= self._sure_score for row in found) or not _is_larger(picture, first):
+            return found
+        closer = self._closer(picture, proposed)
+        if closer:
+            return closer
+        return self.look(picture, second) or found
 
     def look(self, picture: Picture, max_pixels: int) -> tuple[Detection, ...]:
         """One look at the picture, brought to that size."""
+        return self._look(picture, max_pixels, self._min_score)
+
+    def _told(self, rows: Sequence[Detection]) -> tuple[Detection, ...]:
+        return tuple(row for row in rows if row.score >= self._min_score)
+
+    def _closer(self, picture: Picture, proposed: Sequence[Detection]) -> tuple[Detection, ...]:
+        """What is seen at the places of the best proposals; rows that two of these looks see are told once."""
+        found: list[Detection] = []
+        looked: list[Box] = []
+        for row in sorted(proposed, key=lambda d: d.score, reverse=True):
+            if any(_holds(window, row) for window in looked):
+                continue
+            if len(looked) == _MAX_CLOSER_LOOKS:
+                break
+            height = _height_of(row)
+            part = cut(picture, _around(row, height), margin=0)
+            if part is None:
+                continue
+            looked.append(Box(part.left, part.top, part.picture.shape[1], part.picture.shape[0]))
+            scale = min(_CLOSE_ROW_PX / height, _MAX_UPSCALE)
+            pixels = round(part.picture.shape[0] * part.picture.shape[1] * scale**2)
+            for seen in self.look(part.picture, min(pixels, _MAX_CLOSER_PIXELS)):
+                moved = Detection(
+                    tuple(Point(p.x + part.left, p.y + part.top) for p in seen.corners), seen.score
+                )
+                if not any(_holds(other.box, moved) for other in found):
+                    found.append(moved)
+        return tuple(found)
+
+    def _look(self, picture: Picture, max_pixels: int, min_score: float) -> tuple[Detection, ...]:
         height, width = picture.shape[:2]
         scale = min((max_pixels / (width * height)) ** 0.5, _MAX_UPSCALE)
         net_width, net_height = (
@@ -69,9 +114,11 @@ class PlateFinder:
         resized = cv2.resize(picture, (net_width, net_height), interpolation=interpolation)
         net = cv2.dnn.blobFromImage(resized, 1 / 127.5, mean=(127.5, 127.5, 127.5))
         probability: FloatArray = self._session.run(None, {self._input: net})[0][0, 0]
-        return self._rows(probability, width / net_width, height / net_height)
+        return self._rows(probability, width / net_width, height / net_height, min_score)
 
-    def _rows(self, probability: FloatArray, scale_x: float, scale_y: float) -> tuple[Detection, ...]:
+    def _rows(
+        self, probability: FloatArray, scale_x: float, scale_y: float, min_score: float
+    ) -> tuple[Detection, ...]:
         mask = (probability > _TEXT_THRESHOLD).astype(np.uint8)
         contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         found = []
@@ -83,7 +130,7 @@ class PlateFinder:
             score = _mean_inside(
                 probability, cv2.boxPoints(((centre_x, centre_y), (width - 1, height - 1), angle))
             )
-            if score < self._min_score:
+            if score < min_score:
                 continue
             # The network marks the core of a row; its outline lies this far outside (offset by area over length).
             margin = width * height * _UNCLIP_RATIO / (2 * (width + height))
@@ -121,6 +168,28 @@ class RowsInPlates:
 
 _PLATE_MARGIN = 0.3
 _PLATE_PIXELS = 40_000
+
+
+def _is_larger(picture: Picture, pixels: int) -> bool:
+    """So much that another look sees more."""
+    return bool(picture.shape[0] * picture.shape[1] > 1.3 * pixels)
+
+
+def _height_of(row: Detection) -> float:
+    a, b, c, d = row.corners
+    return max((math.dist((a.x, a.y), (d.x, d.y)) + math.dist((b.x, b.y), (c.x, c.y))) / 2, 1.0)
+
+
+def _around(row: Detection, height: float) -> Box:
+    """A window with as much of the street around the row as the network was trained on."""
+    box = row.box
+    along, across = _CLOSE_ALONG * height, _CLOSE_ACROSS * height
+    return Box(box.x - along, box.y - across, box.width + 2 * along, box.height + 2 * across)
+
+
+def _holds(box: Box, row: Detection) -> bool:
+    centre = row.box.centre
+    return box.x <= centre.x <= box.right and box.y <= centre.y <= box.bottom
 
 
 def _mean_inside(probability: FloatArray, corners: Any) -> float:
