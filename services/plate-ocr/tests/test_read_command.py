@@ -66,6 +66,27 @@ def test_table(folder: Path) -> None:
     assert done.stderr == ""
 
 
+def test_regions_that_plates_may_come_from(folder: Path) -> None:
+    done = run("--regions", "sk, in", folder / "a.jpg")
+    assert done.returncode == 0
+    assert "RK755AJ" in done.stdout
+    unknown = run("--regions", "xx", folder / "a.jpg")
+    assert unknown.returncode == 2
+    assert "xx" in unknown.stderr
+
+
+def test_reading_does_without_the_libraries_of_the_service(folder: Path) -> None:
+    """They take longer to import than everything else until the first plate."""
+    code = (
+        "import sys; from plate_ocr.__main__ import main; sys.argv = ['plate-ocr', 'read', sys.argv[1]]\n"
+        "try: main()\n"
+        "finally: print(sorted({'sqlalchemy', 'aio_pika', 'grpc', 'fastapi'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, str(folder / "a.jpg")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
 def read_and_seen() -> FileRead:
     seen = seen_not_read(
         Box(10, 10, 30, 9), UnreadReason.TOO_SMALL, height_px=8.7, raw_text="4B", confidence=0.7

@@ -30,14 +30,16 @@ class FileRead:
     error: str = ""
 
 
-def read_files(paths: Sequence[Path], *, as_json: bool) -> int:
-    """Print what is on the pictures. 0; 1 when a file could not be read; 2 when there is no engine."""
+def read_files(paths: Sequence[Path], regions: tuple[str, ...] = (), *, as_json: bool) -> int:
+    """Print what is on the pictures. 0; 1 when a file could not be read; 2 when there is no engine, or it has no
+    grammar of one of the `regions` that plates may come from (none: any).
+    """
     files = list(pictures_in(paths))
     if not files:
         sys.stderr.write(f"plate-ocr: no pictures in {', '.join(map(str, paths))}\n")
         return 1
     try:
-        engine = open_engine(SHIPPED, InferenceSettings())
+        engine = open_engine(SHIPPED, InferenceSettings(), regions)
     except ModelMissing as error:
         sys.stderr.write(f"plate-ocr: {error}\n")
         return 2
