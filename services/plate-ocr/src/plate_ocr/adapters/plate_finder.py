@@ -36,8 +36,8 @@ FloatArray = NDArray[np.float32]
 
 
 class PlateFinder:
-    """Finds the rows of plates in up to three looks: at the whole picture made small; closer, at the places of what
-    that look was not sure of; and at the whole picture again, larger, where it found nothing at all.
+    """Finds the rows of plates: in the whole picture made small, then closer at the places of what was not sure, and
+    where that finds nothing, the same again with the picture made less small.
 
     `first_look_pixels`, `second_look_pixels`: to which the whole picture is brought, width times height.
     `proposal_score`: of a row, 0 to 1, from which on its place is looked at closer. `min_score`: of a row that is
@@ -63,25 +63,24 @@ class PlateFinder:
 
     def detect(self, picture: Picture) -> tuple[Detection, ...]:
         """Rows of plates, in no order. `corners` clockwise from the top left of the row as it is read."""
-        first, second = self._looks
-        proposed = self._look(picture, first, self._proposal_score)
-        found = self._told(proposed)
-        if any(row.score >= self._sure_score for row in found) or not _is_larger(picture, first):
-            return found
-        closer = self._closer(picture, proposed)
-        if closer:
-            return closer
-        return self.look(picture, second) or found
+        found: tuple[Detection, ...] = ()
+        for pixels in self._looks:
+            proposed = self._look(picture, pixels, self._proposal_score)
+            seen = tuple(row for row in proposed if row.score >= self._min_score)
+            if any(row.score >= self._sure_score for row in seen) or not _is_larger(picture, pixels):
+                return seen or found
+            closer, looked = self._closer(picture, proposed)
+            if closer:
+                return (*closer, *(row for row in seen if not any(_holds(window, row) for window in looked)))
+            found = seen or found
+        return found
 
     def look(self, picture: Picture, max_pixels: int) -> tuple[Detection, ...]:
         """One look at the picture, brought to that size."""
         return self._look(picture, max_pixels, self._min_score)
 
-    def _told(self, rows: Sequence[Detection]) -> tuple[Detection, ...]:
-        return tuple(row for row in rows if row.score >= self._min_score)
-
-    def _closer(self, picture: Picture, proposed: Sequence[Detection]) -> tuple[Detection, ...]:
-        """What is seen at the places of the best proposals; rows that two of these looks see are told once."""
+    def _closer(self, picture: Picture, proposed: Sequence[Detection]) -> tuple[list[Detection], list[Box]]:
+        """What is seen at the places of the best proposals, and these places; rows that two looks see are told once."""
         found: list[Detection] = []
         looked: list[Box] = []
         for row in sorted(proposed, key=lambda d: d.score, reverse=True):
@@ -102,7 +101,7 @@ class PlateFinder:
                 )
                 if not any(_holds(other.box, moved) for other in found):
                     found.append(moved)
-        return tuple(found)
+        return found, looked
 
     def _look(self, picture: Picture, max_pixels: int, min_score: float) -> tuple[Detection, ...]:
         height, width = picture.shape[:2]

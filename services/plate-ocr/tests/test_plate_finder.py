@@ -1,0 +1,101 @@
+# mypy: disable-error-code="import-not-found"
+# A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
+"""Which looks the finder takes, by what the ones before it saw; and plates that only a closer look shows."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from plate_ocr.adapters.plate_finder import PlateFinder
+from plate_ocr.domain.values import Box, Detection, Picture
+
+from .conftest import bgr, canvas, put_plate
+
+FIRST, SECOND = 100_000, 400_000
+WIDTH, HEIGHT = 1200, 800
+Seen = Callable[[int], list[tuple[Box, float]]]
+
+
+class Told(PlateFinder):
+    """A finder whose network is told what it sees: `whole` by the pixels of the look, `parts` in any closer one."""
+
+    def __init__(self, whole: Seen, parts: list[tuple[Box, float]]) -> None:
+        super().__init__(first_look_pixels=FIRST, second_look_pixels=SECOND)
+        self.whole, self.parts = whole, parts
+        self.looks: list[str] = []
+
+    def _look(self, picture: Picture, max_pixels: int, min_score: float) -> tuple[Detection, ...]:
+        is_whole = picture.shape[:2] == (HEIGHT, WIDTH)
+        self.looks.append({FIRST: "first", SECOND: "second"}[max_pixels] if is_whole else "closer")
+        rows = self.whole(max_pixels) if is_whole else self.parts
+        return tuple(Detection(box.corners(), score) for box, score in rows if score >= min_score)
+
+
+def row_at(x: float, y: float = 300.0) -> Box:
+    return Box(x, y, 120, 30)
+
+
+def scores(found: tuple[Detection, ...]) -> list[float]:
+    return sorted(row.score for row in found)
+
+
+IN_PART = Box(40, 40, 120, 30)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "part", "looks", "told"),
+    [
+        pytest.param([0.7], [], [], ["first"], [0.7], id="sure at once"),
+        pytest.param([0.7, 0.5], [], [], ["first"], [0.5, 0.7], id="one sure, one less: no more looks"),
+        pytest.param([0.7, 0.3], [], [], ["first"], [0.7], id="what is below the least score is not told"),
+        pytest.param([0.5], [], [0.8], ["first", "closer"], [0.8], id="confirmed closer"),
+        pytest.param([0.2], [], [0.8], ["first", "closer"], [0.8], id="a weak proposal, confirmed"),
+        pytest.param([0.1], [0.7], [0.8], ["first", "second"], [0.7], id="too weak to propose"),
+        pytest.param([], [0.7], [], ["first", "second"], [0.7], id="nothing: the whole again, larger"),
+        pytest.param([0.3], [0.7], [], ["first", "closer", "second"], [0.7], id="refuted: the whole again"),
+        pytest.param(
+            [], [0.3], [0.5], ["first", "second", "closer"], [0.5], id="the larger look proposes too"
+        ),
+        pytest.param(
+            [0.5], [], [], ["first", "closer", "second"], [0.5], id="seen once only: told all the same"
+        ),
+        pytest.param([], [], [], ["first", "second"], [], id="nothing at all"),
+    ],
+)
+def test_looks(
+    first: list[float], second: list[float], part: list[float], looks: list[str], told: list[float]
+) -> None:
+    by_pixels = {FIRST: first, SECOND: second}
+    finder = Told(
+        lambda pixels: [(row_at(100 + 500 * i), score) for i, score in enumerate(by_pixels[pixels])],
+        [(IN_PART, score) for score in part],
+    )
+    found = finder.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    assert finder.looks == looks
+    assert scores(found) == told
+
+
+def test_closer_looks_are_few_and_the_others_are_still_told() -> None:
+    rows = [(Box(20 + 390 * (i % 3), 60 + 300 * (i // 3), 120, 30), 0.5 - i / 100) for i in range(6)]
+    finder = Told(lambda _: rows, [(IN_PART, 0.9)])
+    found = finder.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    assert finder.looks == ["first", "closer", "closer", "closer"]
+    assert scores(found) == pytest.approx([0.45, 0.46, 0.47, 0.9, 0.9, 0.9])
+
+
+def test_a_closer_look_tells_where_in_the_whole_picture() -> None:
+    finder = Told(lambda _: [(row_at(600), 0.5)], [(Box(90, 75, 120, 30), 0.9)])
+    (found,) = finder.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    # The window reaches three heights of the row to its sides and two and a half above and below.
+    assert (found.box.x, found.box.y) == (600, 300)
+
+
+@pytest.mark.parametrize("height", [22, 16])
+def test_a_small_plate_in_a_large_picture(height: int) -> None:
+    """A plate of 70 px in a picture of 2560 pixels has 14 of them in the first look."""
+    picture = canvas(2560, 1440)
+    x, y, width, _ = put_plate(picture, "RK 755AJ", (1700, 900), height)
+    rows = PlateFinder().detect(bgr(picture))
+    (row,) = [one for one in rows if x < one.box.centre.x < x + width and y < one.box.centre.y < y + height]
+    assert row.box.width == pytest.approx(width, rel=0.35)
