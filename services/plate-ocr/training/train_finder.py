@@ -23,6 +23,8 @@ from onnx_graph import OnnxModule
 from torch import Tensor, nn
 
 SIZE_PX = 320
+_FROZEN = 8
+"""Weights: the stem at half the picture's size, a fifth of the time of a step; edges look the same everywhere."""
 _SHRINK = 0.4  # DBNet's: the mark is the row's core, 1 - r^2 of its area over its length away from its edge
 
 
@@ -167,7 +169,10 @@ def main() -> None:
         flush=True,
     )
     finder = OnnxModule(args.model, [_logits_of(onnx.load(str(args.model)).graph)])
-    optimizer = torch.optim.AdamW(finder.parameters(), lr=args.rate, weight_decay=0.01)
+    for weight in finder.first_weights(_FROZEN):
+        weight.requires_grad_(requires_grad=False)
+    trained = [p for p in finder.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=args.rate, weight_decay=0.01)
     averaged = torch.optim.swa_utils.AveragedModel(
         finder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
     )
@@ -192,7 +197,7 @@ def main() -> None:
         loss = loss_of(logits, wanted)
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(finder.parameters(), 2.0)
+        nn.utils.clip_grad_norm_(trained, 2.0)
         optimizer.step()
         averaged.update_parameters(finder)
         step += 1

@@ -6,14 +6,14 @@ from plate_ocr.domain.likeness import likeness
 
 
 @pytest.mark.parametrize(
-    "text", ["RK755AJ", "DG3C8P", "BRA2E19", "6TRJ244", "D71026", "1049338", "3127K", "MH12DE1433"]
+    "text", ["RK755AJ", "DG3C8P", "BRA2E19", "6TRJ244", "D71026", "1049338", "3127K", "MH12DE1433", "V69030", "AWD1234"]
 )
 def test_plates(text: str) -> None:
     assert likeness(text, region_confidence=0.0) == 1.0
 
 
 @pytest.mark.parametrize(
-    "text", ["", "A", "TDI", "320D", "4MATIC", "V8", "XDRIVE30D", "20260314", "20260314083012", "GMC", "SEAT"]
+    "text", ["", "A", "TDI", "320D", "4MATIC", "V8", "V12", "XDRIVE30D", "20260314", "20260314083012", "GMC", "SEAT"]
 )
 def test_badges_and_dates(text: str) -> None:
     assert likeness(text, region_confidence=0.0) == 0.0

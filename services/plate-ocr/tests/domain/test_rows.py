@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from plate_ocr.domain.rows import PlateRows, group_rows
+from plate_ocr.domain.rows import PlateRows, group_rows, started_earlier
 from plate_ocr.domain.values import Box, Detection, Point
 
 
@@ -57,3 +57,10 @@ def test_no_row_belongs_to_two_plates() -> None:
 
 def test_nothing() -> None:
     assert group_rows([]) == ()
+
+
+def test_a_row_that_started_earlier_reaches_over_a_code_field() -> None:
+    row = Detection(Box(100, 50, 200, 40).corners(), 0.8)
+    wider = started_earlier(row)
+    assert (wider.box.right, wider.box.y, wider.box.height) == pytest.approx((300, 50, 40))
+    assert wider.box.x == pytest.approx(100 - 1.7 * 40)

@@ -8,8 +8,8 @@ MAX_CHARACTERS = 10
 # Engines, trims and models that stand on tailgates in plate-like capitals (own list).
 _BADGES = re.compile(
     r"^([1-9]\d{0,2}(I|D|CI|CDI|TDI|TSI|TFSI|HDI|DCI|CRDI|KW|HP|MPH|KMH|L|T)"
-    r"|(TDI|TSI|GTI|GTD|HDI|DCI|CDI|CRDI|TFSI|FSI|V6|V8|V10|V12|AWD|4WD|2WD|4X4|4MATIC|XDRIVE|QUATTRO|TURBO|HYBRID|DIESEL)\d*"
-    r"|16V|[VWX][68]|XDRIVE\d+[DI]|[SEXQ]?DRIVE\d*|(HB|XC|RAV|CX|HR|CR|MX|IX|GLK|CLK|SLK)\d{1,3}(TURBO)?)$"
+    r"|(TDI|TSI|GTI|GTD|HDI|DCI|CDI|CRDI|TFSI|FSI|AWD|4WD|2WD|4X4|4MATIC|XDRIVE|QUATTRO|TURBO|HYBRID|DIESEL)\d{0,3}"
+    r"|16V|V1[02]|[VWX][68]|XDRIVE\d+[DI]|[SEXQ]?DRIVE\d*|(HB|XC|RAV|CX|HR|CR|MX|IX|GLK|CLK|SLK)\d{1,3}(TURBO)?)$"
 )
 _DATE = re.compile(r"^(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])\d*$")
 _CLOCK = re.compile(r"^([01]\d|2[0-3])[0-5]\d[0-5]\d$")

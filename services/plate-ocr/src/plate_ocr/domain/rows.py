@@ -61,6 +61,20 @@ def beside(row: Detection, *, is_above: bool) -> Detection:
     )
 
 
+def started_earlier(row: Detection) -> Detection:
+    """The row with what stands to its left: a code in a coloured field may have been taken for the plate's edge."""
+    frame = _Frame(row)
+    left, top, right, bottom = frame.span(row)
+    left -= _CODE_FIELD * (bottom - top)
+    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return Detection(
+        tuple(Point(*(float(v) for v in frame.along * x + frame.across * y)) for x, y in corners), row.score
+    )
+
+
+_CODE_FIELD = 1.7
+"""Width of a field with a code of one or two digits, in heights of the row."""
+
 # Of an Abu Dhabi plate of two rows, in heights of its number.
 _BAND_GAP, _BAND_HEIGHT, _BAND_REACH = 0.18, 0.72, 0.3
 

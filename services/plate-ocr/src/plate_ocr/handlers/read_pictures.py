@@ -11,7 +11,7 @@ from plate_ocr.domain.grammar import RegionGrammar
 from plate_ocr.domain.grammatical import decode
 from plate_ocr.domain.judgement import Evidence, JudgementOptions, Look, Sight, judge
 from plate_ocr.domain.lattice import build_lattice
-from plate_ocr.domain.rows import PlateRows, beside, group_rows
+from plate_ocr.domain.rows import PlateRows, beside, group_rows, started_earlier
 from plate_ocr.domain.shapes import CompiledGrammars, compile_grammars
 from plate_ocr.domain.values import Box, Picture, PictureReading
 
@@ -155,18 +155,21 @@ class Reader:
             work.looks.append(Look(reading, lattice))
 
     def _look_for_codes(self, works: Sequence[_Work]) -> None:
-        """Emirates plates carry a code; where one row shows none, it may stand in a row that was not found: white on a
-        coloured band above the number, or between the emirate's names below it.
+        """Emirates plates carry a code; where a row shows none, it may stand where the finder saw no row: white on a
+        coloured band above the number or a coloured field to its left, or between the emirate's names below it.
         """
         for work in works:
             (first, *others), best = work.plate.rows, work.looks[0].reading
             emirates = sum(p for region, p in work.prior.items() if region.startswith("ae"))
-            if others or best.code or emirates < _MIN_EMIRATES or not _may_have_two_rows(work.plate):
+            if others or best.code or emirates < _MIN_EMIRATES:
                 continue
-            plates = [
-                PlateRows((beside(first, is_above=True), first)),
-                PlateRows((first, beside(first, is_above=False))),
-            ]
+            if _may_have_two_rows(work.plate):
+                plates = [
+                    PlateRows((beside(first, is_above=True), first)),
+                    PlateRows((first, beside(first, is_above=False))),
+                ]
+            else:
+                plates = [PlateRows((started_earlier(first),))]
             tries = [_Work(work.index, work.picture, plate, work.grammars, work.prior) for plate in plates]
             self._view(tries, _USUAL)
             found = max(
