@@ -29,8 +29,6 @@ class Finder:
 class Recognizer:
     """Reads the same on every crop."""
 
-    regions = ()
-
     def __init__(self) -> None:
         self.crops = 0
 

@@ -21,9 +21,7 @@ def frame(shares: Frame) -> NDArray[np.float32]:
 
 
 def frames(*shares: Frame) -> RowPosterior:
-    return RowPosterior(
-        np.array([frame(s) for s in shares]).reshape(-1, CLASS_COUNT), np.zeros(0, np.float32)
-    )
+    return np.array([frame(s) for s in shares], np.float32).reshape(-1, CLASS_COUNT)
 
 
 def row(spikes: Sequence[str | Frame]) -> RowPosterior:

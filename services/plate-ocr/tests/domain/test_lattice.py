@@ -15,7 +15,6 @@ from plate_ocr.domain.alphabet import (
     SEPARATOR,
     RowPosterior,
     index_of,
-    region_probabilities,
 )
 from plate_ocr.domain.lattice import Lattice, build_lattice
 
@@ -102,22 +101,10 @@ def test_an_empty_row_between_two_is_no_row() -> None:
     assert len(lattice.boundaries) == 1
 
 
-def test_shapes_are_checked() -> None:
+@pytest.mark.parametrize("shape", [(5, CLASS_COUNT - 1), (CLASS_COUNT,)])
+def test_shapes_are_checked(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="38"):
-        RowPosterior(np.zeros((5, 37), np.float32), np.zeros(0, np.float32))
-    with pytest.raises(ValueError, match="R"):
-        RowPosterior(np.zeros((5, 38), np.float32), np.zeros((1, 2), np.float32))
-
-
-def test_rows_agree_on_a_region() -> None:
-    knows, unsure = np.array([0.9, 0.08, 0.02], np.float32), np.array([0.34, 0.33, 0.33], np.float32)
-    both = [RowPosterior(frames(BLANK_FRAME).probabilities, regions) for regions in (knows, unsure)]
-    found = region_probabilities(both, ("ae-du", "ae-az", ""))
-    assert found["ae-du"] == pytest.approx(0.9, abs=0.01)
-    assert sum(found.values()) == pytest.approx(1)
-    assert region_probabilities([frames(BLANK_FRAME)], ("ae-du",)) == {}
-    with pytest.raises(ValueError, match="2 regions"):
-        region_probabilities(both, ("a", "b"))
+        build_lattice([np.zeros(shape, np.float32)])
 
 
 @st.composite
@@ -129,7 +116,7 @@ def posteriors(draw: st.DrawFn) -> RowPosterior:
     logits[:, BLANK] += draw(st.sampled_from([0.0, 4.0]))
     values = np.exp(logits - logits.max(axis=1, keepdims=True)) if count else logits
     shares = values / values.sum(axis=1, keepdims=True)
-    return RowPosterior(shares.astype(np.float32), np.zeros(0, np.float32))
+    return np.asarray(shares, np.float32)
 
 
 @settings(deadline=None)
@@ -149,7 +136,7 @@ def test_any_posterior_gives_a_sound_lattice(rows: list[RowPosterior]) -> None:
 @settings(deadline=None)
 @given(posteriors())
 def test_the_raw_reading_is_the_greedy_one(posterior: RowPosterior) -> None:
-    best = posterior.probabilities.argmax(axis=1).tolist()
+    best = posterior.argmax(axis=1).tolist()
     starts = [b for before, b in zip([BLANK, *best], best, strict=False) if b != before]
     expected = "".join(ALPHABET[b - 1] for b in starts if b not in {BLANK, SEPARATOR})
     assert build_lattice([posterior]).raw == expected

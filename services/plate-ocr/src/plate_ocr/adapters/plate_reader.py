@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from plate_ocr.adapters.models import READER, shipped_model
 from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions, open_session, provider_of
@@ -20,9 +19,6 @@ _MAX_ROW_WIDTH_PX = 640
 _ROW_WIDTH_STEP_PX = 32
 _MAX_BATCH = 16
 _GREY = 127
-_NO_REGIONS = np.zeros(0, np.float32)
-
-FloatArray = NDArray[np.float32]
 
 
 class PlateReader:
@@ -48,8 +44,7 @@ class PlateReader:
             same = [i for i in order[start : start + _MAX_BATCH] if rows[i].shape[1] == width]
             batch = cv2.dnn.blobFromImages([rows[i] for i in same], 1 / 127.5, mean=(127.5, 127.5, 127.5))
             characters = self._session.run(["characters"], {self._input: batch})[0]
-            for index, posterior in zip(same, characters, strict=True):
-                read[index] = RowPosterior(posterior, _NO_REGIONS)
+            read.update(zip(same, characters, strict=True))
             start += len(same)
         return [read[index] for index in range(len(rows))]
 

@@ -74,8 +74,8 @@ def decode(
 ) -> GrammaticalReading:
     """The most likely text of a plate under the enabled grammars.
 
-    `region_prior`: region or country → probability, as the recogniser's region head tells; what is missing is
-    filled in, see `CompiledGrammars.region_priors`; empty when nothing is known.
+    `region_prior`: region or country → probability, as the region network tells; what is missing is filled in, see
+    `CompiledGrammars.region_priors`; empty when nothing is known.
     """
     seen = _Seen(lattice, grammars)
     priors = grammars.region_priors(region_prior)

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from plate_ocr.domain.alphabet import ALPHABET, BLANK, LOOK_ALIKES, SEPARATOR, RowPosterior
+from plate_ocr.domain.alphabet import ALPHABET, BLANK, CLASS_COUNT, LOOK_ALIKES, SEPARATOR, RowPosterior
 
 MIN_PRESENCE = 0.1
 """Of what is no blank, in a frame that blank wins: below it, the feet of neighbouring spikes and the plate's frame
@@ -82,11 +82,16 @@ class Lattice:
 
 
 def build_lattice(rows: Sequence[RowPosterior]) -> Lattice:
-    """Slots and boundaries of the rows of one plate, top to bottom."""
+    """Slots and boundaries of the rows of one plate, top to bottom.
+
+    Raises: ValueError: a row of another shape than `RowPosterior` says.
+    """
     slots: list[Slot] = []
     boundaries: list[Boundary] = []
     for row, posterior in enumerate(rows):
-        probabilities = posterior.probabilities.astype(np.float64)
+        if posterior.ndim != 2 or posterior.shape[1] != CLASS_COUNT:
+            raise ValueError(f"a row's probabilities are (T, {CLASS_COUNT}), not {posterior.shape}")
+        probabilities = posterior.astype(np.float64)
         peaks = list(_row_slots(probabilities, row))
         if slots and peaks:
             boundaries.append(Boundary(1.0, is_row_break=True))

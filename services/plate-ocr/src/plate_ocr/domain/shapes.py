@@ -18,9 +18,7 @@ MARKS = 4
 """Kinds of place between two positions: a gap, none in a plate that has one, none in a plate without any, and a row
 that must end here."""
 
-_UNIFORM_SHARE = (
-    0.02  # of the prior, spread evenly: a region head that is sure of itself is wrong now and then
-)
+_UNIFORM_SHARE = 0.02  # of the prior, spread evenly: a region network that is sure is wrong now and then
 
 
 @dataclass(frozen=True, slots=True, eq=False)

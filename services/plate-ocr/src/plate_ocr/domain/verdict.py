@@ -14,7 +14,7 @@ MIN_REGION_CONFIDENCE = 0.5
 _RIVAL_SPLIT = 0.02  # share of the best from which another way to part code and number is a rival
 _MAX_NUMBER = 5  # digits of a number that stands beside a code, in the Emirates and the Gulf states
 _SEEN_CUT = 0.5
-_TOLD = 0.05  # of a country in the region head: less is what it gives to everything
+_TOLD = 0.05  # of a country by the region network: less is what it gives to everything
 _USUAL = 0.15  # weight from which a pattern is no rarity in its region
 
 
@@ -39,7 +39,7 @@ def region_of(
     """The region that most of the text's worth comes from, else the country, else none; with its probability.
 
     `worth`: (M,), the share of each owner of `table`, sum 1. What `GENERIC` has of it belongs to the regions that
-    the recogniser names: a plate may follow no pattern of the region it is from. A country that the recogniser does
+    the region network names: a plate may follow no pattern of the region it is from. A country that it does
     not name is told only when no other has such plates: that its rivals have more formats is no sign for it.
     """
     by_region = np.bincount(table.owner_regions, weights=worth, minlength=len(grammars.regions))
