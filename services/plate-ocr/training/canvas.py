@@ -45,6 +45,7 @@ class Canvas:
         self.arab = fonts.pick(fonts.arabic(), rng)
         self.stroke = rng.choice((0, 0, 0, 0, 1, -1))
         self.squeeze = rng.uniform(0.75, 1.25)
+        self.is_w_upright = rng.random() < 0.4
 
     def fill(self, x: float, y: float, w: float, h: float, colour: Colour) -> None:
         a, b, c, d = (round(v * self.unit) for v in (x, y, x + w, y + h))
@@ -74,13 +75,19 @@ class Canvas:
         part = self.image[y0:y1, x0:x1].astype(np.float32)
         self.image[y0:y1, x0:x1] = (part * (1 - m) + np.array(colour, np.float32) * m).astype(np.uint8)
 
+    def _glyph(self, font: str, character: str) -> NDArray[np.uint8]:
+        """Dies of plates often have a W that is an M upside down, with upright sides; no typeface has."""
+        if character == "W" and self.is_w_upright:
+            return fonts.glyph(font, "M")[::-1]
+        return fonts.glyph(font, character)
+
     def width_of(self, text: str, h: float, gap: float, font: str | None = None) -> float:
         total = 0.0
         for c in text:
             if c in {" ", "-"}:
                 total += h * 0.35
             else:
-                m = fonts.glyph(font or self.latin, c)
+                m = self._glyph(font or self.latin, c)
                 total += m.shape[1] / 96 * h * self.squeeze + gap
         return total
 
@@ -100,7 +107,7 @@ class Canvas:
                     self.fill(at + h * 0.05 * shrink, y + h * 0.46, h * 0.2 * shrink, h * 0.09, colour)
                 at += h * 0.35 * shrink
                 continue
-            m = fonts.glyph(font or self.latin, c)
+            m = self._glyph(font or self.latin, c)
             w = m.shape[1] / 96 * h * self.squeeze * shrink
             if self.stroke > 0:
                 m = cv2.dilate(np.pad(m, 3), np.ones((7, 7), np.uint8))[3:-3, 3:-3]

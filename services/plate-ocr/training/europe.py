@@ -13,6 +13,17 @@ _EU = (
 )  # fmt: skip
 
 
+def _seals(rng: random.Random, canvas: Canvas, x: float, y: float, h: float, hole: float) -> None:
+    """Round stickers of the registration and the inspection, one over the other: filled, or rings like an 8."""
+    radius = min(hole * rng.uniform(0.3, 0.46), h * 0.2)
+    for share in rng.choice(((0.27, 0.73), (0.27, 0.73), (0.3, 0.66), (0.5,))):
+        colour = rng.choice(((60, 40, 190), (70, 130, 30), (170, 80, 20), (40, 120, 220), (90, 90, 90)))
+        canvas.ellipse(x, y + h * share, radius, radius, colour)
+        if rng.random() < 0.6:
+            inner = radius * rng.uniform(0.35, 0.7)
+            canvas.ellipse(x, y + h * share, inner, inner, WHITE)
+
+
 def europe(rng: random.Random) -> Plate:
     """A blue band at the left or none, white or yellow paper, groups with gaps, seals or coats of arms between them."""
     shown = some(rng, rng.choice(_EU)) if rng.random() < 0.75 else anything(rng)
@@ -103,23 +114,17 @@ def europe(rng: random.Random) -> Plate:
             canvas.frame(ink, 1.5, 1)
         return canvas.plate("eu", rows)
     y, h = rng.uniform(14, 22), rng.uniform(58, 70)
-    left, right = canvas.text(shown, x + 4, y, h, ink, max_w=right_end - x - 10)
-    if rng.random() < 0.5:  # a seal in a gap
-        cx = rng.uniform(left + 0.2 * (right - left), left + 0.5 * (right - left))
-        if canvas.image[round(45 * canvas.unit), round(cx * canvas.unit)].min() > 180:
-            gap_h = rng.uniform(6, 10)
-            for dy in (34, 62):
-                patch = canvas.image[
-                    :, max(round((cx - gap_h) * canvas.unit), 0) : round((cx + gap_h) * canvas.unit)
-                ]
-                if patch.size and patch.min() > 120:
-                    cv2.circle(
-                        canvas.image,
-                        (round(cx * canvas.unit), round(dy * canvas.unit)),
-                        round(gap_h * canvas.unit),
-                        (rng.randrange(60, 200), rng.randrange(60, 200), rng.randrange(60, 200)),
-                        -1,
-                    )
+    room = right_end - x - 10
+    gap = next((i for i, c in enumerate(shown) if c in " -"), 0)
+    if gap and rng.random() < 0.4:  # seals in the first gap
+        head, tail, hole = shown[:gap], shown[gap + 1 :], h * rng.uniform(0.28, 0.5)
+        head_w = (room - hole) * len(head) / (len(head) + len(tail))
+        left, end = canvas.text(head, x + 4, y, h, ink, max_w=head_w, align=1)
+        start = x + 4 + head_w + hole
+        _, right = canvas.text(tail, start, y, h, ink, max_w=room - head_w - hole, align=0)
+        _seals(rng, canvas, (end + start) / 2, y, h, hole)
+    else:
+        left, right = canvas.text(shown, x + 4, y, h, ink, max_w=room)
     if rng.random() < 0.75:
         canvas.frame(ink, rng.uniform(1, 3))
     return canvas.plate("eu", [(plain(shown), left, y, right, y + h)])
