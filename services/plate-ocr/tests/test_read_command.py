@@ -110,6 +110,11 @@ def test_the_table_tells_what_was_seen() -> None:
     assert "10,10 30x9" in second
 
 
+def test_the_table_calls_no_reading_certain() -> None:
+    row = table_rows(FileRead(Path("a.jpg"), (plate("D71026", 200, 200, confidence=0.999),), 12.0))
+    assert row.split()[2] == "0.99"
+
+
 def test_no_pictures(tmp_path: Path) -> None:
     done = run("--json", tmp_path)
     assert done.returncode == 1

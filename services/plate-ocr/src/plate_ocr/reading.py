@@ -155,7 +155,7 @@ def _row(plate: PlateReading) -> dict[str, str]:
         return {"text": text, "sure": "", "region": "", "code": "", "number": "", "box": box}
     return {
         "text": plate.text,
-        "sure": f"{plate.confidence:.2f}",
+        "sure": f"{min(plate.confidence, 0.99):.2f}",  # never 1.00: no picture proves a plate
         "region": plate.region,
         "code": plate.code,
         "number": plate.number,

@@ -23,7 +23,7 @@ class TicketItem(BaseModel):
     plate_city: str = Field(description="DXB, AUH, SHJ, AJM, UAQ, RAK, FUJ, or the region in upper case")
     plate_text: str = Field(description="code and number together; or UNKNOWN")
     region: str = Field(description="ISO 3166, lower case; empty when not known")
-    confidence: int = Field(description="of the reading, 0 to 100; 0 when the plate is not known")
+    confidence: int = Field(description="of the reading, 0 to 99; 0 when the plate is not known")
     is_unknown: bool
     location_id: int
     location_code: str
@@ -47,7 +47,7 @@ class TicketItem(BaseModel):
 
 
 class CharacterItem(BaseModel):
-    """One character of the reading; confidence 0 to 100."""
+    """One character of the reading; confidence 0 to 99."""
 
     text: str
     confidence: int
@@ -341,8 +341,8 @@ def location_item(counts: LocationCounts) -> LocationItem:
 
 
 def percent(share: float) -> int:
-    """As operators count confidence: 0 to 100."""
-    return round(share * 100)
+    """As operators count confidence: 0 to 99, as no picture proves a plate."""
+    return min(round(share * 100), 99)
 
 
 def utc(moment: datetime) -> str:
