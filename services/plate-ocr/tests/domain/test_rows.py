@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from plate_ocr.domain.rows import PlateRows, group_rows, started_earlier
+from plate_ocr.domain.rows import PlateRows, group_rows, leans, started_earlier, with_upright_sides
 from plate_ocr.domain.values import Box, Detection, Point
 
 
@@ -64,3 +64,34 @@ def test_a_row_that_started_earlier_reaches_over_a_code_field() -> None:
     wider = started_earlier(row)
     assert (wider.box.right, wider.box.y, wider.box.height) == pytest.approx((300, 50, 40))
     assert wider.box.x == pytest.approx(100 - 1.7 * 40)
+
+
+def leaning(degrees: float) -> Detection:
+    """A row of 200 by 40 px around (300, 200), turned clockwise on the screen."""
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    places = ((-100, -20), (100, -20), (100, 20), (-100, 20))
+    return Detection(tuple(Point(300 + x * c - y * s, 200 + x * s + y * c) for x, y in places), 0.8)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "expected"), [(0, False), (9, False), (-9, False), (20, True), (-20, True)]
+)
+def test_leaning(degrees: float, *, expected: bool) -> None:
+    assert leans(leaning(degrees)) is expected
+
+
+@pytest.mark.parametrize("degrees", [20, -20])
+def test_upright_sides(degrees: float) -> None:
+    row = leaning(degrees)
+    a, b, c, d = with_upright_sides(row).corners
+    assert (a.x, b.x) == pytest.approx((d.x, c.x))
+    assert math.degrees(math.atan2(b.y - a.y, b.x - a.x)) == pytest.approx(degrees)
+    # As high across the row as before, and no wider.
+    assert (d.y - a.y) * math.cos(math.radians(degrees)) == pytest.approx(40)
+    assert math.dist((a.x, a.y), (b.x, b.y)) < 200
+
+
+def test_upright_sides_of_a_level_row_are_its_own() -> None:
+    row = leaning(0)
+    for ours, before in zip(with_upright_sides(row).corners, row.corners, strict=True):
+        assert (ours.x, ours.y) == pytest.approx((before.x, before.y))

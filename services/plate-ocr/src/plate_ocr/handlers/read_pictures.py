@@ -1,7 +1,7 @@
 """The engine: pictures in, plates and vehicles out. Composes the finder, the reader, the grammars and the rules."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from plate_ocr.adapters.crops import Margin, sharpness, straightened
@@ -11,9 +11,16 @@ from plate_ocr.domain.grammar import RegionGrammar
 from plate_ocr.domain.grammatical import decode
 from plate_ocr.domain.judgement import Evidence, JudgementOptions, Look, Sight, judge
 from plate_ocr.domain.lattice import build_lattice
-from plate_ocr.domain.rows import PlateRows, beside, group_rows, started_earlier
+from plate_ocr.domain.rows import (
+    PlateRows,
+    beside,
+    group_rows,
+    leans,
+    started_earlier,
+    with_upright_sides,
+)
 from plate_ocr.domain.shapes import CompiledGrammars, compile_grammars
-from plate_ocr.domain.values import Box, Picture, PictureReading
+from plate_ocr.domain.values import Box, Detection, Picture, PictureReading
 
 _USUAL = Margin(0.16, 0.22)
 _SECOND_VIEWS = (Margin(0.04, 0.10), Margin(0.28, 0.34))
@@ -114,11 +121,13 @@ class Reader:
         self._tell_regions(works)
         self._view(works, _USUAL)
         self._look_for_codes(works)
+        leaning = [w for w in works if any(leans(row) for row in w.plate.rows)]
+        self._view(self._weak(leaning), _USUAL, as_seen=with_upright_sides)
         for margin in _SECOND_VIEWS:
-            self._view([w for w in works if self._is_weak(w, self._options.sure_confidence)], margin)
+            self._view(self._weak(works), margin)
         if self._enhancer:
-            weak = [w for w in works if self._is_weak(w, self._options.enhance_below)]
-            self._view(weak, _USUAL, self._enhancer)
+            weak = self._weak(works, self._options.enhance_below)
+            self._view(weak, _USUAL, enhancer=self._enhancer)
         share_ms = _ms_since(started) / max(len(works), 1)
         return [
             replace(
@@ -135,22 +144,30 @@ class Reader:
             self._compiled[wanted] = compile_grammars(self._grammars, wanted or None)
         return self._compiled[wanted]
 
-    @staticmethod
-    def _is_weak(work: _Work, below: float) -> bool:
-        return max(look.confidence for look in work.looks) < below
+    def _weak(self, works: Sequence[_Work], below: float | None = None) -> list[_Work]:
+        least = self._options.sure_confidence if below is None else below
+        return [work for work in works if max(look.confidence for look in work.looks) < least]
 
-    def _view(self, works: Sequence[_Work], margin: Margin, enhancer: PictureEnhancer | None = None) -> None:
-        crops = [straightened(w.picture, row.corners, margin) for w in works for row in w.plate.rows]
+    def _view(
+        self,
+        works: Sequence[_Work],
+        margin: Margin,
+        *,
+        as_seen: Callable[[Detection], Detection] = lambda row: row,
+        enhancer: PictureEnhancer | None = None,
+    ) -> None:
+        rows = [(work.picture, as_seen(row).corners) for work in works for row in work.plate.rows]
+        crops = [straightened(picture, corners, margin) for picture, corners in rows]
         if enhancer:
             crops = [enhancer.enhance(crop) for crop in crops]
         posteriors = iter(self._recognizer.recognize(crops))
         firsts = iter(crops)
         for work in works:
-            rows = [next(posteriors) for _ in work.plate.rows]
+            read = [next(posteriors) for _ in work.plate.rows]
             shown = [next(firsts) for _ in work.plate.rows]
             if not work.looks:
                 work.sharpness = max(sharpness(crop) for crop in shown)
-            lattice = build_lattice(rows)
+            lattice = build_lattice(read)
             reading = decode(lattice, work.grammars, region_prior=work.prior)
             work.looks.append(Look(reading, lattice))
 
