@@ -32,8 +32,8 @@ class Told(PlateFinder):
         return tuple(Detection(box.corners(), score) for box, score in rows if score >= min_score)
 
 
-def row_at(x: float, y: float = 300.0) -> Box:
-    return Box(x, y, 120, 30)
+def row_at(x: float, y: float = 300.0, height: float = 80.0) -> Box:
+    return Box(x, y, 200, height)
 
 
 def scores(found: tuple[Detection, ...]) -> list[float]:
@@ -76,16 +76,34 @@ def test_looks(
     assert scores(found) == told
 
 
-def test_closer_looks_are_few_and_the_others_are_still_told() -> None:
-    rows = [(Box(20 + 390 * (i % 3), 60 + 300 * (i // 3), 120, 30), 0.5 - i / 100) for i in range(6)]
+def rows_at(count: int, score: float) -> list[tuple[Box, float]]:
+    return [(row_at(20 + 390 * (i % 3), 60 + 350 * (i // 3), 30), score - i / 100) for i in range(count)]
+
+
+def test_closer_looks_are_few_and_what_they_leave_out_is_still_told() -> None:
+    rows = [*rows_at(3, 0.5), (row_at(410, 600), 0.3), (row_at(800, 600), 0.2)]
     finder = Told(lambda _: rows, [(IN_PART, 0.9)])
     found = finder.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     assert finder.looks == ["first", "closer", "closer", "closer"]
-    assert scores(found) == pytest.approx([0.45, 0.46, 0.47, 0.9, 0.9, 0.9])
+    assert scores(found) == pytest.approx([0.9, 0.9, 0.9])
+
+
+def test_many_small_rows_are_looked_at_together() -> None:
+    finder = Told(lambda pixels: rows_at(6, 0.9 if pixels == SECOND else 0.5), [(IN_PART, 0.9)])
+    found = finder.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    assert finder.looks == ["first", "second"]
+    assert scores(found) == pytest.approx([0.85, 0.86, 0.87, 0.88, 0.89, 0.9])
+
+
+def test_a_sure_row_that_is_small_in_the_look_gets_its_corners_from_a_closer_one() -> None:
+    finder = Told(lambda _: [(row_at(600, height=30), 0.9)], [(IN_PART, 0.7)])
+    found = finder.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    assert finder.looks == ["first", "closer"]
+    assert scores(found) == [0.7]
 
 
 def test_a_closer_look_tells_where_in_the_whole_picture() -> None:
-    finder = Told(lambda _: [(row_at(600), 0.5)], [(Box(90, 75, 120, 30), 0.9)])
+    finder = Told(lambda _: [(Box(600, 300, 120, 30), 0.5)], [(Box(90, 75, 120, 30), 0.9)])
     (found,) = finder.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     # The window reaches three heights of the row to its sides and two and a half above and below.
     assert (found.box.x, found.box.y) == (600, 300)

@@ -40,6 +40,11 @@ class RegionNet(nn.Module):
         super().__init__()
         self.body = OnnxModule(model, [_FEATURE])
         self.head = nn.Linear((2 + len(_PARTS)) * _CHANNELS, len(REGIONS))
+        arrays = {i.name: numpy_helper.to_array(i) for i in onnx.load(str(model)).graph.initializer}
+        if "head.w" in arrays:  # one of ours, trained before
+            with torch.no_grad():
+                self.head.weight.copy_(torch.from_numpy(arrays["head.w"].T.copy()))
+                self.head.bias.copy_(torch.from_numpy(arrays["head.b"].copy()))
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -91,10 +96,10 @@ def sample(pool: list[flats.Flat], streets: list[Picture], rng: random.Random) -
         crop = degrade.dirty(crop, rng)
     if rng.random() < 0.65:
         crop = degrade.lit(crop, rng)
-    if rng.random() < 0.35:
+    if rng.random() < 0.4:
         crop = degrade.blurred(crop, rng, 1.5)
-    if rng.random() < 0.6:
-        crop = degrade.shrunk(crop, rng, 24, 78)
+    if rng.random() < 0.7:
+        crop = degrade.shrunk(crop, rng, 22, 78)
     if rng.random() < 0.3:
         crop = degrade.noisy(crop, rng)
     if rng.random() < 0.3:
@@ -136,6 +141,9 @@ def write(net: RegionNet, out: Path) -> None:
     """The first layers of the original graph with the new weights, and the head."""
     model = net.body.written_back()
     graph = model.graph
+    kept_initializers = [i for i in graph.initializer if not i.name.startswith(("head.", "part"))]
+    graph.ClearField("initializer")
+    graph.initializer.extend(kept_initializers)
     made = {output: node for node in graph.node for output in node.output}
     wanted, kept = [_FEATURE], set()
     while wanted:

@@ -52,6 +52,31 @@ def test_a_plate_that_cannot_be_read_says_why(evidence: Evidence, reason: Unread
 
 
 @pytest.mark.parametrize(
+    ("box", "confidence", "state"),
+    [
+        (Box(1200, 300, 90, 30), 0.95, PlateState.SEEN_NOT_READ),
+        (Box(1200, 300, 90, 30), 0.9999, PlateState.READ),
+        (Box(-10, 300, 90, 30), 0.95, PlateState.SEEN_NOT_READ),
+        (Box(1180, 300, 90, 30), 0.95, PlateState.READ),
+        (Box(0, 0, 1280, 720), 0.95, PlateState.READ),
+    ],
+    ids=[
+        "at the edge",
+        "at the edge and certain",
+        "at the left edge",
+        "near the edge",
+        "cut out by somebody",
+    ],
+)
+def test_a_plate_that_may_go_on_beyond_the_picture_must_be_surer(
+    box: Box, confidence: float, state: PlateState
+) -> None:
+    (plate,) = judge([seen(look("RK755AJ", confidence), box=box)], SIGHT, OPTIONS)
+    assert plate.state is state
+    assert state is PlateState.READ or plate.unread_reason is UnreadReason.COVERED
+
+
+@pytest.mark.parametrize(
     "evidence",
     [
         seen(look("RK755", 0.05), score=0.55),

@@ -6,14 +6,27 @@ from plate_ocr.domain.likeness import likeness
 
 
 @pytest.mark.parametrize(
-    "text", ["RK755AJ", "DG3C8P", "BRA2E19", "6TRJ244", "D71026", "1049338", "3127K", "MH12DE1433", "V69030", "AWD1234"]
+    "text",
+    [
+        "RK755AJ",
+        "DG3C8P",
+        "BRA2E19",
+        "6TRJ244",
+        "D71026",
+        "1049338",
+        "3127K",
+        "MH12DE1433",
+        "V69030",
+        "AWD1234",
+    ],
 )
 def test_plates(text: str) -> None:
     assert likeness(text, region_confidence=0.0) == 1.0
 
 
 @pytest.mark.parametrize(
-    "text", ["", "A", "TDI", "320D", "4MATIC", "V8", "V12", "XDRIVE30D", "20260314", "20260314083012", "GMC", "SEAT"]
+    "text",
+    ["", "A", "TDI", "320D", "4MATIC", "V8", "V12", "XDRIVE30D", "20260314", "20260314083012", "GMC", "SEAT"],
 )
 def test_badges_and_dates(text: str) -> None:
     assert likeness(text, region_confidence=0.0) == 0.0
@@ -32,3 +45,19 @@ def test_a_clock_is_no_plate_unless_something_names_its_region() -> None:
 
 def test_letters_alone_leave_doubt() -> None:
     assert 0 < likeness("NEILDMND", region_confidence=0.0) < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "region_confidence", "is_surely_found", "is_likely"),
+    [
+        ("3012", 0.6, False, False),
+        ("3012", 0.6, True, True),
+        ("3012", 0.95, False, True),
+        ("D3012", 0.0, False, True),
+    ],
+)
+def test_a_bare_number_is_a_plate_by_its_region_or_its_look(
+    text: str, region_confidence: float, *, is_surely_found: bool, is_likely: bool
+) -> None:
+    found = likeness(text, region_confidence=region_confidence, is_surely_found=is_surely_found)
+    assert (found == 1.0) is is_likely

@@ -27,6 +27,8 @@ _MIN_SIDE_PX = 2
 
 _MAX_CLOSER_LOOKS = 3
 _MAX_CLOSER_PIXELS = 70_000
+_SURE_ROW_PX = 22.0
+"""Height of a row in a look, below which its corners are too coarse to read it by."""
 _CLOSE_ROW_PX = 28
 """The height that a row is brought to for a closer look, where the picture has as much."""
 _CLOSE_ALONG, _CLOSE_ACROSS = 3.0, 2.5
@@ -67,12 +69,20 @@ class PlateFinder:
         for pixels in self._looks:
             proposed = self._look(picture, pixels, self._proposal_score)
             seen = tuple(row for row in proposed if row.score >= self._min_score)
-            if any(row.score >= self._sure_score for row in seen) or not _is_larger(picture, pixels):
+            if not _is_larger(picture, pixels):
                 return seen or found
+            scale = (pixels / (picture.shape[0] * picture.shape[1])) ** 0.5
+            vague = [
+                row for row in seen if row.score < self._sure_score or _height_of(row) * scale < _SURE_ROW_PX
+            ]
+            found = seen or found
+            if len(vague) > _MAX_CLOSER_LOOKS:
+                continue  # a car park full of small plates: one larger look costs less than many closer ones
+            if seen and max(seen, key=lambda row: row.score) not in vague:
+                return seen
             closer, looked = self._closer(picture, proposed)
             if closer:
                 return (*closer, *(row for row in seen if not any(_holds(window, row) for window in looked)))
-            found = seen or found
         return found
 
     def look(self, picture: Picture, max_pixels: int) -> tuple[Detection, ...]:
@@ -119,7 +129,7 @@ class PlateFinder:
         self, probability: FloatArray, scale_x: float, scale_y: float, min_score: float
     ) -> tuple[Detection, ...]:
         mask = (probability > _TEXT_THRESHOLD).astype(np.uint8)
-        contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         found = []
         for contour in contours:
             (centre_x, centre_y), (width, height), angle = cv2.minAreaRect(contour)

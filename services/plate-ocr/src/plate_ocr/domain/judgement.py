@@ -20,7 +20,7 @@ class JudgementOptions:
     """`min_confidence`: 0 to 1, calibrated, below it a plate is only seen. `min_height_px`: of its characters, below
     it a plate that is not read was too small. `min_sharpness`: 0 to 1, below it too blurred. `min_score`: 0 to 1, the
     finder's, below it what cannot be read is not even called a plate. `edge_px`: a plate that near to the picture's
-    edge may go on beyond it.
+    edge may go on beyond it, and needs `min_confidence_at_edge` to be read.
     """
 
     min_confidence: float = 0.4
@@ -28,6 +28,7 @@ class JudgementOptions:
     min_sharpness: float = 0.25
     min_score: float = 0.7
     edge_px: float = 2.0
+    min_confidence_at_edge: float = 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,13 @@ def _judged(evidence: Evidence, sight: Sight, options: JudgementOptions) -> Plat
     if box.area <= 0:
         return None
     confidence = calibrated(raw_confidence)
-    fits = likeness(look.text, region_confidence=look.region_confidence if look.region else 0.0)
-    if confidence * fits < options.min_confidence:
+    fits = likeness(
+        look.text,
+        region_confidence=look.region_confidence if look.region else 0.0,
+        is_surely_found=plate.score >= options.min_score,
+    )
+    may_be_cut = _goes_on_beyond(box, sight, options)
+    if confidence * fits < (options.min_confidence_at_edge if may_be_cut else options.min_confidence):
         if plate.score < options.min_score or not _has_shape(plate) or len(look.raw_text) < 2:
             return None
         return seen_not_read(
@@ -158,6 +164,14 @@ def _why(evidence: Evidence, sight: Sight, options: JudgementOptions) -> UnreadR
     if _touches_edge(evidence.plate.box, sight, options.edge_px):
         return UnreadReason.COVERED
     return UnreadReason.UNSURE
+
+
+def _goes_on_beyond(box: Box, sight: Sight, options: JudgementOptions) -> bool:
+    """Maybe. A plate that fills the picture was cut out by somebody."""
+    return box.width < _CUT_OUT * sight.width_px and _touches_edge(box, sight, options.edge_px)
+
+
+_CUT_OUT = 0.5
 
 
 def _touches_edge(box: Box, sight: Sight, edge_px: float) -> bool:

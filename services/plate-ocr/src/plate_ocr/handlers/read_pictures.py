@@ -29,7 +29,8 @@ _SECOND_VIEWS = (Margin(0.04, 0.10), Margin(0.28, 0.34))
 _NO_COUNTRY = frozenset({"eu", "other"})
 """Classes of the region network that name no country: their probability is shared by those not named."""
 
-_MIN_EMIRATES = 0.3
+_MIN_EMIRATES = 0.15
+_MAX_NUMBER = 5
 _MIN_CODE = 0.5
 _LONG_ROW = 4.5
 """Width over height of a row from which on the plate is the long kind, with the code in that row."""
@@ -178,7 +179,7 @@ class Reader:
         for work in works:
             (first, *others), best = work.plate.rows, work.looks[0].reading
             emirates = sum(p for region, p in work.prior.items() if region.startswith("ae"))
-            if others or best.code or emirates < _MIN_EMIRATES:
+            if others or best.code or emirates < _MIN_EMIRATES or not _is_emirates_number(best.text):
                 continue
             if _may_have_two_rows(work.plate):
                 plates = [
@@ -189,12 +190,11 @@ class Reader:
                 plates = [PlateRows((started_earlier(first),))]
             tries = [_Work(work.index, work.picture, plate, work.grammars, work.prior) for plate in plates]
             self._view(tries, _USUAL)
-            found = max(
-                tries, key=lambda t: t.looks[0].reading.code_confidence * bool(t.looks[0].reading.code)
-            )
-            reading = found.looks[0].reading
-            if reading.code and reading.code_confidence >= _MIN_CODE and reading.number == best.text:
-                work.plate, work.looks = found.plate, found.looks
+            # What is found beside it must leave the number as it was.
+            found = [t for t in tries if t.looks[0].reading.number == best.text and t.looks[0].reading.code]
+            surest = max(found, key=lambda t: t.looks[0].reading.code_confidence, default=None)
+            if surest and surest.looks[0].reading.code_confidence >= _MIN_CODE:
+                work.plate, work.looks = surest.plate, surest.looks
 
     def _tell_regions(self, works: Sequence[_Work]) -> None:
         if self._teller is None:
@@ -224,6 +224,10 @@ def _known(picture: Picture, plates: Sequence[PlateRows], settled: Settled | Non
     height_px, width_px = picture.shape[:2]
     boxes = {plate: plate.box.clipped(width_px, height_px) for plate in plates}
     return {plate: box for plate, box in boxes.items() if box.area > 0 and settled(picture, box)}
+
+
+def _is_emirates_number(text: str) -> bool:
+    return text.isdigit() and len(text) <= _MAX_NUMBER
 
 
 def _may_have_two_rows(plate: PlateRows) -> bool:
