@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from plate_ocr.adapters.grammars import load_grammars
 from plate_ocr.domain.alphabet import RowPosterior
-from plate_ocr.domain.values import Box, Detection, Picture
+from plate_ocr.domain.rows import PlateRows
+from plate_ocr.domain.values import Box, Detection, Picture, Point
 from plate_ocr.handlers.read_pictures import Reader
 
 from .domain.rows import row
@@ -78,3 +81,80 @@ def test_the_box_lies_in_the_picture_as_that_of_a_reading_does() -> None:
     (read,) = reader.read([picture()])
     (left_out,) = reader.read([picture()], settled=[lambda *_: True])
     assert left_out.left_out == tuple(plate.box for plate in read.plates) == (Box(260, 120, 40, 20),)
+
+
+BRIGHT = 200
+
+
+class ByLight:
+    """Reads the code 7 where a crop is bright, the number where it is not, and both where it is bright at one end."""
+
+    def __init__(self, number: str) -> None:
+        self._number = number
+
+    def recognize(self, crops: Sequence[Picture]) -> list[RowPosterior]:
+        return [row(self._seen((crop > BRIGHT - 20).mean())) for crop in crops]
+
+    def _seen(self, bright: float) -> str:
+        if bright > 0.7:
+            return "7"
+        return f"7-{self._number}" if bright > 0.1 else self._number
+
+
+class Teller:
+    """Every plate is from one region, as surely as it is told."""
+
+    regions = ("ae-az", "other")
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+
+    def tell(self, plates: Sequence[tuple[Picture, PlateRows]]) -> NDArray[np.float32]:
+        return np.array([[self._share, 1 - self._share] for _ in plates], np.float32)
+
+
+def read_with_bright(part: Box, found: Box, number: str = "8261", share: float = 0.9) -> tuple[str, str]:
+    """Code and number of a plate of which the finder marks `found` only, and `part` is bright."""
+    seen = picture()
+    seen[round(part.y) : round(part.bottom), round(part.x) : round(part.right)] = BRIGHT
+    reader = Reader("codes", Finder(found), ByLight(number), load_grammars(None), teller=Teller(share))
+    (plate,) = reader.read([seen])[0].plates
+    return plate.code, plate.number
+
+
+SHORT, LONG = Box(100, 80, 60, 20), Box(100, 80, 150, 20)
+
+
+@pytest.mark.parametrize(
+    ("bright", "found"),
+    [
+        pytest.param(Box(70, 40, 120, 36), SHORT, id="on a band above the number"),
+        pytest.param(Box(60, 60, 36, 60), LONG, id="in a field left of the number"),
+    ],
+)
+def test_an_emirates_code_is_looked_for_where_the_finder_saw_no_row(bright: Box, found: Box) -> None:
+    assert read_with_bright(bright, found) == ("7", "8261")
+
+
+def test_no_code_is_looked_for_where_the_plate_is_from_elsewhere_or_nothing_stands_there() -> None:
+    band = Box(70, 40, 120, 36)
+    assert read_with_bright(band, SHORT, share=0.05)[0] == ""
+    assert read_with_bright(Box(0, 0, 1, 1), SHORT)[0] == ""
+    assert read_with_bright(band, SHORT, number="RK755AJ") == ("", "RK755AJ")
+
+
+def test_a_weak_leaning_plate_is_looked_at_with_upright_sides_too() -> None:
+    class Leaning(Finder):
+        def detect(self, picture: Picture) -> tuple[Detection, ...]:
+            corners = (Point(40, 40), Point(180, 100), Point(170, 123), Point(30, 63))
+            return (Detection(corners, 0.9),)
+
+    class Unsure(Recognizer):
+        def recognize(self, crops: Sequence[Picture]) -> list[RowPosterior]:
+            self.crops += len(crops)
+            return [row([*"RK755A", {"J": 0.5, "K": 0.4}]) for _ in crops]
+
+    level, leaning = Unsure(), Unsure()
+    Reader("counting", Finder(LEFT), level, ()).read([picture()])
+    Reader("counting", Leaning(), leaning, ()).read([picture()])
+    assert leaning.crops == level.crops + 1

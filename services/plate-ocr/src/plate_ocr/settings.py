@@ -110,7 +110,9 @@ class InferenceSettings(Block):
         description="size, width times height, to which a picture is brought to find plates in it",
     )
     second_look_pixels: int = Field(
-        700_000, gt=0, description="the same for a second look where the first finds none"
+        700_000,
+        gt=0,
+        description="the same for a second look, where the first finds none, or more than are looked at closer",
     )
     min_confidence: Share = Field(0.4, description="confidence, 0 to 1, below which a plate is not reported")
     retry_after_s: int = Field(2, gt=0, description="`Retry-After` in seconds while the queue is full")
