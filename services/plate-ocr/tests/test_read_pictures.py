@@ -143,18 +143,17 @@ def test_no_code_is_looked_for_where_the_plate_is_from_elsewhere_or_nothing_stan
     assert read_with_bright(band, SHORT, number="RK755AJ") == ("", "RK755AJ")
 
 
-def test_a_weak_leaning_plate_is_looked_at_with_upright_sides_too() -> None:
+@pytest.mark.parametrize(("drop", "is_upright"), [(60, True), (10, False)])
+def test_a_leaning_plate_is_read_between_upright_sides(drop: int, *, is_upright: bool) -> None:
+    """A plate seen from the side has leaning lines and upright strokes."""
+
     class Leaning(Finder):
         def detect(self, picture: Picture) -> tuple[Detection, ...]:
-            corners = (Point(40, 40), Point(180, 100), Point(170, 123), Point(30, 63))
-            return (Detection(corners, 0.9),)
+            across = Point(-23 * drop / 152, 23 * 140 / 152)
+            a, b = Point(40, 40), Point(180, 40 + drop)
+            c, d = (Point(p.x + across.x, p.y + across.y) for p in (b, a))
+            return (Detection((a, b, c, d), 0.9),)
 
-    class Unsure(Recognizer):
-        def recognize(self, crops: Sequence[Picture]) -> list[RowPosterior]:
-            self.crops += len(crops)
-            return [row([*"RK755A", {"J": 0.5, "K": 0.4}]) for _ in crops]
-
-    level, leaning = Unsure(), Unsure()
-    Reader("counting", Finder(LEFT), level, ()).read([picture()])
-    Reader("counting", Leaning(), leaning, ()).read([picture()])
-    assert leaning.crops == level.crops + 1
+    (plate,) = Reader("leaning", Leaning(), Recognizer(), ()).read([picture()])[0].plates
+    a, b, c, d = plate.outline
+    assert (abs(a.x - d.x) < 0.01 and abs(b.x - c.x) < 0.01) is is_upright

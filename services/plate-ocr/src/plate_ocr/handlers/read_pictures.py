@@ -1,7 +1,7 @@
 """The engine: pictures in, plates and vehicles out. Composes the finder, the reader, the grammars and the rules."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from plate_ocr.adapters.crops import Margin, sharpness, straightened
@@ -20,7 +20,7 @@ from plate_ocr.domain.rows import (
     with_upright_sides,
 )
 from plate_ocr.domain.shapes import CompiledGrammars, compile_grammars
-from plate_ocr.domain.values import Box, Detection, Picture, PictureReading
+from plate_ocr.domain.values import Box, Picture, PictureReading
 
 _USUAL = Margin(0.16, 0.22)
 _SECOND_VIEWS = (Margin(0.04, 0.10), Margin(0.28, 0.34))
@@ -113,7 +113,8 @@ class Reader:
         for index, picture in enumerate(pictures):
             started = time.perf_counter()
             grammars = self._grammar_of(regions[index] if regions else ())
-            plates = group_rows(self._finder.detect(picture))[: self._options.max_plates]
+            rows = [with_upright_sides(row) if leans(row) else row for row in self._finder.detect(picture)]
+            plates = group_rows(rows)[: self._options.max_plates]
             known = _known(picture, plates, settled[index]) if settled else {}
             works += [_Work(index, picture, plate, grammars) for plate in plates if plate not in known]
             left_out.append(tuple(known.values()))
@@ -122,13 +123,11 @@ class Reader:
         self._tell_regions(works)
         self._view(works, _USUAL)
         self._look_for_codes(works)
-        leaning = [w for w in works if any(leans(row) for row in w.plate.rows)]
-        self._view(self._weak(leaning), _USUAL, as_seen=with_upright_sides)
         for margin in _SECOND_VIEWS:
             self._view(self._weak(works), margin)
         if self._enhancer:
             weak = self._weak(works, self._options.enhance_below)
-            self._view(weak, _USUAL, enhancer=self._enhancer)
+            self._view(weak, _USUAL, self._enhancer)
         share_ms = _ms_since(started) / max(len(works), 1)
         return [
             replace(
@@ -149,16 +148,8 @@ class Reader:
         least = self._options.sure_confidence if below is None else below
         return [work for work in works if max(look.confidence for look in work.looks) < least]
 
-    def _view(
-        self,
-        works: Sequence[_Work],
-        margin: Margin,
-        *,
-        as_seen: Callable[[Detection], Detection] = lambda row: row,
-        enhancer: PictureEnhancer | None = None,
-    ) -> None:
-        rows = [(work.picture, as_seen(row).corners) for work in works for row in work.plate.rows]
-        crops = [straightened(picture, corners, margin) for picture, corners in rows]
+    def _view(self, works: Sequence[_Work], margin: Margin, enhancer: PictureEnhancer | None = None) -> None:
+        crops = [straightened(w.picture, row.corners, margin) for w in works for row in w.plate.rows]
         if enhancer:
             crops = [enhancer.enhance(crop) for crop in crops]
         posteriors = iter(self._recognizer.recognize(crops))
