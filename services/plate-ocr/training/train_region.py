@@ -121,13 +121,17 @@ def streets_of(folder: Path, count: int = 200) -> list[Picture]:
 
 
 class Stream(torch.utils.data.IterableDataset):
-    def __init__(self, folder: Path, photographs: Path, batch: int) -> None:
-        self.folder, self.photographs, self.batch = folder, photographs, batch
+    def __init__(self, folder: Path, photographs: Path, batch: int, seed: int) -> None:
+        self.folder, self.photographs, self.batch, self.seed = folder, photographs, batch, seed
 
     def __iter__(self):
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
-        rng, pool, streets = random.Random(21), flats.load(self.folder)[400:], streets_of(self.photographs)
+        rng, pool, streets = (
+            random.Random(self.seed),
+            flats.load(self.folder)[400:],
+            streets_of(self.photographs),
+        )
         while True:
             yield collated([sample(pool, streets, rng) for _ in range(self.batch)])
 
@@ -198,6 +202,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=21, help="another one where MODEL was trained before")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
@@ -218,7 +223,7 @@ def main() -> None:
     )
     loader = iter(
         torch.utils.data.DataLoader(
-            Stream(args.work / "flats", args.photographs, args.batch),
+            Stream(args.work / "flats", args.photographs, args.batch, args.seed),
             batch_size=None,
             num_workers=1,
             multiprocessing_context="spawn",
