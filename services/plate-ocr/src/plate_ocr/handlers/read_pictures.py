@@ -29,7 +29,9 @@ _SECOND_VIEWS = (Margin(0.04, 0.10), Margin(0.28, 0.34))
 _NO_COUNTRY = frozenset({"eu", "other"})
 """Classes of the region network that name no country: their probability is shared by those not named."""
 
-_MIN_EMIRATES = 0.15
+_EMIRATES = frozenset({"ae"})
+_GULF = _EMIRATES | {"bh", "kw", "om", "qa", "sa"}
+_MIN_GULF, _MIN_EMIRATES = 0.2, 0.3
 _MAX_NUMBER = 5
 _MIN_CODE = 0.5
 _LONG_ROW = 4.5
@@ -169,8 +171,7 @@ class Reader:
         """
         for work in works:
             (first, *others), best = work.plate.rows, work.looks[0].reading
-            emirates = sum(p for region, p in work.prior.items() if region.startswith("ae"))
-            if others or best.code or emirates < _MIN_EMIRATES or not _is_emirates_number(best.text):
+            if others or best.code or not _is_emirates_number(best.text) or _share(work, _GULF) < _MIN_GULF:
                 continue
             if _may_have_two_rows(work.plate):
                 plates = [
@@ -179,13 +180,23 @@ class Reader:
                 ]
             else:
                 plates = [PlateRows((started_earlier(first),))]
-            tries = [_Work(work.index, work.picture, plate, work.grammars, work.prior) for plate in plates]
+            tries = [_Work(work.index, work.picture, plate, work.grammars) for plate in plates]
+            # Seen with what stands beside the number, the plate may look as if from somewhere else.
+            self._tell_regions(tries)
             self._view(tries, _USUAL)
             # What is found beside it must leave the number as it was.
-            found = [t for t in tries if t.looks[0].reading.number == best.text and t.looks[0].reading.code]
+            found = [
+                t
+                for t in tries
+                if t.looks[0].reading.number == best.text and _share(t, _EMIRATES) >= _MIN_EMIRATES
+            ]
             surest = max(found, key=lambda t: t.looks[0].reading.code_confidence, default=None)
-            if surest and surest.looks[0].reading.code_confidence >= _MIN_CODE:
-                work.plate, work.looks = surest.plate, surest.looks
+            if (
+                surest
+                and surest.looks[0].reading.code
+                and surest.looks[0].reading.code_confidence >= _MIN_CODE
+            ):
+                work.plate, work.looks, work.prior = surest.plate, surest.looks, surest.prior
 
     def _tell_regions(self, works: Sequence[_Work]) -> None:
         if self._teller is None:
@@ -215,6 +226,10 @@ def _known(picture: Picture, plates: Sequence[PlateRows], settled: Settled | Non
     height_px, width_px = picture.shape[:2]
     boxes = {plate: plate.box.clipped(width_px, height_px) for plate in plates}
     return {plate: box for plate, box in boxes.items() if box.area > 0 and settled(picture, box)}
+
+
+def _share(work: _Work, countries: frozenset[str]) -> float:
+    return sum(p for region, p in work.prior.items() if region.partition("-")[0] in countries)
 
 
 def _is_emirates_number(text: str) -> bool:
