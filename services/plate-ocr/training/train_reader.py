@@ -31,7 +31,7 @@ _FROZEN = 40
 
 
 class Reader(nn.Module):
-    """x: (N, 3, 48, W) in -1..1. Gives log-probabilities (N, W / 4, 38)."""
+    """x: (N, 3, 48, W) in -1..1. Gives log-probabilities (N, W / 8, 38)."""
 
     def __init__(self, model: Path) -> None:
         super().__init__()
