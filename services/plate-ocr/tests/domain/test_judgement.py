@@ -1,5 +1,7 @@
 """What is said of a plate: its text, or that it was seen and why it was not read."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +97,18 @@ def test_the_near_car_comes_before_the_far_one_and_the_unread_last() -> None:
     far = seen(look("FAR1234", 0.93), box=Box(100, 100, 60, 14))
     unread = seen(look("B1", 0.02), box=Box(700, 300, 300, 90))
     assert [p.text for p in judge([unread, far, near], SIGHT, OPTIONS)] == ["NEAR123", "FAR1234", ""]
+
+
+def test_looks_that_doubt_the_code_only_still_agree_on_the_number() -> None:
+    def coded(code: str, confidence: float) -> Look:
+        plain = look(code + "57656", confidence)
+        return Look(replace(plain.reading, code=code, number="57656"), NOTHING_ELSE)
+
+    best, confidence = agreed([coded("", 0.54), coded("10", 0.42), coded("D", 0.15)])
+    _, doubted = agreed([coded("", 0.54), look("87656", 0.42), look("D1656", 0.15)])
+    assert best.text == "57656"
+    assert 0.49 < confidence < 0.54
+    assert doubted < 0.41
 
 
 def test_two_looks_that_agree_outweigh_a_surer_one() -> None:

@@ -52,7 +52,7 @@ def test_letters_alone_leave_doubt() -> None:
     [
         ("3012", 0.6, False, False),
         ("3012", 0.6, True, True),
-        ("3012", 0.95, False, True),
+        ("3012", 0.75, False, True),
         ("D3012", 0.0, False, True),
     ],
 )

@@ -93,8 +93,18 @@ def agreed(looks: Sequence[Look]) -> tuple[Look, float]:
     best = max(looks, key=lambda look: (behind[look.text], look.confidence))
     if len(looks) == 1:
         return best, best.confidence
-    support = behind[best.text] / max(sum(behind.values()), 1e-9)
+    support = sum(look.confidence * _shared(best, look) for look in looks) / max(sum(behind.values()), 1e-9)
     return best, best.confidence * (0.5 + 0.5 * support)
+
+
+def _shared(best: Look, other: Look) -> float:
+    """How much of the text the other look agrees with: all, or the number where only the code is in doubt."""
+    if best.text == other.text:
+        return 1.0
+    number = best.reading.number
+    if number and number == other.reading.number:
+        return len(number) / max(len(best.text), len(other.text))
+    return 0.0
 
 
 def _judged(evidence: Evidence, sight: Sight, options: JudgementOptions) -> PlateReading | None:

@@ -13,7 +13,7 @@ _BADGES = re.compile(
 )
 _DATE = re.compile(r"^(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])\d*$")
 _CLOCK = re.compile(r"^([01]\d|2[0-3])[0-5]\d[0-5]\d$")
-_SURELY_NAMED = 0.9
+_SURELY_NAMED, _WELL_NAMED = 0.9, 0.7
 _UNNAMED_NUMBER = 0.35
 _NO_DIGIT = 0.5
 _SHORTEST_VANITY = 5  # fewer letters alone are a maker's name: GMC, KIA, SEAT
@@ -26,8 +26,9 @@ def likeness(text: str, *, region_confidence: float, is_surely_found: bool = Tru
     """
     if not MIN_CHARACTERS <= len(text) <= MAX_CHARACTERS or _BADGES.match(text) or _DATE.match(text):
         return 0.0
-    is_bare = _CLOCK.match(text) or (text.isdigit() and not is_surely_found)
-    if is_bare and region_confidence < _SURELY_NAMED:
+    if _CLOCK.match(text) and region_confidence < _SURELY_NAMED:
+        return _UNNAMED_NUMBER
+    if text.isdigit() and not is_surely_found and region_confidence < _WELL_NAMED:
         return _UNNAMED_NUMBER
     if not any(c.isdigit() for c in text):
         return _NO_DIGIT if len(text) >= _SHORTEST_VANITY else 0.0
