@@ -28,7 +28,7 @@ class JudgementOptions:
     min_sharpness: float = 0.25
     min_score: float = 0.7
     edge_px: float = 2.0
-    min_confidence_at_edge: float = 0.98
+    min_confidence_at_edge: float = 0.998
 
 
 @dataclass(frozen=True, slots=True)
