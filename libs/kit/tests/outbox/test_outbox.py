@@ -139,7 +139,7 @@ async def test_neither_a_broker_nor_a_database_that_goes_away_ends_the_relay(
 ):
     house = distributed_house
     house.place.url = own_rabbitmq_server.fresh_vhost()
-    bus, seen = await house.place.open(publish_timeout_s=0.5), Recorder()
+    bus, seen = await house.place.open(publish_timeout_s=2), Recorder()
     await bus.declare(THING)
     await bus.consume(THING, seen)
     relay = house.relay(bus)
