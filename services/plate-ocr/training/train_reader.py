@@ -189,6 +189,15 @@ def write(reader: Reader, out: Path) -> None:
     onnx.save(model, str(out))
 
 
+def kept(reader: Reader, rows: list, best: float, step: int, out: Path) -> float:
+    """The better of `best` and what the reader has right of the rows now; it is written when it is no worse."""
+    found = judged(reader, rows)
+    print(f"step {step}: {found:.3f} of the held-out rows right", flush=True)
+    if found >= best:
+        write(reader, out)
+    return max(best, found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
@@ -250,13 +259,10 @@ def main() -> None:
         step += 1
         if step % 100 == 0:
             print(f"{time.time() - start:.0f} s, step {step}, loss {loss.item():.3f}", flush=True)
-        if time.time() - told > 240 or share > 0.995:
+        if time.time() - told > 240:
             told = time.time()
-            found = judged(averaged.module, rows)
-            print(f"step {step}: {found:.3f} of the held-out rows right", flush=True)
-            if found >= best:
-                best = found
-                write(averaged.module, args.out)
+            best = kept(averaged.module, rows, best, step, args.out)
+    kept(averaged.module, rows, best, step, args.out)
     print(f"done: {args.out}")
 
 
