@@ -42,8 +42,9 @@ def test_a_plate(engine: Reader, text: str, height: int) -> None:
     picture = canvas()
     x, y, width, tall = put_plate(picture, text, (400, 350), height)
     (plate,) = engine.read([bgr(picture)])[0].plates
-    # After a letter a bare 0 may be an O: without a region neither is wrong, and it says that it is not sure.
-    assert plate.text.replace("O", "0") == text.replace(" ", "").replace("O", "0")
+    # After one letter a bare 0 may be an O: without a region neither is wrong, and it says that it is not sure.
+    read = plate.text.replace("O", "0") if text.startswith("W") else plate.text
+    assert read == text.replace(" ", "")
     assert plate.confidence > (0.5 if text.startswith("W") else 0.8)
     assert len(plate.characters) == len(plate.text)
     assert overlap(plate.box, Box(x, y, width, tall)) > 0.3

@@ -23,12 +23,14 @@ class Told(PlateFinder):
     def __init__(self, whole: Seen, parts: list[tuple[Box, float]]) -> None:
         super().__init__(first_look_pixels=FIRST, second_look_pixels=SECOND)
         self.whole, self.parts = whole, parts
+        self.part_seen: list[list[tuple[Box, float]]] = []
         self.looks: list[str] = []
 
     def _look(self, picture: Picture, max_pixels: int, min_score: float) -> tuple[Detection, ...]:
         is_whole = picture.shape[:2] == (HEIGHT, WIDTH)
         self.looks.append({FIRST: "first", SECOND: "second"}[max_pixels] if is_whole else "closer")
-        rows = self.whole(max_pixels) if is_whole else self.parts
+        parts = self.part_seen.pop(0) if self.part_seen and not is_whole else self.parts
+        rows = self.whole(max_pixels) if is_whole else parts
         return tuple(Detection(box.corners(), score) for box, score in rows if score >= min_score)
 
 
@@ -40,7 +42,8 @@ def scores(found: tuple[Detection, ...]) -> list[float]:
     return sorted(row.score for row in found)
 
 
-IN_PART = Box(40, 40, 120, 30)
+IN_PART = Box(240, 200, 200, 80)
+"""Where a row of `row_at` lies in the window around it."""
 
 
 @pytest.mark.parametrize(
@@ -81,11 +84,34 @@ def rows_at(count: int, score: float) -> list[tuple[Box, float]]:
 
 
 def test_closer_looks_are_few_and_what_they_leave_out_is_still_told() -> None:
-    rows = [*rows_at(3, 0.5), (row_at(410, 600), 0.3), (row_at(800, 600), 0.2)]
-    finder = Told(lambda _: rows, [(IN_PART, 0.9)])
+    # The closer looks see nothing where they look but once, and a sure large row needs none.
+    rows = [(row_at(20, 60, 30), 0.95), (row_at(410, 60, 30), 0.3), (row_at(800, 60, 30), 0.2)]
+    finder = Told(lambda _: rows, [])
+    finder.part_seen = [[], [(Box(90, 75, 200, 30), 0.9)], []]
     found = finder.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     assert finder.looks == ["first", "closer", "closer", "closer"]
-    assert scores(found) == pytest.approx([0.9, 0.9, 0.9])
+    assert scores(found) == pytest.approx([0.9, 0.95])
+
+
+@pytest.mark.parametrize(
+    ("x", "told"),
+    [(40, [0.5, 0.9]), (0, [0.5]), (205, [0.5])],
+    ids=["whole", "cut at the left", "cut at the right"],
+)
+def test_a_stump_of_a_neighbour_in_a_closer_look_is_no_row(x: float, told: list[float]) -> None:
+    """The window around a row of 120 by 30 px is 300 wide."""
+    finder = Told(lambda _: [(Box(600, 300, 120, 30), 0.5)], [])
+    finder.part_seen = [[(Box(90, 75, 120, 30), 0.5), (Box(x, 10, 95, 30), 0.9)]]
+    assert scores(finder.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))) == told
+
+
+def test_what_two_closer_looks_see_is_told_once_and_two_rows_of_one_look_twice() -> None:
+    finder = Told(lambda _: [(Box(600, 300, 120, 30), 0.5), (Box(640, 372, 120, 30), 0.45)], [])
+    both = [(Box(90, 75, 120, 30), 0.8), (Box(90, 115, 120, 30), 0.7)]
+    finder.part_seen = [both, [(Box(50, 43, 120, 30), 0.6)]]
+    found = finder.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    assert finder.looks == ["first", "closer", "closer"]
+    assert scores(found) == [0.7, 0.8]
 
 
 def test_many_small_rows_are_looked_at_together() -> None:
@@ -96,7 +122,7 @@ def test_many_small_rows_are_looked_at_together() -> None:
 
 
 def test_a_sure_row_that_is_small_in_the_look_gets_its_corners_from_a_closer_one() -> None:
-    finder = Told(lambda _: [(row_at(600, height=30), 0.9)], [(IN_PART, 0.7)])
+    finder = Told(lambda _: [(row_at(600, height=30), 0.9)], [(Box(90, 75, 200, 30), 0.7)])
     found = finder.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     assert finder.looks == ["first", "closer"]
     assert scores(found) == [0.7]

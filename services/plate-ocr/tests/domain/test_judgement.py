@@ -54,26 +54,28 @@ def test_a_plate_that_cannot_be_read_says_why(evidence: Evidence, reason: Unread
 
 
 @pytest.mark.parametrize(
-    ("box", "confidence", "state"),
+    ("text", "box", "confidence", "state"),
     [
-        (Box(1200, 300, 90, 30), 0.95, PlateState.SEEN_NOT_READ),
-        (Box(1200, 300, 90, 30), 0.99999, PlateState.READ),
-        (Box(-10, 300, 90, 30), 0.95, PlateState.SEEN_NOT_READ),
-        (Box(1180, 300, 90, 30), 0.95, PlateState.READ),
-        (Box(0, 0, 1280, 720), 0.95, PlateState.READ),
+        ("RK755AJ", Box(1200, 300, 90, 30), 0.95, PlateState.SEEN_NOT_READ),
+        ("RK755AJ", Box(1200, 300, 90, 30), 0.99999, PlateState.READ),
+        ("RK755A", Box(1200, 300, 90, 30), 0.99999, PlateState.SEEN_NOT_READ),
+        ("RK755AJ", Box(-10, 300, 90, 30), 0.95, PlateState.SEEN_NOT_READ),
+        ("RK755AJ", Box(1180, 300, 90, 30), 0.95, PlateState.READ),
+        ("RK755AJ", Box(0, 0, 1280, 720), 0.95, PlateState.READ),
     ],
     ids=[
         "at the edge",
         "at the edge and certain",
+        "at the edge, certain and short",
         "at the left edge",
         "near the edge",
         "cut out by somebody",
     ],
 )
 def test_a_plate_that_may_go_on_beyond_the_picture_must_be_surer(
-    box: Box, confidence: float, state: PlateState
+    text: str, box: Box, confidence: float, state: PlateState
 ) -> None:
-    (plate,) = judge([seen(look("RK755AJ", confidence), box=box)], SIGHT, OPTIONS)
+    (plate,) = judge([seen(look(text, confidence), box=box)], SIGHT, OPTIONS)
     assert plate.state is state
     assert state is PlateState.READ or plate.unread_reason is UnreadReason.COVERED
 
@@ -105,10 +107,11 @@ def test_looks_that_doubt_the_code_only_still_agree_on_the_number() -> None:
         return Look(replace(plain.reading, code=code, number="57656"), NOTHING_ELSE)
 
     best, confidence = agreed([coded("", 0.54), coded("10", 0.42), coded("D", 0.15)])
+    _, contradicted = agreed([coded("D", 0.54), coded("O", 0.42), coded("B", 0.15)])
     _, doubted = agreed([coded("", 0.54), look("87656", 0.42), look("D1656", 0.15)])
     assert best.text == "57656"
     assert 0.49 < confidence < 0.54
-    assert doubted < 0.41
+    assert doubted == contradicted < 0.41
 
 
 def test_two_looks_that_agree_outweigh_a_surer_one() -> None:

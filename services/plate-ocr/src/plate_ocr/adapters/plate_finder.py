@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from plate_ocr.adapters.crops import cut
+from plate_ocr.adapters.crops import Part, cut
 from plate_ocr.adapters.models import FINDER, shipped_model
 from plate_ocr.adapters.onnx import OnnxOptions, open_session, provider_of
 from plate_ocr.domain.engines import PlateDetector
@@ -38,8 +38,8 @@ FloatArray = NDArray[np.float32]
 
 
 class PlateFinder:
-    """Finds the rows of plates: in the whole picture made small, then closer at the places of what was not sure, and
-    where that finds nothing, the same again with the picture made less small.
+    """Finds the rows of plates: in the whole picture made small, then, unless the surest row is sure and large there,
+    closer at the places of the best ones, and where that finds nothing, the same again with the picture less small.
 
     `first_look_pixels`, `second_look_pixels`: to which the whole picture is brought, width times height.
     `proposal_score`: of a row, 0 to 1, from which on its place is looked at closer. `min_score`: of a row that is
@@ -80,38 +80,37 @@ class PlateFinder:
                 continue  # a car park full of small plates: one larger look costs less than many closer ones
             if seen and max(seen, key=lambda row: row.score) not in vague:
                 return seen
-            closer, looked = self._closer(picture, proposed)
+            closer, looked_at = self._closer(picture, proposed)
             if closer:
-                return (*closer, *(row for row in seen if not any(_holds(window, row) for window in looked)))
+                # What the first of them was not sure of and the closer look did not see is not told.
+                others = (row for row in seen if row.score >= self._sure_score or row not in looked_at)
+                return (*closer, *(row for row in others if not any(_overlap(row, one) for one in closer)))
         return found
 
     def look(self, picture: Picture, max_pixels: int) -> tuple[Detection, ...]:
         """One look at the picture, brought to that size."""
         return self._look(picture, max_pixels, self._min_score)
 
-    def _closer(self, picture: Picture, proposed: Sequence[Detection]) -> tuple[list[Detection], list[Box]]:
-        """What is seen at the places of the best proposals, and these places; rows that two looks see are told once."""
+    def _closer(
+        self, picture: Picture, proposed: Sequence[Detection]
+    ) -> tuple[list[Detection], list[Detection]]:
+        """What is seen at the places of the best proposals, rows that two looks see once; and these proposals."""
         found: list[Detection] = []
-        looked: list[Box] = []
+        looked_at: list[Detection] = []
         for row in sorted(proposed, key=lambda d: d.score, reverse=True):
-            if any(_holds(window, row) for window in looked):
-                continue
-            if len(looked) == _MAX_CLOSER_LOOKS:
+            if len(looked_at) == _MAX_CLOSER_LOOKS:
                 break
             height = _height_of(row)
             part = cut(picture, _around(row, height), margin=0)
-            if part is None:
+            if part is None or any(_holds(other.box, row) for other in found):
                 continue
-            looked.append(Box(part.left, part.top, part.picture.shape[1], part.picture.shape[0]))
+            looked_at.append(row)
             scale = min(_CLOSE_ROW_PX / height, _MAX_UPSCALE)
             pixels = round(part.picture.shape[0] * part.picture.shape[1] * scale**2)
-            for seen in self.look(part.picture, min(pixels, _MAX_CLOSER_PIXELS)):
-                moved = Detection(
-                    tuple(Point(p.x + part.left, p.y + part.top) for p in seen.corners), seen.score
-                )
-                if not any(_holds(other.box, moved) for other in found):
-                    found.append(moved)
-        return found, looked
+            rows = self.look(part.picture, min(pixels, _MAX_CLOSER_PIXELS))
+            moved = [_moved(one, part) for one in rows if not _is_cut(one, part, picture)]
+            found += [one for one in moved if not any(_holds(other.box, one) for other in found)]
+        return found, looked_at
 
     def _look(self, picture: Picture, max_pixels: int, min_score: float) -> tuple[Detection, ...]:
         height, width = picture.shape[:2]
@@ -184,6 +183,21 @@ def _is_larger(picture: Picture, pixels: int) -> bool:
     return bool(picture.shape[0] * picture.shape[1] > 1.3 * pixels)
 
 
+def _moved(row: Detection, part: Part) -> Detection:
+    return Detection(tuple(Point(p.x + part.left, p.y + part.top) for p in row.corners), row.score)
+
+
+def _is_cut(row: Detection, part: Part, picture: Picture) -> bool:
+    """The row goes on beyond the part: a stump of a neighbour, which would be read as a whole plate."""
+    (height, width), box = part.picture.shape[:2], row.box
+    return bool(
+        (box.x <= 1 and part.left > 0)
+        or (box.y <= 1 and part.top > 0)
+        or (box.right >= width - 1 and part.left + width < picture.shape[1])
+        or (box.bottom >= height - 1 and part.top + height < picture.shape[0])
+    )
+
+
 def _height_of(row: Detection) -> float:
     a, b, c, d = row.corners
     return max((math.dist((a.x, a.y), (d.x, d.y)) + math.dist((b.x, b.y), (c.x, c.y))) / 2, 1.0)
@@ -199,6 +213,10 @@ def _around(row: Detection, height: float) -> Box:
 def _holds(box: Box, row: Detection) -> bool:
     centre = row.box.centre
     return box.x <= centre.x <= box.right and box.y <= centre.y <= box.bottom
+
+
+def _overlap(row: Detection, other: Detection) -> bool:
+    return _holds(row.box, other) or _holds(other.box, row)
 
 
 def _mean_inside(probability: FloatArray, corners: Any) -> float:

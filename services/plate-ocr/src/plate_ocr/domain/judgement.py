@@ -20,7 +20,8 @@ class JudgementOptions:
     """`min_confidence`: 0 to 1, calibrated, below it a plate is only seen. `min_height_px`: of its characters, below
     it a plate that is not read was too small. `min_sharpness`: 0 to 1, below it too blurred. `min_score`: 0 to 1, the
     finder's, below it what cannot be read is not even called a plate. `edge_px`: a plate that near to the picture's
-    edge may go on beyond it, and needs `min_confidence_at_edge` to be read.
+    edge may go on beyond it; it is read only with `min_confidence_at_edge` and `min_length_at_edge` characters:
+    few formats have more of them.
     """
 
     min_confidence: float = 0.4
@@ -29,6 +30,7 @@ class JudgementOptions:
     min_score: float = 0.7
     edge_px: float = 2.0
     min_confidence_at_edge: float = 0.998
+    min_length_at_edge: int = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +100,12 @@ def agreed(looks: Sequence[Look]) -> tuple[Look, float]:
 
 
 def _shared(best: Look, other: Look) -> float:
-    """How much of the text the other look agrees with: all, or the number where only the code is in doubt."""
+    """How much of the text the other look agrees with: all, or the number where one of them missed the code."""
     if best.text == other.text:
         return 1.0
     number = best.reading.number
-    if number and number == other.reading.number:
+    is_code_missed = not (best.reading.code and other.reading.code)
+    if number and number == other.reading.number and is_code_missed:
         return len(number) / max(len(best.text), len(other.text))
     return 0.0
 
@@ -120,8 +123,10 @@ def _judged(evidence: Evidence, sight: Sight, options: JudgementOptions) -> Plat
         region_confidence=look.region_confidence if look.region else 0.0,
         is_surely_found=plate.score >= options.min_score,
     )
-    may_be_cut = _goes_on_beyond(box, sight, options)
-    if confidence * fits < (options.min_confidence_at_edge if may_be_cut else options.min_confidence):
+    may_be_cut = _goes_on_beyond(box, sight, options) and (
+        confidence < options.min_confidence_at_edge or len(look.text) < options.min_length_at_edge
+    )
+    if confidence * fits < options.min_confidence or may_be_cut:
         if plate.score < options.min_score or not _has_shape(plate) or len(look.raw_text) < 2:
             return None
         return seen_not_read(

@@ -74,8 +74,8 @@ def started_earlier(row: Detection) -> Detection:
 
 def leans(row: Detection) -> bool:
     """So much that its characters, upright in the street, stand askew in the straightened row."""
-    along = _Frame(row).along
-    return bool(abs(along[1]) > _LEAN)
+    frame = _Frame(row)
+    return bool(abs(frame.along[1]) > _LEAN and frame.width > frame.height)
 
 
 def with_upright_sides(row: Detection) -> Detection:
@@ -84,7 +84,7 @@ def with_upright_sides(row: Detection) -> Detection:
     corners = np.array(row.corners, dtype=np.float64)
     slant = float(abs(frame.along[1]))
     # The finder's rectangle holds the leaning row with corners to spare.
-    inset = frame.along * (slant * frame.height / 2)
+    inset = frame.along * min(slant * frame.height / 2, frame.width / 4)
     left, right = (corners[0] + corners[3]) / 2 + inset, (corners[1] + corners[2]) / 2 - inset
     half = np.array([0.0, frame.height / 2 / max(float(abs(frame.along[0])), 0.1)])
     places = (left - half, right - half, right + half, left + half)

@@ -20,7 +20,7 @@ from plate_ocr.domain.rows import (
     with_upright_sides,
 )
 from plate_ocr.domain.shapes import CompiledGrammars, compile_grammars
-from plate_ocr.domain.values import Box, Picture, PictureReading
+from plate_ocr.domain.values import Box, Detection, Picture, PictureReading
 
 _USUAL = Margin(0.16, 0.22)
 _SECOND_VIEWS = (Margin(0.04, 0.10), Margin(0.28, 0.34))
@@ -52,12 +52,15 @@ class ReaderOptions:
 
 @dataclass(slots=True)
 class _Work:
-    """A plate that is being read. `prior`: region → probability. `looks`: what each view of it said."""
+    """A plate that is being read. `plate`: as it was found, by which a stream knows it again. `rows`: as it is read.
+    `prior`: region → probability. `looks`: what each view of it said.
+    """
 
     index: int
     picture: Picture
     plate: PlateRows
     grammars: CompiledGrammars
+    rows: tuple[Detection, ...]
     prior: Mapping[str, float] = field(default_factory=dict)
     sharpness: float = 0.0
     looks: list[Look] = field(default_factory=list)
@@ -118,7 +121,9 @@ class Reader:
             rows = [with_upright_sides(row) if leans(row) else row for row in self._finder.detect(picture)]
             plates = group_rows(rows)[: self._options.max_plates]
             known = _known(picture, plates, settled[index]) if settled else {}
-            works += [_Work(index, picture, plate, grammars) for plate in plates if plate not in known]
+            works += [
+                _Work(index, picture, plate, grammars, plate.rows) for plate in plates if plate not in known
+            ]
             left_out.append(tuple(known.values()))
             detect_ms.append(_ms_since(started))
         started = time.perf_counter()
@@ -151,14 +156,14 @@ class Reader:
         return [work for work in works if max(look.confidence for look in work.looks) < least]
 
     def _view(self, works: Sequence[_Work], margin: Margin, enhancer: PictureEnhancer | None = None) -> None:
-        crops = [straightened(w.picture, row.corners, margin) for w in works for row in w.plate.rows]
+        crops = [straightened(w.picture, row.corners, margin) for w in works for row in w.rows]
         if enhancer:
             crops = [enhancer.enhance(crop) for crop in crops]
         posteriors = iter(self._recognizer.recognize(crops))
         firsts = iter(crops)
         for work in works:
-            read = [next(posteriors) for _ in work.plate.rows]
-            shown = [next(firsts) for _ in work.plate.rows]
+            read = [next(posteriors) for _ in work.rows]
+            shown = [next(firsts) for _ in work.rows]
             if not work.looks:
                 work.sharpness = max(sharpness(crop) for crop in shown)
             lattice = build_lattice(read)
@@ -170,7 +175,7 @@ class Reader:
         coloured band above the number or a coloured field to its left, or between the emirate's names below it.
         """
         for work in works:
-            (first, *others), best = work.plate.rows, work.looks[0].reading
+            (first, *others), best = work.rows, work.looks[0].reading
             if others or best.code or not _is_emirates_number(best.text) or _share(work, _GULF) < _MIN_GULF:
                 continue
             if _may_have_two_rows(work.plate):
@@ -180,7 +185,7 @@ class Reader:
                 ]
             else:
                 plates = [PlateRows((started_earlier(first),))]
-            tries = [_Work(work.index, work.picture, plate, work.grammars) for plate in plates]
+            tries = [_Work(work.index, work.picture, plate, work.grammars, plate.rows) for plate in plates]
             # Seen with what stands beside the number, the plate may look as if from somewhere else.
             self._tell_regions(tries)
             self._view(tries, _USUAL)
@@ -196,7 +201,7 @@ class Reader:
                 and surest.looks[0].reading.code
                 and surest.looks[0].reading.code_confidence >= _MIN_CODE
             ):
-                work.plate, work.looks, work.prior = surest.plate, surest.looks, surest.prior
+                work.rows, work.looks, work.prior = surest.rows, surest.looks, surest.prior
 
     def _tell_regions(self, works: Sequence[_Work]) -> None:
         if self._teller is None:
