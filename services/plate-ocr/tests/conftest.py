@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from plate_ocr.domain.values import Picture
+from plate_ocr.domain.values import Box, Picture
 from plate_ocr.engine import SHIPPED, open_engine
 from plate_ocr.handlers.read_pictures import Reader
 from plate_ocr.settings import InferenceSettings
@@ -60,6 +60,16 @@ def put_text(picture: Image.Image, text: str, at: tuple[int, int], size: int, fi
 
 def bgr(picture: Image.Image) -> Picture:
     return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[:, :, ::-1])
+
+
+def bent_around(picture: Picture, plate: Box, bend: float) -> Picture:
+    """The picture with the plate bent: its middle rises over its ends by that share of its height."""
+    x, y = np.meshgrid(
+        np.arange(picture.shape[1], dtype=np.float32), np.arange(picture.shape[0], dtype=np.float32)
+    )
+    places = (x - plate.centre.x) / (plate.width / 2)
+    y -= (bend * plate.height * (places**2 - 1 / 3)).astype(np.float32)
+    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def jpeg(picture: Image.Image, quality: int = 92) -> bytes:

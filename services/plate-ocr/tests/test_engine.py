@@ -21,7 +21,7 @@ from plate_ocr.engine import SHIPPED, open_engine
 from plate_ocr.handlers.read_pictures import Reader
 from plate_ocr.settings import InferenceSettings
 
-from .conftest import bgr, canvas, put_plate, put_text
+from .conftest import bent_around, bgr, canvas, put_plate, put_text
 
 PAGE = """The city council met on 14 March 2026 and heard report A12 of its
 committee on traffic. Of 1250 spaces in zone B7 some 980 were taken at
@@ -130,6 +130,25 @@ def test_a_leaning_plate(engine: Reader) -> None:
     turn = cv2.getRotationMatrix2D((320, 240), 12, 1)
     leaning = np.asarray(cv2.warpAffine(bgr(picture), turn, (640, 480)), np.uint8)
     assert texts(engine, leaning) == ["RK755AJ"]
+
+
+@pytest.mark.parametrize("bend", [-0.7, -0.4, 0.4, 0.7])
+def test_a_bent_plate(engine: Reader, bend: float) -> None:
+    picture = canvas(640, 480)
+    x, y, width, height = put_plate(picture, "RK 755AJ", (140, 180), 70)
+    bent = bent_around(bgr(picture), Box(x, y, width, height), bend)
+    (row,) = PlateFinder().detect(bent)
+    assert row.bend == pytest.approx(bend, abs=0.15)
+    assert texts(engine, bent) == ["RK755AJ"]
+
+
+@pytest.mark.parametrize("turn", [0, 5, -12])
+def test_a_straight_plate_is_not_bent(turn: float) -> None:
+    picture = canvas(640, 480)
+    put_plate(picture, "RK 755AJ", (180, 200), 60)
+    turned = cv2.warpAffine(bgr(picture), cv2.getRotationMatrix2D((320, 240), turn, 1), (640, 480))
+    (row,) = PlateFinder().detect(np.asarray(turned, np.uint8))
+    assert row.bend == 0
 
 
 def test_a_batch_reads_as_its_pictures_do(engine: Reader) -> None:

@@ -3,11 +3,13 @@
 """Which plates of a picture are recognised, with a finder and a recogniser that only count."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from plate_ocr.adapters.crops import Margin, straightened
 from plate_ocr.adapters.grammars import load_grammars
 from plate_ocr.domain.alphabet import RowPosterior
 from plate_ocr.domain.rows import PlateRows
@@ -81,6 +83,22 @@ def test_the_box_lies_in_the_picture_as_that_of_a_reading_does() -> None:
     (read,) = reader.read([picture()])
     (left_out,) = reader.read([picture()], settled=[lambda *_: True])
     assert left_out.left_out == tuple(plate.box for plate in read.plates) == (Box(260, 120, 40, 20),)
+
+
+def test_a_bent_row_is_read_unbent() -> None:
+    class Bent(Finder):
+        def detect(self, picture: Picture) -> tuple[Detection, ...]:
+            return tuple(replace(row, bend=0.5) for row in super().detect(picture))
+
+    class Keeping(Recognizer):
+        def recognize(self, crops: Sequence[Picture]) -> list[RowPosterior]:
+            kept.extend(crops)
+            return super().recognize(crops)
+
+    kept: list[Picture] = []
+    noise = np.random.default_rng(1).integers(0, 255, (160, 300, 3), dtype=np.uint8)
+    Reader("keeping", Bent(LEFT), Keeping(), ()).read([noise])
+    assert np.array_equal(kept[0], straightened(noise, LEFT.corners(), Margin(0.16, 0.22), bend=0.5))
 
 
 BRIGHT = 200

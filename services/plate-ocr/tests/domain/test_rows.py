@@ -1,10 +1,11 @@
 """Which rows make a plate together."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from plate_ocr.domain.rows import PlateRows, group_rows, leans, started_earlier, with_upright_sides
+from plate_ocr.domain.rows import PlateRows, beside, group_rows, leans, started_earlier, with_upright_sides
 from plate_ocr.domain.values import Box, Detection, Point
 
 
@@ -34,6 +35,30 @@ def test_pieces_of_a_row_are_joined(turn: float) -> None:
     assert len(plate.rows) == 1
     corners = plate.rows[0].corners
     assert math.dist(corners[0], corners[1]) == pytest.approx(120, abs=1)
+
+
+def middle_at(row: Detection, x: float) -> float:
+    """How far down the middle of the row is there, along its arc."""
+    a, b, c, d = row.corners
+    left, right = (a.y + d.y) / 2, (b.y + c.y) / 2
+    place = 2 * (x - a.x) / (b.x - a.x) - 1
+    return left + (right - left) * (place + 1) / 2 + row.bend * (d.y - a.y) * (place**2 - 1 / 3)
+
+
+@pytest.mark.parametrize("bend", [-0.3, 0.0, 0.4])
+def test_what_stands_beside_a_bent_row_is_bent_as_it_is(bend: float) -> None:
+    bent = replace(row(300, 100, 80, 20), bend=bend)
+    places = (290, 320, 340, 375)
+    above, below = beside(bent, is_above=True), beside(bent, is_above=False)
+    for other, offset in ((started_earlier(bent), 0), (above, -20.8), (below, 20.8)):
+        for x in places:
+            assert middle_at(other, x) == pytest.approx(middle_at(bent, x) + offset, abs=1e-6)
+
+
+def test_a_row_of_joined_pieces_is_taken_as_straight() -> None:
+    pieces = [replace(row(340, 100, 80, 24), bend=0.2), row(300, 101, 16, 23)]
+    (plate,) = group_rows(pieces)
+    assert [one.bend for one in plate.rows] == [0]
 
 
 @pytest.mark.parametrize(
@@ -89,6 +114,10 @@ def test_upright_sides(degrees: float) -> None:
     # As high across the row as before, and no wider.
     assert (d.y - a.y) * math.cos(math.radians(degrees)) == pytest.approx(40)
     assert math.dist((a.x, a.y), (b.x, b.y)) < 200
+
+
+def test_upright_sides_keep_the_bend() -> None:
+    assert with_upright_sides(replace(leaning(20), bend=0.3)).bend == 0.3
 
 
 def test_upright_sides_of_a_level_row_are_its_own() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from plate_ocr.domain.bend import arc_at
 from plate_ocr.domain.values import Box, Picture, Polygon
 
 _MAX_ROW_HEIGHT_PX = 96
@@ -18,15 +19,18 @@ class Margin:
     along: float
 
 
-def straightened(picture: Picture, corners: Polygon, margin: Margin, *, row_height_px: int = 48) -> Picture:
+def straightened(
+    picture: Picture, corners: Polygon, margin: Margin, *, bend: float = 0.0, row_height_px: int = 48
+) -> Picture:
     """The four-cornered region as an upright row, `row_height_px` high (or up to twice that when it is larger:
-    the recogniser then scales down with averaging, which keeps thin strokes).
+    the recogniser then scales down with averaging, which keeps thin strokes). `bend`: as a `Detection`'s.
     """
     quad = np.array(corners, np.float32)
     width = float(np.linalg.norm(quad[1] - quad[0]) + np.linalg.norm(quad[2] - quad[3])) / 2
     height = float(np.linalg.norm(quad[3] - quad[0]) + np.linalg.norm(quad[2] - quad[1])) / 2
     up, down = (quad[0] - quad[3]) * margin.across, (quad[1] - quad[2]) * margin.across
-    along = (quad[1] - quad[0]) * (margin.along * height / max(width, 1.0))
+    reach = margin.along * height / max(width, 1.0)
+    along = (quad[1] - quad[0]) * reach
     quad = quad + np.array([up - along, down + along, along - down, -along - up], np.float32)
     height *= 1 + 2 * margin.across
     width *= 1 + 2 * margin.along * height / max(width, 1.0)
@@ -34,9 +38,15 @@ def straightened(picture: Picture, corners: Polygon, margin: Margin, *, row_heig
     columns = max(round(width * rows / max(height, 1.0)), rows // 3, 4)
     target = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float32)
     matrix = cv2.getPerspectiveTransform(quad.astype(np.float32), target)
-    row = cv2.warpPerspective(
-        picture, matrix, (columns, rows), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    if not bend:
+        row = cv2.warpPerspective(
+            picture, matrix, (columns, rows), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        return np.asarray(row, dtype=np.uint8)
+    x, y = np.meshgrid(np.arange(columns), np.arange(rows))
+    arc = arc_at((2 * x / columns - 1) * (1 + 2 * reach)) * bend * rows / (1 + 2 * margin.across)
+    seen = cv2.perspectiveTransform(np.dstack([x, y + arc]), np.linalg.inv(matrix)).astype(np.float32)
+    row = cv2.remap(picture, seen[..., 0], seen[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(row, dtype=np.uint8)
 
 

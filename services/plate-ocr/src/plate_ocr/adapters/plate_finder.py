@@ -6,6 +6,7 @@ https://github.com/PaddlePaddle/PaddleOCR.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from plate_ocr.adapters.crops import Part, cut
 from plate_ocr.adapters.models import FINDER, shipped_model
 from plate_ocr.adapters.onnx import OnnxOptions, open_session, provider_of
+from plate_ocr.domain.bend import arc_at, sagitta
 from plate_ocr.domain.engines import PlateDetector
 from plate_ocr.domain.values import Box, Detection, Picture, Point
 
@@ -24,6 +26,8 @@ _MAX_UPSCALE = 1.0
 _TEXT_THRESHOLD = 0.3
 _UNCLIP_RATIO = 1.6
 _MIN_SIDE_PX = 2
+_MIN_RISE = 0.2
+"""Of a mark's middle over its ends, as a share of its thickness: the marks of 19 straight rows in 20 are below it."""
 
 _MAX_CLOSER_LOOKS = 3
 _MAX_CLOSER_PIXELS = 70_000
@@ -131,14 +135,9 @@ class PlateFinder:
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         found = []
         for contour in contours:
-            (centre_x, centre_y), (width, height), angle = cv2.minAreaRect(contour)
+            ((centre_x, centre_y), (width, height), angle), score, rise = _fitted(probability, contour)
             width, height = width + 1, height + 1  # from the middles of the outermost pixels to their edges
-            if min(width, height) < _MIN_SIDE_PX:
-                continue
-            score = _mean_inside(
-                probability, cv2.boxPoints(((centre_x, centre_y), (width - 1, height - 1), angle))
-            )
-            if score < min_score:
+            if min(width, height) < _MIN_SIDE_PX or score < min_score:
                 continue
             # The network marks the core of a row; its outline lies this far outside (offset by area over length).
             margin = width * height * _UNCLIP_RATIO / (2 * (width + height))
@@ -148,7 +147,10 @@ class PlateFinder:
             corners = tuple(
                 Point(float(x) * scale_x, float(y) * scale_y) for x, y in _in_reading_order(grown)
             )
-            found.append(Detection(corners, score))
+            # The arc goes on in what the outline is longer than the core.
+            longer = 1 + 2 * margin / max(width, height)
+            bend = rise * longer**2 / (min(width, height) + 2 * margin)
+            found.append(Detection(corners, score, bend))
         return tuple(found)
 
 
@@ -165,10 +167,7 @@ class RowsInPlates:
             part = cut(picture, plate.box, margin=_PLATE_MARGIN)
             rows = self._finder.look(part.picture, _PLATE_PIXELS) if part else ()
             if part and rows:
-                found += [
-                    Detection(tuple(Point(p.x + part.left, p.y + part.top) for p in row.corners), plate.score)
-                    for row in rows
-                ]
+                found += [replace(_moved(row, part), score=plate.score) for row in rows]
             else:
                 found.append(plate)
         return tuple(found)
@@ -178,13 +177,69 @@ _PLATE_MARGIN = 0.3
 _PLATE_PIXELS = 40_000
 
 
+def _fitted(probability: FloatArray, contour: Any) -> tuple[Any, float, float]:
+    """The rectangle that holds the mark, as OpenCV tells it; the mean probability there, 0 to 1; and how much higher
+    the mark's middle stands than its ends, pixels.
+
+    Where the mark fits an arc better than a straight rectangle, the rectangle is that of the mark unbent; the height
+    above the ends is 0 elsewhere.
+    """
+    rect = cv2.minAreaRect(contour)
+    corners = cv2.boxPoints(rect)
+    score, core = _mean_inside(probability, corners), _in_reading_order(corners)
+    rise = _rise(contour, core)
+    if rise:
+        unbent = cv2.minAreaRect(_bent(contour[:, 0], core, -rise))
+        outline = _bent(_outline(cv2.boxPoints(unbent)), core, rise)
+        bent_score = _mean_inside(probability, outline)
+        if bent_score > score:
+            return unbent, bent_score, rise
+    return rect, score, 0.0
+
+
+def _rise(contour: Any, core: Any) -> float:
+    """Of the mark's middle over its ends, pixels; 0 where it is no more than that of straight rows may be.
+
+    `core`: (4, 2), the corners of the rectangle around it, clockwise from the top left.
+    """
+    left, top, width, height = cv2.boundingRect(contour)
+    mark = np.zeros((height, width), np.uint8)
+    cv2.drawContours(mark, [contour], -1, 1, cv2.FILLED, offset=(-left, -top))
+    y, x = np.nonzero(mark)
+    along, down, _ = _directions(core)
+    pixels = np.stack([x + left, y + top], axis=1) - core[0]
+    columns = np.maximum(pixels @ along, 0).astype(np.intp)
+    counts = np.bincount(columns)
+    middles = np.bincount(columns, pixels @ down)[counts > 0] / counts[counts > 0]
+    rise = sagitta(middles)
+    return rise if abs(rise) >= _MIN_RISE * float(counts.mean()) else 0.0
+
+
+def _bent(points: Any, core: Any, rise: float) -> Any:
+    """Where the points, (N, 2), of a straight mark are when it is bent."""
+    along, down, length = _directions(core)
+    places = 2 * ((points - core.mean(axis=0)) @ along) / length
+    return (points + rise * arc_at(places)[:, None] * down).astype(np.float32)
+
+
+def _directions(core: Any) -> tuple[Any, Any, float]:
+    """Along the row and down across it, unit vectors, and its length, pixels."""
+    length = max(float(np.linalg.norm(core[1] - core[0])), 1.0)
+    along = (core[1] - core[0]) / length
+    return along, np.array([-along[1], along[0]]), length
+
+
+def _outline(corners: Any) -> Any:
+    """(32, 2): eight points from each corner to the next, so that the sides can be bent."""
+    steps = np.arange(8)[:, None] / 8
+    return np.concatenate(
+        [a + (b - a) * steps for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True)]
+    )
+
+
 def _is_larger(picture: Picture, pixels: int) -> bool:
     """So much that another look sees more."""
     return bool(picture.shape[0] * picture.shape[1] > 1.3 * pixels)
-
-
-def _moved(row: Detection, part: Part) -> Detection:
-    return Detection(tuple(Point(p.x + part.left, p.y + part.top) for p in row.corners), row.score)
 
 
 def _is_cut(row: Detection, part: Part, picture: Picture) -> bool:
@@ -208,6 +263,11 @@ def _around(row: Detection, height: float) -> Box:
     box = row.box
     along, across = _CLOSE_ALONG * height, _CLOSE_ACROSS * height
     return Box(box.x - along, box.y - across, box.width + 2 * along, box.height + 2 * across)
+
+
+def _moved(row: Detection, part: Part) -> Detection:
+    """Of the part, to where it is in the whole picture."""
+    return replace(row, corners=tuple(Point(p.x + part.left, p.y + part.top) for p in row.corners))
 
 
 def _holds(box: Box, row: Detection) -> bool:

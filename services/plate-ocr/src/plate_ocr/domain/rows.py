@@ -1,7 +1,7 @@
 """Which rows make a plate together: pieces of one row, and rows that stand one above the other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,22 +54,14 @@ def beside(row: Detection, *, is_above: bool) -> Detection:
     height = bottom - top
     low = top - _BAND_GAP * height if is_above else bottom + (_BAND_GAP + _BAND_HEIGHT) * height
     high = low - _BAND_HEIGHT * height
-    left, right = left - _BAND_REACH * height, right + _BAND_REACH * height
-    corners = ((left, high), (right, high), (right, low), (left, low))
-    return Detection(
-        tuple(Point(*(float(v) for v in frame.along * x + frame.across * y)) for x, y in corners), row.score
-    )
+    return _on_its_arc(row, left - _BAND_REACH * height, high, right + _BAND_REACH * height, low)
 
 
 def started_earlier(row: Detection) -> Detection:
     """The row with what stands to its left: a code in a coloured field may have been taken for the plate's edge."""
     frame = _Frame(row)
     left, top, right, bottom = frame.span(row)
-    left -= _CODE_FIELD * (bottom - top)
-    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-    return Detection(
-        tuple(Point(*(float(v) for v in frame.along * x + frame.across * y)) for x, y in corners), row.score
-    )
+    return _on_its_arc(row, left - _CODE_FIELD * (bottom - top), top, right, bottom)
 
 
 def leans(row: Detection) -> bool:
@@ -88,7 +80,7 @@ def with_upright_sides(row: Detection) -> Detection:
     left, right = (corners[0] + corners[3]) / 2 + inset, (corners[1] + corners[2]) / 2 - inset
     half = np.array([0.0, frame.height / 2 / max(float(abs(frame.along[0])), 0.1)])
     places = (left - half, right - half, right + half, left + half)
-    return Detection(tuple(Point(float(x), float(y)) for x, y in places), row.score)
+    return replace(row, corners=tuple(Point(float(x), float(y)) for x, y in places))
 
 
 _LEAN = 0.2
@@ -146,6 +138,25 @@ class _Frame:
         )  # fmt: skip
 
 
+def _on_its_arc(row: Detection, left: float, top: float, right: float, bottom: float) -> Detection:
+    """What stands there, in the row's own directions, on a plate that is bent as the row is."""
+    frame = _Frame(row)
+    own_left, own_top, own_right, own_bottom = frame.span(row)
+    rise, length = row.bend * (own_bottom - own_top), max(own_right - own_left, 1e-6)
+    longer, aside = (right - left) / length, (left + right - own_left - own_right) / length
+    # At a place t of the new row, the row's arc is at longer * t + aside: a longer arc, lower and tilted.
+    lower, tilt = rise * (aside**2 + (longer**2 - 1) / 3), 2 * rise * longer * aside
+    left_down, right_down = lower - tilt, lower + tilt
+    corners = (
+        (left, top + left_down), (right, top + right_down), (right, bottom + right_down), (left, bottom + left_down)
+    )  # fmt: skip
+    return Detection(
+        tuple(Point(*(float(v) for v in frame.along * x + frame.across * y)) for x, y in corners),
+        row.score,
+        rise * longer**2 / max(bottom - top, 1e-6),
+    )
+
+
 def _joined(rows: Sequence[Detection]) -> list[Detection]:
     left = list(rows)
     done: list[Detection] = []
@@ -153,6 +164,7 @@ def _joined(rows: Sequence[Detection]) -> list[Detection]:
         row = left.pop(0)
         while piece := next((other for other in left if _are_pieces(row, other)), None):
             left.remove(piece)
+            # Taken as straight: pieces are too short to tell how the whole is bent.
             row = Detection(_hull(row, (row, piece)), max(row.score, piece.score))
         done.append(row)
     return done

@@ -76,10 +76,13 @@ class Detection:
     """A region worth reading.
 
     `corners`: four, clockwise from the top left of the text as it is read. `score`: 0 to 1, the detector's own.
+    `bend`: how much higher the middle of the text stands than its two ends, as a share of the region's height; negative
+    where the ends stand higher. The corners are those of the text unbent, at the mean height of its arc.
     """
 
     corners: Polygon
     score: float
+    bend: float = 0.0
 
     @property
     def box(self) -> Box:

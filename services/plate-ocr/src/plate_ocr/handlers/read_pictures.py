@@ -156,7 +156,7 @@ class Reader:
         return [work for work in works if max(look.confidence for look in work.looks) < least]
 
     def _view(self, works: Sequence[_Work], margin: Margin, enhancer: PictureEnhancer | None = None) -> None:
-        crops = [straightened(w.picture, row.corners, margin) for w in works for row in w.rows]
+        crops = [straightened(w.picture, row.corners, margin, bend=row.bend) for w in works for row in w.rows]
         if enhancer:
             crops = [enhancer.enhance(crop) for crop in crops]
         posteriors = iter(self._recognizer.recognize(crops))
