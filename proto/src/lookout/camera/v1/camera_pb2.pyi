@@ -99,7 +99,7 @@ Global___Spot: _TypeAlias = Spot  # noqa: Y015
 
 @_typing.final
 class FrameCaptured(_message.Message):
-    """A picture was taken. Bus: camera.frame_captured.v1.<location>.<camera>, partitioned by camera."""
+    """A picture was taken."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -147,7 +147,7 @@ Global___Ticket: _TypeAlias = Ticket  # noqa: Y015
 
 @_typing.final
 class TicketOpened(_message.Message):
-    """Bus: parking.ticket_opened.v1.<location>.<camera>"""
+    """A vehicle occupies a spot from now on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -173,7 +173,7 @@ Global___TicketOpened: _TypeAlias = TicketOpened  # noqa: Y015
 
 @_typing.final
 class TicketClosed(_message.Message):
-    """Bus: parking.ticket_closed.v1.<location>.<camera>"""
+    """The vehicle has left the spot."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -195,7 +195,7 @@ Global___TicketClosed: _TypeAlias = TicketClosed  # noqa: Y015
 
 @_typing.final
 class ReviewRequested(_message.Message):
-    """A person has to look. Bus: parking.review_requested.v1.<location>.<camera>"""
+    """A person has to decide what a ticket's plate is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -228,7 +228,7 @@ Global___ReviewRequested: _TypeAlias = ReviewRequested  # noqa: Y015
 
 @_typing.final
 class ReviewResolved(_message.Message):
-    """Bus: parking.review_resolved.v1.<location>.<camera>"""
+    """A person has decided."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -261,7 +261,7 @@ Global___ReviewResolved: _TypeAlias = ReviewResolved  # noqa: Y015
 
 @_typing.final
 class TriggerDecided(_message.Message):
-    """What an entry or exit came to. Bus: parking.trigger_decided.v1.<location>.<camera>"""
+    """What was decided about an entry or exit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

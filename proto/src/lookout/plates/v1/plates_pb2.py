@@ -25,31 +25,34 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lookout.camera.v1 import camera_pb2 as lookout_dot_camera_dot_v1_dot_camera__pb2
 from lookout.common.v1 import common_pb2 as lookout_dot_common_dot_v1_dot_common__pb2
+from lookout.common.v1 import event_pb2 as lookout_dot_common_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elookout/plates/v1/plates.proto\x12\x11lookout.plates.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1elookout/camera/v1/camera.proto\x1a\x1elookout/common/v1/common.proto\"\x8b\x01\n\x07Vehicle\x12#\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x16.lookout.common.v1.Box\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x15\n\rshare_in_spot\x18\x05 \x01(\x01\x12\x12\n\nis_in_spot\x18\x06 \x01(\x08\"\xf6\x02\n\nPlatesRead\x12\x0f\n\x07read_id\x18\x01 \x01(\t\x12/\n\x05\x66rame\x18\x02 \x01(\x0b\x32 .lookout.camera.v1.FrameCaptured\x12,\n\x08vehicles\x18\x03 \x03(\x0b\x32\x1a.lookout.plates.v1.Vehicle\x12(\n\x06plates\x18\x04 \x03(\x0b\x32\x18.lookout.common.v1.Plate\x12\x18\n\x10is_spot_occupied\x18\x05 \x01(\x08\x12\x38\n\x0espot_occupancy\x18\x06 \x01(\x0e\x32 .lookout.plates.v1.SpotOccupancy\x12\x18\n\x10spot_plate_index\x18\x07 \x01(\x05\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t\x12\x12\n\nelapsed_ms\x18\t \x01(\x01\x12+\n\x07read_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x66\x61ilure\x18\x0b \x01(\t\"\xfa\x01\n\x0bReadRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12*\n\x04\x62lob\x18\x02 \x01(\x0b\x32\x1a.lookout.common.v1.BlobRefH\x00\x12\x0f\n\x07regions\x18\x03 \x03(\t\x12%\n\x04spot\x18\x04 \x01(\x0b\x32\x17.lookout.camera.v1.Spot\x12+\n\x0bvehicle_box\x18\x05 \x01(\x0b\x32\x16.lookout.common.v1.Box\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12+\n\x07purpose\x18\x07 \x01(\x0e\x32\x1a.lookout.camera.v1.PurposeB\x08\n\x06source\"\x97\x02\n\x0cReadResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12(\n\x06plates\x18\x02 \x03(\x0b\x32\x18.lookout.common.v1.Plate\x12,\n\x08vehicles\x18\x03 \x03(\x0b\x32\x1a.lookout.plates.v1.Vehicle\x12\x38\n\x0espot_occupancy\x18\x04 \x01(\x0e\x32 .lookout.plates.v1.SpotOccupancy\x12\x18\n\x10spot_plate_index\x18\x05 \x01(\x05\x12\x10\n\x08width_px\x18\x06 \x01(\x05\x12\x11\n\theight_px\x18\x07 \x01(\x05\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t\x12\x12\n\nelapsed_ms\x18\t \x01(\x01\"\x86\x01\n\x11ReadStreamRequest\x12-\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x1e.lookout.plates.v1.ReadRequest\x12\x11\n\tcamera_id\x18\x02 \x01(\t\x12/\n\x0b\x63\x61ptured_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x02\n\nPlateTrack\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\'\n\x05plate\x18\x02 \x01(\x0b\x32\x18.lookout.common.v1.Plate\x12\x31\n\rfirst_seen_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_seen_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13\x65vidence_request_id\x18\x05 \x01(\t\x12,\n\x0c\x65vidence_box\x18\x06 \x01(\x0b\x32\x16.lookout.common.v1.Box\x12\x15\n\revidence_text\x18\x07 \x01(\t\x12\x13\n\x0bis_composed\x18\x08 \x01(\x08\x12\r\n\x05looks\x18\t \x01(\x05\x12\x10\n\x08is_final\x18\n \x01(\x08\"\x98\x01\n\x12ReadStreamResponse\x12\x30\n\x07reading\x18\x01 \x01(\x0b\x32\x1f.lookout.plates.v1.ReadResponse\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12-\n\x06tracks\x18\x04 \x03(\x0b\x32\x1d.lookout.plates.v1.PlateTrack*\x81\x01\n\rSpotOccupancy\x12\x1e\n\x1aSPOT_OCCUPANCY_UNSPECIFIED\x10\x00\x12\x1b\n\x17SPOT_OCCUPANCY_OCCUPIED\x10\x01\x12\x17\n\x13SPOT_OCCUPANCY_FREE\x10\x02\x12\x1a\n\x16SPOT_OCCUPANCY_UNKNOWN\x10\x03\x32\xb5\x01\n\x0bPlateReader\x12G\n\x04Read\x12\x1e.lookout.plates.v1.ReadRequest\x1a\x1f.lookout.plates.v1.ReadResponse\x12]\n\nReadStream\x12$.lookout.plates.v1.ReadStreamRequest\x1a%.lookout.plates.v1.ReadStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elookout/plates/v1/plates.proto\x12\x11lookout.plates.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1elookout/camera/v1/camera.proto\x1a\x1elookout/common/v1/common.proto\x1a\x1dlookout/common/v1/event.proto\"\x8b\x01\n\x07Vehicle\x12#\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x16.lookout.common.v1.Box\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x15\n\rshare_in_spot\x18\x05 \x01(\x01\x12\x12\n\nis_in_spot\x18\x06 \x01(\x08\"\xa6\x03\n\nPlatesRead\x12\x0f\n\x07read_id\x18\x01 \x01(\t\x12/\n\x05\x66rame\x18\x02 \x01(\x0b\x32 .lookout.camera.v1.FrameCaptured\x12,\n\x08vehicles\x18\x03 \x03(\x0b\x32\x1a.lookout.plates.v1.Vehicle\x12(\n\x06plates\x18\x04 \x03(\x0b\x32\x18.lookout.common.v1.Plate\x12\x18\n\x10is_spot_occupied\x18\x05 \x01(\x08\x12\x38\n\x0espot_occupancy\x18\x06 \x01(\x0e\x32 .lookout.plates.v1.SpotOccupancy\x12\x18\n\x10spot_plate_index\x18\x07 \x01(\x05\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t\x12\x12\n\nelapsed_ms\x18\t \x01(\x01\x12+\n\x07read_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x66\x61ilure\x18\x0b \x01(\t:.\x8a\xb5\x18*\x08\x01\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"\xfa\x01\n\x0bReadRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12*\n\x04\x62lob\x18\x02 \x01(\x0b\x32\x1a.lookout.common.v1.BlobRefH\x00\x12\x0f\n\x07regions\x18\x03 \x03(\t\x12%\n\x04spot\x18\x04 \x01(\x0b\x32\x17.lookout.camera.v1.Spot\x12+\n\x0bvehicle_box\x18\x05 \x01(\x0b\x32\x16.lookout.common.v1.Box\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12+\n\x07purpose\x18\x07 \x01(\x0e\x32\x1a.lookout.camera.v1.PurposeB\x08\n\x06source\"\x97\x02\n\x0cReadResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12(\n\x06plates\x18\x02 \x03(\x0b\x32\x18.lookout.common.v1.Plate\x12,\n\x08vehicles\x18\x03 \x03(\x0b\x32\x1a.lookout.plates.v1.Vehicle\x12\x38\n\x0espot_occupancy\x18\x04 \x01(\x0e\x32 .lookout.plates.v1.SpotOccupancy\x12\x18\n\x10spot_plate_index\x18\x05 \x01(\x05\x12\x10\n\x08width_px\x18\x06 \x01(\x05\x12\x11\n\theight_px\x18\x07 \x01(\x05\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t\x12\x12\n\nelapsed_ms\x18\t \x01(\x01\"\x86\x01\n\x11ReadStreamRequest\x12-\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x1e.lookout.plates.v1.ReadRequest\x12\x11\n\tcamera_id\x18\x02 \x01(\t\x12/\n\x0b\x63\x61ptured_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x02\n\nPlateTrack\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\'\n\x05plate\x18\x02 \x01(\x0b\x32\x18.lookout.common.v1.Plate\x12\x31\n\rfirst_seen_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_seen_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13\x65vidence_request_id\x18\x05 \x01(\t\x12,\n\x0c\x65vidence_box\x18\x06 \x01(\x0b\x32\x16.lookout.common.v1.Box\x12\x15\n\revidence_text\x18\x07 \x01(\t\x12\x13\n\x0bis_composed\x18\x08 \x01(\x08\x12\r\n\x05looks\x18\t \x01(\x05\x12\x10\n\x08is_final\x18\n \x01(\x08\"\x98\x01\n\x12ReadStreamResponse\x12\x30\n\x07reading\x18\x01 \x01(\x0b\x32\x1f.lookout.plates.v1.ReadResponse\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12-\n\x06tracks\x18\x04 \x03(\x0b\x32\x1d.lookout.plates.v1.PlateTrack*\x81\x01\n\rSpotOccupancy\x12\x1e\n\x1aSPOT_OCCUPANCY_UNSPECIFIED\x10\x00\x12\x1b\n\x17SPOT_OCCUPANCY_OCCUPIED\x10\x01\x12\x17\n\x13SPOT_OCCUPANCY_FREE\x10\x02\x12\x1a\n\x16SPOT_OCCUPANCY_UNKNOWN\x10\x03\x32\xb5\x01\n\x0bPlateReader\x12G\n\x04Read\x12\x1e.lookout.plates.v1.ReadRequest\x1a\x1f.lookout.plates.v1.ReadResponse\x12]\n\nReadStream\x12$.lookout.plates.v1.ReadStreamRequest\x1a%.lookout.plates.v1.ReadStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lookout.plates.v1.plates_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SPOTOCCUPANCY']._serialized_start=1824
-  _globals['_SPOTOCCUPANCY']._serialized_end=1953
-  _globals['_VEHICLE']._serialized_start=151
-  _globals['_VEHICLE']._serialized_end=290
-  _globals['_PLATESREAD']._serialized_start=293
-  _globals['_PLATESREAD']._serialized_end=667
-  _globals['_READREQUEST']._serialized_start=670
-  _globals['_READREQUEST']._serialized_end=920
-  _globals['_READRESPONSE']._serialized_start=923
-  _globals['_READRESPONSE']._serialized_end=1202
-  _globals['_READSTREAMREQUEST']._serialized_start=1205
-  _globals['_READSTREAMREQUEST']._serialized_end=1339
-  _globals['_PLATETRACK']._serialized_start=1342
-  _globals['_PLATETRACK']._serialized_end=1666
-  _globals['_READSTREAMRESPONSE']._serialized_start=1669
-  _globals['_READSTREAMRESPONSE']._serialized_end=1821
-  _globals['_PLATEREADER']._serialized_start=1956
-  _globals['_PLATEREADER']._serialized_end=2137
+  _globals['_PLATESREAD']._loaded_options = None
+  _globals['_PLATESREAD']._serialized_options = b'\212\265\030*\010\001\022\006camera\032\rlocation_code\032\017camera_api_code'
+  _globals['_SPOTOCCUPANCY']._serialized_start=1903
+  _globals['_SPOTOCCUPANCY']._serialized_end=2032
+  _globals['_VEHICLE']._serialized_start=182
+  _globals['_VEHICLE']._serialized_end=321
+  _globals['_PLATESREAD']._serialized_start=324
+  _globals['_PLATESREAD']._serialized_end=746
+  _globals['_READREQUEST']._serialized_start=749
+  _globals['_READREQUEST']._serialized_end=999
+  _globals['_READRESPONSE']._serialized_start=1002
+  _globals['_READRESPONSE']._serialized_end=1281
+  _globals['_READSTREAMREQUEST']._serialized_start=1284
+  _globals['_READSTREAMREQUEST']._serialized_end=1418
+  _globals['_PLATETRACK']._serialized_start=1421
+  _globals['_PLATETRACK']._serialized_end=1745
+  _globals['_READSTREAMRESPONSE']._serialized_start=1748
+  _globals['_READSTREAMRESPONSE']._serialized_end=1900
+  _globals['_PLATEREADER']._serialized_start=2035
+  _globals['_PLATEREADER']._serialized_end=2216
 # @@protoc_insertion_point(module_scope)

@@ -83,7 +83,7 @@ Global___Vehicle: _TypeAlias = Vehicle  # noqa: Y015
 
 @_typing.final
 class PlatesRead(_message.Message):
-    """A frame was looked at. Bus: plates.plates_read.v1.<location>.<camera>, partitioned by camera."""
+    """A frame was looked at."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
