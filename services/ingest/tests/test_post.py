@@ -9,6 +9,7 @@ import pytest
 
 from ingest.domain.report import FIELDS
 from lookout.camera.v1 import camera_pb2
+from lookout.common.v1 import common_pb2
 from testkit import eventually
 from testkit.pictures import bomb, no_picture, noise, parking_report, solid, truncated
 
@@ -240,6 +241,38 @@ async def test_a_clock_beyond_belief_loses_no_event(ingest: Ingest) -> None:
         event = await ingest.client.get(f"{EVENTS}/{answer.json()['event_id']}", headers=ingest.admin)
         assert abs(event.json()["clock_skew_s"]) > 86_400 * 365
     assert (await ingest.rows())[0].reported_time == "2036-03-14T12:30:00"
+    events = await eventually(lambda: ingest.frames if len(ingest.frames) == 2 else None)
+    frames = [event.parse(camera_pb2.FrameCaptured) for event in events]
+    assert [frame.clock_state for frame in frames] == [
+        camera_pb2.CLOCK_STATE_AHEAD,
+        camera_pb2.CLOCK_STATE_BEHIND,
+    ]
+    assert frames[0].clock_skew.seconds > 86_400 * 365
+    assert frames[1].clock_skew.seconds < -86_400 * 365
+
+
+async def test_a_frame_names_its_camera_and_spot_in_one_place_and_in_the_old_fields(ingest: Ingest) -> None:
+    camera = await ingest.make_camera()
+    await ingest.post()
+    (event,) = await eventually(lambda: ingest.frames)
+    frame = event.parse(camera_pb2.FrameCaptured)
+    assert frame.camera == common_pb2.CameraRef(
+        camera_id=camera["id"],
+        name=frame.camera_name,
+        api_code=frame.camera_api_code,
+        location_id=frame.location_id,
+        location_code=frame.location_code,
+        zone_id=frame.zone_id,
+        zone_code=frame.zone_code,
+        pole_id=frame.pole_id,
+        pole_code=frame.pole_code,
+        time_zone="Asia/Dubai",
+    )
+    assert frame.camera_id == camera["id"]
+    assert frame.spot_ref == common_pb2.SpotRef(
+        spot_id=frame.spot.spot_id, spot_number=frame.spot.spot_number
+    )
+    assert frame.clock_state == camera_pb2.CLOCK_STATE_OK
 
 
 async def test_a_camera_teaches_its_spots_until_an_operator_draws(ingest: Ingest) -> None:

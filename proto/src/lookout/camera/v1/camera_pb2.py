@@ -28,7 +28,7 @@ from lookout.common.v1 import common_pb2 as lookout_dot_common_dot_v1_dot_common
 from lookout.common.v1 import event_pb2 as lookout_dot_common_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elookout/camera/v1/camera.proto\x12\x11lookout.camera.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1elookout/common/v1/common.proto\x1a\x1dlookout/common/v1/event.proto\"Y\n\x04Spot\x12\x0f\n\x07spot_id\x18\x01 \x01(\x03\x12\x13\n\x0bspot_number\x18\x02 \x01(\x05\x12+\n\x07polygon\x18\x03 \x01(\x0b\x32\x1a.lookout.common.v1.Polygon\"\xc6\x05\n\rFrameCaptured\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\t\x12+\n\x07purpose\x18\x02 \x01(\x0e\x32\x1a.lookout.camera.v1.Purpose\x12\x13\n\x0blocation_id\x18\x03 \x01(\x03\x12\x15\n\rlocation_code\x18\x04 \x01(\t\x12\x0f\n\x07zone_id\x18\x05 \x01(\x03\x12\x11\n\tzone_code\x18\x06 \x01(\t\x12\x0f\n\x07pole_id\x18\x07 \x01(\x03\x12\x11\n\tpole_code\x18\x08 \x01(\t\x12\x11\n\tcamera_id\x18\t \x01(\x03\x12\x13\n\x0b\x63\x61mera_name\x18\n \x01(\t\x12\x17\n\x0f\x63\x61mera_api_code\x18\x0b \x01(\t\x12\x11\n\ttime_zone\x18\x0c \x01(\t\x12%\n\x04spot\x18\r \x01(\x0b\x32\x17.lookout.camera.v1.Spot\x12+\n\x0bvehicle_box\x18\x0e \x01(\x0b\x32\x16.lookout.common.v1.Box\x12/\n\x0b\x63\x61ptured_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breceived_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07picture\x18\x11 \x01(\x0b\x32\x1a.lookout.common.v1.BlobRef\x12\x38\n\x0epicture_source\x18\x12 \x01(\x0e\x32 .lookout.camera.v1.PictureSource\x12\x14\n\x0cpicture_note\x18\x13 \x01(\t\x12:\n\x17previous_state_duration\x18\x14 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07regions\x18\x15 \x03(\t:.\x8a\xb5\x18*\x08\x01\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"\x80\x02\n\x06\x43\x61mera\x12\x11\n\tcamera_id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x61pi_code\x18\x03 \x01(\t\x12\x13\n\x0blocation_id\x18\x04 \x01(\x03\x12\x15\n\rlocation_code\x18\x05 \x01(\t\x12\x0f\n\x07zone_id\x18\x06 \x01(\x03\x12\x11\n\tzone_code\x18\x07 \x01(\t\x12\x0f\n\x07pole_id\x18\x08 \x01(\x03\x12\x11\n\tpole_code\x18\t \x01(\t\x12\x0e\n\x06status\x18\n \x01(\t\x12\x19\n\x11number_of_parking\x18\x0b \x01(\x05\x12\x11\n\ttime_zone\x18\x0c \x01(\t\x12\x11\n\tportal_id\x18\r \x01(\t\"%\n\x10GetCameraRequest\x12\x11\n\tcamera_id\x18\x01 \x01(\x03\">\n\x11GetCameraResponse\x12)\n\x06\x63\x61mera\x18\x01 \x01(\x0b\x32\x19.lookout.camera.v1.Camera\"%\n\x10ListSpotsRequest\x12\x11\n\tcamera_id\x18\x01 \x01(\x03\";\n\x11ListSpotsResponse\x12&\n\x05spots\x18\x01 \x03(\x0b\x32\x17.lookout.camera.v1.Spot\"(\n\x13\x43\x61ptureFrameRequest\x12\x11\n\tcamera_id\x18\x01 \x01(\x03\"t\n\x14\x43\x61ptureFrameResponse\x12+\n\x07picture\x18\x01 \x01(\x0b\x32\x1a.lookout.common.v1.BlobRef\x12/\n\x0b\x63\x61ptured_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"y\n\x10\x46\x65tchClipRequest\x12\x11\n\tcamera_id\x18\x01 \x01(\x03\x12)\n\x05start\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"=\n\x11\x46\x65tchClipResponse\x12(\n\x04\x63lip\x18\x01 \x01(\x0b\x32\x1a.lookout.common.v1.BlobRef*p\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x11\n\rPURPOSE_ENTRY\x10\x01\x12\x10\n\x0cPURPOSE_EXIT\x10\x02\x12\x14\n\x10PURPOSE_SNAPSHOT\x10\x03\x12\x11\n\rPURPOSE_VIDEO\x10\x04*\x8a\x01\n\rPictureSource\x12\x1e\n\x1aPICTURE_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15PICTURE_SOURCE_PUSHED\x10\x01\x12\x1a\n\x16PICTURE_SOURCE_FETCHED\x10\x02\x12\"\n\x1ePICTURE_SOURCE_PUSHED_FALLBACK\x10\x03\x32\xf2\x02\n\x07\x43\x61meras\x12V\n\tGetCamera\x12#.lookout.camera.v1.GetCameraRequest\x1a$.lookout.camera.v1.GetCameraResponse\x12V\n\tListSpots\x12#.lookout.camera.v1.ListSpotsRequest\x1a$.lookout.camera.v1.ListSpotsResponse\x12_\n\x0c\x43\x61ptureFrame\x12&.lookout.camera.v1.CaptureFrameRequest\x1a\'.lookout.camera.v1.CaptureFrameResponse\x12V\n\tFetchClip\x12#.lookout.camera.v1.FetchClipRequest\x1a$.lookout.camera.v1.FetchClipResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elookout/camera/v1/camera.proto\x12\x11lookout.camera.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1elookout/common/v1/common.proto\x1a\x1dlookout/common/v1/event.proto\"Y\n\x04Spot\x12\x0f\n\x07spot_id\x18\x01 \x01(\x03\x12\x13\n\x0bspot_number\x18\x02 \x01(\x05\x12+\n\x07polygon\x18\x03 \x01(\x0b\x32\x1a.lookout.common.v1.Polygon\"\x85\x07\n\rFrameCaptured\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\t\x12+\n\x07purpose\x18\x02 \x01(\x0e\x32\x1a.lookout.camera.v1.Purpose\x12\x13\n\x0blocation_id\x18\x03 \x01(\x03\x12\x15\n\rlocation_code\x18\x04 \x01(\t\x12\x0f\n\x07zone_id\x18\x05 \x01(\x03\x12\x11\n\tzone_code\x18\x06 \x01(\t\x12\x0f\n\x07pole_id\x18\x07 \x01(\x03\x12\x11\n\tpole_code\x18\x08 \x01(\t\x12\x11\n\tcamera_id\x18\t \x01(\x03\x12\x13\n\x0b\x63\x61mera_name\x18\n \x01(\t\x12\x17\n\x0f\x63\x61mera_api_code\x18\x0b \x01(\t\x12\x11\n\ttime_zone\x18\x0c \x01(\t\x12%\n\x04spot\x18\r \x01(\x0b\x32\x17.lookout.camera.v1.Spot\x12+\n\x0bvehicle_box\x18\x0e \x01(\x0b\x32\x16.lookout.common.v1.Box\x12/\n\x0b\x63\x61ptured_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breceived_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07picture\x18\x11 \x01(\x0b\x32\x1a.lookout.common.v1.BlobRef\x12\x38\n\x0epicture_source\x18\x12 \x01(\x0e\x32 .lookout.camera.v1.PictureSource\x12\x14\n\x0cpicture_note\x18\x13 \x01(\t\x12:\n\x17previous_state_duration\x18\x14 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07regions\x18\x15 \x03(\t\x12,\n\x06\x63\x61mera\x18\x16 \x01(\x0b\x32\x1c.lookout.common.v1.CameraRef\x12,\n\x08spot_ref\x18\x17 \x01(\x0b\x32\x1a.lookout.common.v1.SpotRef\x12\x32\n\x0b\x63lock_state\x18\x18 \x01(\x0e\x32\x1d.lookout.camera.v1.ClockState\x12-\n\nclock_skew\x18\x19 \x01(\x0b\x32\x19.google.protobuf.Duration:.\x8a\xb5\x18*\x08\x01\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"\x80\x02\n\x06\x43\x61mera\x12\x11\n\tcamera_id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x61pi_code\x18\x03 \x01(\t\x12\x13\n\x0blocation_id\x18\x04 \x01(\x03\x12\x15\n\rlocation_code\x18\x05 \x01(\t\x12\x0f\n\x07zone_id\x18\x06 \x01(\x03\x12\x11\n\tzone_code\x18\x07 \x01(\t\x12\x0f\n\x07pole_id\x18\x08 \x01(\x03\x12\x11\n\tpole_code\x18\t \x01(\t\x12\x0e\n\x06status\x18\n \x01(\t\x12\x19\n\x11number_of_parking\x18\x0b \x01(\x05\x12\x11\n\ttime_zone\x18\x0c \x01(\t\x12\x11\n\tportal_id\x18\r \x01(\t\"%\n\x10GetCameraRequest\x12\x11\n\tcamera_id\x18\x01 \x01(\x03\">\n\x11GetCameraResponse\x12)\n\x06\x63\x61mera\x18\x01 \x01(\x0b\x32\x19.lookout.camera.v1.Camera\"%\n\x10ListSpotsRequest\x12\x11\n\tcamera_id\x18\x01 \x01(\x03\";\n\x11ListSpotsResponse\x12&\n\x05spots\x18\x01 \x03(\x0b\x32\x17.lookout.camera.v1.Spot\"(\n\x13\x43\x61ptureFrameRequest\x12\x11\n\tcamera_id\x18\x01 \x01(\x03\"t\n\x14\x43\x61ptureFrameResponse\x12+\n\x07picture\x18\x01 \x01(\x0b\x32\x1a.lookout.common.v1.BlobRef\x12/\n\x0b\x63\x61ptured_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"y\n\x10\x46\x65tchClipRequest\x12\x11\n\tcamera_id\x18\x01 \x01(\x03\x12)\n\x05start\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"=\n\x11\x46\x65tchClipResponse\x12(\n\x04\x63lip\x18\x01 \x01(\x0b\x32\x1a.lookout.common.v1.BlobRef*p\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x11\n\rPURPOSE_ENTRY\x10\x01\x12\x10\n\x0cPURPOSE_EXIT\x10\x02\x12\x14\n\x10PURPOSE_SNAPSHOT\x10\x03\x12\x11\n\rPURPOSE_VIDEO\x10\x04*\x8a\x01\n\rPictureSource\x12\x1e\n\x1aPICTURE_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15PICTURE_SOURCE_PUSHED\x10\x01\x12\x1a\n\x16PICTURE_SOURCE_FETCHED\x10\x02\x12\"\n\x1ePICTURE_SOURCE_PUSHED_FALLBACK\x10\x03*l\n\nClockState\x12\x1b\n\x17\x43LOCK_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43LOCK_STATE_OK\x10\x01\x12\x15\n\x11\x43LOCK_STATE_AHEAD\x10\x02\x12\x16\n\x12\x43LOCK_STATE_BEHIND\x10\x03\x32\xf2\x02\n\x07\x43\x61meras\x12V\n\tGetCamera\x12#.lookout.camera.v1.GetCameraRequest\x1a$.lookout.camera.v1.GetCameraResponse\x12V\n\tListSpots\x12#.lookout.camera.v1.ListSpotsRequest\x1a$.lookout.camera.v1.ListSpotsResponse\x12_\n\x0c\x43\x61ptureFrame\x12&.lookout.camera.v1.CaptureFrameRequest\x1a\'.lookout.camera.v1.CaptureFrameResponse\x12V\n\tFetchClip\x12#.lookout.camera.v1.FetchClipRequest\x1a$.lookout.camera.v1.FetchClipResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,32 +37,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FRAMECAPTURED']._loaded_options = None
   _globals['_FRAMECAPTURED']._serialized_options = b'\212\265\030*\010\001\022\006camera\032\rlocation_code\032\017camera_api_code'
-  _globals['_PURPOSE']._serialized_start=1793
-  _globals['_PURPOSE']._serialized_end=1905
-  _globals['_PICTURESOURCE']._serialized_start=1908
-  _globals['_PICTURESOURCE']._serialized_end=2046
+  _globals['_PURPOSE']._serialized_start=1984
+  _globals['_PURPOSE']._serialized_end=2096
+  _globals['_PICTURESOURCE']._serialized_start=2099
+  _globals['_PICTURESOURCE']._serialized_end=2237
+  _globals['_CLOCKSTATE']._serialized_start=2239
+  _globals['_CLOCKSTATE']._serialized_end=2347
   _globals['_SPOT']._serialized_start=181
   _globals['_SPOT']._serialized_end=270
   _globals['_FRAMECAPTURED']._serialized_start=273
-  _globals['_FRAMECAPTURED']._serialized_end=983
-  _globals['_CAMERA']._serialized_start=986
-  _globals['_CAMERA']._serialized_end=1242
-  _globals['_GETCAMERAREQUEST']._serialized_start=1244
-  _globals['_GETCAMERAREQUEST']._serialized_end=1281
-  _globals['_GETCAMERARESPONSE']._serialized_start=1283
-  _globals['_GETCAMERARESPONSE']._serialized_end=1345
-  _globals['_LISTSPOTSREQUEST']._serialized_start=1347
-  _globals['_LISTSPOTSREQUEST']._serialized_end=1384
-  _globals['_LISTSPOTSRESPONSE']._serialized_start=1386
-  _globals['_LISTSPOTSRESPONSE']._serialized_end=1445
-  _globals['_CAPTUREFRAMEREQUEST']._serialized_start=1447
-  _globals['_CAPTUREFRAMEREQUEST']._serialized_end=1487
-  _globals['_CAPTUREFRAMERESPONSE']._serialized_start=1489
-  _globals['_CAPTUREFRAMERESPONSE']._serialized_end=1605
-  _globals['_FETCHCLIPREQUEST']._serialized_start=1607
-  _globals['_FETCHCLIPREQUEST']._serialized_end=1728
-  _globals['_FETCHCLIPRESPONSE']._serialized_start=1730
-  _globals['_FETCHCLIPRESPONSE']._serialized_end=1791
-  _globals['_CAMERAS']._serialized_start=2049
-  _globals['_CAMERAS']._serialized_end=2419
+  _globals['_FRAMECAPTURED']._serialized_end=1174
+  _globals['_CAMERA']._serialized_start=1177
+  _globals['_CAMERA']._serialized_end=1433
+  _globals['_GETCAMERAREQUEST']._serialized_start=1435
+  _globals['_GETCAMERAREQUEST']._serialized_end=1472
+  _globals['_GETCAMERARESPONSE']._serialized_start=1474
+  _globals['_GETCAMERARESPONSE']._serialized_end=1536
+  _globals['_LISTSPOTSREQUEST']._serialized_start=1538
+  _globals['_LISTSPOTSREQUEST']._serialized_end=1575
+  _globals['_LISTSPOTSRESPONSE']._serialized_start=1577
+  _globals['_LISTSPOTSRESPONSE']._serialized_end=1636
+  _globals['_CAPTUREFRAMEREQUEST']._serialized_start=1638
+  _globals['_CAPTUREFRAMEREQUEST']._serialized_end=1678
+  _globals['_CAPTUREFRAMERESPONSE']._serialized_start=1680
+  _globals['_CAPTUREFRAMERESPONSE']._serialized_end=1796
+  _globals['_FETCHCLIPREQUEST']._serialized_start=1798
+  _globals['_FETCHCLIPREQUEST']._serialized_end=1919
+  _globals['_FETCHCLIPRESPONSE']._serialized_start=1921
+  _globals['_FETCHCLIPRESPONSE']._serialized_end=1982
+  _globals['_CAMERAS']._serialized_start=2350
+  _globals['_CAMERAS']._serialized_end=2720
 # @@protoc_insertion_point(module_scope)

@@ -69,6 +69,34 @@ PICTURE_SOURCE_PUSHED_FALLBACK: PictureSource.ValueType  # 3
 """A fresh picture was wanted, the camera did not answer: the pushed one stands in. See picture_note."""
 Global___PictureSource: _TypeAlias = PictureSource  # noqa: Y015
 
+class _ClockState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ClockStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClockState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CLOCK_STATE_UNSPECIFIED: _ClockState.ValueType  # 0
+    """The sender is an older ingest: `captured_at` was judged, but not what was found."""
+    CLOCK_STATE_OK: _ClockState.ValueType  # 1
+    """`captured_at` is the camera's time."""
+    CLOCK_STATE_AHEAD: _ClockState.ValueType  # 2
+    """The camera's time is too far in the future: `captured_at` is the time of receipt."""
+    CLOCK_STATE_BEHIND: _ClockState.ValueType  # 3
+    """The camera's time is too far in the past: `captured_at` is the time of receipt."""
+
+class ClockState(_ClockState, metaclass=_ClockStateEnumTypeWrapper):
+    """What ingest found when it compared the camera's clock with its own. Consumers need not judge it again."""
+
+CLOCK_STATE_UNSPECIFIED: ClockState.ValueType  # 0
+"""The sender is an older ingest: `captured_at` was judged, but not what was found."""
+CLOCK_STATE_OK: ClockState.ValueType  # 1
+"""`captured_at` is the camera's time."""
+CLOCK_STATE_AHEAD: ClockState.ValueType  # 2
+"""The camera's time is too far in the future: `captured_at` is the time of receipt."""
+CLOCK_STATE_BEHIND: ClockState.ValueType  # 3
+"""The camera's time is too far in the past: `captured_at` is the time of receipt."""
+Global___ClockState: _TypeAlias = ClockState  # noqa: Y015
+
 @_typing.final
 class Spot(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -124,6 +152,10 @@ class FrameCaptured(_message.Message):
     PICTURE_NOTE_FIELD_NUMBER: _builtins.int
     PREVIOUS_STATE_DURATION_FIELD_NUMBER: _builtins.int
     REGIONS_FIELD_NUMBER: _builtins.int
+    CAMERA_FIELD_NUMBER: _builtins.int
+    SPOT_REF_FIELD_NUMBER: _builtins.int
+    CLOCK_STATE_FIELD_NUMBER: _builtins.int
+    CLOCK_SKEW_FIELD_NUMBER: _builtins.int
     frame_id: _builtins.str
     """UUIDv7 of this frame; the correlation id of all that follows from it."""
     purpose: Global___Purpose.ValueType
@@ -142,6 +174,7 @@ class FrameCaptured(_message.Message):
     picture_source: Global___PictureSource.ValueType
     picture_note: _builtins.str
     """Why the picture is not what was wanted; empty otherwise."""
+    clock_state: Global___ClockState.ValueType
     @_builtins.property
     def spot(self) -> Global___Spot:
         """Absent for frames that concern no single spot."""
@@ -163,6 +196,18 @@ class FrameCaptured(_message.Message):
     @_builtins.property
     def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Regions a plate may come from at this location, empty for any."""
+
+    @_builtins.property
+    def camera(self) -> _common_pb2.CameraRef:
+        """The same as fields 3 to 12, which are filled for one more release. Absent in messages of an older ingest."""
+
+    @_builtins.property
+    def spot_ref(self) -> _common_pb2.SpotRef:
+        """The spot without its polygon; absent where `spot` is absent, and in messages of an older ingest."""
+
+    @_builtins.property
+    def clock_skew(self) -> _duration_pb2.Duration:
+        """The camera's time minus the time of receipt; negative when the camera's time is earlier."""
 
     def __init__(
         self,
@@ -188,10 +233,14 @@ class FrameCaptured(_message.Message):
         picture_note: _builtins.str = ...,
         previous_state_duration: _duration_pb2.Duration | None = ...,
         regions: _abc.Iterable[_builtins.str] | None = ...,
+        camera: _common_pb2.CameraRef | None = ...,
+        spot_ref: _common_pb2.SpotRef | None = ...,
+        clock_state: Global___ClockState.ValueType = ...,
+        clock_skew: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "picture", b"picture", "previous_state_duration", b"previous_state_duration", "received_at", b"received_at", "spot", b"spot", "vehicle_box", b"vehicle_box"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "captured_at", b"captured_at", "clock_skew", b"clock_skew", "picture", b"picture", "previous_state_duration", b"previous_state_duration", "received_at", b"received_at", "spot", b"spot", "spot_ref", b"spot_ref", "vehicle_box", b"vehicle_box"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera_api_code", b"camera_api_code", "camera_id", b"camera_id", "camera_name", b"camera_name", "captured_at", b"captured_at", "frame_id", b"frame_id", "location_code", b"location_code", "location_id", b"location_id", "picture", b"picture", "picture_note", b"picture_note", "picture_source", b"picture_source", "pole_code", b"pole_code", "pole_id", b"pole_id", "previous_state_duration", b"previous_state_duration", "purpose", b"purpose", "received_at", b"received_at", "regions", b"regions", "spot", b"spot", "time_zone", b"time_zone", "vehicle_box", b"vehicle_box", "zone_code", b"zone_code", "zone_id", b"zone_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "camera_api_code", b"camera_api_code", "camera_id", b"camera_id", "camera_name", b"camera_name", "captured_at", b"captured_at", "clock_skew", b"clock_skew", "clock_state", b"clock_state", "frame_id", b"frame_id", "location_code", b"location_code", "location_id", b"location_id", "picture", b"picture", "picture_note", b"picture_note", "picture_source", b"picture_source", "pole_code", b"pole_code", "pole_id", b"pole_id", "previous_state_duration", b"previous_state_duration", "purpose", b"purpose", "received_at", b"received_at", "regions", b"regions", "spot", b"spot", "spot_ref", b"spot_ref", "time_zone", b"time_zone", "vehicle_box", b"vehicle_box", "zone_code", b"zone_code", "zone_id", b"zone_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

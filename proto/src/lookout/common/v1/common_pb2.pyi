@@ -156,6 +156,81 @@ class BlobRef(_message.Message):
 Global___BlobRef: _TypeAlias = BlobRef  # noqa: Y015
 
 @_typing.final
+class CameraRef(_message.Message):
+    """A camera and its place in the site, as registered when the message was written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMERA_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    API_CODE_FIELD_NUMBER: _builtins.int
+    LOCATION_ID_FIELD_NUMBER: _builtins.int
+    LOCATION_CODE_FIELD_NUMBER: _builtins.int
+    ZONE_ID_FIELD_NUMBER: _builtins.int
+    ZONE_CODE_FIELD_NUMBER: _builtins.int
+    POLE_ID_FIELD_NUMBER: _builtins.int
+    POLE_CODE_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    camera_id: _builtins.int
+    name: _builtins.str
+    api_code: _builtins.str
+    """The camera's number within its location, e.g. "95" of "NAD95"."""
+    location_id: _builtins.int
+    location_code: _builtins.str
+    zone_id: _builtins.int
+    zone_code: _builtins.str
+    pole_id: _builtins.int
+    pole_code: _builtins.str
+    time_zone: _builtins.str
+    """IANA name. Times without a zone that the camera sends, and times shown to people, are in it."""
+    def __init__(
+        self,
+        *,
+        camera_id: _builtins.int = ...,
+        name: _builtins.str = ...,
+        api_code: _builtins.str = ...,
+        location_id: _builtins.int = ...,
+        location_code: _builtins.str = ...,
+        zone_id: _builtins.int = ...,
+        zone_code: _builtins.str = ...,
+        pole_id: _builtins.int = ...,
+        pole_code: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_code", b"api_code", "camera_id", b"camera_id", "location_code", b"location_code", "location_id", b"location_id", "name", b"name", "pole_code", b"pole_code", "pole_id", b"pole_id", "time_zone", b"time_zone", "zone_code", b"zone_code", "zone_id", b"zone_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CameraRef: _TypeAlias = CameraRef  # noqa: Y015
+
+@_typing.final
+class SpotRef(_message.Message):
+    """A parking spot of a camera."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPOT_ID_FIELD_NUMBER: _builtins.int
+    SPOT_NUMBER_FIELD_NUMBER: _builtins.int
+    spot_id: _builtins.int
+    spot_number: _builtins.int
+    """As the camera counts its spots, from 1."""
+    def __init__(
+        self,
+        *,
+        spot_id: _builtins.int = ...,
+        spot_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spot_id", b"spot_id", "spot_number", b"spot_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpotRef: _TypeAlias = SpotRef  # noqa: Y015
+
+@_typing.final
 class Character(_message.Message):
     """One character of a reading and how sure the reader is of it, 0 to 1."""
 

@@ -85,6 +85,8 @@ class Ticket(_message.Message):
     EXIT_PICTURE_FIELD_NUMBER: _builtins.int
     ENTRY_FRAME_ID_FIELD_NUMBER: _builtins.int
     EXIT_FRAME_ID_FIELD_NUMBER: _builtins.int
+    CAMERA_FIELD_NUMBER: _builtins.int
+    SPOT_REF_FIELD_NUMBER: _builtins.int
     ticket_id: _builtins.int
     status: Global___TicketStatus.ValueType
     location_id: _builtins.int
@@ -113,6 +115,14 @@ class Ticket(_message.Message):
     def entry_picture(self) -> _common_pb2.BlobRef: ...
     @_builtins.property
     def exit_picture(self) -> _common_pb2.BlobRef: ...
+    @_builtins.property
+    def camera(self) -> _common_pb2.CameraRef:
+        """The same as fields 3 to 10, which are filled for one more release. Absent in messages of an older release."""
+
+    @_builtins.property
+    def spot_ref(self) -> _common_pb2.SpotRef:
+        """The same as fields 11 and 12, likewise."""
+
     def __init__(
         self,
         *,
@@ -136,10 +146,12 @@ class Ticket(_message.Message):
         exit_picture: _common_pb2.BlobRef | None = ...,
         entry_frame_id: _builtins.str = ...,
         exit_frame_id: _builtins.str = ...,
+        camera: _common_pb2.CameraRef | None = ...,
+        spot_ref: _common_pb2.SpotRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["entry_at", b"entry_at", "entry_picture", b"entry_picture", "exit_at", b"exit_at", "exit_picture", b"exit_picture", "plate", b"plate"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "entry_at", b"entry_at", "entry_picture", b"entry_picture", "exit_at", b"exit_at", "exit_picture", b"exit_picture", "plate", b"plate", "spot_ref", b"spot_ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera_id", b"camera_id", "camera_name", b"camera_name", "entry_at", b"entry_at", "entry_frame_id", b"entry_frame_id", "entry_picture", b"entry_picture", "exit_at", b"exit_at", "exit_frame_id", b"exit_frame_id", "exit_picture", b"exit_picture", "location_code", b"location_code", "location_id", b"location_id", "plate", b"plate", "plate_city", b"plate_city", "pole_code", b"pole_code", "pole_id", b"pole_id", "spot_id", b"spot_id", "spot_number", b"spot_number", "status", b"status", "ticket_id", b"ticket_id", "zone_code", b"zone_code", "zone_id", b"zone_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "camera_id", b"camera_id", "camera_name", b"camera_name", "entry_at", b"entry_at", "entry_frame_id", b"entry_frame_id", "entry_picture", b"entry_picture", "exit_at", b"exit_at", "exit_frame_id", b"exit_frame_id", "exit_picture", b"exit_picture", "location_code", b"location_code", "location_id", b"location_id", "plate", b"plate", "plate_city", b"plate_city", "pole_code", b"pole_code", "pole_id", b"pole_id", "spot_id", b"spot_id", "spot_number", b"spot_number", "spot_ref", b"spot_ref", "status", b"status", "ticket_id", b"ticket_id", "zone_code", b"zone_code", "zone_id", b"zone_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -229,7 +229,7 @@ class AcceptReport:
             report=report,
             spot=spot_message(arrival.spot, arrival.choice.corners),
             vehicle_box=scale_box(box, report.resolution, size) if box is not None else None,
-            captured_at=arrival.clock.captured_at,
+            clock=arrival.clock,
             received_at=arrival.received_at,
             picture=blob_ref(picture, size),
         )

@@ -6,6 +6,7 @@ from uuid import UUID
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ingest.domain.camera_time import ClockJudgement, ClockState
 from ingest.domain.geometry import Box, Quad, Size, scale_quad
 from ingest.domain.report import Purpose, Report
 from ingest.domain.site import CameraSite, RegisteredSpot
@@ -18,6 +19,28 @@ FRAME_CAPTURED = "camera.frame_captured.v1"
 APP_ID = "ingest"
 
 _PURPOSES = {Purpose.ENTRY: camera_pb2.PURPOSE_ENTRY, Purpose.EXIT: camera_pb2.PURPOSE_EXIT}
+
+_CLOCK_STATES = {
+    ClockState.OK: camera_pb2.CLOCK_STATE_OK,
+    ClockState.AHEAD: camera_pb2.CLOCK_STATE_AHEAD,
+    ClockState.BEHIND: camera_pb2.CLOCK_STATE_BEHIND,
+}
+
+
+def camera_ref(site: CameraSite) -> common_pb2.CameraRef:
+    """A camera and its place in the site, as events carry it."""
+    return common_pb2.CameraRef(
+        camera_id=site.camera_id,
+        name=site.camera_name,
+        api_code=site.api_code,
+        location_id=site.location_id,
+        location_code=site.location_code,
+        zone_id=site.zone_id,
+        zone_code=site.zone_code,
+        pole_id=site.pole_id,
+        pole_code=site.pole_code,
+        time_zone=site.time_zone.key,
+    )
 
 
 def blob_ref(blob: StoredBlob, size: Size | None = None) -> common_pb2.BlobRef:
@@ -56,11 +79,11 @@ def frame_captured(
     report: Report,
     spot: camera_pb2.Spot,
     vehicle_box: Box | None,
-    captured_at: datetime,
+    clock: ClockJudgement,
     received_at: datetime,
     picture: common_pb2.BlobRef,
 ) -> camera_pb2.FrameCaptured:
-    """A pushed frame, complete: its readers ask nobody for more."""
+    """A pushed frame, complete: its consumers need no call back."""
     frame = camera_pb2.FrameCaptured(
         frame_id=str(frame_id),
         purpose=_PURPOSES[report.purpose],
@@ -75,12 +98,16 @@ def frame_captured(
         camera_api_code=site.api_code,
         time_zone=site.time_zone.key,
         spot=spot,
-        captured_at=timestamp(captured_at),
+        captured_at=timestamp(clock.captured_at),
         received_at=timestamp(received_at),
         picture=picture,
         picture_source=camera_pb2.PICTURE_SOURCE_PUSHED,
         previous_state_duration=_duration(report.duration_s),
         regions=site.regions,
+        camera=camera_ref(site),
+        spot_ref=common_pb2.SpotRef(spot_id=spot.spot_id, spot_number=spot.spot_number),
+        clock_state=_CLOCK_STATES[clock.state],
+        clock_skew=_duration(clock.skew_s),
     )
     if vehicle_box is not None:
         frame.vehicle_box.CopyFrom(
