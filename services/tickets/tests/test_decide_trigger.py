@@ -153,6 +153,7 @@ async def test_an_unread_plate_is_unknown_with_a_review(
     assert opened.ticket.plate.text == "UNKNOWN"
     assert requested.review_id == review["review_id"] == decided.review_id
     assert requested.reason == reason
+    assert parking.ReviewReason.Name(requested.review_reason) == f"REVIEW_REASON_{reason.upper()}"
     assert requested.ticket.ticket_id == ticket["ticket_id"]
 
 
@@ -203,6 +204,24 @@ async def test_ignored_triggers_are_kept_with_reason_picture_and_plate(desk: Des
     assert kept[2]["notes"] == ["another plate than the ticket's: K77310, not A12345"]
     decided = [m for m in await published(desk.db) if isinstance(m, parking.TriggerDecided)]
     assert [m.reason for m in decided] == [row["reason"] for row in kept]
+    assert [m.ignored_reason for m in decided] == [
+        parking.IGNORED_REASON_NO_OPEN_TICKET,
+        parking.IGNORED_REASON_UNSPECIFIED,
+        parking.IGNORED_REASON_SPOT_ALREADY_OCCUPIED,
+        parking.IGNORED_REASON_SPOT_ALREADY_OCCUPIED,
+        parking.IGNORED_REASON_SPOT_STILL_OCCUPIED,
+        parking.IGNORED_REASON_UNSPECIFIED,
+        parking.IGNORED_REASON_NO_CAR_DETECTED,
+    ]
+    assert [m.outcome for m in decided] == [
+        parking.TRIGGER_OUTCOME_IGNORED,
+        parking.TRIGGER_OUTCOME_OPENED,
+        parking.TRIGGER_OUTCOME_IGNORED,
+        parking.TRIGGER_OUTCOME_IGNORED,
+        parking.TRIGGER_OUTCOME_STILL_OCCUPIED,
+        parking.TRIGGER_OUTCOME_CLOSED,
+        parking.TRIGGER_OUTCOME_IGNORED,
+    ]
     assert decided[0].HasField("ticket") is False
     assert decided[2].ticket.ticket_id == kept[1]["ticket_id"]
     assert len(await rows(desk.db, tickets)) == 1

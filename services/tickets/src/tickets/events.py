@@ -8,7 +8,17 @@ from google.protobuf.message import Message
 from kit.bus import Event, routing_key
 from kit.ids import derived_id
 from lookout.parking.v1 import parking_pb2 as parking
-from tickets.domain.sessions import Closed, Decision, Ignored, Opened, Reopened
+from tickets.domain.sessions import (
+    Closed,
+    Decision,
+    Ignored,
+    IgnoredReason,
+    Opened,
+    Reopened,
+    ReviewReason,
+    TriggerOutcome,
+    outcome_of,
+)
 from tickets.domain.tickets import Report, Review, Ticket
 from tickets.messages import ticket_message, timestamp
 
@@ -19,6 +29,25 @@ _DECISIONS = {
     Reopened: parking.DECISION_REOPENED,
     Closed: parking.DECISION_CLOSED,
     Ignored: parking.DECISION_IGNORED,
+}
+_OUTCOMES = {
+    TriggerOutcome.OPENED: parking.TRIGGER_OUTCOME_OPENED,
+    TriggerOutcome.REOPENED: parking.TRIGGER_OUTCOME_REOPENED,
+    TriggerOutcome.CLOSED: parking.TRIGGER_OUTCOME_CLOSED,
+    TriggerOutcome.IGNORED: parking.TRIGGER_OUTCOME_IGNORED,
+    TriggerOutcome.STILL_OCCUPIED: parking.TRIGGER_OUTCOME_STILL_OCCUPIED,
+}
+_IGNORED_REASONS = {
+    IgnoredReason.SPOT_ALREADY_OCCUPIED: parking.IGNORED_REASON_SPOT_ALREADY_OCCUPIED,
+    IgnoredReason.NO_CAR_DETECTED: parking.IGNORED_REASON_NO_CAR_DETECTED,
+    IgnoredReason.SPOT_STILL_OCCUPIED: parking.IGNORED_REASON_SPOT_STILL_OCCUPIED,
+    IgnoredReason.NO_OPEN_TICKET: parking.IGNORED_REASON_NO_OPEN_TICKET,
+    IgnoredReason.OLDER_THAN_LATEST_TICKET: parking.IGNORED_REASON_OLDER_THAN_LATEST_TICKET,
+}
+_REVIEW_REASONS = {
+    ReviewReason.UNREAD_PLATE: parking.REVIEW_REASON_UNREAD_PLATE,
+    ReviewReason.LOW_CONFIDENCE: parking.REVIEW_REASON_LOW_CONFIDENCE,
+    ReviewReason.UNREADABLE_PICTURE: parking.REVIEW_REASON_UNREADABLE_PICTURE,
 }
 
 
@@ -53,6 +82,7 @@ def events_of(
             ticket=ticket_part,
             reason=review.reason.value,
             requested_at=timestamp(review.requested_at),
+            review_reason=_REVIEW_REASONS[review.reason],
         )
         messages.append(("review_requested", requested))
     decided = parking.TriggerDecided(
@@ -62,9 +92,17 @@ def events_of(
         ticket=ticket_part,
         review_id=ticket.review_id or 0 if ticket is not None else 0,
         decided_at=timestamp(decided_at),
+        outcome=_OUTCOMES[outcome_of(decision)],
+        ignored_reason=_ignored_reason(decision),
     )
     messages.append(("trigger_decided", decided))
     return [_event(name, message, report, cause, decided_at) for name, message in messages]
+
+
+def _ignored_reason(decision: Decision) -> parking.IgnoredReason.ValueType:
+    if isinstance(decision, Ignored):
+        return _IGNORED_REASONS[decision.reason]
+    return parking.IGNORED_REASON_UNSPECIFIED
 
 
 def _event(name: str, message: Message, report: Report, cause: UUID, decided_at: datetime) -> Event:

@@ -13,12 +13,14 @@ from tickets.domain.sessions import (
     Closed,
     Decision,
     Ignored,
+    IgnoredReason,
     Opened,
-    Reason,
     Reopened,
     ReviewReason,
     Session,
     SpotHistory,
+    TriggerOutcome,
+    outcome_of,
 )
 from tickets.domain.triggers import Kind, Occupancy, PictureSource, Rules, Trigger, time_of
 
@@ -108,13 +110,13 @@ def test_a_read_counts_from_the_limit_on() -> None:
 def test_an_entry_without_a_car_is_ignored(before: tuple[Trigger, ...]) -> None:
     decision = last_of(*before, entry(10, None, occupancy=Occupancy.FREE))
     assert isinstance(decision, Ignored)
-    assert (decision.reason, decision.is_waiting) == (Reason.NO_CAR, False)
+    assert (decision.reason, decision.is_waiting) == (IgnoredReason.NO_CAR_DETECTED, False)
 
 
 def test_a_repeated_entry_is_ignored() -> None:
     decision = last_of(entry(0), entry(1))
     assert isinstance(decision, Ignored)
-    assert decision.reason is Reason.SPOT_OCCUPIED
+    assert decision.reason is IgnoredReason.SPOT_ALREADY_OCCUPIED
     assert decision.session is not None
     assert decision.session.key == entry(0).frame_id
     assert decision.notes == ()
@@ -123,7 +125,7 @@ def test_a_repeated_entry_is_ignored() -> None:
 def test_another_car_on_an_open_ticket_is_ignored_and_noted() -> None:
     decision = last_of(entry(0), entry(10, BEN))
     assert isinstance(decision, Ignored)
-    assert decision.reason is Reason.SPOT_OCCUPIED
+    assert decision.reason is IgnoredReason.SPOT_ALREADY_OCCUPIED
     assert decision.notes == ("another plate than the ticket's: K77310, not A12345",)
 
 
@@ -156,14 +158,33 @@ def test_an_exit_closes() -> None:
 def test_an_exit_while_the_car_still_stands_there_is_ignored(standing: Trigger) -> None:
     spot, decisions = played(entry(0), standing)
     assert isinstance(decisions[-1], Ignored)
-    assert decisions[-1].reason is Reason.STILL_OCCUPIED
+    assert decisions[-1].reason is IgnoredReason.SPOT_STILL_OCCUPIED
     assert stays(spot) == [("A12345", 0, None)]
+
+
+@pytest.mark.parametrize(
+    ("triggers", "outcome"),
+    [
+        ((entry(0),), TriggerOutcome.OPENED),
+        ((entry(0), leaving(30)), TriggerOutcome.CLOSED),
+        ((entry(0), leaving(30), entry(35)), TriggerOutcome.REOPENED),
+        ((entry(0), entry(1)), TriggerOutcome.IGNORED),
+        ((entry(0), leaving(30, ALI)), TriggerOutcome.STILL_OCCUPIED),
+        # The ticket is open in these as well, but the exit is from before it: nothing is said about the spot now.
+        ((entry(40, BEN), leaving(30)), TriggerOutcome.IGNORED),
+        ((entry(0), leaving(5), entry(6), leaving(4)), TriggerOutcome.IGNORED),
+    ],
+)
+def test_only_an_exit_that_shows_the_car_is_answered_still_occupied(
+    triggers: tuple[Trigger, ...], outcome: TriggerOutcome
+) -> None:
+    assert outcome_of(last_of(*triggers)) is outcome
 
 
 def test_an_unknown_ticket_stays_open_whatever_plate_stands_there() -> None:
     decision = last_of(entry(0, None), leaving(30, BEN))
     assert isinstance(decision, Ignored)
-    assert decision.reason is Reason.STILL_OCCUPIED
+    assert decision.reason is IgnoredReason.SPOT_STILL_OCCUPIED
 
 
 def test_an_unknown_ticket_closes_when_nothing_stands_there() -> None:
@@ -193,7 +214,7 @@ def test_a_judgement_by_the_pushed_picture_says_so() -> None:
     fallback = PictureSource.PUSHED_FALLBACK
     decision = last_of(entry(0), leaving(30, ALI, picture_source=fallback))
     assert isinstance(decision, Ignored)
-    assert decision.reason is Reason.STILL_OCCUPIED
+    assert decision.reason is IgnoredReason.SPOT_STILL_OCCUPIED
     assert "judged by the pushed picture: the camera gave no fresh one" in decision.notes
 
 
@@ -209,14 +230,18 @@ def test_a_ticket_that_was_closed_by_the_pushed_picture_says_so(change: dict[str
 def test_an_exit_without_entry_is_ignored(before: tuple[Trigger, ...]) -> None:
     decision = last_of(*before, leaving(30))
     assert isinstance(decision, Ignored)
-    assert (decision.reason, decision.session, decision.is_waiting) == (Reason.NO_TICKET, None, True)
+    assert (decision.reason, decision.session, decision.is_waiting) == (
+        IgnoredReason.NO_OPEN_TICKET,
+        None,
+        True,
+    )
 
 
 def test_an_exit_that_comes_twice_is_ignored_and_never_closes_the_next_car() -> None:
     again = replace(leaving(30), frame_id=UUID(int=99))
     spot, decisions = played(entry(0), leaving(30), again, entry(30, BEN))
     assert isinstance(decisions[2], Ignored)
-    assert (decisions[2].reason, decisions[2].is_waiting) == (Reason.NO_TICKET, False)
+    assert (decisions[2].reason, decisions[2].is_waiting) == (IgnoredReason.NO_OPEN_TICKET, False)
     assert stays(spot) == [("A12345", 0, 30), ("K77310", 30, None)]
 
 
@@ -278,12 +303,12 @@ class TestLateAndOutOfOrder:
         spot, decisions = played(leaving(30, ALI), entry(0))
         assert stays(spot) == [("A12345", 0, None)]
         assert isinstance(decisions[-1], Ignored)
-        assert decisions[-1].reason is Reason.STILL_OCCUPIED
+        assert decisions[-1].reason is IgnoredReason.SPOT_STILL_OCCUPIED
 
     def test_an_exit_older_than_the_open_ticket_is_ignored(self) -> None:
         decision = last_of(entry(40, BEN), leaving(30))
         assert isinstance(decision, Ignored)
-        assert decision.reason is Reason.OLDER
+        assert decision.reason is IgnoredReason.OLDER_THAN_LATEST_TICKET
 
     @pytest.mark.parametrize("late", [(entry(0), leaving(30)), (leaving(30), entry(0))])
     @pytest.mark.parametrize("present", [(entry(40, BEN),), (entry(40, BEN), leaving(50))])
@@ -304,7 +329,7 @@ class TestLateAndOutOfOrder:
         spot, decisions = played(leaving(10), entry(10), again)
         assert stays(spot) == [("A12345", 10, 10)]
         assert isinstance(decisions[-1], Ignored)
-        assert decisions[-1].reason is Reason.SPOT_OCCUPIED
+        assert decisions[-1].reason is IgnoredReason.SPOT_ALREADY_OCCUPIED
 
     def test_the_next_car_came_in_the_second_of_the_exit(self) -> None:
         spot, _ = played(entry(0), entry(30, BEN), leaving(30))
@@ -313,12 +338,12 @@ class TestLateAndOutOfOrder:
     def test_a_late_entry_inside_a_closed_stay_is_a_repeat(self) -> None:
         decision = last_of(entry(0), leaving(30), entry(10))
         assert isinstance(decision, Ignored)
-        assert (decision.reason, decision.is_waiting) == (Reason.SPOT_OCCUPIED, False)
+        assert (decision.reason, decision.is_waiting) == (IgnoredReason.SPOT_ALREADY_OCCUPIED, False)
 
     def test_a_late_entry_without_its_exit_waits(self) -> None:
         decision = last_of(entry(40, BEN), leaving(50), entry(0))
         assert isinstance(decision, Ignored)
-        assert (decision.reason, decision.is_waiting) == (Reason.OLDER, True)
+        assert (decision.reason, decision.is_waiting) == (IgnoredReason.OLDER_THAN_LATEST_TICKET, True)
 
     def test_a_stay_is_not_made_across_another(self) -> None:
         spot, _ = played(entry(20, BEN), leaving(25), leaving(30), entry(0))
@@ -333,7 +358,7 @@ class TestLateAndOutOfOrder:
         for trigger in (entry(0), leaving(35)):
             (decision,) = decide(known, trigger, RULES)
             assert isinstance(decision, Ignored)
-            assert (decision.reason, decision.is_waiting) == (Reason.OLDER, False)
+            assert (decision.reason, decision.is_waiting) == (IgnoredReason.OLDER_THAN_LATEST_TICKET, False)
 
 
 class TestClock:

@@ -27,7 +27,7 @@ from lookout.common.v1 import common_pb2 as lookout_dot_common_dot_v1_dot_common
 from lookout.common.v1 import event_pb2 as lookout_dot_common_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lookout/parking/v1/parking.proto\x12\x12lookout.parking.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1elookout/common/v1/common.proto\x1a\x1dlookout/common/v1/event.proto\"\x97\x05\n\x06Ticket\x12\x11\n\tticket_id\x18\x01 \x01(\x03\x12\x30\n\x06status\x18\x02 \x01(\x0e\x32 .lookout.parking.v1.TicketStatus\x12\x13\n\x0blocation_id\x18\x03 \x01(\x03\x12\x15\n\rlocation_code\x18\x04 \x01(\t\x12\x0f\n\x07zone_id\x18\x05 \x01(\x03\x12\x11\n\tzone_code\x18\x06 \x01(\t\x12\x0f\n\x07pole_id\x18\x07 \x01(\x03\x12\x11\n\tpole_code\x18\x08 \x01(\t\x12\x11\n\tcamera_id\x18\t \x01(\x03\x12\x13\n\x0b\x63\x61mera_name\x18\n \x01(\t\x12\x0f\n\x07spot_id\x18\x0b \x01(\x03\x12\x13\n\x0bspot_number\x18\x0c \x01(\x05\x12\'\n\x05plate\x18\r \x01(\x0b\x32\x18.lookout.common.v1.Plate\x12\x12\n\nplate_city\x18\x0e \x01(\t\x12,\n\x08\x65ntry_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65xit_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rentry_picture\x18\x11 \x01(\x0b\x32\x1a.lookout.common.v1.BlobRef\x12\x30\n\x0c\x65xit_picture\x18\x12 \x01(\x0b\x32\x1a.lookout.common.v1.BlobRef\x12\x16\n\x0e\x65ntry_frame_id\x18\x13 \x01(\t\x12\x15\n\rexit_frame_id\x18\x14 \x01(\t\x12,\n\x06\x63\x61mera\x18\x15 \x01(\x0b\x32\x1c.lookout.common.v1.CameraRef\x12,\n\x08spot_ref\x18\x16 \x01(\x0b\x32\x1a.lookout.common.v1.SpotRef\"}\n\x0cTicketOpened\x12*\n\x06ticket\x18\x01 \x01(\x0b\x32\x1a.lookout.parking.v1.Ticket\x12\x13\n\x0bis_reopened\x18\x02 \x01(\x08:,\x8a\xb5\x18(\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"h\n\x0cTicketClosed\x12*\n\x06ticket\x18\x01 \x01(\x0b\x32\x1a.lookout.parking.v1.Ticket:,\x8a\xb5\x18(\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"\xc0\x01\n\x0fReviewRequested\x12\x11\n\treview_id\x18\x01 \x01(\x03\x12*\n\x06ticket\x18\x02 \x01(\x0b\x32\x1a.lookout.parking.v1.Ticket\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x30\n\x0crequested_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:,\x8a\xb5\x18(\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"\xc3\x01\n\x0eReviewResolved\x12\x11\n\treview_id\x18\x01 \x01(\x03\x12*\n\x06ticket\x18\x02 \x01(\x0b\x32\x1a.lookout.parking.v1.Ticket\x12\x13\n\x0bresolved_by\x18\x03 \x01(\t\x12/\n\x0bresolved_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:,\x8a\xb5\x18(\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"\xff\x01\n\x0eTriggerDecided\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\t\x12.\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x1c.lookout.parking.v1.Decision\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12*\n\x06ticket\x18\x04 \x01(\x0b\x32\x1a.lookout.parking.v1.Ticket\x12\x11\n\treview_id\x18\x05 \x01(\x03\x12.\n\ndecided_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:,\x8a\xb5\x18(\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"%\n\x10GetTicketRequest\x12\x11\n\tticket_id\x18\x01 \x01(\x03\"?\n\x11GetTicketResponse\x12*\n\x06ticket\x18\x01 \x01(\x0b\x32\x1a.lookout.parking.v1.Ticket\"\xc8\x02\n\x12ListTicketsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\tcamera_id\x18\x03 \x01(\x03\x12\x13\n\x0bspot_number\x18\x04 \x01(\x05\x12\x14\n\x0cplate_number\x18\x05 \x01(\t\x12\x12\n\nplate_code\x18\x06 \x01(\t\x12\x12\n\nplate_city\x18\x07 \x01(\t\x12/\n\x0b\x65ntry_start\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tentry_end\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x06status\x18\n \x01(\x0e\x32 .lookout.parking.v1.TicketStatus\x12\x13\n\x0blocation_id\x18\x0b \x01(\x03\"[\n\x13ListTicketsResponse\x12+\n\x07tickets\x18\x01 \x03(\x0b\x32\x1a.lookout.parking.v1.Ticket\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8b\x01\n\x14\x43ountByCameraRequest\x12\x13\n\x0blocation_id\x18\x01 \x01(\x03\x12/\n\x0b\x65ntry_start\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tentry_end\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x0b\x43\x61meraCount\x12\x11\n\tcamera_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x63\x61mera_name\x18\x02 \x01(\t\x12\x12\n\nopen_count\x18\x03 \x01(\x03\x12\x14\n\x0c\x63losed_count\x18\x04 \x01(\x03\"H\n\x15\x43ountByCameraResponse\x12/\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x1f.lookout.parking.v1.CameraCount*_\n\x0cTicketStatus\x12\x1d\n\x19TICKET_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12TICKET_STATUS_OPEN\x10\x01\x12\x18\n\x14TICKET_STATUS_CLOSED\x10\x02*{\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_OPENED\x10\x01\x12\x15\n\x11\x44\x45\x43ISION_REOPENED\x10\x02\x12\x13\n\x0f\x44\x45\x43ISION_CLOSED\x10\x03\x12\x14\n\x10\x44\x45\x43ISION_IGNORED\x10\x04\x32\xa9\x02\n\x07Tickets\x12X\n\tGetTicket\x12$.lookout.parking.v1.GetTicketRequest\x1a%.lookout.parking.v1.GetTicketResponse\x12^\n\x0bListTickets\x12&.lookout.parking.v1.ListTicketsRequest\x1a\'.lookout.parking.v1.ListTicketsResponse\x12\x64\n\rCountByCamera\x12(.lookout.parking.v1.CountByCameraRequest\x1a).lookout.parking.v1.CountByCameraResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lookout/parking/v1/parking.proto\x12\x12lookout.parking.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1elookout/common/v1/common.proto\x1a\x1dlookout/common/v1/event.proto\"\x97\x05\n\x06Ticket\x12\x11\n\tticket_id\x18\x01 \x01(\x03\x12\x30\n\x06status\x18\x02 \x01(\x0e\x32 .lookout.parking.v1.TicketStatus\x12\x13\n\x0blocation_id\x18\x03 \x01(\x03\x12\x15\n\rlocation_code\x18\x04 \x01(\t\x12\x0f\n\x07zone_id\x18\x05 \x01(\x03\x12\x11\n\tzone_code\x18\x06 \x01(\t\x12\x0f\n\x07pole_id\x18\x07 \x01(\x03\x12\x11\n\tpole_code\x18\x08 \x01(\t\x12\x11\n\tcamera_id\x18\t \x01(\x03\x12\x13\n\x0b\x63\x61mera_name\x18\n \x01(\t\x12\x0f\n\x07spot_id\x18\x0b \x01(\x03\x12\x13\n\x0bspot_number\x18\x0c \x01(\x05\x12\'\n\x05plate\x18\r \x01(\x0b\x32\x18.lookout.common.v1.Plate\x12\x12\n\nplate_city\x18\x0e \x01(\t\x12,\n\x08\x65ntry_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65xit_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rentry_picture\x18\x11 \x01(\x0b\x32\x1a.lookout.common.v1.BlobRef\x12\x30\n\x0c\x65xit_picture\x18\x12 \x01(\x0b\x32\x1a.lookout.common.v1.BlobRef\x12\x16\n\x0e\x65ntry_frame_id\x18\x13 \x01(\t\x12\x15\n\rexit_frame_id\x18\x14 \x01(\t\x12,\n\x06\x63\x61mera\x18\x15 \x01(\x0b\x32\x1c.lookout.common.v1.CameraRef\x12,\n\x08spot_ref\x18\x16 \x01(\x0b\x32\x1a.lookout.common.v1.SpotRef\"}\n\x0cTicketOpened\x12*\n\x06ticket\x18\x01 \x01(\x0b\x32\x1a.lookout.parking.v1.Ticket\x12\x13\n\x0bis_reopened\x18\x02 \x01(\x08:,\x8a\xb5\x18(\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"h\n\x0cTicketClosed\x12*\n\x06ticket\x18\x01 \x01(\x0b\x32\x1a.lookout.parking.v1.Ticket:,\x8a\xb5\x18(\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"\xf9\x01\n\x0fReviewRequested\x12\x11\n\treview_id\x18\x01 \x01(\x03\x12*\n\x06ticket\x18\x02 \x01(\x0b\x32\x1a.lookout.parking.v1.Ticket\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x30\n\x0crequested_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\rreview_reason\x18\x05 \x01(\x0e\x32 .lookout.parking.v1.ReviewReason:,\x8a\xb5\x18(\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"\xc3\x01\n\x0eReviewResolved\x12\x11\n\treview_id\x18\x01 \x01(\x03\x12*\n\x06ticket\x18\x02 \x01(\x0b\x32\x1a.lookout.parking.v1.Ticket\x12\x13\n\x0bresolved_by\x18\x03 \x01(\t\x12/\n\x0bresolved_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:,\x8a\xb5\x18(\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"\xef\x02\n\x0eTriggerDecided\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\t\x12.\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x1c.lookout.parking.v1.Decision\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12*\n\x06ticket\x18\x04 \x01(\x0b\x32\x1a.lookout.parking.v1.Ticket\x12\x11\n\treview_id\x18\x05 \x01(\x03\x12.\n\ndecided_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x07outcome\x18\x07 \x01(\x0e\x32\".lookout.parking.v1.TriggerOutcome\x12\x39\n\x0eignored_reason\x18\x08 \x01(\x0e\x32!.lookout.parking.v1.IgnoredReason:,\x8a\xb5\x18(\x12\x06\x63\x61mera\x1a\rlocation_code\x1a\x0f\x63\x61mera_api_code\"%\n\x10GetTicketRequest\x12\x11\n\tticket_id\x18\x01 \x01(\x03\"?\n\x11GetTicketResponse\x12*\n\x06ticket\x18\x01 \x01(\x0b\x32\x1a.lookout.parking.v1.Ticket\"\xc8\x02\n\x12ListTicketsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\tcamera_id\x18\x03 \x01(\x03\x12\x13\n\x0bspot_number\x18\x04 \x01(\x05\x12\x14\n\x0cplate_number\x18\x05 \x01(\t\x12\x12\n\nplate_code\x18\x06 \x01(\t\x12\x12\n\nplate_city\x18\x07 \x01(\t\x12/\n\x0b\x65ntry_start\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tentry_end\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x06status\x18\n \x01(\x0e\x32 .lookout.parking.v1.TicketStatus\x12\x13\n\x0blocation_id\x18\x0b \x01(\x03\"[\n\x13ListTicketsResponse\x12+\n\x07tickets\x18\x01 \x03(\x0b\x32\x1a.lookout.parking.v1.Ticket\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8b\x01\n\x14\x43ountByCameraRequest\x12\x13\n\x0blocation_id\x18\x01 \x01(\x03\x12/\n\x0b\x65ntry_start\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tentry_end\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x0b\x43\x61meraCount\x12\x11\n\tcamera_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x63\x61mera_name\x18\x02 \x01(\t\x12\x12\n\nopen_count\x18\x03 \x01(\x03\x12\x14\n\x0c\x63losed_count\x18\x04 \x01(\x03\"H\n\x15\x43ountByCameraResponse\x12/\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x1f.lookout.parking.v1.CameraCount*_\n\x0cTicketStatus\x12\x1d\n\x19TICKET_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12TICKET_STATUS_OPEN\x10\x01\x12\x18\n\x14TICKET_STATUS_CLOSED\x10\x02*\x95\x01\n\x0cReviewReason\x12\x1d\n\x19REVIEW_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aREVIEW_REASON_UNREAD_PLATE\x10\x01\x12 \n\x1cREVIEW_REASON_LOW_CONFIDENCE\x10\x02\x12$\n REVIEW_REASON_UNREADABLE_PICTURE\x10\x03*{\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_OPENED\x10\x01\x12\x15\n\x11\x44\x45\x43ISION_REOPENED\x10\x02\x12\x13\n\x0f\x44\x45\x43ISION_CLOSED\x10\x03\x12\x14\n\x10\x44\x45\x43ISION_IGNORED\x10\x04*\xc8\x01\n\x0eTriggerOutcome\x12\x1f\n\x1bTRIGGER_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16TRIGGER_OUTCOME_OPENED\x10\x01\x12\x1c\n\x18TRIGGER_OUTCOME_REOPENED\x10\x02\x12\x1a\n\x16TRIGGER_OUTCOME_CLOSED\x10\x03\x12\x1b\n\x17TRIGGER_OUTCOME_IGNORED\x10\x04\x12\"\n\x1eTRIGGER_OUTCOME_STILL_OCCUPIED\x10\x05*\xf5\x01\n\rIgnoredReason\x12\x1e\n\x1aIGNORED_REASON_UNSPECIFIED\x10\x00\x12(\n$IGNORED_REASON_SPOT_ALREADY_OCCUPIED\x10\x01\x12\"\n\x1eIGNORED_REASON_NO_CAR_DETECTED\x10\x02\x12&\n\"IGNORED_REASON_SPOT_STILL_OCCUPIED\x10\x03\x12!\n\x1dIGNORED_REASON_NO_OPEN_TICKET\x10\x04\x12+\n\'IGNORED_REASON_OLDER_THAN_LATEST_TICKET\x10\x05\x32\xa9\x02\n\x07Tickets\x12X\n\tGetTicket\x12$.lookout.parking.v1.GetTicketRequest\x1a%.lookout.parking.v1.GetTicketResponse\x12^\n\x0bListTickets\x12&.lookout.parking.v1.ListTicketsRequest\x1a\'.lookout.parking.v1.ListTicketsResponse\x12\x64\n\rCountByCamera\x12(.lookout.parking.v1.CountByCameraRequest\x1a).lookout.parking.v1.CountByCameraResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,10 +44,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVIEWRESOLVED']._serialized_options = b'\212\265\030(\022\006camera\032\rlocation_code\032\017camera_api_code'
   _globals['_TRIGGERDECIDED']._loaded_options = None
   _globals['_TRIGGERDECIDED']._serialized_options = b'\212\265\030(\022\006camera\032\rlocation_code\032\017camera_api_code'
-  _globals['_TICKETSTATUS']._serialized_start=2543
-  _globals['_TICKETSTATUS']._serialized_end=2638
-  _globals['_DECISION']._serialized_start=2640
-  _globals['_DECISION']._serialized_end=2763
+  _globals['_TICKETSTATUS']._serialized_start=2712
+  _globals['_TICKETSTATUS']._serialized_end=2807
+  _globals['_REVIEWREASON']._serialized_start=2810
+  _globals['_REVIEWREASON']._serialized_end=2959
+  _globals['_DECISION']._serialized_start=2961
+  _globals['_DECISION']._serialized_end=3084
+  _globals['_TRIGGEROUTCOME']._serialized_start=3087
+  _globals['_TRIGGEROUTCOME']._serialized_end=3287
+  _globals['_IGNOREDREASON']._serialized_start=3290
+  _globals['_IGNOREDREASON']._serialized_end=3535
   _globals['_TICKET']._serialized_start=153
   _globals['_TICKET']._serialized_end=816
   _globals['_TICKETOPENED']._serialized_start=818
@@ -55,25 +61,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TICKETCLOSED']._serialized_start=945
   _globals['_TICKETCLOSED']._serialized_end=1049
   _globals['_REVIEWREQUESTED']._serialized_start=1052
-  _globals['_REVIEWREQUESTED']._serialized_end=1244
-  _globals['_REVIEWRESOLVED']._serialized_start=1247
-  _globals['_REVIEWRESOLVED']._serialized_end=1442
-  _globals['_TRIGGERDECIDED']._serialized_start=1445
-  _globals['_TRIGGERDECIDED']._serialized_end=1700
-  _globals['_GETTICKETREQUEST']._serialized_start=1702
-  _globals['_GETTICKETREQUEST']._serialized_end=1739
-  _globals['_GETTICKETRESPONSE']._serialized_start=1741
-  _globals['_GETTICKETRESPONSE']._serialized_end=1804
-  _globals['_LISTTICKETSREQUEST']._serialized_start=1807
-  _globals['_LISTTICKETSREQUEST']._serialized_end=2135
-  _globals['_LISTTICKETSRESPONSE']._serialized_start=2137
-  _globals['_LISTTICKETSRESPONSE']._serialized_end=2228
-  _globals['_COUNTBYCAMERAREQUEST']._serialized_start=2231
-  _globals['_COUNTBYCAMERAREQUEST']._serialized_end=2370
-  _globals['_CAMERACOUNT']._serialized_start=2372
-  _globals['_CAMERACOUNT']._serialized_end=2467
-  _globals['_COUNTBYCAMERARESPONSE']._serialized_start=2469
-  _globals['_COUNTBYCAMERARESPONSE']._serialized_end=2541
-  _globals['_TICKETS']._serialized_start=2766
-  _globals['_TICKETS']._serialized_end=3063
+  _globals['_REVIEWREQUESTED']._serialized_end=1301
+  _globals['_REVIEWRESOLVED']._serialized_start=1304
+  _globals['_REVIEWRESOLVED']._serialized_end=1499
+  _globals['_TRIGGERDECIDED']._serialized_start=1502
+  _globals['_TRIGGERDECIDED']._serialized_end=1869
+  _globals['_GETTICKETREQUEST']._serialized_start=1871
+  _globals['_GETTICKETREQUEST']._serialized_end=1908
+  _globals['_GETTICKETRESPONSE']._serialized_start=1910
+  _globals['_GETTICKETRESPONSE']._serialized_end=1973
+  _globals['_LISTTICKETSREQUEST']._serialized_start=1976
+  _globals['_LISTTICKETSREQUEST']._serialized_end=2304
+  _globals['_LISTTICKETSRESPONSE']._serialized_start=2306
+  _globals['_LISTTICKETSRESPONSE']._serialized_end=2397
+  _globals['_COUNTBYCAMERAREQUEST']._serialized_start=2400
+  _globals['_COUNTBYCAMERAREQUEST']._serialized_end=2539
+  _globals['_CAMERACOUNT']._serialized_start=2541
+  _globals['_CAMERACOUNT']._serialized_end=2636
+  _globals['_COUNTBYCAMERARESPONSE']._serialized_start=2638
+  _globals['_COUNTBYCAMERARESPONSE']._serialized_end=2710
+  _globals['_TICKETS']._serialized_start=3538
+  _globals['_TICKETS']._serialized_end=3835
 # @@protoc_insertion_point(module_scope)

@@ -7,9 +7,9 @@ from tickets.domain.sessions import (
     Closed,
     Decision,
     Ignored,
+    IgnoredReason,
     Opened,
     Place,
-    Reason,
     Reopened,
     ReviewReason,
     Session,
@@ -41,17 +41,27 @@ def decision_on(decisions: tuple[Decision, ...], trigger: Trigger) -> Decision:
 def _enter(spot: SpotHistory, trigger: Trigger, rules: Rules) -> tuple[Decision, ...]:
     place = spot.place(trigger)
     if trigger.occupancy is Occupancy.FREE and not trigger.failure:
-        return (Ignored(trigger, Reason.NO_CAR, place.session if _is_inside(place) else None),)
+        return (
+            Ignored(trigger, IgnoredReason.NO_CAR_DETECTED, place.session if _is_inside(place) else None),
+        )
     match place.where:
         case Where.IN_OPEN | Where.IN_CLOSED:
             # On an open ticket it waits: the exit between the two may be late.
             is_open = place.where is Where.IN_OPEN
             notes = _differing_plate(trigger, place.session, rules)
-            return (Ignored(trigger, Reason.SPOT_OCCUPIED, place.session, is_waiting=is_open, notes=notes),)
+            return (
+                Ignored(
+                    trigger,
+                    IgnoredReason.SPOT_ALREADY_OCCUPIED,
+                    place.session,
+                    is_waiting=is_open,
+                    notes=notes,
+                ),
+            )
         case Where.AFTER_ALL:
             return (_open(trigger, place.session, rules),)
         case Where.BEYOND:
-            return (Ignored(trigger, Reason.OLDER, place.session),)
+            return (Ignored(trigger, IgnoredReason.OLDER_THAN_LATEST_TICKET, place.session),)
         case Where.BETWEEN:
             return _enter_late(spot, trigger, place, rules)
 
@@ -63,7 +73,7 @@ def _enter_late(spot: SpotHistory, trigger: Trigger, place: Place, rules: Rules)
     for waiting in spot.waiting:
         if waiting.kind is Kind.EXIT and trigger.at <= waiting.at <= end:
             return _stay(trigger, waiting, rules)
-    return (Ignored(trigger, Reason.OLDER, following, is_waiting=True),)
+    return (Ignored(trigger, IgnoredReason.OLDER_THAN_LATEST_TICKET, following, is_waiting=True),)
 
 
 def _leave(spot: SpotHistory, trigger: Trigger, rules: Rules) -> tuple[Decision, ...]:
@@ -72,24 +82,24 @@ def _leave(spot: SpotHistory, trigger: Trigger, rules: Rules) -> tuple[Decision,
         case Where.IN_OPEN:
             return (_leave_open(trigger, place.session, rules),)
         case Where.IN_CLOSED:
-            return (Ignored(trigger, Reason.NO_TICKET, place.session),)
+            return (Ignored(trigger, IgnoredReason.NO_OPEN_TICKET, place.session),)
         case Where.AFTER_ALL:
-            return (Ignored(trigger, Reason.NO_TICKET, is_waiting=True),)
+            return (Ignored(trigger, IgnoredReason.NO_OPEN_TICKET, is_waiting=True),)
         case Where.BEYOND:
-            return (Ignored(trigger, Reason.OLDER, place.session),)
+            return (Ignored(trigger, IgnoredReason.OLDER_THAN_LATEST_TICKET, place.session),)
         case Where.BETWEEN:
             for waiting in spot.waiting:
                 is_after_gap_start = place.gap_start is None or waiting.at >= place.gap_start
                 if waiting.kind is Kind.ENTRY and is_after_gap_start and waiting.at <= trigger.at:
                     return _stay(waiting, trigger, rules)
-            return (Ignored(trigger, Reason.OLDER, place.session, is_waiting=True),)
+            return (Ignored(trigger, IgnoredReason.OLDER_THAN_LATEST_TICKET, place.session, is_waiting=True),)
 
 
 def _leave_open(trigger: Trigger, session: Session | None, rules: Rules) -> Decision:
     assert session is not None
     stands, notes = _car_still_stands(trigger, session, rules)
     if stands:
-        return Ignored(trigger, Reason.STILL_OCCUPIED, session, notes=notes)
+        return Ignored(trigger, IgnoredReason.SPOT_STILL_OCCUPIED, session, notes=notes)
     return Closed(trigger, replace(session, exit_at=trigger.at), notes)
 
 

@@ -11,14 +11,25 @@ from tickets.domain.triggers import Kind, Trigger
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-class Reason(StrEnum):
-    """Why a trigger changed nothing; the first two are the words operators know."""
+class IgnoredReason(StrEnum):
+    """Why a trigger changed no ticket; the values are what operators read."""
 
-    SPOT_OCCUPIED = "Spot already occupied"
-    NO_CAR = "No car detected"
-    STILL_OCCUPIED = "Spot still occupied"
-    NO_TICKET = "No open ticket"
-    OLDER = "Older than the latest ticket"
+    SPOT_ALREADY_OCCUPIED = "Spot already occupied"
+    NO_CAR_DETECTED = "No car detected"
+    SPOT_STILL_OCCUPIED = "Spot still occupied"
+    NO_OPEN_TICKET = "No open ticket"
+    OLDER_THAN_LATEST_TICKET = "Older than the latest ticket"
+
+
+class TriggerOutcome(StrEnum):
+    """What the camera's side is answered about a trigger."""
+
+    OPENED = "OPENED"
+    REOPENED = "REOPENED"
+    CLOSED = "CLOSED"
+    IGNORED = "IGNORED"
+    # An exit whose picture shows the vehicle still in the spot; no other ignored exit is answered so.
+    STILL_OCCUPIED = "STILL_OCCUPIED"
 
 
 class ReviewReason(StrEnum):
@@ -76,7 +87,7 @@ class Closed:
 @dataclass(frozen=True, slots=True)
 class Ignored:
     trigger: Trigger
-    reason: Reason
+    reason: IgnoredReason
     # The session it ran into, when there is one.
     session: Session | None = None
     # It may still find its counterpart: a late event that precedes it in time.
@@ -85,6 +96,21 @@ class Ignored:
 
 
 Decision = Opened | Reopened | Closed | Ignored
+
+
+def outcome_of(decision: Decision) -> TriggerOutcome:
+    """What the camera's side is answered. The one place that says so."""
+    match decision:
+        case Opened():
+            return TriggerOutcome.OPENED
+        case Reopened():
+            return TriggerOutcome.REOPENED
+        case Closed():
+            return TriggerOutcome.CLOSED
+        case Ignored(reason=IgnoredReason.SPOT_STILL_OCCUPIED):
+            return TriggerOutcome.STILL_OCCUPIED
+        case Ignored():
+            return TriggerOutcome.IGNORED
 
 
 class Where(Enum):
