@@ -17,7 +17,7 @@ from kit.health import Health
 from kit.http import create_app
 from kit.logging import make_logger
 from kit.metrics import Metrics
-from kit.service import Service, Serving
+from kit.service import Service, ServiceRunner
 from kit.settings import GrpcSettings, HttpSettings, LogSettings, ServiceSettings
 
 # How fast data is drawn depends on what else the machine does; that is no property of the code under test.
@@ -34,7 +34,7 @@ class ToySettings(ServiceSettings):
 @dataclass
 class Toy:
     service: Service
-    serving: Serving
+    runner: ServiceRunner
     client: httpx.AsyncClient
     log: io.StringIO
 
@@ -95,16 +95,16 @@ async def toy() -> AsyncIterator[Callable[..., Awaitable[Toy]]]:
     async def start(router: APIRouter | None = None, **parts: Any) -> Toy:
         log = io.StringIO()
         service = build_toy(router, log=log, **parts)
-        serving = Serving([service])
-        await serving.start()
-        client = httpx.AsyncClient(base_url=serving.url("toy"), timeout=20)
-        started.append(Toy(service, serving, client, log))
+        runner = ServiceRunner([service])
+        await runner.start()
+        client = httpx.AsyncClient(base_url=runner.url("toy"), timeout=20)
+        started.append(Toy(service, runner, client, log))
         return started[-1]
 
     yield start
     for each in started:
         await each.client.aclose()
-        await each.serving.stop()
+        await each.runner.stop()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from kit.errors import Conflict, Unavailable
-from kit.health import Fact
+from kit.health import CheckResult
 from kit.http import read_json, require_media_type
 from kit.pagination import Page, PageOf, PageParams
 from kit.settings import HttpSettings
@@ -297,7 +297,7 @@ async def test_a_streamed_json_body_over_the_limit_is_a_413_and_no_syntax_error(
 
 async def test_a_declared_size_is_refused_before_anything_is_read(toy: Any) -> None:
     started = await toy(routes(), http=LIMITED)
-    host, port = "127.0.0.1", started.serving.http["toy"].port
+    host, port = "127.0.0.1", started.runner.http["toy"].port
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(b"POST /api/v1/count HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n")
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
@@ -376,8 +376,8 @@ async def test_readiness_tells_each_dependency(toy: Any) -> None:
     started = await toy(routes())
     is_up = True
 
-    async def database() -> Fact:
-        return Fact(ok=is_up, detail="sqlite")
+    async def database() -> CheckResult:
+        return CheckResult(ok=is_up, detail="sqlite")
 
     started.service.health.add("database", database)
     ready = await started.client.get("/health/ready")
@@ -413,7 +413,7 @@ async def test_browsers_of_the_named_origins_may_read_answers_and_refusals(toy: 
 
 async def test_a_client_that_goes_away_is_no_bug(toy: Any) -> None:
     started = await toy(routes())
-    _, writer = await asyncio.open_connection("127.0.0.1", started.serving.http["toy"].port)
+    _, writer = await asyncio.open_connection("127.0.0.1", started.runner.http["toy"].port)
     writer.write(b"POST /api/v1/count HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
     await writer.drain()
     writer.close()

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from kit.health import Fact, Health
+from kit.health import CheckResult, Health
 from kit.metrics import Metrics
 
 
@@ -34,21 +34,21 @@ def test_asking_again_gives_the_same_and_another_kind_is_refused() -> None:
         metrics.gauge("plays_total", "plays")
 
 
-async def well() -> Fact:
-    return Fact(ok=True, detail="sqlite")
+async def well() -> CheckResult:
+    return CheckResult(ok=True, detail="sqlite")
 
 
-async def away() -> Fact:
-    return Fact(ok=False, detail="no broker")
+async def away() -> CheckResult:
+    return CheckResult(ok=False, detail="no broker")
 
 
-async def broken() -> Fact:
+async def broken() -> CheckResult:
     raise ConnectionError("refused")
 
 
-async def silent() -> Fact:
+async def silent() -> CheckResult:
     await asyncio.Event().wait()
-    return Fact(ok=True)
+    return CheckResult(ok=True)
 
 
 async def test_ready_when_all_that_is_required_is() -> None:
@@ -74,7 +74,7 @@ async def test_each_failing_dependency_is_named_with_its_reason() -> None:
     readiness = await health.ready()
     assert time.monotonic() - began < 2
     assert not readiness.ok
-    assert {fact.name: fact.detail for fact in readiness.facts if not fact.ok} == {
+    assert {result.name: result.detail for result in readiness.results if not result.ok} == {
         "b": "no broker",
         "c": "ConnectionError: refused",
         "d": "no answer within 0.05 s",
@@ -87,4 +87,4 @@ async def test_a_draining_service_is_not_ready() -> None:
     health.is_draining = True
     readiness = await health.ready()
     assert not readiness.ok
-    assert readiness.facts[0].detail == "draining"
+    assert readiness.results[0].detail == "draining"

@@ -20,8 +20,8 @@ from pydantic import SecretStr
 
 from kit.bus import Subscription
 from kit.errors import Unavailable
-from kit.health import Fact
-from kit.service import Service, Serving
+from kit.health import CheckResult
+from kit.service import Service, ServiceRunner
 from kit.settings import GrpcSettings, HttpSettings
 from testkit import eventually
 
@@ -125,7 +125,7 @@ async def test_a_dependency_that_is_away_delays_the_start_and_does_not_end_it(to
     assert unready.status_code == 503
     assert unready.json()["checks"]["startup"]["detail"] == "Part: database is away"
 
-    await eventually(lambda: started.service.health.held is None)
+    await eventually(lambda: started.service.health.refusal_reason is None)
     assert (await started.client.get("/health/ready")).status_code == 200
     assert (await started.client.get("/api/v1/balls")).json() == "red"
     assert diary == ["blobs up", "database up", "migrated"]
@@ -158,7 +158,7 @@ async def test_consumers_and_tasks_wait_for_the_migration(build: Build) -> None:
     database_is_up = True
     await eventually(lambda: "relay" in diary)
     assert diary == ["bus up", "migrated", "consume toy.ball_thrown.v1", "relay"]
-    assert service.health.held is None
+    assert service.health.refusal_reason is None
     await service.stop()
 
 
@@ -254,8 +254,8 @@ async def test_a_call_in_hand_is_finished_before_the_parts_close(toy: Start) -> 
     started = await toy(slow_router(entered, leave), resources=[Part("database", diary)])
     call = asyncio.create_task(started.client.get("/api/v1/slow"))
     await entered.wait()
-    stopping = asyncio.create_task(started.serving.stop())
-    port = started.serving.http["toy"].port
+    stopping = asyncio.create_task(started.runner.stop())
+    port = started.runner.http["toy"].port
     await eventually(lambda: not _is_open(port), message="the port is closed to new calls")
     assert started.service.health.is_draining
     assert diary == ["database up"]
@@ -271,7 +271,7 @@ async def test_a_call_that_outlasts_the_grace_is_broken_off(toy: Start) -> None:
     started = await toy(slow_router(entered, leave), http=http)
     call = asyncio.create_task(started.client.get("/api/v1/slow"))
     await entered.wait()
-    await asyncio.wait_for(started.serving.stop(), 10)
+    await asyncio.wait_for(started.runner.stop(), 10)
     with pytest.raises(httpx.HTTPError):
         (await call).raise_for_status()
 
@@ -285,8 +285,8 @@ def _is_open(port: int) -> bool:
 async def test_a_taken_port_ends_the_start_and_closes_everything(toy: Start, build: Build) -> None:
     first = await toy()
     diary: list[str] = []
-    taken = HttpSettings(host="127.0.0.1", port=first.serving.http["toy"].port)
-    second = Serving([build(http=taken, resources=[Part("database", diary)])])
+    taken = HttpSettings(host="127.0.0.1", port=first.runner.http["toy"].port)
+    second = ServiceRunner([build(http=taken, resources=[Part("database", diary)])])
     with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{taken.port}"):
         await second.start()
     assert diary == ["database up", "database down"]
@@ -297,17 +297,17 @@ async def test_several_services_in_one_process_some_without_a_port(build: Build)
     diary: list[str] = []
     inner = build(name="inner", resources=[Part("inner", diary)])
     gateway = build(name="gateway", resources=[Part("gateway", diary)])
-    serving = Serving([inner, gateway], listen={"gateway"})
-    await serving.start()
+    runner = ServiceRunner([inner, gateway], listen={"gateway"})
+    await runner.start()
     try:
-        assert set(serving.http) == {"gateway"}
+        assert set(runner.http) == {"gateway"}
         async with httpx.AsyncClient() as client:
-            assert (await client.get(serving.url("gateway") + "/health/ready")).status_code == 200
+            assert (await client.get(runner.url("gateway") + "/health/ready")).status_code == 200
         transport = httpx.ASGITransport(inner.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://inner") as client:
             assert b"lookout_inner_" in (await client.get("/metrics")).content
     finally:
-        await serving.stop()
+        await runner.stop()
     assert diary == ["inner up", "gateway up", "gateway down", "inner down"]
 
 
@@ -316,23 +316,23 @@ async def test_grpc_listens_beside_http_and_its_health_follows(build: Build) -> 
     is_up = True
     service = build(grpc=settings, register_grpc=lambda _server: None)
 
-    async def database() -> Fact:
+    async def database() -> CheckResult:
         if not is_up:
             raise ConnectionError("gone")
-        return Fact(ok=True)
+        return CheckResult(ok=True)
 
     service.health.add("database", database)
-    serving = Serving([service])
-    await serving.start()
+    runner = ServiceRunner([service])
+    await runner.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{serving.grpc['toy'].port}") as link:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{runner.grpc['toy'].port}") as link:
             watch = health_pb2_grpc.HealthStub(link).Watch(health_pb2.HealthCheckRequest())
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
             is_up = False
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
             watch.cancel()
     finally:
-        await serving.stop()
+        await runner.stop()
 
 
 def _free_port() -> int:

@@ -23,7 +23,7 @@ from kit.db import Database
 from kit.ids import uuid7
 from kit.logging import make_logger
 from kit.metrics import Metrics
-from kit.service import Service, Serving
+from kit.service import Service, ServiceRunner
 from kit.settings import BusSettings, LogSettings
 from lookout.camera.v1 import camera_pb2
 from testkit.clock import ManualClock
@@ -66,7 +66,7 @@ class Ingest:
     bus: Bus
     signer: Signer
     db: Database
-    serving: Serving
+    runner: ServiceRunner
     frames: list[Event] = field(default_factory=list)
 
     def headers(self, *permissions: str) -> dict[str, str]:
@@ -167,14 +167,14 @@ async def start_ingest(tmp_path: Path) -> AsyncIterator[Starter]:
 
             await bus.consume(FRAMES, listen)
             service = build(settings, clock=clock, bus=bus, keys=signer.keys)
-            serving = Serving([service])
-            await serving.start()
-            stack.push_async_callback(serving.stop)
-            client = httpx.AsyncClient(base_url=serving.url("ingest"), timeout=30)
+            runner = ServiceRunner([service])
+            await runner.start()
+            stack.push_async_callback(runner.stop)
+            client = httpx.AsyncClient(base_url=runner.url("ingest"), timeout=30)
             stack.push_async_callback(client.aclose)
             db = Database(settings.database, "looking-on")
             stack.push_async_callback(db.stop)
-            return Ingest(settings, service, clock, client, bus, signer, db, serving, frames)
+            return Ingest(settings, service, clock, client, bus, signer, db, runner, frames)
 
         yield start
         # Connections that a test left half-way close before the loop does.

@@ -46,7 +46,7 @@ headers = st.fixed_dictionaries(
 
 async def test_any_report_is_answered_well(ingest: Ingest) -> None:
     await ingest.make_camera(spots=0)
-    url = f"{ingest.serving.url('ingest')}/api/v1/post"
+    url = f"{ingest.runner.url('ingest')}/api/v1/post"
 
     def try_many() -> None:
         with httpx.Client(timeout=30) as client:

@@ -93,7 +93,7 @@ async def test_killed_at_random(start_ingest: Starter, any_database: str, tmp_pa
         site = await start_ingest(any_database, name="-site")
         for camera in range(1, CAMERAS + 1):
             await site.make_camera(api_code=str(camera), p_ip=device.address)
-        await site.serving.stop()
+        await site.runner.stop()
         # The site's passwords were sealed with this run's key.
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "ingest.key").write_bytes((tmp_path / "data-site" / "ingest.key").read_bytes())

@@ -301,7 +301,7 @@ async def test_what_waited_when_the_service_stopped_goes_out_after_its_start(
     await pend(first, 2)
     entry = await first.post(index_number=2)
     await eventually(lambda: http_camera.count() == 1)
-    await first.serving.stop()
+    await first.runner.stop()
     assert await first.outbox() == []
     http_camera.mode = CameraMode.OK
     second = await start_ingest(any_database, clock=first.clock)

@@ -18,7 +18,7 @@ from kit.blobs import BlobStore, new_blob_key, open_blobs
 from kit.bus import Bus, Delivery, Event, Subscription, open_bus
 from kit.ids import uuid7
 from kit.metrics import Metrics
-from kit.service import Service, Serving
+from kit.service import Service, ServiceRunner
 from kit.settings import BlobSettings, BusSettings
 from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
@@ -171,12 +171,12 @@ async def running(folder: Path, clock: ManualClock, **blocks: Any) -> AsyncItera
     await bus.start()
     await bus.declare(READS)
     service = build(settings, clock=clock, bus=bus, keys=StaticJwks({"keys": []}))
-    serving = Serving([service])
-    await serving.start()
+    runner = ServiceRunner([service])
+    await runner.start()
     blobs = open_blobs(settings.blobs)
     await blobs.start()
     try:
-        async with httpx.AsyncClient(base_url=serving.url("plate-ocr"), timeout=60) as http:
+        async with httpx.AsyncClient(base_url=runner.url("plate-ocr"), timeout=60) as http:
             house = House(service, settings, bus, blobs, clock, http)
 
             async def listen(delivery: Delivery) -> None:
@@ -185,5 +185,5 @@ async def running(folder: Path, clock: ManualClock, **blocks: Any) -> AsyncItera
             await bus.consume(READS, listen)
             yield house
     finally:
-        await serving.stop()
+        await runner.stop()
         await bus.stop()

@@ -21,7 +21,7 @@ from kit.inbox import Inbox
 from kit.metrics import Metrics
 from kit.migrations import upgrade
 from kit.outbox import Outbox
-from kit.service import Service, Serving
+from kit.service import Service, ServiceRunner
 from kit.settings import BlobSettings, BusSettings, DatabaseSettings
 from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
@@ -304,9 +304,9 @@ async def running(database_url: str, folder: Path, clock: ManualClock, **blocks:
     )
     await bus.start()
     service = build(settings, clock=clock, bus=bus, keys=jwks())
-    serving = Serving([service])
-    await serving.start()
-    url = serving.url("tickets")
+    runner = ServiceRunner([service])
+    await runner.start()
+    url = runner.url("tickets")
     blobs = open_blobs(settings.blobs)
     await blobs.start()
     headers = {"Authorization": f"Bearer {token_of(clock, 'tickets:read')}"}
@@ -318,7 +318,7 @@ async def running(database_url: str, folder: Path, clock: ManualClock, **blocks:
             yield House(service, settings, bus, blobs, clock, http, anonymous)
     finally:
         await bus.stop()  # before the service, as its own would: handlers in hand need the database
-        await serving.stop()
+        await runner.stop()
 
 
 @pytest.fixture

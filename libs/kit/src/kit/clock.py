@@ -1,20 +1,20 @@
-"""The time, as something that is passed in: rules and tests never ask the machine."""
+"""The current time as a dependency that is passed in, so that rules and tests do not read the system clock."""
 
 from datetime import UTC, datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """What tells the time."""
+    """Source of the current time."""
 
     def now(self) -> datetime:
-        """The current instant, aware, in UTC."""
+        """The current instant, timezone-aware, in UTC."""
         ...
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The operating system's clock."""
 
     def now(self) -> datetime:
-        """The current instant, aware, in UTC."""
+        """The current instant, timezone-aware, in UTC."""
         return datetime.now(UTC)

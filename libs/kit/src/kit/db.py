@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from kit.columns import NAMING, BigIntId, JsonDocument, UtcDateTime, new_metadata
 from kit.db_engines import postgres_engine, sqlite_engine
 from kit.errors import LookoutError, StorageFull, Unavailable
-from kit.health import Fact
+from kit.health import CheckResult
 from kit.settings import DatabaseSettings
 
 __all__ = ["NAMING", "BigIntId", "Database", "JsonDocument", "UtcDateTime", "database_fault", "new_metadata"]
@@ -99,7 +99,7 @@ class Database:
         if self.dialect == "sqlite":
             await self._reader.dispose()
 
-    async def ping(self) -> Fact:
+    async def ping(self) -> CheckResult:
         """One round trip.
 
         Raises:
@@ -107,7 +107,7 @@ class Database:
         """
         async with self.reading() as session:
             await session.execute(text("SELECT 1"))
-        return Fact(ok=True, detail=self.dialect)
+        return CheckResult(ok=True, detail=self.dialect)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:

@@ -1,4 +1,4 @@
-"""Is the service up, and can it do its work: one fact for each thing that it depends on."""
+"""Liveness and readiness of one service: one check for each dependency."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """How one dependency stands; `detail` is for the operator."""
+class CheckResult:
+    """The state of one dependency; `detail` is a text for the operator."""
 
     ok: bool
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class NamedFact:
-    """A fact with its name. One that is not required is told and does not make the service unready."""
+class NamedCheckResult:
+    """A result with its dependency's name. An optional one is shown and does not make the service unready."""
 
     name: str
     ok: bool
@@ -25,61 +25,64 @@ class NamedFact:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether to send work here."""
+    """Whether the service can take requests."""
 
     ok: bool
-    facts: tuple[NamedFact, ...] = ()
+    results: tuple[NamedCheckResult, ...] = ()
 
     def document(self) -> dict[str, object]:
         """The body of `/health/ready`."""
         return {
             "status": "ready" if self.ok else "not_ready",
             "checks": {
-                fact.name: {"ok": fact.ok, "required": fact.required, "detail": fact.detail}
-                for fact in self.facts
+                result.name: {"ok": result.ok, "required": result.required, "detail": result.detail}
+                for result in self.results
             },
         }
 
 
-Check = Callable[[], Awaitable[Fact]]
+Check = Callable[[], Awaitable[CheckResult]]
 
 
 @dataclass(slots=True)
 class Health:
-    """The readiness of one service. A check that raises or outlasts `check_timeout_s` is a failed fact."""
+    """The readiness of one service. A check that raises or exceeds `check_timeout_s` counts as failed.
+
+    `refusal_reason`: while set, requests are answered with a 503 that names it.
+    """
 
     check_timeout_s: float = 3.0
     is_draining: bool = False
-    held: str | None = None
+    refusal_reason: str | None = None
     _checks: dict[str, tuple[Check, bool]] = field(default_factory=dict)
 
     def add(self, name: str, check: Check, required: bool = True) -> None:
-        """Ask `check` on every readiness call. The name is that of the dependency: `database`, `bus`."""
+        """Run `check` on every readiness request. The name is the dependency's: `database`, `bus`."""
         self._checks[name] = (check, required)
 
-    def hold(self, reason: str) -> None:
-        """Answer calls with a 503 and this reason from now on, but for `/health` and `/metrics`."""
-        self.held = reason
+    def refuse_calls(self, reason: str) -> None:
+        """Answer requests with a 503 and this reason from now on, except `/health` and `/metrics`."""
+        self.refusal_reason = reason
 
-    def release(self) -> None:
-        """Let calls in again."""
-        self.held = None
+    def accept_calls(self) -> None:
+        """Serve requests again."""
+        self.refusal_reason = None
 
     async def ready(self) -> Readiness:
-        """Ask everything at once; a draining service is never ready."""
-        facts = await asyncio.gather(
-            *(self._ask(name, check, required) for name, (check, required) in self._checks.items())
+        """Run all checks concurrently; a draining service is never ready."""
+        results = await asyncio.gather(
+            *(self._run(name, check, required) for name, (check, required) in self._checks.items())
         )
         if self.is_draining:
-            facts = [NamedFact("service", ok=False, detail="draining", required=True), *facts]
-        return Readiness(all(fact.ok for fact in facts if fact.required), tuple(facts))
+            results = [NamedCheckResult("service", ok=False, detail="draining", required=True), *results]
+        return Readiness(all(result.ok for result in results if result.required), tuple(results))
 
-    async def _ask(self, name: str, check: Check, required: bool) -> NamedFact:
+    async def _run(self, name: str, check: Check, required: bool) -> NamedCheckResult:
         try:
             async with asyncio.timeout(self.check_timeout_s):
-                fact = await check()
+                result = await check()
         except TimeoutError:
-            fact = Fact(ok=False, detail=f"no answer within {self.check_timeout_s:g} s")
+            result = CheckResult(ok=False, detail=f"no answer within {self.check_timeout_s:g} s")
         except Exception as error:  # noqa: BLE001 - whatever a dependency's client raises, it is not ready
-            fact = Fact(ok=False, detail=f"{type(error).__name__}: {error}")
-        return NamedFact(name, fact.ok, fact.detail, required)
+            result = CheckResult(ok=False, detail=f"{type(error).__name__}: {error}")
+        return NamedCheckResult(name, result.ok, result.detail, required)

@@ -31,7 +31,7 @@ DRAIN_S = 20.0
 
 CLIENT_CLOSED = 499
 TRACE_HEADER = b"x-trace-id"
-HELD_RETRY_AFTER_S = 2
+STARTING_RETRY_AFTER_S = 2
 
 
 class BodyTooLarge(HTTPException):
@@ -80,10 +80,10 @@ class Edge:
     async def _serve_http(self, call: "_Call") -> None:
         self._in_flight.inc()
         try:
-            held = self._health.held
+            held = self._health.refusal_reason
             if held is not None and call.scope["path"] not in QUIET_PATHS:
                 await call.answer(
-                    Unavailable(f"Not now: {held}.", code="starting", retry_after_s=HELD_RETRY_AFTER_S)
+                    Unavailable(f"Not now: {held}.", code="starting", retry_after_s=STARTING_RETRY_AFTER_S)
                 )
             elif call.is_declared_too_large:
                 if not call.is_drain_too_long:

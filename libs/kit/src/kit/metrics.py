@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# From a memory hit to a request that waits for a camera; prometheus' own defaults stop at 10 s.
+# From a cache hit to a request that waits for a slow device; the client library's defaults end at 10 s.
 SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -24,14 +24,14 @@ class Metrics:
         self._included: tuple[Metrics, ...] = ()
 
     def counter(self, name: str, doc: str, labels: Iterable[str] = ()) -> Counter:
-        """What only grows; `name` ends in `_total`."""
+        """A value that only increases; `name` ends in `_total`."""
         made = self._made.get(name)
         if made is None:
             made = self._made[name] = Counter(self._prefix + name, doc, tuple(labels), registry=self.registry)
         return self._as(made, Counter, name)
 
     def gauge(self, name: str, doc: str, labels: Iterable[str] = ()) -> Gauge:
-        """What goes up and down."""
+        """A value that rises and falls."""
         made = self._made.get(name)
         if made is None:
             made = self._made[name] = Gauge(self._prefix + name, doc, tuple(labels), registry=self.registry)
@@ -49,13 +49,15 @@ class Metrics:
         return self._as(made, Histogram, name)
 
     def render(self) -> bytes:
-        """The text that Prometheus scrapes (`CONTENT_TYPE`)."""
+        """The text exposition that Prometheus scrapes (`CONTENT_TYPE`)."""
         return b"".join(generate_latest(metrics.registry) for metrics in (self, *self._included))
 
     def include(self, *others: "Metrics") -> None:
-        """Show those of services in the same process on this one's page; their names carry their service."""
+        """Render those of other services in the same process too; their names carry the service."""
         for other in others:
-            other.registry.unregister(other._process)  # it is the same process, and told once
+            other.registry.unregister(
+                other._process
+            )  # the process is the same, so its metrics are rendered once
         self._included += others
 
     @staticmethod

@@ -30,9 +30,9 @@ async def test_a_broker_that_is_away_at_start_is_waited_for(own_rabbitmq_server,
     own_rabbitmq_server.stop()
     bus, seen = await own_place.open(publish_timeout_s=0.5), Recorder()
     await bus.consume(THING, seen)
-    fact = await bus.ready()
-    assert not fact.ok
-    assert "rabbitmq" in fact.detail
+    result = await bus.ready()
+    assert not result.ok
+    assert "rabbitmq" in result.detail
     started = time.monotonic()
     with pytest.raises(errors.Unavailable):
         await bus.publish(an_event())

@@ -148,8 +148,8 @@ async def test_a_consumer_that_has_ended_is_not_ready(place: Place):
     await eventually(is_ready)
     bus._consumers[0]._task.cancel()
     await asyncio.sleep(0)
-    fact = await bus.ready()
-    assert (fact.ok, THING.queue in fact.detail) == (False, True)
+    result = await bus.ready()
+    assert (result.ok, THING.queue in result.detail) == (False, True)
 
 
 async def test_a_look_for_others_that_fails_is_not_the_last(place: Place, monkeypatch):

@@ -8,7 +8,7 @@ from starlette.types import Message, Scope
 
 from gateway.upstream import Upstream
 from kit.errors import LookoutError, UpstreamFailed, UpstreamTimeout
-from kit.health import Fact
+from kit.health import CheckResult
 from kit.tracing import current_trace
 
 MAX_ANSWER_BYTES = 8_388_608
@@ -41,18 +41,18 @@ async def ask(upstream: Upstream, path: str, timeout_s: float) -> Answered:
     return Answered(answer.status, b"".join(answer.pieces))
 
 
-async def readiness(upstream: Upstream, timeout_s: float) -> Fact:
+async def readiness(upstream: Upstream, timeout_s: float) -> CheckResult:
     """What a service says of its own readiness."""
     try:
         answered = await ask(upstream, "/health/ready", timeout_s)
         document = orjson.loads(answered.body)
         failing = [name for name, check in document["checks"].items() if not check["ok"]]
     except LookoutError as error:
-        return Fact(ok=False, detail=error.detail)
+        return CheckResult(ok=False, detail=error.detail)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Fact(ok=False, detail="its readiness cannot be read")
+        return CheckResult(ok=False, detail="its readiness cannot be read")
     said = f"without {', '.join(failing)}" if failing else ""
-    return Fact(ok=answered.status == 200, detail=said or "ready")
+    return CheckResult(ok=answered.status == 200, detail=said or "ready")
 
 
 class _Collected:

@@ -125,9 +125,9 @@ class Door:
             RateLimited: too many requests.
             Unavailable: the token cannot be checked now.
         """
-        if self._health.held is not None and (not route.is_public or route.service == OWN_SERVICE):
+        if self._health.refusal_reason is not None and (not route.is_public or route.service == OWN_SERVICE):
             raise Unavailable(
-                f"Not now: {self._health.held}.", code="starting", retry_after_s=STARTING_RETRY_S
+                f"Not now: {self._health.refusal_reason}.", code="starting", retry_after_s=STARTING_RETRY_S
             )
         key = client.limit_key
         refused: Unauthenticated | None = None

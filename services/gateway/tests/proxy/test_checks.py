@@ -181,7 +181,7 @@ async def test_many_clients_at_once(behind, client):
 
 async def test_cameras_come_in_while_the_gateway_still_starts(build, client):
     health = Health()
-    health.hold("the service is still starting")
+    health.refuse_calls("the service is still starting")
     url = await build.asgi(ok, health=health)
     async with client.get(f"{url}/echo") as response:
         assert response.status == 200

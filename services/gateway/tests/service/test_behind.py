@@ -8,7 +8,7 @@ import pytest
 from fastapi import Depends, Request
 
 from kit.auth import Principal, TokenVerifier, require
-from kit.health import Fact, Health
+from kit.health import CheckResult, Health
 from kit.http import create_app
 from kit.metrics import Metrics
 from kit.settings import AuthSettings, HttpSettings
@@ -83,7 +83,7 @@ async def test_readiness_tells_of_every_service_and_needs_only_the_database(site
     assert checks["database"] == {"ok": True, "required": True, "detail": "sqlite"}
     assert checks["tickets"] == {"ok": True, "required": False, "detail": "ready"}
     assert checks["ingest"]["ok"] is False
-    health.add("bus", lambda: asyncio.sleep(0, Fact(ok=False, detail="away")))
+    health.add("bus", lambda: asyncio.sleep(0, CheckResult(ok=False, detail="away")))
     checks = (await gateway.client.get("/health/ready")).json()["checks"]
     assert checks["tickets"] == {"ok": False, "required": False, "detail": "without bus"}
 

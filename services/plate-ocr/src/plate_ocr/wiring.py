@@ -10,7 +10,7 @@ from kit.auth import HttpJwks, JwksSource, TokenVerifier
 from kit.blobs import open_blobs
 from kit.bus import Bus, open_bus
 from kit.clock import Clock, SystemClock
-from kit.health import Fact, Health
+from kit.health import CheckResult, Health
 from kit.http import create_app
 from kit.logging import make_logger
 from kit.metrics import Metrics
@@ -42,14 +42,16 @@ class _Threads(ThreadPoolExecutor):
         self.shutdown(wait=False, cancel_futures=True)
 
 
-async def _vehicles(worker: InferenceWorker, settings: InferenceSettings) -> Fact:
+async def _vehicles(worker: InferenceWorker, settings: InferenceSettings) -> CheckResult:
     """By what the spot rule knows of vehicles."""
     if not worker.engine_name:
-        return Fact(ok=False, detail="the engine is not there")
+        return CheckResult(ok=False, detail="the engine is not there")
     if not worker.has_vehicle_detector:
-        return Fact(ok=True, detail="camera's own box and the plate's place")
+        return CheckResult(ok=True, detail="camera's own box and the plate's place")
     # An engine of the operator's own brings its detector along, and is asked for nothing but that it has one.
-    return Fact(ok=True, detail=settings.vehicle_model.name if settings.vehicle_model else worker.engine_name)
+    return CheckResult(
+        ok=True, detail=settings.vehicle_model.name if settings.vehicle_model else worker.engine_name
+    )
 
 
 def build(

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from kit.errors import FieldError, Invalid, Unavailable
-from kit.health import Fact
+from kit.health import CheckResult
 from kit.logging import Logger
 from kit.metrics import Metrics
 from plate_ocr.adapters.onnx import ModelMissing
@@ -112,11 +112,11 @@ class InferenceWorker:
         self._queue, self._outside = [], []
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
-    async def ready(self) -> Fact:
+    async def ready(self) -> CheckResult:
         """Whether pictures can be read."""
         if self._engine is not None:
-            return Fact(ok=True, detail=self._engine.name)
-        return Fact(ok=False, detail=self._missing or "loading")
+            return CheckResult(ok=True, detail=self._engine.name)
+        return CheckResult(ok=False, detail=self._missing or "loading")
 
     async def read(
         self,

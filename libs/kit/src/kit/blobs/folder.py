@@ -33,7 +33,7 @@ from kit.blobs.store import (
     sha256_hex,
 )
 from kit.errors import Invalid, LookoutError, NotFound, StorageFull, Unavailable
-from kit.health import Fact
+from kit.health import CheckResult
 
 UNKNOWN_TYPE = "application/octet-stream"
 THREADS = 8
@@ -66,7 +66,7 @@ class FolderBlobs:
         threads, self._threads = self._threads, ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
         await asyncio.to_thread(threads.shutdown)
 
-    async def ping(self) -> Fact:
+    async def ping(self) -> CheckResult:
         """Write and remove a byte."""
 
         def probe() -> None:
@@ -78,7 +78,7 @@ class FolderBlobs:
                 path.unlink(missing_ok=True)
 
         await self._run(probe)
-        return Fact(ok=True, detail="folder")
+        return CheckResult(ok=True, detail="folder")
 
     async def put(self, key: str, data: bytes, content_type: str) -> StoredBlob:
         """Temporary file, sync, rename, sync of the folder: after a crash the blob is whole or not there."""

@@ -24,7 +24,7 @@ from kit.blobs.store import (
     sha256_hex,
 )
 from kit.errors import LookoutError, NotFound, StorageFull, Unavailable
-from kit.health import Fact
+from kit.health import CheckResult
 from kit.settings import BlobSettings
 
 THREADS = 16
@@ -86,7 +86,7 @@ class MinioBlobs:
         await asyncio.to_thread(threads.shutdown)
         self._pool.clear()
 
-    async def ping(self) -> Fact:
+    async def ping(self) -> CheckResult:
         """One call."""
 
         def probe() -> None:
@@ -95,7 +95,7 @@ class MinioBlobs:
                 self._ensure_bucket()
 
         await self._run(probe)
-        return Fact(ok=True, detail=f"bucket {self._bucket}")
+        return CheckResult(ok=True, detail=f"bucket {self._bucket}")
 
     async def put(self, key: str, data: bytes, content_type: str) -> StoredBlob:
         """One PUT: S3 shows an object whole or not at all."""

@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from kit.errors import Invalid
-from kit.health import Fact
+from kit.health import CheckResult
 from kit.ids import uuid7
 
 MAX_KEY_CHARACTERS = 512
@@ -56,7 +56,7 @@ class BlobStore(Protocol):
         """Finish what is in hand."""
         ...
 
-    async def ping(self) -> Fact:
+    async def ping(self) -> CheckResult:
         """Ask whether it can be written to; raises `Unavailable` when not."""
         ...
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from kit.bus.event import Event
 from kit.bus.subscription import Handler, Subscription
-from kit.health import Fact
+from kit.health import CheckResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Bus(Protocol):
         """Attach `handler` until `stop`, through every reconnect. Returns at once, also before `start`."""
         ...
 
-    async def ready(self) -> Fact:
+    async def ready(self) -> CheckResult:
         """Whether the bus can publish and every consumer is attached."""
         ...
 

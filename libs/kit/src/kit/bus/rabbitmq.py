@@ -29,7 +29,7 @@ from kit.bus.topology import (
 )
 from kit.clock import Clock
 from kit.errors import LookoutError, Unavailable
-from kit.health import Fact
+from kit.health import CheckResult
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings
@@ -119,15 +119,15 @@ class RabbitMqBus:
         self._consumers.append(consumer)
         self._tasks.append(asyncio.create_task(self._keep_attached(consumer)))
 
-    async def ready(self) -> Fact:
+    async def ready(self) -> CheckResult:
         """See `Bus.ready`."""
         for link in (self._outbound, self._inbound):
             if not link.is_up:
-                return Fact(ok=False, detail=f"rabbitmq: {link.failure}")
+                return CheckResult(ok=False, detail=f"rabbitmq: {link.failure}")
         waiting = [c.subscription.queue for c in self._consumers if not c.is_attached]
         if waiting:
-            return Fact(ok=False, detail=f"rabbitmq: not consuming {', '.join(waiting)} yet")
-        return Fact(ok=True, detail="rabbitmq")
+            return CheckResult(ok=False, detail=f"rabbitmq: not consuming {', '.join(waiting)} yet")
+        return CheckResult(ok=True, detail="rabbitmq")
 
     async def depth(self, queue: str) -> int:
         """See `Bus.depth`."""

@@ -17,7 +17,7 @@ from kit.bus.sqlite_file import SqliteFile
 from kit.bus.subscription import Handler, Subscription
 from kit.clock import Clock
 from kit.errors import LookoutError, Unavailable
-from kit.health import Fact
+from kit.health import CheckResult
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings
@@ -104,19 +104,19 @@ class SqliteBus:
         if self._is_started:
             consumer.start()
 
-    async def ready(self) -> Fact:
+    async def ready(self) -> CheckResult:
         """See `Bus.ready`."""
         try:
             await self._file.submit(store.data_version)
         except LookoutError as error:
-            return Fact(ok=False, detail=str(error))
+            return CheckResult(ok=False, detail=str(error))
         ended = [c.subscription.queue for c in self._consumers if c.has_ended]
         if ended:
-            return Fact(ok=False, detail=f"nothing is taken any more from {', '.join(ended)}")
+            return CheckResult(ok=False, detail=f"nothing is taken any more from {', '.join(ended)}")
         waiting = [c.subscription.queue for c in self._consumers if not c.is_attached]
         if waiting:
-            return Fact(ok=False, detail=f"another process consumes {', '.join(waiting)}")
-        return Fact(ok=True, detail="sqlite")
+            return CheckResult(ok=False, detail=f"another process consumes {', '.join(waiting)}")
+        return CheckResult(ok=True, detail="sqlite")
 
     async def depth(self, queue: str) -> int:
         """See `Bus.depth`."""

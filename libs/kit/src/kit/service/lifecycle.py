@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from kit.bus import Bus, Handler, Subscription
 from kit.clock import Clock
 from kit.errors import StorageFull, Unavailable
-from kit.health import Fact, Health
+from kit.health import CheckResult, Health
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.settings import ServiceSettings
@@ -89,7 +89,7 @@ class Service:
             Exception: what a resource or the migration raised, when waiting would not mend it.
         """
         self.health.is_draining = False
-        self.health.hold(STARTING)
+        self.health.refuse_calls(STARTING)
         self.health.add("startup", self._startup)
         obstacle_met = asyncio.Event()
         self._starting = asyncio.create_task(self._start_all(obstacle_met), name=f"{self.name}:start")
@@ -139,7 +139,7 @@ class Service:
         for name, work in self.background:
             self._tasks.append(asyncio.create_task(self._supervise(name, work), name=f"{self.name}:{name}"))
         self._last_obstacle = ""
-        self.health.release()
+        self.health.accept_calls()
         self.logger.info("service_started", version=self.version, mode=self.settings.mode)
 
     async def _persist(
@@ -158,9 +158,9 @@ class Service:
             else:
                 return
 
-    async def _startup(self) -> Fact:
-        held = self.health.held
-        return Fact(ok=held is None, detail=self._last_obstacle or held or "")
+    async def _startup(self) -> CheckResult:
+        held = self.health.refusal_reason
+        return CheckResult(ok=held is None, detail=self._last_obstacle or held or "")
 
     async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         wait_s = FIRST_RETRY_S

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from gateway.api_page import ApiPage
 from kit.errors import NotFound
-from kit.health import Health, NamedFact
+from kit.health import Health, NamedCheckResult
 
 # Scripts and styles from here only; Swagger UI draws with inline styles and data: pictures.
 PAGE_POLICY = (
@@ -44,7 +44,7 @@ def page_routes(api_page: ApiPage, health: Health, version: str) -> APIRouter:
     @router.get("/")
     async def start() -> HTMLResponse:
         readiness = await health.ready()
-        return _page(_START.format(version=escape(version), rows=_rows(readiness.facts)))
+        return _page(_START.format(version=escape(version), rows=_rows(readiness.results)))
 
     @router.get("/docs")
     async def docs() -> HTMLResponse:
@@ -81,11 +81,11 @@ def _page(html: str) -> HTMLResponse:
     return HTMLResponse(html, headers={"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"})
 
 
-def _rows(facts: tuple[NamedFact, ...]) -> str:
+def _rows(results: tuple[NamedCheckResult, ...]) -> str:
     return "\n".join(
-        f'<tr><th scope="row">{escape(fact.name)}</th><td class="{"up" if fact.ok else "down"}">'
-        f"{'up' if fact.ok else 'down'}</td><td>{escape(fact.detail)}</td></tr>"
-        for fact in facts
+        f'<tr><th scope="row">{escape(result.name)}</th><td class="{"up" if result.ok else "down"}">'
+        f"{'up' if result.ok else 'down'}</td><td>{escape(result.detail)}</td></tr>"
+        for result in results
     )
 
 

@@ -19,7 +19,7 @@ from kit.settings import HttpSettings
 WATCH_S = 2.0
 
 
-class ServeFailed(Exception):  # noqa: N818 - says what happened, as the errors of the kit do
+class ServiceFailed(Exception):  # noqa: N818 - says what happened, as the errors of the kit do
     """A service cannot be brought up, and waiting would not mend it."""
 
 
@@ -68,7 +68,7 @@ class HttpListener:
             await self._task
 
 
-class Serving:
+class ServiceRunner:
     """Services with their listeners. `listen` names those that get an HTTP port; None means all.
 
     The others' apps are called in the same process, by a gateway. gRPC ports follow each service's settings.
@@ -158,7 +158,7 @@ async def serve_all(services: Sequence[Service], *, listen: Collection[str] | No
     """Serve several until SIGTERM or SIGINT; the first one's logger takes the lines of libraries.
 
     Raises:
-        ServeFailed: a service failed for good after the listeners were open.
+        ServiceFailed: a service failed for good after the listeners were open.
         Interrupted: a second signal came while work in hand was being finished.
         OSError: a port is taken.
     """
@@ -181,10 +181,10 @@ async def _serve_until(
     services: Sequence[Service], listen: Collection[str] | None, asked: asyncio.Event
 ) -> None:
     logger = services[0].logger
-    serving = Serving(services, listen=listen)
-    await serving.start()
+    runner = ServiceRunner(services, listen=listen)
+    await runner.start()
     try:
-        ends = {asyncio.create_task(asked.wait()), asyncio.create_task(serving.failed.wait())}
+        ends = {asyncio.create_task(asked.wait()), asyncio.create_task(runner.failed.wait())}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
@@ -194,10 +194,10 @@ async def _serve_until(
         logger.info("draining", delay_s=drain_s)
         await asyncio.sleep(drain_s)
     finally:
-        await serving.stop()
+        await runner.stop()
     logger.info("stopped")
-    if serving.failed.is_set():
-        raise ServeFailed("a service failed to start; the log says why")
+    if runner.failed.is_set():
+        raise ServiceFailed("a service failed to start; the log says why")
 
 
 def run(build: Callable[[], Sequence[Service]], *, listen: Collection[str] | None = None) -> None:
@@ -212,7 +212,7 @@ def run(build: Callable[[], Sequence[Service]], *, listen: Collection[str] | Non
 
     try:
         uvloop.run(main())
-    except (OSError, ServeFailed) as error:
+    except (OSError, ServiceFailed) as error:
         raise SystemExit(f"cannot serve: {error}") from None
     except Interrupted:
         raise SystemExit(130) from None
