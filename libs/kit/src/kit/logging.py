@@ -88,8 +88,8 @@ def route_standard_logging(logger: Logger, *, level: int = logging.INFO) -> None
     logging.getLogger(
         "uvicorn.access"
     ).disabled = True  # the middleware writes the access line, with the trace
-    # These tell every frame and every pooled connection at INFO.
-    for name in ("aiormq", "aio_pika", "sqlalchemy.engine", "alembic", "httpx", "urllib3"):
+    # At INFO or DEBUG these log every frame, every pooled connection and every chunk of a PNG.
+    for name in ("aiormq", "aio_pika", "sqlalchemy.engine", "alembic", "httpx", "urllib3", "PIL"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 

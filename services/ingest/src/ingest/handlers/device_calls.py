@@ -10,9 +10,10 @@ from pathlib import Path
 from ingest.adapters.http_camera import CameraAccess, CameraUnreachable, HttpCameras
 from ingest.domain.circuit import Circuit
 from ingest.domain.clips import Window, clip_window
-from ingest.domain.pictures import PictureHeader, read_header
+from ingest.domain.pictures import PictureHeader
 from ingest.domain.refusal import Refused
 from ingest.domain.site import CameraSite, CameraStatus
+from ingest.handlers.pictures import read_header
 from ingest.handlers.refusals import telling_refusals
 from ingest.handlers.site_directory import SiteDirectory
 from ingest.settings import DeviceSettings, ReportSettings

@@ -3,9 +3,10 @@
 import hashlib
 from dataclasses import dataclass
 
-from ingest.domain.pictures import PictureHeader, read_header
+from ingest.domain.pictures import PictureHeader
 from ingest.domain.report import Report, parse_json, parse_report, raw_text
 from ingest.domain.snapshot import decode_snapshot
+from ingest.handlers.pictures import read_header
 from ingest.settings import ReportSettings
 
 
