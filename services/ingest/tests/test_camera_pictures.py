@@ -1,7 +1,7 @@
 import pytest
 
+from ingest.domain.errors import ErrorKind, FieldProblem, InputError
 from ingest.domain.geometry import Size
-from ingest.domain.refusal import FieldProblem, Kind, Refused
 from ingest.handlers.pictures import read_header
 from testkit.pictures import bomb, no_picture, solid, truncated
 
@@ -16,14 +16,14 @@ def test_the_header_of_a_picture() -> None:
 @pytest.mark.parametrize(
     ("data", "kind", "code"),
     [
-        (no_picture(), Kind.INVALID, "not_a_picture"),
-        (bomb(0), Kind.INVALID, "not_a_picture"),
-        (truncated(solid(64, 48)), Kind.INVALID, "picture_truncated"),
-        (bomb(50_000), Kind.TOO_LARGE, "picture_too_large_pixels"),
+        (no_picture(), ErrorKind.INVALID, "not_a_picture"),
+        (bomb(0), ErrorKind.INVALID, "not_a_picture"),
+        (truncated(solid(64, 48)), ErrorKind.INVALID, "picture_truncated"),
+        (bomb(50_000), ErrorKind.TOO_LARGE, "picture_too_large_pixels"),
     ],
 )
-def test_a_refusal_names_the_field_and_its_code(data: bytes, kind: Kind, code: str) -> None:
-    with pytest.raises(Refused) as refused:
+def test_a_refusal_names_the_field_and_its_code(data: bytes, kind: ErrorKind, code: str) -> None:
+    with pytest.raises(InputError) as refused:
         read_header(data, max_pixels=LIMIT, field="picture")
     assert (refused.value.kind, refused.value.code) == (kind, code)
     [problem] = refused.value.fields

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from ingest.handlers.accept_report import SNAPSHOTS
-from ingest.handlers.dispatch import EXITS
-from ingest.handlers.sweep import Sweeper
+from ingest.handlers.accept_parking_push import SNAPSHOTS
+from ingest.handlers.apply_retention import ApplyRetention
+from ingest.handlers.dispatch_pending import EXITS
 from ingest.settings import IngestSettings, RetentionSettings
 from ingest.store.tables import camera_events
 from kit import migrations
@@ -59,7 +59,7 @@ def sweeping(ingest: Ingest) -> Any:
     """A sweeper over the service's own database and pictures."""
 
     def make(**given: Any) -> Any:
-        sweeper = Sweeper(
+        sweeper = ApplyRetention(
             db=ingest.db,
             blobs=open_blobs(ingest.settings.blobs),
             clock=ingest.clock,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ingest.handlers.turns import Turns
+from ingest.handlers.ordered_locks import OrderedLocks
 from kit.blobs.folder import FolderBlobs
 from testkit import eventually
 from testkit.pictures import noise
@@ -45,7 +45,7 @@ async def test_a_later_report_does_not_overtake_one_whose_picture_takes_longer(
 
 
 async def test_turns_are_kept_when_somebody_gives_up_or_is_called_off() -> None:
-    turns = Turns()
+    turns = OrderedLocks()
     order: list[str] = []
     first, second, third, fourth = (turns.take("camera") for _ in range(4))
 

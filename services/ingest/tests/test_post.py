@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ingest.domain.report import FIELDS
+from ingest.domain.parking_push import FIELDS
 from lookout.camera.v1 import camera_pb2
 from lookout.common.v1 import common_pb2
 from testkit import eventually

@@ -1,6 +1,6 @@
 """Bus in: which events ingest listens to."""
 
-from ingest.handlers.outcomes import RecordOutcome
+from ingest.handlers.outcome_waiters import RecordOutcome
 from kit.bus import Handler, Subscription
 
 TRIGGER_DECIDED = Subscription("ingest", "trigger_decided", "parking.trigger_decided.v1.#", ordered=False)

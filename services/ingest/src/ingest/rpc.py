@@ -9,8 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ingest.adapters.http_camera import CameraUnreachable
 from ingest.domain.geometry import in_order
 from ingest.handlers.device_calls import DeviceCalls
-from ingest.handlers.frames import blob_ref, spot_message, timestamp
 from ingest.handlers.site_directory import SiteDirectory
+from ingest.mapping import blob_ref, spot_message, timestamp
 from kit.errors import FieldError, Invalid, Unavailable
 from lookout.camera.v1 import camera_pb2, camera_pb2_grpc
 

@@ -10,7 +10,7 @@ from kit.settings import BlobSettings, Block, BusSettings, DatabaseSettings, Ser
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class ReportSettings(Block):
+class ParkingPushSettings(Block):
     """What `POST /post` takes."""
 
     max_body_bytes: int = Field(8_388_608, gt=0, description="largest report in bytes, its picture included")
@@ -115,7 +115,7 @@ class IngestSettings(ServiceSettings):
         SecretStr(""),
         description="key that camera and portal passwords are encrypted with; required in distributed mode",
     )
-    reports: ReportSettings = Field(default_factory=ReportSettings, description="what cameras push")
+    reports: ParkingPushSettings = Field(default_factory=ParkingPushSettings, description="what cameras push")
     devices: DeviceSettings = Field(default_factory=DeviceSettings, description="calls to cameras")
     dispatch: DispatchSettings = Field(default_factory=DispatchSettings, description="order of events")
     retention: RetentionSettings = Field(

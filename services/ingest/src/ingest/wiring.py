@@ -3,17 +3,17 @@
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
-from ingest.adapters.clip_check import look_at_clip
+from ingest.adapters.clip_check import is_playable_clip
 from ingest.adapters.http_camera import HttpCameras
 from ingest.consumers import subscriptions
-from ingest.handlers.accept_report import AcceptReport
+from ingest.handlers.accept_parking_push import AcceptParkingPush
+from ingest.handlers.apply_retention import ApplyRetention
 from ingest.handlers.camera_events import CameraEvents
 from ingest.handlers.device_calls import DeviceCalls
-from ingest.handlers.dispatch import Dispatcher
-from ingest.handlers.outcomes import OutcomeBoard, RecordOutcome
+from ingest.handlers.dispatch_pending import PendingEventDispatcher
+from ingest.handlers.outcome_waiters import OutcomeWaiters, RecordOutcome
 from ingest.handlers.registry import Registry
 from ingest.handlers.site_directory import SiteDirectory
-from ingest.handlers.sweep import Sweeper
 from ingest.http import POST_PATH, camera_event_routes, device_routes, post_routes, registry_routes
 from ingest.rpc import Cameras, registering
 from ingest.settings import IngestSettings
@@ -69,10 +69,10 @@ def build(
         clock=clock,
         settings=settings.devices,
         reports=settings.reports,
-        look_at_clip=look_at_clip,
+        is_playable_clip=is_playable_clip,
         logger=logger,
     )
-    dispatcher = Dispatcher(
+    dispatcher = PendingEventDispatcher(
         db=db,
         blobs=blobs,
         outbox=outbox,
@@ -84,7 +84,7 @@ def build(
         metrics=metrics,
         on_outbox=relay.notify,
     )
-    accept = AcceptReport(
+    accept = AcceptParkingPush(
         db=db,
         blobs=blobs,
         outbox=outbox,
@@ -96,10 +96,10 @@ def build(
         on_outbox=relay.notify,
         on_waiting=dispatcher.wake,
     )
-    board = OutcomeBoard(
+    board = OutcomeWaiters(
         db, logger, poll_s=settings.reports.outcome_poll_s, max_waiting=settings.reports.max_waiting
     )
-    sweeper = Sweeper(
+    sweeper = ApplyRetention(
         db=db, blobs=blobs, clock=clock, settings=settings.retention, logger=logger, metrics=metrics
     )
     record_outcome = RecordOutcome(db, inbox, logger, board.tell)

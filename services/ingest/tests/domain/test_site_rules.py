@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from ingest.domain.addresses import Address, parse_address, why_not_called
 from ingest.domain.circuit import Circuit
 from ingest.domain.clips import clip_window
+from ingest.domain.errors import InputError
 from ingest.domain.geometry import Size
 from ingest.domain.outcomes import Outcome, outcome_of
+from ingest.domain.parking_push import Purpose, parse_push
 from ingest.domain.preferences import Preferences, parse_prefer
-from ingest.domain.refusal import Refused
-from ingest.domain.report import Purpose, parse_report
 from ingest.domain.site import (
     CameraSite,
     CameraStatus,
@@ -163,7 +163,7 @@ def site(spots: Any = (), number_of_parking: Any = 0) -> Any:
 
 
 def choose(site: Any, *, may_learn: Any = True, most_spots: Any = 4, **report: Any) -> Any:
-    parsed, _ = parse_report(parking_report(**report))
+    parsed, _ = parse_push(parking_report(**report))
     return choose_spot(site, parsed, Size(640, 360), may_learn=may_learn, most_spots=most_spots)
 
 
@@ -216,7 +216,7 @@ def test_a_further_spot_is_learned_beside_learned_ones() -> None:
 def test_an_unknown_spot_is_refused(
     spots: Any, number_of_parking: Any, index_number: Any, may_learn: Any
 ) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(InputError) as refused:
         choose(site(spots, number_of_parking), may_learn=may_learn, index_number=index_number)
     assert refused.value.code == "unknown_spot"
     assert [problem.field for problem in refused.value.fields] == ["index_number"]
@@ -304,7 +304,7 @@ def test_windows_of_clips(start: Any, end: Any, expected: Any) -> None:
     ],
 )
 def test_windows_that_cannot_be_asked_for(start: Any, end: Any, field: Any) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(InputError) as refused:
         clip_window(start, end, NOW, max_length_s=60)
     assert [problem.field for problem in refused.value.fields] == [field]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.domain.refusal import Refused
+from ingest.domain.errors import InputError
 from ingest.domain.snapshot import decode_snapshot
 from testkit.pictures import noise, solid
 
@@ -58,7 +58,7 @@ def test_padding_may_be_left_out(cut: Any) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_base64_is_refused(text: Any, code: Any) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(InputError) as refused:
         decode_snapshot(text, max_bytes=LIMIT)
     assert refused.value.code == code
     assert [problem.field for problem in refused.value.fields] == ["snapshot"]
@@ -68,7 +68,7 @@ def test_what_is_no_base64_is_refused(text: Any, code: Any) -> None:
 def test_the_limit_is_exact(size: Any) -> None:
     text = base64.b64encode(bytes(size)).decode()
     assert len(decode_snapshot(text, max_bytes=size)) == size
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(InputError) as refused:
         decode_snapshot(text, max_bytes=size - 1)
     assert refused.value.code == "picture_too_large_bytes"
 
@@ -83,6 +83,6 @@ def test_any_text_is_bytes_or_a_refusal(text: Any) -> None:
     code = None
     try:
         assert len(decode_snapshot(text, max_bytes=50)) <= 50
-    except Refused as refused:
+    except InputError as refused:
         code = refused.code
     assert code in {None, "snapshot_missing", "bad_base64", "picture_too_large_bytes"}

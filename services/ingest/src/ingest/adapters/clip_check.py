@@ -23,7 +23,7 @@ class ClipFacts:
     height_px: int
 
 
-def look_at_clip(path: Path) -> ClipFacts | None:
+def is_playable_clip(path: Path) -> ClipFacts | None:
     """None when nothing in the file decodes. Blocks: call it on a thread."""
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:

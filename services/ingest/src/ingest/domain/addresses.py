@@ -9,7 +9,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from ingest.domain.refusal import Unreadable
+from ingest.domain.errors import InvalidValue
 
 _HOST = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -39,7 +39,7 @@ def parse_address(text: str) -> Address:
     """Read `10.1.2.3`, `10.1.2.3:8080`, `[fd00::1]:8080`, `fd00::1` or `cam-1.site.local`.
 
     Raises:
-        Unreadable: with the reason.
+        InvalidValue: with the reason.
     """
     try:
         return Address(str(ipaddress.ip_address(text)), HTTP_PORT)
@@ -50,13 +50,13 @@ def parse_address(text: str) -> Address:
         try:
             host = str(ipaddress.IPv6Address(bracketed[1]))
         except ValueError as error:
-            raise Unreadable("must be an IP address or a host name, with or without a port") from error
+            raise InvalidValue("must be an IP address or a host name, with or without a port") from error
         return Address(host, _port(bracketed[2]))
     host, colon, port = text.partition(":")
     # "10.1.2" or "10.1.2.3.4" is a mistyped IP address; resolvers would read some of them as another one.
     is_mistyped = re.fullmatch(r"[0-9.]+", host) is not None and not _is_ip(host)
     if is_mistyped or not (_HOST.fullmatch(host) or _is_ip(host)):
-        raise Unreadable("must be an IP address or a host name, with or without a port")
+        raise InvalidValue("must be an IP address or a host name, with or without a port")
     return Address(host, _port(port if colon else None))
 
 
@@ -72,7 +72,7 @@ def _port(text: str | None) -> int:
     if text is None:
         return HTTP_PORT
     if not _PORT.fullmatch(text) or not 1 <= int(text) <= 65_535:
-        raise Unreadable("the port must lie between 1 and 65535")
+        raise InvalidValue("the port must lie between 1 and 65535")
     return int(text)
 
 

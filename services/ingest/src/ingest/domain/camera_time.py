@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from ingest.domain.refusal import Unreadable
+from ingest.domain.errors import InvalidValue
 
 _WRITTEN = re.compile(
     r"(?P<date>\d{4}-\d{2}-\d{2})[Tt ]\s*(?P<time>\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?)"
@@ -63,7 +63,7 @@ class ReportedTime:
             first = self.at.replace(tzinfo=zone, fold=0).astimezone(UTC)
             second = self.at.replace(tzinfo=zone, fold=1).astimezone(UTC)
         except OverflowError as error:
-            raise Unreadable("lies outside the calendar") from error
+            raise InvalidValue("lies outside the calendar") from error
         # In a gap fold=1 lies before fold=0; only a real fold has the second reading later.
         if second > first and abs(second - received_at) < abs(first - received_at):
             return second
@@ -83,35 +83,35 @@ def parse_time(value: object) -> ReportedTime:
     """Read `YYYY-MM-DD HH:MM:SS`, ISO 8601 with or without a zone, or epoch seconds or milliseconds.
 
     Raises:
-        Unreadable: with the reason.
+        InvalidValue: with the reason.
     """
     if isinstance(value, bool):
-        raise Unreadable("must be a time, not true or false")
+        raise InvalidValue("must be a time, not true or false")
     if isinstance(value, int | float):
         return _from_epoch(value)
     if not isinstance(value, str):
-        raise Unreadable("must be a time")
+        raise InvalidValue("must be a time")
     text = value.strip(" \t\r\n")
     if _EPOCH.fullmatch(text):
         # Eight digits are as likely a date; epoch seconds have had nine since 1973.
         if len(text.partition(".")[0]) < 9 and text.strip("0."):
-            raise Unreadable("must be a date with a time of day, or epoch seconds or milliseconds")
+            raise InvalidValue("must be a date with a time of day, or epoch seconds or milliseconds")
         return _from_epoch(float(text) if "." in text else int(text))
     written = _WRITTEN.fullmatch(text) or _COMPACT.fullmatch(text)
     if written is None:
-        raise Unreadable("must read YYYY-MM-DD HH:MM:SS, ISO 8601, or epoch seconds or milliseconds")
+        raise InvalidValue("must read YYYY-MM-DD HH:MM:SS, ISO 8601, or epoch seconds or milliseconds")
     zone = (written["zone"] or "").upper()
     try:
         at = datetime.fromisoformat(f"{written['date']}T{written['time'].replace(',', '.')}{zone}")
         return ReportedTime(at if at.tzinfo is None else at.astimezone(UTC))
     except (ValueError, OverflowError) as error:
-        raise Unreadable("is no time in the calendar") from error
+        raise InvalidValue("is no time in the calendar") from error
 
 
 def _from_epoch(value: float) -> ReportedTime:
     # NaN fails this comparison too; an int of any length may be compared.
     if not 0 <= value <= _LAST_SECOND * 1000:
-        raise Unreadable("is no epoch time in seconds or milliseconds")
+        raise InvalidValue("is no epoch time in seconds or milliseconds")
     whole_ms = round(value) if value >= _FIRST_MILLISECONDS else round(value * 1000)
     return ReportedTime(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=whole_ms))
 

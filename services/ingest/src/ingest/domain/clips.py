@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ingest.domain.refusal import FieldProblem, Kind, Refused
+from ingest.domain.errors import ErrorKind, FieldProblem, InputError
 
 # Around an entry: how the car came in, and that it stands.
 BEFORE = timedelta(seconds=15)
@@ -24,7 +24,7 @@ def clip_window(
     """Both ends, the one end with the usual length, or the last 20 seconds.
 
     Raises:
-        Refused: `invalid_window`.
+        InputError: `invalid_window`.
     """
     window = _window(start, end, now)
     for name, value in (("start", window.start), ("end", window.end)):
@@ -47,5 +47,7 @@ def _window(start: datetime | None, end: datetime | None, now: datetime) -> Wind
     return Window(end - usual, end)
 
 
-def _refused(field: str, reason: str) -> Refused:
-    return Refused(Kind.INVALID, "invalid_window", f"{field} {reason}", (FieldProblem(field, reason),))
+def _refused(field: str, reason: str) -> InputError:
+    return InputError(
+        ErrorKind.INVALID, "invalid_window", f"{field} {reason}", (FieldProblem(field, reason),)
+    )

@@ -3,7 +3,7 @@
 import math
 import re
 
-from ingest.domain.refusal import Unreadable
+from ingest.domain.errors import InvalidValue
 
 # A fraction of zeros is what firmware that only knows floats prints for a whole number.
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(?:\.0{1,9})?")
@@ -15,52 +15,52 @@ def whole_number(value: object, *, low: int, high: int) -> int:
     """A whole number within `low` and `high`, both included.
 
     Raises:
-        Unreadable: with the reason, in words for the camera's installer.
+        InvalidValue: with the reason, in words for the camera's installer.
     """
     number = _read_whole(value)
     if not low <= number <= high:
-        raise Unreadable(f"must lie between {low} and {high}")
+        raise InvalidValue(f"must lie between {low} and {high}")
     return number
 
 
 def _read_whole(value: object) -> int:
     if isinstance(value, bool):
-        raise Unreadable("must be a whole number, not true or false")
+        raise InvalidValue("must be a whole number, not true or false")
     if isinstance(value, int):
         return value
     if isinstance(value, float):
         if not value.is_integer():
-            raise Unreadable("must be a whole number")
+            raise InvalidValue("must be a whole number")
         return int(value)
     if isinstance(value, str):
         text = value.strip(" \t\r\n")
         if _WHOLE.fullmatch(text):
             return int(text.partition(".")[0])
-    raise Unreadable("must be a whole number")
+    raise InvalidValue("must be a whole number")
 
 
 def decimal_number(value: object, *, low: float, high: float) -> float:
     """A finite number within `low` and `high`, both included.
 
     Raises:
-        Unreadable: with the reason.
+        InvalidValue: with the reason.
     """
     if isinstance(value, bool):
-        raise Unreadable("must be a number, not true or false")
+        raise InvalidValue("must be a number, not true or false")
     if isinstance(value, str):
         text = value.strip(" \t\r\n")
         if not _DECIMAL.fullmatch(text):
-            raise Unreadable("must be a number")
+            raise InvalidValue("must be a number")
         number = float(text)
     elif isinstance(value, int | float):
         # Comparing before float(): an int of 400 digits does not fit into one.
         if isinstance(value, int) and not low <= value <= high:
-            raise Unreadable(f"must lie between {low:g} and {high:g}")
+            raise InvalidValue(f"must lie between {low:g} and {high:g}")
         number = float(value)
     else:
-        raise Unreadable("must be a number")
+        raise InvalidValue("must be a number")
     if not math.isfinite(number):
-        raise Unreadable("must be a finite number")
+        raise InvalidValue("must be a finite number")
     if not low <= number <= high:
-        raise Unreadable(f"must lie between {low:g} and {high:g}")
+        raise InvalidValue(f"must lie between {low:g} and {high:g}")
     return number

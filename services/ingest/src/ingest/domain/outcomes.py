@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from ingest.domain.report import Purpose
+from ingest.domain.parking_push import Purpose
 
 
 class Outcome(StrEnum):

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from ingest.domain.refusal import Unreadable
+from ingest.domain.errors import InvalidValue
 
 LOCATION_CODE = re.compile(r"[A-Z]{1,16}")
 API_CODE = re.compile(r"[0-9]{1,9}")
@@ -22,11 +22,11 @@ def parse_parking_area(value: object) -> ParkingArea:
     """Letters and digits, in either case, blanks anywhere.
 
     Raises:
-        Unreadable: with the reason.
+        InvalidValue: with the reason.
     """
     if not isinstance(value, str):
-        raise Unreadable("must be letters and digits, as in NAD95")
+        raise InvalidValue("must be letters and digits, as in NAD95")
     match = _AREA.fullmatch("".join(value.split()).upper()) if value.isascii() else None
     if match is None:
-        raise Unreadable("must be letters and digits, as in NAD95")
+        raise InvalidValue("must be letters and digits, as in NAD95")
     return ParkingArea(match[1], match[2])

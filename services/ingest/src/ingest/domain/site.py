@@ -7,9 +7,9 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ingest.domain.addresses import parse_address
+from ingest.domain.errors import InvalidValue
 from ingest.domain.geometry import Point, Quad, area_px2, is_degenerate
 from ingest.domain.parking_area import API_CODE, LOCATION_CODE
-from ingest.domain.refusal import Unreadable
 
 # ISO 3166-1 in lower case, with the subdivision where plates differ by it: "de", "ae-du".
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z0-9]{1,3})?")
@@ -74,11 +74,11 @@ def check_location_code(value: str) -> str:
     Letters only: in a report's `parking_area` the digits after it are the camera's.
 
     Raises:
-        Unreadable: with the reason.
+        InvalidValue: with the reason.
     """
     code = value.strip().upper()
     if not LOCATION_CODE.fullmatch(code):
-        raise Unreadable("must be 1 to 16 letters A to Z")
+        raise InvalidValue("must be 1 to 16 letters A to Z")
     return code
 
 
@@ -86,11 +86,11 @@ def check_api_code(value: str) -> str:
     """The camera's number within its location, as reports write it after the location's letters.
 
     Raises:
-        Unreadable: with the reason.
+        InvalidValue: with the reason.
     """
     code = value.strip()
     if not API_CODE.fullmatch(code):
-        raise Unreadable("must be 1 to 9 digits")
+        raise InvalidValue("must be 1 to 9 digits")
     return code
 
 
@@ -98,11 +98,11 @@ def check_code(value: str) -> str:
     """A zone's or pole's code.
 
     Raises:
-        Unreadable: with the reason.
+        InvalidValue: with the reason.
     """
     code = value.strip()
     if not _CODE.fullmatch(code):
-        raise Unreadable("must be 1 to 32 letters, digits, dots, dashes or underscores")
+        raise InvalidValue("must be 1 to 32 letters, digits, dots, dashes or underscores")
     return code
 
 
@@ -110,11 +110,11 @@ def check_text(value: str) -> str:
     """A line of text for people.
 
     Raises:
-        Unreadable: it holds control characters, which databases and portals refuse.
+        InvalidValue: it holds control characters, which databases and portals refuse.
     """
     text = value.strip()
     if not text.isprintable():
-        raise Unreadable("holds a character that cannot be printed")
+        raise InvalidValue("holds a character that cannot be printed")
     return text
 
 
@@ -122,11 +122,11 @@ def check_name(value: str) -> str:
     """What people call it.
 
     Raises:
-        Unreadable: it is empty, or holds control characters.
+        InvalidValue: it is empty, or holds control characters.
     """
     name = check_text(value)
     if not name:
-        raise Unreadable("must not be empty")
+        raise InvalidValue("must not be empty")
     return name
 
 
@@ -134,24 +134,24 @@ def check_time_zone(value: str) -> str:
     """An IANA name that this machine knows.
 
     Raises:
-        Unreadable: with the reason.
+        InvalidValue: with the reason.
     """
     try:
         return ZoneInfo(value.strip()).key
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise Unreadable("must be an IANA time zone, as in Asia/Dubai") from error
+        raise InvalidValue("must be an IANA time zone, as in Asia/Dubai") from error
 
 
 def check_regions(values: Sequence[str]) -> tuple[str, ...]:
     """Plate regions in lower case, each once, in the order given.
 
     Raises:
-        Unreadable: with the reason.
+        InvalidValue: with the reason.
     """
     regions = tuple(dict.fromkeys(value.strip().lower() for value in values))
     for region in regions:
         if not _REGION.fullmatch(region):
-            raise Unreadable("must be ISO 3166 codes, as in ae or ae-du")
+            raise InvalidValue("must be ISO 3166 codes, as in ae or ae-du")
     return regions
 
 
@@ -159,7 +159,7 @@ def check_address(value: str) -> str:
     """An IP address or host name, with or without a port; empty when the camera has none.
 
     Raises:
-        Unreadable: with the reason.
+        InvalidValue: with the reason.
     """
     text = value.strip()
     return parse_address(text).written if text else ""
@@ -169,11 +169,11 @@ def check_corners(corners: Quad) -> Quad:
     """A spot that a vehicle can stand in.
 
     Raises:
-        Unreadable: with the reason.
+        InvalidValue: with the reason.
     """
     _check_points(corners)
     if is_degenerate(corners):
-        raise Unreadable("the four corners enclose no area")
+        raise InvalidValue("the four corners enclose no area")
     return corners
 
 
@@ -181,17 +181,17 @@ def check_crop_zone(points: Sequence[Point]) -> tuple[Point, ...]:
     """A part of the picture, as a polygon of any number of corners.
 
     Raises:
-        Unreadable: with the reason.
+        InvalidValue: with the reason.
     """
     if not SMALLEST_CORNERS <= len(points) <= MOST_CORNERS:
-        raise Unreadable(f"must be {SMALLEST_CORNERS} to {MOST_CORNERS} points")
+        raise InvalidValue(f"must be {SMALLEST_CORNERS} to {MOST_CORNERS} points")
     _check_points(points)
     if area_px2(points) == 0:
-        raise Unreadable("the points enclose no area")
+        raise InvalidValue("the points enclose no area")
     return tuple(points)
 
 
 def _check_points(points: Sequence[Point]) -> None:
     # NaN fails the comparison as well.
     if not all(abs(x) <= _FURTHEST_PX and abs(y) <= _FURTHEST_PX for x, y in points):
-        raise Unreadable("a corner lies outside any picture")
+        raise InvalidValue("a corner lies outside any picture")

@@ -3,7 +3,7 @@
 import binascii
 import re
 
-from ingest.domain.refusal import FieldProblem, Kind, Refused, refused_field
+from ingest.domain.errors import ErrorKind, FieldProblem, InputError, field_error
 
 _DATA_PREFIX = re.compile(r"\s*data:[\w.+/;=-]{0,100},", re.IGNORECASE | re.ASCII)
 _BLANKS = b" \t\r\n"
@@ -14,14 +14,14 @@ def decode_snapshot(text: str, *, max_bytes: int) -> bytes:
     """The bytes in `text`: with or without a `data:` prefix, blanks, the URL-safe alphabet or padding.
 
     Raises:
-        Refused: `snapshot_missing`, `bad_base64` or `picture_too_large_bytes`.
+        InputError: `snapshot_missing`, `bad_base64` or `picture_too_large_bytes`.
     """
     prefix = _DATA_PREFIX.match(text)
     if prefix is not None and "base64" not in prefix[0].lower():
         raise _bad("has a data: prefix that does not say base64")
     coded = _ascii(text[prefix.end() :] if prefix is not None else text)
     if not coded:
-        raise refused_field("snapshot_missing", "snapshot", "is empty", kind=Kind.MALFORMED)
+        raise field_error("snapshot_missing", "snapshot", "is empty", kind=ErrorKind.MALFORMED)
     # Before anything is decoded; padding makes this at most two bytes too many.
     if len(coded) // 4 * 3 - 2 > max_bytes:
         raise _too_large(max_bytes)
@@ -54,13 +54,15 @@ def _decode(coded: bytes) -> bytes:
     return data
 
 
-def _bad(reason: str) -> Refused:
-    return Refused(Kind.MALFORMED, "bad_base64", f"snapshot {reason}", (FieldProblem("snapshot", reason),))
+def _bad(reason: str) -> InputError:
+    return InputError(
+        ErrorKind.MALFORMED, "bad_base64", f"snapshot {reason}", (FieldProblem("snapshot", reason),)
+    )
 
 
-def _too_large(max_bytes: int) -> Refused:
-    return Refused(
-        Kind.TOO_LARGE,
+def _too_large(max_bytes: int) -> InputError:
+    return InputError(
+        ErrorKind.TOO_LARGE,
         "picture_too_large_bytes",
         f"the picture is larger than {max_bytes} bytes",
         (FieldProblem("snapshot", f"is larger than {max_bytes} bytes"),),

@@ -11,9 +11,9 @@ be taught, because anybody who reaches the public address could teach more.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ingest.domain.errors import ErrorKind, FieldProblem, InputError
 from ingest.domain.geometry import Quad, Size, in_order, scale_quad
-from ingest.domain.refusal import FieldProblem, Kind, Refused
-from ingest.domain.report import Report
+from ingest.domain.parking_push import ParkingPush
 from ingest.domain.site import CameraSite, RegisteredSpot, SpotOrigin
 
 # Redrawing by less than this is the rounding of firmware that keeps its corners in per mille.
@@ -31,12 +31,12 @@ class SpotChoice:
 
 
 def choose_spot(
-    site: CameraSite, report: Report, snapshot: Size, *, may_learn: bool, most_spots: int
+    site: CameraSite, report: ParkingPush, snapshot: Size, *, may_learn: bool, most_spots: int
 ) -> SpotChoice:
     """The spot of `report`; `most_spots` bounds a camera whose `number_of_parking` is 0.
 
     Raises:
-        Refused: `unknown_spot`.
+        InputError: `unknown_spot`.
     """
     number = report.index_number
     known = site.spots.get(number)
@@ -64,6 +64,6 @@ def _is_same(one: Quad, other: Quad) -> bool:
     )
 
 
-def _unknown_spot(site: CameraSite, number: int) -> Refused:
+def _unknown_spot(site: CameraSite, number: int) -> InputError:
     reason = f"camera {site.location_code}{site.api_code} has no spot {number}"
-    return Refused(Kind.INVALID, "unknown_spot", reason, (FieldProblem("index_number", reason),))
+    return InputError(ErrorKind.INVALID, "unknown_spot", reason, (FieldProblem("index_number", reason),))

@@ -10,13 +10,13 @@ from pathlib import Path
 from ingest.adapters.http_camera import CameraAccess, CameraUnreachable, HttpCameras
 from ingest.domain.circuit import Circuit
 from ingest.domain.clips import Window, clip_window
+from ingest.domain.errors import InputError
 from ingest.domain.pictures import PictureHeader
-from ingest.domain.refusal import Refused
 from ingest.domain.site import CameraSite, CameraStatus
+from ingest.handlers.input_errors import mapped_input_errors
 from ingest.handlers.pictures import read_header
-from ingest.handlers.refusals import telling_refusals
 from ingest.handlers.site_directory import SiteDirectory
-from ingest.settings import DeviceSettings, ReportSettings
+from ingest.settings import DeviceSettings, ParkingPushSettings
 from kit.blobs import BlobStore, StoredBlob, new_blob_key
 from kit.clock import Clock
 from kit.errors import LookoutError, UpstreamFailed
@@ -56,8 +56,8 @@ class DeviceCalls:
         blobs: BlobStore,
         clock: Clock,
         settings: DeviceSettings,
-        reports: ReportSettings,
-        look_at_clip: Callable[[Path], object | None],
+        reports: ParkingPushSettings,
+        is_playable_clip: Callable[[Path], object | None],
         logger: Logger,
     ) -> None:
         self._cameras = cameras
@@ -67,7 +67,7 @@ class DeviceCalls:
         self._clock = clock
         self._settings = settings
         self._reports = reports
-        self._look_at_clip = look_at_clip
+        self._look_at_clip = is_playable_clip
         self._logger = logger
         self._clips_at_once = asyncio.Semaphore(settings.max_clips_at_once)
         self._circuits: dict[int, Circuit] = {}
@@ -96,7 +96,7 @@ class DeviceCalls:
             max_bytes = self._reports.max_picture_bytes
             data = await self._cameras.fetch_frame(access, max_bytes=max_bytes)
             header = read_header(data, max_pixels=self._reports.max_picture_pixels, field="picture")
-        except Refused as refused:
+        except InputError as refused:
             circuit.failed(self._clock.now())
             raise UpstreamFailed(
                 f"the camera sent no usable picture: {refused.detail}", code=refused.code
@@ -122,7 +122,7 @@ class DeviceCalls:
             CameraUnreachable, UpstreamTimeout, UpstreamFailed: the camera, each time it was tried.
         """
         site = await self._directory.by_id(camera_id)
-        with telling_refusals():
+        with mapped_input_errors():
             window = clip_window(start, end, self._clock.now(), max_length_s=self._settings.max_clip_length_s)
         access = self.access(site)
         local = Window(window.start.astimezone(site.time_zone), window.end.astimezone(site.time_zone))

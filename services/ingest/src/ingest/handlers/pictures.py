@@ -1,8 +1,8 @@
 """Accept a camera's picture: JPEG or PNG, complete, within the limit."""
 
+from ingest.domain.errors import ErrorKind, FieldProblem, InputError
 from ingest.domain.geometry import Size
 from ingest.domain.pictures import PictureHeader
-from ingest.domain.refusal import FieldProblem, Kind, Refused
 from kit import pictures
 from kit.pictures import Problem
 
@@ -18,13 +18,13 @@ def read_header(data: bytes, *, max_pixels: int, field: str = "snapshot") -> Pic
     """The header of a complete JPEG or PNG with at most `max_pixels`. Nothing is decoded.
 
     Raises:
-        Refused: `not_a_picture`, `picture_truncated` or `picture_too_large_pixels`, naming `field`.
+        InputError: `not_a_picture`, `picture_truncated` or `picture_too_large_pixels`, naming `field`.
     """
     try:
         header = pictures.read_header(data, max_pixels=max_pixels, formats=("JPEG", "PNG"))
     except pictures.PictureError as error:
-        kind = Kind.TOO_LARGE if error.problem is Problem.TOO_MANY_PIXELS else Kind.INVALID
-        raise Refused(
+        kind = ErrorKind.TOO_LARGE if error.problem is Problem.TOO_MANY_PIXELS else ErrorKind.INVALID
+        raise InputError(
             kind, _CODES[error.problem], str(error), (FieldProblem(field, error.reason),)
         ) from error
     return PictureHeader(header.content_type, header.suffix, Size(header.width_px, header.height_px))

@@ -10,9 +10,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, Field
 
 from ingest.domain.outcomes import Outcome
-from ingest.domain.report import HIGHEST_SPOT_NUMBER, Purpose
+from ingest.domain.parking_push import HIGHEST_SPOT_NUMBER, Purpose
 from ingest.handlers.camera_events import CameraEvents
-from ingest.http.registry_models import Filter, RowId
+from ingest.http.registry_schemas import Filter, RowId
 from kit.auth import require
 from kit.blobs import BlobStore
 from kit.pagination import PageOf, PageParams
@@ -34,7 +34,7 @@ class CameraEventFilter(Filter):
     received_end: AwareDatetime | None = Field(None, description="received before this instant")
 
 
-class CameraEventShown(BaseModel):
+class CameraEventOut(BaseModel):
     """An event. `captured_at` is what the system goes by, `reported_time` what the camera's clock said."""
 
     event_id: UUID
@@ -65,10 +65,10 @@ def camera_event_routes(camera_events: CameraEvents, blobs: BlobStore) -> APIRou
     @router.get("", summary="What cameras reported, newest first")
     async def list_events(
         page: PageParams, wanted: Annotated[CameraEventFilter, Query()]
-    ) -> PageOf[CameraEventShown]:
+    ) -> PageOf[CameraEventOut]:
         rows, more = await camera_events.page(page, wanted.model_dump(exclude_none=True, mode="python"))
-        return PageOf[CameraEventShown](
-            items=[CameraEventShown.model_validate(row) for row in rows],
+        return PageOf[CameraEventOut](
+            items=[CameraEventOut.model_validate(row) for row in rows],
             page=page.page,
             page_size=page.page_size,
             total=None,
@@ -78,7 +78,7 @@ def camera_event_routes(camera_events: CameraEvents, blobs: BlobStore) -> APIRou
     @router.get("/{event_id}", summary="One event, with the report as it came")
     async def read_event(event_id: UUID) -> Response:
         row = await camera_events.get(event_id)
-        shown = CameraEventShown.model_validate(row).model_dump(mode="json")
+        shown = CameraEventOut.model_validate(row).model_dump(mode="json")
         shown["pushed_picture"] = row["pushed_picture"]
         shown["picture"] = row["picture"]
         # The standard library's writer: a report may hold numbers that the fast one refuses.

@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
 from ingest.handlers.device_calls import DeviceCalls
-from ingest.http.registry_models import RowId
+from ingest.http.registry_schemas import RowId
 from kit.auth import require
 from kit.blobs import BlobStore
 

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, SecretStr
 
 from ingest.handlers.registry import SECRETS, Registry
-from ingest.http import registry_models as models
-from ingest.http.registry_models import Filter, Given, RowId, Shown
+from ingest.http import registry_schemas as schemas
+from ingest.http.registry_schemas import Create, Filter, Out, RowId
 from ingest.store.registry import CAMERA, CROP_ZONE, LOCATION, POLE, SPOT, ZONE, Level
 from kit.auth import require
 from kit.pagination import Page, PageOf, PageParams
 
-S = TypeVar("S", bound=Shown)
+S = TypeVar("S", bound=Out)
 
 _READ = [Depends(require("site:read"))]
 _WRITE = [Depends(require("site:write"))]
@@ -27,18 +27,18 @@ class _Face:
 
     level: Level
     path: str
-    given: type[Given]
-    shown: type[Shown]
+    given: type[Create]
+    shown: type[Out]
     filter: type[Filter]
 
 
 _FACES = (
-    _Face(LOCATION, "locations", models.LocationGiven, models.LocationShown, models.LocationFilter),
-    _Face(ZONE, "zones", models.ZoneGiven, models.ZoneShown, models.ZoneFilter),
-    _Face(POLE, "poles", models.PoleGiven, models.PoleShown, models.PoleFilter),
-    _Face(CAMERA, "cameras", models.CameraGiven, models.CameraShown, models.CameraFilter),
-    _Face(SPOT, "spots", models.SpotGiven, models.SpotShown, models.SpotFilter),
-    _Face(CROP_ZONE, "crop-zones", models.CropZoneGiven, models.CropZoneShown, models.CropZoneFilter),
+    _Face(LOCATION, "locations", schemas.LocationCreate, schemas.LocationOut, schemas.LocationFilter),
+    _Face(ZONE, "zones", schemas.ZoneCreate, schemas.ZoneOut, schemas.ZoneFilter),
+    _Face(POLE, "poles", schemas.PoleCreate, schemas.PoleOut, schemas.PoleFilter),
+    _Face(CAMERA, "cameras", schemas.CameraCreate, schemas.CameraOut, schemas.CameraFilter),
+    _Face(SPOT, "spots", schemas.SpotCreate, schemas.SpotOut, schemas.SpotFilter),
+    _Face(CROP_ZONE, "crop-zones", schemas.CropZoneCreate, schemas.CropZoneOut, schemas.CropZoneFilter),
 )
 
 
@@ -52,10 +52,10 @@ def registry_routes(registry: Registry) -> APIRouter:
     @router.get("/cameras/{camera_id}/spots", summary="The spots of a camera", dependencies=_READ)
     async def camera_spots(
         camera_id: Annotated[RowId, "as in /cameras"], page: PageParams
-    ) -> PageOf[models.SpotShown]:
+    ) -> PageOf[schemas.SpotOut]:
         await registry.get(CAMERA, camera_id)
         rows, total, more = await registry.page(SPOT, page, equal={"camera_id": camera_id}, search=None)
-        return _page_of(models.SpotShown, rows, total, more, page)
+        return _page_of(schemas.SpotOut, rows, total, more, page)
 
     del camera_spots
     return router
@@ -94,21 +94,21 @@ def _add_reading(router: APIRouter, registry: Registry, face: _Face) -> None:
 def _add_writing(router: APIRouter, registry: Registry, face: _Face) -> None:
     level, path = face.level, f"/{face.path}"
 
-    async def create(given: Given, response: Response) -> Any:
+    async def create(given: Create, response: Response) -> Any:
         made = await registry.create(level, _values(given, is_whole=True))
         response.headers["Location"] = f"/api/v1{path}/{made['id']}"
         return made
 
-    async def replace(row_id: RowId, given: Given) -> Any:
+    async def replace(row_id: RowId, given: Create) -> Any:
         return await registry.change(level, row_id, _values(given, is_whole=True))
 
-    async def change(row_id: RowId, given: Given) -> Any:
+    async def change(row_id: RowId, given: Create) -> Any:
         return await registry.change(level, row_id, _values(given, is_whole=False))
 
     async def delete(row_id: RowId) -> None:
         await registry.delete(level, row_id)
 
-    changes = models.changes_of(face.given)
+    changes = schemas.changes_of(face.given)
     create.__annotations__["given"] = face.given
     replace.__annotations__["given"] = face.given
     change.__annotations__["given"] = changes
@@ -131,7 +131,7 @@ def _add_writing(router: APIRouter, registry: Registry, face: _Face) -> None:
     )(delete)
 
 
-def _values(given: Given, *, is_whole: bool) -> dict[str, Any]:
+def _values(given: Create, *, is_whole: bool) -> dict[str, Any]:
     """The columns to write. Secrets that the caller left out are left alone in either case."""
     values = given.model_dump(exclude_unset=not is_whole)
     for name in SECRETS:

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ingest.domain.report import Purpose
+from ingest.domain.parking_push import Purpose
 from ingest.store.tables import camera_events as events
 
 PENDING = "PENDING"

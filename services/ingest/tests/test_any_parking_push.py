@@ -9,7 +9,7 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.domain.report import FIELDS
+from ingest.domain.parking_push import FIELDS
 from testkit.pictures import bomb, parking_report, solid, truncated
 
 from .conftest import Ingest

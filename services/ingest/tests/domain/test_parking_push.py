@@ -6,27 +6,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.domain.errors import ErrorKind, FieldProblem, InputError
 from ingest.domain.geometry import Box, Size
-from ingest.domain.refusal import FieldProblem, Kind, Refused
-from ingest.domain.report import FIELDS, Purpose, fingerprint, parse_json, parse_report, raw_text
+from ingest.domain.parking_push import FIELDS, Purpose, fingerprint, parse_json, parse_push, raw_text
 from testkit.pictures import parking_report
 
 SHA = "0" * 64
 
 
 def report_of(**overrides: Any) -> Any:
-    return parse_report(parking_report(**overrides))[0]
+    return parse_push(parking_report(**overrides))[0]
 
 
 def refusal_of(document: Any) -> Any:
-    with pytest.raises(Refused) as refused:
-        parse_report(document)
+    with pytest.raises(InputError) as refused:
+        parse_push(document)
     return refused.value
 
 
 def test_a_whole_report() -> None:
     report: Any
-    report, snapshot = parse_report(parking_report())
+    report, snapshot = parse_push(parking_report())
     assert report.purpose is Purpose.ENTRY
     assert report.index_number == 1
     assert report.resolution == Size(1280, 720)
@@ -47,7 +47,7 @@ def test_a_missing_field_is_named(field: Any, how: Any) -> None:
     else:
         del document[field]
     refused = refusal_of(document)
-    assert refused.kind is Kind.MALFORMED
+    assert refused.kind is ErrorKind.MALFORMED
     assert [problem.field for problem in refused.fields] == [field]
     assert refused.code == ("snapshot_missing" if field == "snapshot" else "missing_fields")
 
@@ -66,7 +66,7 @@ def test_numbers_may_be_strings_and_mean_the_same() -> None:
         for name, value in plain.items()
     }
     assert strings != plain
-    assert parse_report(strings) == parse_report(plain)
+    assert parse_push(strings) == parse_push(plain)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_numbers_may_be_strings_and_mean_the_same() -> None:
 )  # fmt: skip
 def test_nonsense_is_refused_under_its_own_field(field: Any, value: Any) -> None:
     refused = refusal_of(parking_report(**{field: value}))
-    assert refused.kind is Kind.INVALID
+    assert refused.kind is ErrorKind.INVALID
     assert [problem.field for problem in refused.fields] == [field]
     assert refused.code == f"invalid_{field}"
 
@@ -133,7 +133,7 @@ def test_a_degenerate_spot_is_refused() -> None:
 
 
 def test_unknown_fields_are_none_of_our_business() -> None:
-    assert parse_report(parking_report(firmware={"v": [1, 2]})) == parse_report(parking_report())
+    assert parse_push(parking_report(firmware={"v": [1, 2]})) == parse_push(parking_report())
 
 
 @pytest.mark.parametrize(
@@ -161,14 +161,14 @@ def test_unknown_fields_are_none_of_our_business() -> None:
     ],
 )
 def test_what_is_not_one_json_object_is_refused(body: Any, code: Any) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(InputError) as refused:
         parse_json(body)
     assert refused.value.code == code
-    assert refused.value.kind is Kind.MALFORMED
+    assert refused.value.kind is ErrorKind.MALFORMED
 
 
 def test_a_duplicate_field_is_named() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(InputError) as refused:
         parse_json(b'{"occupancy": 1, "b": 2, "occupancy": 0}')
     assert [problem.field for problem in refused.value.fields] == ["occupancy"]
 
@@ -185,7 +185,7 @@ def test_the_raw_report_is_kept_without_its_picture_and_in_ascii() -> None:
 
 
 def test_a_report_that_is_large_without_its_picture_is_refused() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(InputError) as refused:
         raw_text(parking_report(more="x" * 5000), max_chars=5000)
     assert refused.value.code == "report_too_large"
 
@@ -240,8 +240,8 @@ json_values = st.recursive(
 def test_any_fields_are_a_report_or_a_refusal(fields: Any) -> None:
     problems: tuple[FieldProblem, ...] = ()
     try:
-        parse_report(parking_report() | fields)
-    except Refused as refused:
+        parse_push(parking_report() | fields)
+    except InputError as refused:
         problems = refused.fields
     else:
         return
@@ -253,7 +253,7 @@ def test_any_fields_are_a_report_or_a_refusal(fields: Any) -> None:
 def test_any_bytes_are_an_object_or_a_refusal(body: Any) -> None:
     try:
         document = parse_json(body)
-    except Refused:
+    except InputError:
         return
     assert isinstance(document, dict)
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
 
-class Turns:
+class OrderedLocks:
     """A queue for each key: who asks first goes first, also when the work before the turn takes longer."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Turn:
 
     def __init__(
         self,
-        turns: Turns,
+        turns: OrderedLocks,
         key: Hashable,
         before: "asyncio.Future[None] | None",
         mine: "asyncio.Future[None]",

@@ -3,31 +3,31 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ingest.domain.refusal import Kind, Refused
+from ingest.domain.errors import ErrorKind, InputError
 from kit.errors import Conflict, FieldError, Invalid, LookoutError, NotFound, TooLarge, UnsupportedMedia
 
-_ERRORS: dict[Kind, Callable[..., LookoutError]] = {
-    Kind.INVALID: Invalid,
-    Kind.NOT_FOUND: NotFound,
-    Kind.CONFLICT: Conflict,
-    Kind.TOO_LARGE: TooLarge,
-    Kind.UNSUPPORTED: UnsupportedMedia,
+_ERRORS: dict[ErrorKind, Callable[..., LookoutError]] = {
+    ErrorKind.INVALID: Invalid,
+    ErrorKind.NOT_FOUND: NotFound,
+    ErrorKind.CONFLICT: Conflict,
+    ErrorKind.TOO_LARGE: TooLarge,
+    ErrorKind.UNSUPPORTED: UnsupportedMedia,
 }
 _MALFORMED_STATUS = 400
 
 
-def as_error(refused: Refused) -> LookoutError:
+def to_lookout_error(refused: InputError) -> LookoutError:
     """The kit's error that says the same."""
     errors = tuple(FieldError(problem.field, problem.reason) for problem in refused.fields)
-    if refused.kind is Kind.MALFORMED:
+    if refused.kind is ErrorKind.MALFORMED:
         return Invalid(refused.detail, code=refused.code, errors=errors, status=_MALFORMED_STATUS)
     return _ERRORS[refused.kind](refused.detail, code=refused.code, errors=errors)
 
 
 @contextmanager
-def telling_refusals() -> Iterator[None]:
+def mapped_input_errors() -> Iterator[None]:
     """Raise what the domain refuses inside as the kit's error."""
     try:
         yield
-    except Refused as refused:
-        raise as_error(refused) from refused
+    except InputError as refused:
+        raise to_lookout_error(refused) from refused

@@ -14,10 +14,10 @@ from functools import partial
 from typing import NoReturn, TypeVar
 
 from ingest.domain.camera_time import ReportedTime, parse_time
+from ingest.domain.errors import ErrorKind, FieldProblem, InputError, InvalidValue
 from ingest.domain.geometry import Box, Quad, Size, box_between, is_degenerate
 from ingest.domain.numbers import decimal_number, whole_number
 from ingest.domain.parking_area import ParkingArea, parse_parking_area
-from ingest.domain.refusal import FieldProblem, Kind, Refused, Unreadable
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ParkingPush:
     """What a camera reported. Corners and box are in pixels of `resolution`, not of the snapshot."""
 
     event: str
@@ -77,7 +77,7 @@ def parse_json(body: bytes) -> dict[str, object]:
     The standard library's parser, for its hook: of two fields with one name others keep either in silence.
 
     Raises:
-        Refused: `invalid_json`, `duplicate_field` or `not_an_object`.
+        InputError: `invalid_json`, `duplicate_field` or `not_an_object`.
     """
     try:
         document = json.loads(
@@ -104,26 +104,26 @@ def raw_text(document: Mapping[str, object], *, max_chars: int) -> str:
     ASCII because cameras send what no column takes as it is: NUL characters, halves of surrogate pairs.
 
     Raises:
-        Refused: `report_too_large` or `invalid_json`.
+        InputError: `report_too_large` or `invalid_json`.
     """
     try:
         text = json.dumps({name: value for name, value in document.items() if name != "snapshot"})
     except RecursionError as error:
         raise _malformed("invalid_json", "the body is nested too deeply") from error
     if len(text) > max_chars:
-        raise Refused(
-            Kind.TOO_LARGE,
+        raise InputError(
+            ErrorKind.TOO_LARGE,
             "report_too_large",
             f"the report without its picture is over {max_chars} characters",
         )
     return text
 
 
-def parse_report(document: Mapping[str, object]) -> tuple[Report, str]:
+def parse_push(document: Mapping[str, object]) -> tuple[ParkingPush, str]:
     """The report and its snapshot, still coded.
 
     Raises:
-        Refused: naming every missing field, or else every field that makes no sense.
+        InputError: naming every missing field, or else every field that makes no sense.
     """
     missing = [name for name in FIELDS if document.get(name) is None]
     if missing:
@@ -135,7 +135,7 @@ def parse_report(document: Mapping[str, object]) -> tuple[Report, str]:
     )
     corners = _corners(reader, resolution)
     x1, y1, x2, y2 = _vehicle_frame(reader, resolution)
-    report = Report(
+    report = ParkingPush(
         event=reader.read("event", _short_text, ""),
         device=reader.read("device", _short_text, ""),
         report_type=reader.read("report_type", _short_text, ""),
@@ -153,7 +153,7 @@ def parse_report(document: Mapping[str, object]) -> tuple[Report, str]:
     return report, snapshot
 
 
-def fingerprint(report: Report, *, camera_id: int, snapshot_sha256: str) -> bytes:
+def fingerprint(report: ParkingPush, *, camera_id: int, snapshot_sha256: str) -> bytes:
     """The same 32 bytes for every notation of the same report with the same picture from the same camera.
 
     Only the documented fields count: a retry counter that some firmware adds must not make a repeat new.
@@ -185,7 +185,7 @@ class _Reader:
         self.problems: list[FieldProblem] = []
 
     def read(self, name: str, parse: Callable[[object], T], stand_in: T) -> T:
-        """The parsed field, or `stand_in` once the problem is noted; it never leaves `parse_report`."""
+        """The parsed field, or `stand_in` once the problem is noted; it never leaves `parse_push`."""
         try:
             return parse(self._document[name])
         except ValueError as error:
@@ -203,7 +203,7 @@ class _Reader:
             return
         names = ", ".join(problem.field for problem in self.problems)
         code = f"invalid_{self.problems[0].field}" if len(self.problems) == 1 else "invalid_fields"
-        raise Refused(Kind.INVALID, code, f"these fields make no sense: {names}", self.problems)
+        raise InputError(ErrorKind.INVALID, code, f"these fields make no sense: {names}", self.problems)
 
 
 def _corners(reader: _Reader, resolution: Size) -> Quad:
@@ -233,19 +233,19 @@ def _short_text(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
         return str(value)
     if not isinstance(value, str):
-        raise Unreadable("must be text")
+        raise InvalidValue("must be text")
     text = value.strip()
     if len(text) > _LONGEST_TEXT:
-        raise Unreadable(f"is longer than {_LONGEST_TEXT} characters")
+        raise InvalidValue(f"is longer than {_LONGEST_TEXT} characters")
     # Control characters and lone surrogates (both "not printable") are refused by databases and logs alike.
     if not text.isprintable():
-        raise Unreadable("holds a character that cannot be printed")
+        raise InvalidValue("holds a character that cannot be printed")
     return text
 
 
 def _coded_text(value: object) -> str:
     if not isinstance(value, str):
-        raise Unreadable("must be a picture in base64")
+        raise InvalidValue("must be a picture in base64")
     return value
 
 
@@ -253,7 +253,7 @@ def _occupancy(value: object) -> int:
     try:
         return whole_number(value, low=0, high=1)
     except ValueError as error:
-        raise Unreadable("must be 1 (a vehicle came) or 0 (it left)") from error
+        raise InvalidValue("must be 1 (a vehicle came) or 0 (it left)") from error
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -262,7 +262,9 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
         counts = Counter(name for name, _ in pairs)
         twice = sorted(name for name, count in counts.items() if count > 1)
         problems = [FieldProblem(_shown(name), "stands there more than once") for name in twice[:20]]
-        raise Refused(Kind.MALFORMED, "duplicate_field", "a field stands there more than once", problems)
+        raise InputError(
+            ErrorKind.MALFORMED, "duplicate_field", "a field stands there more than once", problems
+        )
     return document
 
 
@@ -274,14 +276,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise json.JSONDecodeError(f"{name} is no JSON number", name, 0)
 
 
-def _missing(names: list[str]) -> Refused:
+def _missing(names: list[str]) -> InputError:
     code = "snapshot_missing" if names == ["snapshot"] else "missing_fields"
     problems = [FieldProblem(name, "is missing") for name in names]
-    return Refused(Kind.MALFORMED, code, f"missing: {', '.join(names)}", problems)
+    return InputError(ErrorKind.MALFORMED, code, f"missing: {', '.join(names)}", problems)
 
 
-def _malformed(code: str, detail: str) -> Refused:
-    return Refused(Kind.MALFORMED, code, detail)
+def _malformed(code: str, detail: str) -> InputError:
+    return InputError(ErrorKind.MALFORMED, code, detail)
 
 
 _NEVER = parse_time(0)

@@ -13,10 +13,10 @@ from typing import Any
 from uuid import UUID
 
 from ingest.adapters.http_camera import CameraUnreachable
-from ingest.domain.report import Purpose
+from ingest.domain.parking_push import Purpose
 from ingest.handlers.device_calls import DeviceCalls, Frame
-from ingest.handlers.frames import blob_ref, frame_event, with_fetched_picture, with_pushed_fallback
 from ingest.handlers.site_directory import SiteDirectory
+from ingest.mapping import blob_ref, frame_event, with_fetched_picture, with_pushed_fallback
 from ingest.settings import DispatchSettings
 from ingest.store import events
 from ingest.store.events import PendingEvent
@@ -42,7 +42,7 @@ class _Outgoing:
     source: str
 
 
-class Dispatcher:
+class PendingEventDispatcher:
     """Sends out what waits. `wake` says that there may be something."""
 
     def __init__(

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ingest.domain.camera_time import ClockJudgement, ClockState
 from ingest.domain.geometry import Box, Quad, Size, scale_quad
-from ingest.domain.report import Purpose, Report
+from ingest.domain.parking_push import ParkingPush, Purpose
 from ingest.domain.site import CameraSite, RegisteredSpot
 from kit.blobs import StoredBlob
 from kit.bus import Event, routing_key
@@ -76,7 +76,7 @@ def frame_captured(
     *,
     frame_id: UUID,
     site: CameraSite,
-    report: Report,
+    report: ParkingPush,
     spot: camera_pb2.Spot,
     vehicle_box: Box | None,
     clock: ClockJudgement,

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from ingest.domain.outcomes import outcome_of
-from ingest.domain.report import Purpose
+from ingest.domain.parking_push import Purpose
 from ingest.store import events
 from kit.bus import Delivery, Rejected
 from kit.db import Database
@@ -21,7 +21,7 @@ CONSUMER = "ingest.trigger_decided.v1"
 OutcomeDocument = dict[str, Any]
 
 
-class OutcomeBoard:
+class OutcomeWaiters:
     """Those who wait for an outcome in this process.
 
     The decision reaches one replica only; the others find it in the row, which one query every `poll_s`

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class ErrorKind(StrEnum):
     """What sort of no; the handlers map each to the kit's error of that status."""
 
     MALFORMED = "malformed"
@@ -24,17 +24,17 @@ class FieldProblem:
     reason: str
 
 
-class Unreadable(ValueError):  # noqa: N818 - as Refused
+class InvalidValue(ValueError):  # noqa: N818 - as InputError
     """One value that cannot be meant; the text says why, in words for the person who set up the camera.
 
     A `ValueError`, so that pydantic's validators may raise it too.
     """
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, and no fault of ours
+class InputError(Exception):
     """The input breaks a rule."""
 
-    def __init__(self, kind: Kind, code: str, detail: str, fields: Iterable[FieldProblem] = ()) -> None:
+    def __init__(self, kind: ErrorKind, code: str, detail: str, fields: Iterable[FieldProblem] = ()) -> None:
         super().__init__(detail)
         self.kind = kind
         self.code = code
@@ -42,6 +42,6 @@ class Refused(Exception):  # noqa: N818 - it is an answer, and no fault of ours
         self.fields = tuple(fields)
 
 
-def refused_field(code: str, field: str, reason: str, *, kind: Kind = Kind.INVALID) -> Refused:
+def field_error(code: str, field: str, reason: str, *, kind: ErrorKind = ErrorKind.INVALID) -> InputError:
     """A refusal for which one field alone is to blame."""
-    return Refused(kind, code, f"{field}: {reason}", (FieldProblem(field, reason),))
+    return InputError(kind, code, f"{field}: {reason}", (FieldProblem(field, reason),))

@@ -12,15 +12,15 @@ from uuid import UUID
 from ingest.domain.camera_time import ClockJudgement, judge_clock
 from ingest.domain.geometry import scale_box
 from ingest.domain.outcomes import Outcome
-from ingest.domain.report import Purpose, fingerprint
+from ingest.domain.parking_push import Purpose, fingerprint
 from ingest.domain.site import CameraSite, RegisteredSpot, SpotOrigin
 from ingest.domain.spots import SpotChoice, choose_spot
-from ingest.handlers.frames import blob_ref, frame_captured, frame_event, spot_message
-from ingest.handlers.read_report import ReadReport, read_report
-from ingest.handlers.refusals import telling_refusals
+from ingest.handlers.input_errors import mapped_input_errors
+from ingest.handlers.ordered_locks import OrderedLocks
+from ingest.handlers.parse_parking_push import ParsedPush, parse_parking_push
 from ingest.handlers.site_directory import SiteDirectory
-from ingest.handlers.turns import Turns
-from ingest.settings import ReportSettings
+from ingest.mapping import blob_ref, frame_captured, frame_event, spot_message
+from ingest.settings import ParkingPushSettings
 from ingest.store import events, registry
 from ingest.store.events import AcceptedRow
 from ingest.store.tables import TEXT_CHARS
@@ -56,7 +56,7 @@ class _Arrival:
     """A report that may be accepted: everything but the place of its picture."""
 
     event_id: UUID
-    read: ReadReport
+    read: ParsedPush
     site: CameraSite
     choice: SpotChoice
     spot: RegisteredSpot
@@ -65,7 +65,7 @@ class _Arrival:
     fingerprint: bytes
 
 
-class AcceptReport:
+class AcceptParkingPush:
     """Takes reports. `on_outbox` and `on_waiting` are told after the commit that there is work for them."""
 
     def __init__(
@@ -76,7 +76,7 @@ class AcceptReport:
         outbox: Outbox,
         directory: SiteDirectory,
         clock: Clock,
-        settings: ReportSettings,
+        settings: ParkingPushSettings,
         threads: Executor,
         logger: Logger,
         on_outbox: Callable[[], None],
@@ -92,7 +92,7 @@ class AcceptReport:
         self._logger = logger
         self._on_outbox = on_outbox
         self._on_waiting = on_waiting
-        self._turns = Turns()
+        self._turns = OrderedLocks()
         self._recent: OrderedDict[bytes, Accepted] = OrderedDict()
 
     async def __call__(self, body: bytes) -> Accepted:
@@ -104,7 +104,7 @@ class AcceptReport:
             Unavailable, StorageFull: the database or the blob store; nothing was kept, the camera may repeat.
         """
         received_at = self._clock.now()
-        with telling_refusals():
+        with mapped_input_errors():
             read = await self._read(body)
             site = await self._directory.by_area(read.report.area)
             arrival = self._arrival(read, site, received_at)
@@ -122,11 +122,11 @@ class AcceptReport:
         finally:
             turn.give_up()
 
-    async def _read(self, body: bytes) -> ReadReport:
+    async def _read(self, body: bytes) -> ParsedPush:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, read_report, body, self._settings)
+        return await loop.run_in_executor(self._threads, parse_parking_push, body, self._settings)
 
-    def _arrival(self, read: ReadReport, site: CameraSite, received_at: datetime) -> _Arrival:
+    def _arrival(self, read: ParsedPush, site: CameraSite, received_at: datetime) -> _Arrival:
         report, settings = read.report, self._settings
         choice = choose_spot(
             site,

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from uuid import UUID
 
-from ingest.handlers.accept_report import SNAPSHOTS
+from ingest.handlers.accept_parking_push import SNAPSHOTS
 from ingest.handlers.device_calls import CLIPS, FRAMES
-from ingest.handlers.dispatch import EXITS
+from ingest.handlers.dispatch_pending import EXITS
 from ingest.settings import RetentionSettings
 from ingest.store import events
 from kit.blobs import BlobStore, sweep
@@ -25,7 +25,7 @@ _DAYS_LOOKED_BACK = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Sweeper:
+class ApplyRetention:
     """Keeps tables and pictures within their retention."""
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, create_model
 
-from ingest.domain.report import HIGHEST_SPOT_NUMBER
+from ingest.domain.parking_push import HIGHEST_SPOT_NUMBER
 from ingest.domain.site import (
     MOST_CORNERS,
     SMALLEST_CORNERS,
@@ -61,13 +61,13 @@ CropPoints = Annotated[
 ]
 
 
-class Given(BaseModel):
+class Create(BaseModel):
     """What a caller sends. A misspelt field is an error; a number may stand for a text of digits."""
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, hide_input_in_errors=True)
 
 
-class Shown(BaseModel):
+class Out(BaseModel):
     """What a caller sees."""
 
     id: int
@@ -94,7 +94,7 @@ class LocationFields(BaseModel):
     )
 
 
-class LocationGiven(LocationFields, Given):
+class LocationCreate(LocationFields, Create):
     """A location. Secrets that are left out stay as they are; null takes one away."""
 
     portal_password: Secret | None = None
@@ -102,7 +102,7 @@ class LocationGiven(LocationFields, Given):
     camera_pass: Secret | None = None
 
 
-class LocationShown(LocationFields, Shown):
+class LocationOut(LocationFields, Out):
     """A location; its secrets are never shown."""
 
     location_id: int
@@ -119,11 +119,11 @@ class ZoneFields(BaseModel):
     parameters: Parameters = Field(default_factory=dict)
 
 
-class ZoneGiven(ZoneFields, Given):
+class ZoneCreate(ZoneFields, Create):
     """A zone."""
 
 
-class ZoneShown(ZoneFields, Shown):
+class ZoneOut(ZoneFields, Out):
     """A zone."""
 
     zone_id: int
@@ -143,11 +143,11 @@ class PoleFields(BaseModel):
     api_pole_id: Line = ""
 
 
-class PoleGiven(PoleFields, Given):
+class PoleCreate(PoleFields, Create):
     """A pole."""
 
 
-class PoleShown(PoleFields, Shown):
+class PoleOut(PoleFields, Out):
     """A pole."""
 
     pole_id: int
@@ -170,11 +170,11 @@ class CameraFields(BaseModel):
     status: CameraStatus = Field(CameraStatus.ONLINE, description="OFFLINE: it is never called")
 
 
-class CameraGiven(CameraFields, Given):
+class CameraCreate(CameraFields, Create):
     """A camera."""
 
 
-class CameraShown(CameraFields, Shown):
+class CameraOut(CameraFields, Out):
     """A camera."""
 
     camera_id: int
@@ -197,11 +197,11 @@ class SpotFields(BaseModel):
     status: Literal[0, 1] = 0
 
 
-class SpotGiven(SpotFields, Given):
+class SpotCreate(SpotFields, Create):
     """A spot."""
 
 
-class SpotShown(SpotFields, Shown):
+class SpotOut(SpotFields, Out):
     """A spot."""
 
     spot_id: int
@@ -215,11 +215,11 @@ class CropZoneFields(BaseModel):
     points: CropPoints = Field(description="corners as [x, y] in pixels of the camera's snapshot")
 
 
-class CropZoneGiven(CropZoneFields, Given):
+class CropZoneCreate(CropZoneFields, Create):
     """A part of a camera's picture."""
 
 
-class CropZoneShown(CropZoneFields, Shown):
+class CropZoneOut(CropZoneFields, Out):
     """A part of a camera's picture."""
 
     crop_zone_id: int
@@ -282,11 +282,11 @@ class CropZoneFilter(Filter):
     camera_id: RowId | None = None
 
 
-def changes_of(given: type[Given]) -> type[Given]:
+def changes_of(given: type[Create]) -> type[Create]:
     """The same model with nothing required, for PATCH; null is refused wherever `given` refuses it."""
     fields: dict[str, Any] = {}
     for name, info in given.model_fields.items():
         optional = copy(info)
         optional.default, optional.default_factory = None, None
         fields[name] = (info.annotation, optional)
-    return create_model(given.__name__.replace("Given", "Changes"), __base__=given, **fields)
+    return create_model(given.__name__.replace("Create", "Changes"), __base__=given, **fields)

@@ -6,12 +6,12 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from ingest.domain.parking_push import FIELDS
 from ingest.domain.preferences import Preferences, parse_prefer
-from ingest.domain.report import FIELDS
-from ingest.handlers.accept_report import Accepted, AcceptReport
-from ingest.handlers.outcomes import OutcomeBoard, OutcomeDocument
-from ingest.http.admission import ByteBudget
-from ingest.settings import ReportSettings
+from ingest.handlers.accept_parking_push import Accepted, AcceptParkingPush
+from ingest.handlers.outcome_waiters import OutcomeDocument, OutcomeWaiters
+from ingest.http.byte_budget import ByteBudget
+from ingest.settings import ParkingPushSettings
 from kit.errors import Invalid, LookoutError, UnsupportedMedia
 from kit.metrics import Metrics
 
@@ -59,7 +59,7 @@ _OPENAPI = {
 
 
 def post_routes(
-    accept: AcceptReport, board: OutcomeBoard, settings: ReportSettings, metrics: Metrics
+    accept: AcceptParkingPush, board: OutcomeWaiters, settings: ParkingPushSettings, metrics: Metrics
 ) -> APIRouter:
     """The route, with the memory that all its calls share."""
     router = APIRouter(tags=["reports"])
@@ -109,7 +109,7 @@ async def _read_body(request: Request, timeout_s: float) -> bytes:
 
 
 async def _answer(
-    accepted: Accepted, preferences: Preferences, board: OutcomeBoard, settings: ReportSettings
+    accepted: Accepted, preferences: Preferences, board: OutcomeWaiters, settings: ParkingPushSettings
 ) -> Response:
     outcome, applied = await _outcome(accepted, preferences, board, settings)
     is_async = preferences.respond_async and outcome is None
@@ -126,7 +126,7 @@ async def _answer(
 
 
 async def _outcome(
-    accepted: Accepted, preferences: Preferences, board: OutcomeBoard, settings: ReportSettings
+    accepted: Accepted, preferences: Preferences, board: OutcomeWaiters, settings: ParkingPushSettings
 ) -> tuple[OutcomeDocument | None, list[str]]:
     wait_s = min(preferences.wait_s or 0, settings.max_wait_s)
     if preferences.wait_s is None or wait_s == 0 or not board.has_room:

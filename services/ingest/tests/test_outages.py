@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ingest.http.admission import ByteBudget
+from ingest.http.byte_budget import ByteBudget
 from kit.blobs.folder import FolderBlobs
 from kit.errors import Unavailable
 from testkit import eventually
