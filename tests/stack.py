@@ -158,7 +158,7 @@ def make_stack(
 ) -> Stack:
     """`extra` is environment by service, with the names after LOOKOUT_<SERVICE>__."""
     ports = {name: free_port() for name in services}
-    sealing_key = Fernet.generate_key().decode()
+    secrets_key = Fernet.generate_key().decode()
     grpc_token = secrets.token_urlsafe(24)
     stack = Stack()
     for name in services:
@@ -175,7 +175,7 @@ def make_stack(
             "BLOBS__URL": servers.blobs_url,
             "BLOBS__ACCESS_KEY": servers.blobs_access_key,
             "BLOBS__SECRET_KEY": servers.blobs_secret_key,
-            "SECRETS_KEY": sealing_key,
+            "SECRETS_KEY": secrets_key,
             "SUPERADMIN_PASSWORD": SUPERADMIN_PASSWORD,
             **{
                 f"UPSTREAMS__{other.upper().replace('-', '_')}_URL": f"http://127.0.0.1:{ports[other]}"

@@ -3,59 +3,81 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kit.secrets import SealBroken, Sealer, key_in_file
+from kit.secrets import DecryptionError, SecretBox, key_in_file
 
 KEY = "a key of some length"
 OTHER = "another key of length"
 
 
 @pytest.mark.parametrize("text", ["", "s3cret", "päss wörd ☂", "x" * 5000])
-def test_what_is_sealed_opens_again_and_shows_nothing(text):
-    sealed = Sealer(KEY, purpose="ingest").seal(text)
-    assert Sealer(KEY, purpose="ingest").open(sealed) == text
-    assert not text or text not in sealed
-    assert sealed.isascii()
+def test_an_encrypted_text_decrypts_again_and_is_unreadable(text):
+    encrypted = SecretBox(KEY, purpose="ingest").encrypt(text)
+    assert SecretBox(KEY, purpose="ingest").decrypt(encrypted) == text
+    assert not text or text not in encrypted
+    assert encrypted.isascii()
 
 
-def test_the_same_text_is_sealed_differently_each_time():
-    sealer = Sealer(KEY, purpose="ingest")
-    assert sealer.seal("s3cret") != sealer.seal("s3cret")
+def test_the_same_text_is_encrypted_differently_each_time():
+    box = SecretBox(KEY, purpose="ingest")
+    assert box.encrypt("s3cret") != box.encrypt("s3cret")
 
 
-def test_another_key_or_purpose_does_not_open_it():
-    sealed = Sealer(KEY, purpose="ingest").seal("s3cret")
-    for sealer in (Sealer(OTHER, purpose="ingest"), Sealer(KEY, purpose="tickets")):
-        with pytest.raises(SealBroken):
-            sealer.open(sealed)
+def test_another_key_or_purpose_does_not_decrypt_it():
+    encrypted = SecretBox(KEY, purpose="ingest").encrypt("s3cret")
+    for box in (SecretBox(OTHER, purpose="ingest"), SecretBox(KEY, purpose="tickets")):
+        with pytest.raises(DecryptionError):
+            box.decrypt(encrypted)
 
 
-def test_a_replaced_key_still_opens_while_it_is_listed():
-    old = Sealer(OTHER, purpose="ingest").seal("s3cret")
-    both = Sealer(f"{KEY}, {OTHER}", purpose="ingest")
-    assert both.open(old) == "s3cret"
-    assert Sealer(KEY, purpose="ingest").open(both.seal("new")) == "new"
+def test_a_replaced_key_still_decrypts_while_it_is_listed():
+    old = SecretBox(OTHER, purpose="ingest").encrypt("s3cret")
+    both = SecretBox(f"{KEY}, {OTHER}", purpose="ingest")
+    assert both.decrypt(old) == "s3cret"
+    assert SecretBox(KEY, purpose="ingest").decrypt(both.encrypt("new")) == "new"
 
 
-@pytest.mark.parametrize("broken", ["", "s3cret", "s1.x.y", "s2.00000000.AAAA", "....", "s1.%s.!!!"])
-def test_what_was_not_sealed_does_not_open(broken):
-    name = Sealer(KEY, purpose="ingest").seal("x").split(".")[1]
-    with pytest.raises(SealBroken):
-        Sealer(KEY, purpose="ingest").open(broken.replace("%s", name))
+OLD_FORMAT = "s1.ec3b4ec0.Qvj0GI8f-qu5JAtxYG841qag1KXAMkMPp6GKuYySwTtVDSbPMksJ1whoCg=="
 
 
-def test_a_changed_character_is_noticed():
-    sealer = Sealer(KEY, purpose="ingest")
-    sealed = sealer.seal("s3cret")
-    at = len(sealed) - 10
-    changed = sealed[:at] + ("A" if sealed[at] != "A" else "B") + sealed[at + 1 :]
-    with pytest.raises(SealBroken):
-        sealer.open(changed)
+def test_a_text_of_the_format_before_fernet_is_still_decrypted():
+    assert SecretBox(f"{OTHER},{KEY}", purpose="ingest").decrypt(OLD_FORMAT) == "päss wörd ☂"
+    for box in (SecretBox(OTHER, purpose="ingest"), SecretBox(KEY, purpose="tickets")):
+        with pytest.raises(DecryptionError):
+            box.decrypt(OLD_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "",
+        "s3cret",
+        "ä",
+        "s1.x.y",
+        "s2.00000000.AAAA",
+        "....",
+        OLD_FORMAT[:12] + "!!!",
+        OLD_FORMAT[:-8],
+        "gAAAAA==",
+    ],
+)
+def test_what_was_not_encrypted_does_not_decrypt(broken):
+    with pytest.raises(DecryptionError):
+        SecretBox(KEY, purpose="ingest").decrypt(broken)
+
+
+def test_a_changed_character_is_detected():
+    box = SecretBox(KEY, purpose="ingest")
+    encrypted = box.encrypt("s3cret")
+    at = len(encrypted) - 10
+    changed = encrypted[:at] + ("A" if encrypted[at] != "A" else "B") + encrypted[at + 1 :]
+    with pytest.raises(DecryptionError):
+        box.decrypt(changed)
 
 
 @pytest.mark.parametrize("keys", ["", " , ", "short", f"{KEY},short"])
 def test_a_short_key_is_refused(keys):
     with pytest.raises(ValueError, match="at least 16"):
-        Sealer(keys, purpose="ingest")
+        SecretBox(keys, purpose="ingest")
 
 
 def test_a_key_file_is_made_once_and_private(tmp_path):

@@ -94,7 +94,7 @@ async def test_killed_at_random(start_ingest: Starter, any_database: str, tmp_pa
         for camera in range(1, CAMERAS + 1):
             await site.make_camera(api_code=str(camera), p_ip=device.address)
         await site.runner.stop()
-        # The site's passwords were sealed with this run's key.
+        # The passwords of the site were encrypted with the key of this run.
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "ingest.key").write_bytes((tmp_path / "data-site" / "ingest.key").read_bytes())
         killed = Killed(tmp_path, any_database)

@@ -1,8 +1,8 @@
-"""Secrets at rest: what a database row or its backup shows is useless without the key.
+"""Encryption of secrets at rest: a database row or a backup of it is useless without the key.
 
-AES-256-GCM (NIST SP 800-38D) with a random nonce per text; the key is drawn from what the operator set by
-HKDF (RFC 5869). A setting may hold several keys, separated by commas: the first seals, all of them open, so
-that a key can be replaced while texts sealed with the old one are still about.
+Fernet (AES-128-CBC with HMAC-SHA256, of the `cryptography` package); its keys are derived by HKDF (RFC 5869) from
+what the operator set. A setting may hold several keys, separated by commas: the first encrypts, all of them decrypt,
+so that a key can be replaced while texts encrypted with the old one are still stored.
 """
 
 import base64
@@ -14,23 +14,24 @@ from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 MIN_KEY_CHARACTERS = 16
 
-_VERSION = "s1"
-_NONCE_BYTES = 12
-_KEY_NAME_CHARACTERS = 8
+# What the releases before 0.2 wrote: "s1.<key name>.<nonce and AES-256-GCM text>". Read only; remove in 0.3.
+_OLD_VERSION = "s1"
+_OLD_NONCE_BYTES = 12
 
 
-class SealBroken(Exception):  # noqa: N818 - it reads as what is the matter
-    """The text was sealed with a key that is not among ours, or somebody has changed it."""
+class DecryptionError(Exception):
+    """The text was encrypted with a key that is not among ours, or has been changed since."""
 
 
-class Sealer:
-    """Seals and opens short texts. `purpose` keeps the texts of one service from being opened as another's.
+class SecretBox:
+    """Encrypts and decrypts short texts. Texts of one `purpose` (a service) cannot be decrypted with another's box.
 
     Raises:
         ValueError: no key, or one of fewer than `MIN_KEY_CHARACTERS` characters.
@@ -40,39 +41,46 @@ class Sealer:
         given = [key.strip() for key in keys.split(",") if key.strip()]
         if not given or any(len(key) < MIN_KEY_CHARACTERS for key in given):
             raise ValueError(f"a key for secrets has at least {MIN_KEY_CHARACTERS} characters")
-        self._ciphers = {_name(key): AESGCM(_derive(key, purpose)) for key in given}
-        self._first = _name(given[0])
+        self._fernet = MultiFernet(
+            [Fernet(base64.urlsafe_b64encode(_derive(key, f"fernet {purpose}"))) for key in given]
+        )
+        self._old_ciphers = {_old_name(key): AESGCM(_derive(key, f"lookout {purpose}")) for key in given}
 
-    def seal(self, text: str) -> str:
-        """The text encrypted, in printable characters. Twice the same text gives two different ones."""
-        nonce = os.urandom(_NONCE_BYTES)
-        head = f"{_VERSION}.{self._first}"
-        sealed = nonce + self._ciphers[self._first].encrypt(nonce, text.encode(), head.encode())
-        return f"{head}.{base64.urlsafe_b64encode(sealed).decode()}"
+    def encrypt(self, text: str) -> str:
+        """The encrypted text in printable characters. Encrypting a text twice gives two different results."""
+        return self._fernet.encrypt(text.encode()).decode("ascii")
 
-    def open(self, sealed: str) -> str:
-        """What was sealed.
+    def decrypt(self, encrypted: str) -> str:
+        """The text that was encrypted.
 
         Raises:
-            SealBroken: it was not sealed here with one of our keys.
+            DecryptionError: it was not encrypted with one of our keys for this purpose.
         """
-        head, _, coded = sealed.rpartition(".")
-        version, _, name = head.partition(".")
-        cipher = self._ciphers.get(name)
-        if version != _VERSION or cipher is None:
-            raise SealBroken("sealed with a key that is not set")
+        if encrypted.startswith(f"{_OLD_VERSION}."):
+            return self._decrypt_old(encrypted)
+        try:
+            return self._fernet.decrypt(encrypted.encode()).decode()
+        except InvalidToken as error:
+            raise DecryptionError("encrypted with a key that is not set, or changed since") from error
+
+    def _decrypt_old(self, encrypted: str) -> str:
+        head, _, coded = encrypted.rpartition(".")
+        cipher = self._old_ciphers.get(head.removeprefix(f"{_OLD_VERSION}."))
+        if cipher is None:
+            raise DecryptionError("encrypted with a key that is not set")
         try:
             data = base64.b64decode(coded, altchars=b"-_", validate=True)
-            return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], head.encode()).decode()
+            nonce, text = data[:_OLD_NONCE_BYTES], data[_OLD_NONCE_BYTES:]
+            return cipher.decrypt(nonce, text, head.encode()).decode()
         except (binascii.Error, InvalidTag, ValueError) as error:
-            raise SealBroken("not sealed here, or changed since") from error
+            raise DecryptionError("changed since it was encrypted") from error
 
 
 def key_in_file(path: Path) -> str:
-    """The key kept in a file that only its owner reads; made on first use. For embedded mode.
+    """The key in a file that only its owner can read, created on first use. For embedded mode.
 
     Raises:
-        OSError: the file can be neither read nor made.
+        OSError: the file can neither be read nor created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -81,7 +89,7 @@ def key_in_file(path: Path) -> str:
 
 
 def _write_key(path: Path) -> None:
-    """Whole or not at all, and durable before anything is sealed with it: a lost key loses what it sealed."""
+    """Written whole or not at all, and to disk before it is used: what a lost key encrypted is lost too."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -89,7 +97,7 @@ def _write_key(path: Path) -> None:
             file.write(secrets.token_urlsafe(32) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was quicker, and its key is everybody's
+        with suppress(FileExistsError):  # another process was faster: all use its key
             os.link(part, path)
         part.unlink()
         os.fsync(descriptor)
@@ -98,11 +106,9 @@ def _write_key(path: Path) -> None:
 
 
 def _derive(key: str, purpose: str) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"lookout {purpose}".encode()).derive(
-        key.encode()
-    )
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode()).derive(key.encode())
 
 
-def _name(key: str) -> str:
-    """Tells keys apart without telling anything about them."""
-    return hashlib.sha256(b"name of " + key.encode()).hexdigest()[:_KEY_NAME_CHARACTERS]
+def _old_name(key: str) -> str:
+    """Identifies a key in the old format without revealing it."""
+    return hashlib.sha256(b"name of " + key.encode()).hexdigest()[:8]

@@ -17,7 +17,7 @@ from kit.auth import parse_jwks
 from kit.clock import Clock
 from kit.db import Database
 from kit.errors import Unavailable
-from kit.secrets import Sealer
+from kit.secrets import SecretBox
 
 # A token with an unknown key id asks for a look; however many come, there is one look in this time.
 MIN_RELOAD_S = 1.0
@@ -38,7 +38,7 @@ class KeyRing:
     """
 
     db: Database
-    sealer: Sealer
+    secret_box: SecretBox
     clock: Clock
     keep: timedelta
     reload_s: float
@@ -97,7 +97,7 @@ class KeyRing:
 
     async def _read(self) -> _Loaded:
         async with self.db.reading() as session:
-            stored = await list_keys(session, self.sealer)
+            stored = await list_keys(session, self.secret_box)
         private = {key.kid: load_private(key) for key in stored}
         published = published_keys(stored, self.clock.now(), self.keep)
         document: dict[str, Any] = {"keys": [public_jwk(key.kid, private[key.kid]) for key in published]}

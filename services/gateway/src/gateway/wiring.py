@@ -57,7 +57,7 @@ from kit.http import create_app
 from kit.http_edge import Edge, HeadAsGet
 from kit.logging import Logger, make_logger
 from kit.metrics import Metrics
-from kit.secrets import Sealer, key_in_file
+from kit.secrets import SecretBox, key_in_file
 from kit.service import Resource, Service
 
 NAME = "gateway"
@@ -117,7 +117,7 @@ def build(
     first_start = FirstStart(
         db=db,
         passwords=passwords,
-        sealer=keyring.sealer,
+        secret_box=keyring.secret_box,
         clock=clock,
         given_password=settings.superadmin_password.get_secret_value(),
         announce=announce,
@@ -162,7 +162,7 @@ def rotate_keys(settings: GatewaySettings) -> tuple[Database, RotateKeys]:
     db, clock = Database(settings.database, NAME), SystemClock()
     return db, RotateKeys(
         db=db,
-        sealer=_sealer(settings),
+        secret_box=_secret_box(settings),
         clock=clock,
         publish_ahead=timedelta(seconds=settings.tokens.key_publish_ahead_s),
         keep=_keep(settings),
@@ -304,7 +304,7 @@ def _readiness_of(upstream: Upstream, settings: GatewaySettings) -> Check:
 def _keyring(settings: GatewaySettings, db: Database, clock: Clock) -> KeyRing:
     return KeyRing(
         db=db,
-        sealer=_sealer(settings),
+        secret_box=_secret_box(settings),
         clock=clock,
         keep=_keep(settings),
         reload_s=settings.tokens.key_reload_s,
@@ -317,7 +317,7 @@ def _keep(settings: GatewaySettings) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def _sealer(settings: GatewaySettings) -> Sealer:
+def _secret_box(settings: GatewaySettings) -> SecretBox:
     """With the key that was set; in embedded mode with one of our own, kept beside the data."""
     key = settings.secrets_key.get_secret_value() or key_in_file(settings.data_dir / "gateway.key")
-    return Sealer(key, purpose=NAME)
+    return SecretBox(key, purpose=NAME)

@@ -30,7 +30,7 @@ from kit.inbox import Inbox
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.outbox import Outbox, Relay
-from kit.secrets import Sealer, key_in_file
+from kit.secrets import SecretBox, key_in_file
 from kit.service import Resource, Service
 
 NAME = "ingest"
@@ -54,7 +54,7 @@ def build(
     bus = bus or open_bus(settings.bus, logger=logger, metrics=metrics, clock=clock, app_id=NAME)
     cameras = HttpCameras(settings.devices, metrics)
     threads = _Threads(settings.reports.threads)
-    sealer = Sealer(_secrets_key(settings), purpose=NAME)
+    secret_box = SecretBox(_secrets_key(settings), purpose=NAME)
 
     outbox, inbox = Outbox(outbox_rows), Inbox(inbox_rows)
     relay = Relay(db, outbox, bus, settings.bus, logger, metrics)
@@ -64,7 +64,7 @@ def build(
     devices = DeviceCalls(
         cameras=cameras,
         directory=directory,
-        sealer=sealer,
+        secret_box=secret_box,
         blobs=blobs,
         clock=clock,
         settings=settings.devices,
@@ -123,7 +123,9 @@ def build(
     )
     app.include_router(post_routes(accept, board, settings.reports, metrics))
     app.include_router(device_routes(devices, blobs))
-    app.include_router(registry_routes(Registry(db=db, sealer=sealer, clock=clock, directory=directory)))
+    app.include_router(
+        registry_routes(Registry(db=db, secret_box=secret_box, clock=clock, directory=directory))
+    )
     app.include_router(camera_event_routes(CameraEvents(db), blobs))
 
     resources: list[Resource] = [db, blobs, cameras, threads]

@@ -10,7 +10,7 @@ from gateway.domain.access import BUILT_IN_PERMISSIONS, SUPERADMIN
 from gateway.store import keys, roles, users
 from kit.clock import Clock
 from kit.db import Database
-from kit.secrets import Sealer
+from kit.secrets import SecretBox
 
 GENERATED_PASSWORD_BYTES = 12
 
@@ -24,7 +24,7 @@ class FirstStart:
 
     db: Database
     passwords: Passwords
-    sealer: Sealer
+    secret_box: SecretBox
     clock: Clock
     given_password: str
     announce: Callable[[str], None]
@@ -55,8 +55,8 @@ class FirstStart:
                     session, username=SUPERADMIN, password_hash=password_hash, role_ids=[role_id], now=now
                 )
                 is_made = True
-            if not await keys.list_keys(session, self.sealer):
-                await keys.add_key(session, new_key(now, signs_from=now), self.sealer)
+            if not await keys.list_keys(session, self.secret_box):
+                await keys.add_key(session, new_key(now, signs_from=now), self.secret_box)
         if is_made and not self.given_password:
             self.announce(
                 f"\n  The first user has been made: {SUPERADMIN}\n"

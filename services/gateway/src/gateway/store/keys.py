@@ -7,28 +7,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.domain.keys import SigningKey
 from gateway.store.tables import signing_keys
-from kit.secrets import Sealer
+from kit.secrets import SecretBox
 
 
-async def list_keys(session: AsyncSession, sealer: Sealer) -> list[SigningKey]:
+async def list_keys(session: AsyncSession, secret_box: SecretBox) -> list[SigningKey]:
     """All signing keys, opened.
 
     Raises:
-        kit.secrets.SealBroken: they were sealed under a key that is gone.
+        kit.secrets.DecryptionError: they were encrypted with a key that is not set.
     """
     rows = (await session.execute(select(signing_keys))).mappings()
     return [
-        SigningKey(row["kid"], sealer.open(row["private_key"]), row["created_at"], row["signs_from"])
+        SigningKey(row["kid"], secret_box.decrypt(row["private_key"]), row["created_at"], row["signs_from"])
         for row in rows
     ]
 
 
-async def add_key(session: AsyncSession, key: SigningKey, sealer: Sealer) -> None:
-    """Store a key, sealed."""
+async def add_key(session: AsyncSession, key: SigningKey, secret_box: SecretBox) -> None:
+    """Store a key, encrypted."""
     await session.execute(
         insert(signing_keys).values(
             kid=key.kid,
-            private_key=sealer.seal(key.private_pem),
+            private_key=secret_box.encrypt(key.private_pem),
             created_at=key.created_at,
             signs_from=key.signs_from,
         )

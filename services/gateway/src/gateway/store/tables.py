@@ -95,7 +95,7 @@ signing_keys = Table(
     "signing_keys",
     metadata,
     Column("kid", Text, primary_key=True),
-    # PKCS#8 PEM, sealed.
+    # PKCS#8 PEM, encrypted.
     Column("private_key", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("signs_from", UtcDateTime, nullable=False),

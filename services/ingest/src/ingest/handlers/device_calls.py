@@ -21,7 +21,7 @@ from kit.blobs import BlobStore, StoredBlob, new_blob_key
 from kit.clock import Clock
 from kit.errors import LookoutError, UpstreamFailed
 from kit.logging import Logger
-from kit.secrets import SealBroken, Sealer
+from kit.secrets import DecryptionError, SecretBox
 
 FRAMES = "frames"
 CLIPS = "clips"
@@ -52,7 +52,7 @@ class DeviceCalls:
         *,
         cameras: HttpCameras,
         directory: SiteDirectory,
-        sealer: Sealer,
+        secret_box: SecretBox,
         blobs: BlobStore,
         clock: Clock,
         settings: DeviceSettings,
@@ -62,7 +62,7 @@ class DeviceCalls:
     ) -> None:
         self._cameras = cameras
         self._directory = directory
-        self._sealer = sealer
+        self._secret_box = secret_box
         self._blobs = blobs
         self._clock = clock
         self._settings = settings
@@ -165,9 +165,10 @@ class DeviceCalls:
         if not addresses:
             raise CameraUnreachable("the camera has no address", code="camera_without_address")
         try:
-            password = self._sealer.open(site.sealed_camera_pass) if site.sealed_camera_pass else ""
-        except SealBroken as error:
+            password = self._secret_box.decrypt(site.sealed_camera_pass) if site.sealed_camera_pass else ""
+        except DecryptionError as error:
             raise CameraUnreachable(
-                "the camera's password was sealed with another key", code="camera_pass_unreadable"
+                "the camera's password was encrypted with a key that is not set",
+                code="camera_pass_unreadable",
             ) from error
         return CameraAccess(site.camera_id, addresses, site.camera_user, password)

@@ -15,9 +15,9 @@ from kit.clock import Clock
 from kit.db import Database
 from kit.errors import Conflict, FieldError, Invalid, NotFound
 from kit.pagination import Page, decode_cursor, encode_cursor
-from kit.secrets import Sealer
+from kit.secrets import SecretBox
 
-# What a caller may set and never read again → the column that holds it sealed.
+# What a caller may set and never read again → the column that holds it encrypted.
 SECRETS = {
     "portal_password": "sealed_portal_password",
     "parkonic_api_token": "sealed_parkonic_api_token",
@@ -28,9 +28,11 @@ SECRETS = {
 class Registry:
     """Locations, zones, poles, cameras, spots and crop zones. Every change is seen at once by the reports."""
 
-    def __init__(self, *, db: Database, sealer: Sealer, clock: Clock, directory: SiteDirectory) -> None:
+    def __init__(
+        self, *, db: Database, secret_box: SecretBox, clock: Clock, directory: SiteDirectory
+    ) -> None:
         self._db = db
-        self._sealer = sealer
+        self._secret_box = secret_box
         self._clock = clock
         self._directory = directory
 
@@ -69,7 +71,7 @@ class Registry:
             Conflict: its code or number is taken.
         """
         now = self._clock.now()
-        row = self._sealed(values) | {"created_at": now, "updated_at": now}
+        row = self._encrypted(values) | {"created_at": now, "updated_at": now}
         async with self._writing(level, values) as session:
             row |= await self._derived(session, level, row)
             made = await registry.insert_row(session, level, row)
@@ -84,7 +86,7 @@ class Registry:
         """
         async with self._writing(level, values) as session:
             before = await _must_find(session, level, row_id)
-            row = self._sealed(values) | {"updated_at": self._clock.now()}
+            row = self._encrypted(values) | {"updated_at": self._clock.now()}
             row |= await self._derived(session, level, {**before, **row})
             await self._refuse_move(session, level, before, row)
             made = await registry.update_row(session, level, row_id, row)
@@ -118,12 +120,12 @@ class Registry:
         finally:
             self._directory.forget()
 
-    def _sealed(self, values: Values) -> Values:
-        """Secrets sealed; None takes one away, and one that is not named stays as it is."""
+    def _encrypted(self, values: Values) -> Values:
+        """Secrets encrypted; None removes one, and one that is not named stays as it is."""
         row = {name: value for name, value in values.items() if name not in SECRETS}
         for name, column in SECRETS.items():
             if name in values:
-                row[column] = self._sealer.seal(values[name]) if values[name] else ""
+                row[column] = self._secret_box.encrypt(values[name]) if values[name] else ""
         return row
 
     async def _derived(self, session: AsyncSession, level: Level, row: Values) -> Values:
