@@ -7,7 +7,9 @@ MAKEFLAGS += --no-print-directory
 RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-untyped-decorators \
 	--allow-any-generics --no-warn-return-any --disable-error-code union-attr --disable-error-code var-annotated
 VENV := .venv/bin
-export MYPYPATH :=
+SOME_PYTHON := $(firstword $(wildcard $(VENV)/python) $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3))
+SERVICE_LIST := $(SOME_PYTHON) scripts/service_list.py
+export MYPYPATH = $(shell $(SERVICE_LIST) import-path)
 
 .PHONY: help
 help: ## List the targets
@@ -30,23 +32,30 @@ run: setup ## Start everything in one process on http://localhost:8000 (data in 
 	@$(VENV)/all-in-one serve
 
 .PHONY: test
-test: setup ## Run every test; brings its own RabbitMQ and PostgreSQL (ARGS="-k name" narrows)
+test: setup ## Run every test; starts its own RabbitMQ, PostgreSQL and S3 server (ARGS="-k name" selects)
 	@$(VENV)/python -m testkit.servers --prepare
-	@# Most tests wait for a server most of the time: three side by side keep two cores busy.
-	@# What fails beside others is tried once more alone: a deadline missed on a busy machine holds then, a fault
-	@# fails again. Both runs are shown.
-	@$(VENV)/pytest -n $(or $(WORKERS),3) --dist loadfile $(ARGS) \
-		|| $(VENV)/pytest --last-failed --last-failed-no-failures none $(ARGS)
+	@# Most tests wait for a server most of the time: three workers keep two cores busy.
+	@$(VENV)/pytest -n $(or $(WORKERS),3) --dist loadfile $(ARGS)
+
+.PHONY: test-unit
+test-unit: setup ## Run the unit tests: no server, no network, under a minute
+	@$(VENV)/pytest -n $(or $(WORKERS),2) --dist loadfile -m "not integration" $(ARGS)
+
+.PHONY: test-integration
+test-integration: setup ## Run the tests that need servers, sockets or processes
+	@$(VENV)/python -m testkit.servers --prepare
+	@$(VENV)/pytest -n $(or $(WORKERS),3) --dist loadfile -m integration $(ARGS)
 
 .PHONY: check
 check: setup ## Lint, types, import contracts, and drift of proto, migrations, lock and documents
 	@$(VENV)/ruff format --check . && $(VENV)/ruff check .
-	@$(VENV)/mypy libs services/gateway services/ingest services/tickets $(wildcard services/*-*/src) tests
+	@$(VENV)/mypy libs $(foreach folder,$(wildcard services/*),$(if $(findstring -,$(folder)),,$(folder))) $(wildcard services/*-*/src) tests scripts/service_list.py scripts/lint_imports.py
 	@# A folder with a hyphen makes no module name that the overrides for tests could match.
 	@for tests in $(wildcard services/*-*/tests); do $(VENV)/mypy $(RELAXED) $$tests; done
-	@$(VENV)/lint-imports
+	@$(VENV)/python scripts/lint_imports.py
 	@proto/generate --check
-	@for package in gateway ingest tickets; do $(VENV)/python -m kit.migrations check $$package; done
+	@for package in $$($(SERVICE_LIST) databases); do $(VENV)/python -m kit.migrations check $$package; done
+	@$(SERVICE_LIST) compose --check
 	@$(VENV)/all-in-one configuration --check docs/configuration.md
 	@"$$(scripts/setup-uv)" lock --check
 
@@ -57,6 +66,10 @@ format: setup ## Format the code and mend what lint can mend
 .PHONY: proto
 proto: setup ## Generate the contracts' code from proto/lookout
 	@proto/generate
+
+.PHONY: compose-file
+compose-file: ## Write the services' part of docker-compose.yml from services/*/pyproject.toml
+	@$(SERVICE_LIST) compose --write
 
 .PHONY: docs
 docs: setup ## Write the documents that are made from the code

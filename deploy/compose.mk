@@ -2,7 +2,6 @@
 # GPU=1: plates are read on an NVIDIA GPU.
 COMPOSE ?= docker compose
 COMPOSE_OPTIONS = $(if $(GPU),--file docker-compose.yml --file docker-compose.gpu.yml )--env-file .env $(if $(LOCAL_IMAGES),--env-file deploy/docker/images.env)
-SOME_PYTHON := $(shell command -v python3 || command -v python3.11)
 export LOOKOUT_REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 export DOCKER_BUILDKIT = 1
 

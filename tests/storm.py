@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import aiohttp
-import barcode
 import httpx
 
+import barcode
 from testkit.pictures import parking_report
 
 SPOTS_PER_CAMERA = 5

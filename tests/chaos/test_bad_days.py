@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import barcode
 import httpx
 import pytest
+
+import barcode
 from stack import FAST_READER, Servers, Stack, distributed, embedded, make_stack
 from storm import make_site, report
-
 from testkit import pictures
 from testkit.postgres import PostgresServer, postgres
 from testkit.rabbitmq import RabbitMqServer, rabbitmq

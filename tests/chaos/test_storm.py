@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from stack import FAST_READER, Servers, distributed
 from storm import storm
-
 from testkit.postgres import PostgresServer
 from testkit.rabbitmq import RabbitMqServer, rabbitmq
 

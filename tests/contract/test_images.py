@@ -1,4 +1,4 @@
-"""The images and the compose file say the same thing in several places; these keep them together."""
+"""Images, compose file and settings name the same ports, variables and services."""
 
 import re
 import tomllib
@@ -11,10 +11,11 @@ from gateway.settings import GatewaySettings
 from ingest.settings import IngestSettings
 from kit.settings import ServiceSettings, read
 from plate_ocr.settings import PlateOcrSettings
+from service_list import compose_part, service_list, with_compose_part
 from tickets.settings import TicketsSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = {"gateway": "8000", "ingest": "8101", "plate-ocr": "8102", "tickets": "8103"}
+SERVICES = {service.name: service for service in service_list()}
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 
 
@@ -30,20 +31,6 @@ def interpolated(value: object) -> str:
     """A variable with a default becomes that, one without becomes some word."""
     text = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", str(value))
     return re.sub(r"\$\{[A-Z_]+:\?[^}]*\}", "word", text)
-
-
-def without_names(service: str) -> str:
-    text = (ROOT / "services" / service / "Dockerfile").read_text()
-    text = text.replace(SERVICES[service], "HTTP").replace(
-        f"HTTP {SERVICES[service].replace('81', '91', 1)}", "HTTP"
-    )
-    text = re.sub(r'(image\.description=)"[^"]*"', r"\1DESCRIPTION", text)
-    return re.sub(rf"\b({service}|{service.replace('-', '_')})\b", "SERVICE", text)
-
-
-@pytest.mark.parametrize("service", sorted(SERVICES))
-def test_the_dockerfiles_differ_in_names_and_ports_only(service: str) -> None:
-    assert without_names(service) == without_names("ingest")
 
 
 def test_no_secret_has_a_default() -> None:
@@ -80,16 +67,32 @@ def test_the_services_take_what_compose_tells_them(service: str) -> None:
         SETTINGS[service], environ={name: interpolated(value) for name, value in environment.items()}
     )
     assert settings.mode == "distributed"
-    assert str(settings.http.port) == SERVICES[service]
+    assert settings.http.port == SERVICES[service].http_port
+    assert settings.grpc.port == SERVICES[service].grpc_port
 
 
-def test_plate_ocr_takes_what_its_gpu_image_tells_it() -> None:
-    dockerfile = (ROOT / "services/plate-ocr/Dockerfile.gpu").read_text()
-    told = dict(re.findall(r"(LOOKOUT_\w+)=(\S+)", dockerfile))
-    environment = {
+def test_the_image_is_built_for_the_ports_that_the_service_listens_on() -> None:
+    for name, service in SERVICES.items():
+        arguments = yaml.safe_load(COMPOSE)["services"][name]["build"]["args"]
+        ports = [port for port in (service.http_port, service.grpc_port) if port]
+        assert arguments["PORTS"] == " ".join(map(str, ports))
+        assert arguments["HTTP_PORT"] == service.http_port
+        assert arguments["PACKAGE"] == service.package
+
+
+def test_the_compose_file_has_the_services_of_the_list() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert with_compose_part(text, compose_part(service_list())) == text, "run: make compose-file"
+
+
+def test_plate_ocr_accepts_the_settings_of_its_gpu_container() -> None:
+    gpu = yaml.safe_load((ROOT / "docker-compose.gpu.yml").read_text())["services"]["plate-ocr"][
+        "environment"
+    ]
+    environment = {name: str(value) for name, value in gpu.items() if name.startswith("LOOKOUT_")} | {
         "RABBITMQ_URL": "amqp://broker/",
         "LOOKOUT_PLATE_OCR__BLOBS__URL": "file:///blobs",
         "LOOKOUT_GRPC_TOKEN": "word",
     }
-    settings = read(PlateOcrSettings, environ=environment | told)
+    settings = read(PlateOcrSettings, environ=environment)
     assert settings.inference.providers[0] == "CUDAExecutionProvider"

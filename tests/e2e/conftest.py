@@ -1,8 +1,8 @@
 from collections.abc import Iterator
 
 import pytest
-from stack import Servers, Stack, distributed, embedded
 
+from stack import Servers, Stack, distributed, embedded
 from testkit.postgres import PostgresServer
 from testkit.rabbitmq import RabbitMqServer
 from testkit.s3 import S3Server

@@ -9,10 +9,10 @@ import httpx
 import numpy as np
 import pytest
 from rich.console import Console
-from stack import Stack
 
 from all_in_one.demo.play import play
 from all_in_one.pictures import draw_car
+from stack import Stack
 from testkit.pictures import parking_report
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]

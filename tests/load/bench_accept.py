@@ -15,15 +15,15 @@ from pathlib import Path
 
 import aiohttp
 import httpx
-from figures import Figure, median, percentile, publish
-from stack import Servers, distributed
-from storm import create
 
+from figures import Figure, median, percentile, publish
 from kit.bus import Subscription, open_bus
 from kit.clock import SystemClock
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings, LogSettings
+from stack import Servers, distributed
+from storm import create
 from testkit.pictures import noise, parking_report
 from testkit.postgres import postgres
 from testkit.processes import free_port, spawn, wait_until

@@ -25,9 +25,9 @@ from pathlib import Path
 
 import aio_pika
 import uvloop
-from figures import Figure, median, publish
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from figures import Figure, median, publish
 from kit.bus import Bus, Delivery, Event, Subscription, open_bus
 from kit.clock import SystemClock
 from kit.columns import new_metadata

@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from figures import Figure, publish
 from stack import FAST_READER, Servers, distributed
 from storm import Killable, Outcome, storm
-
 from testkit.postgres import postgres
 from testkit.rabbitmq import RabbitMqServer, rabbitmq
 

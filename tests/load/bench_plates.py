@@ -20,14 +20,13 @@ from types import ModuleType
 
 import bench_plates_calibration as calibration
 import bench_plates_photographs as photographs
+from all_in_one.pictures import ParkedCar, draw_scene
 from bench_plates_calibration import Pair
 from bench_plates_cameras import cameras
 from bench_plates_photographs import Row, tell, told
 from bench_plates_speed import on_gpu, one_frame
 from bench_plates_tracks import DEGRADATIONS, tracks
 from figures import Figure, publish
-
-from all_in_one.pictures import ParkedCar, draw_scene
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import Picture
 from plate_ocr.engine import SHIPPED, open_engine

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from bench_plates_photographs import tell
 from figures import Figure, percentile
-
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.settings.blocks import LogSettings

@@ -11,10 +11,10 @@ from unittest import mock
 
 import numpy as np
 import onnxruntime as ort
-from bench_plates_photographs import tell
-from figures import Figure, median, percentile
 from numpy.typing import NDArray
 
+from bench_plates_photographs import tell
+from figures import Figure, median, percentile
 from plate_ocr.adapters.onnx import CPU, CUDA
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import Picture

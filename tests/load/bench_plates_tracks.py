@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
 from bench_plates_photographs import Photograph, open_picture, photographs, told
 from figures import Figure
-
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import Box, Picture
 from plate_ocr.domain.vote import Look, vote

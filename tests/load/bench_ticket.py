@@ -12,11 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-from figures import Figure, percentile, publish
-from stack import Servers, Stack, distributed
-from storm import create
 
 from all_in_one.pictures import SIZE_PX, ParkedCar, draw_scene, spot_polygon, vehicle_box
+from figures import Figure, percentile, publish
 from kit.bus import Delivery, Subscription, open_bus
 from kit.clock import SystemClock
 from kit.logging import make_logger
@@ -24,6 +22,8 @@ from kit.metrics import Metrics
 from kit.settings import BusSettings, LogSettings
 from lookout.parking.v1 import parking_pb2
 from lookout.plates.v1 import plates_pb2
+from stack import Servers, Stack, distributed
+from storm import create
 from testkit.pictures import parking_report
 from testkit.postgres import postgres
 from testkit.rabbitmq import rabbitmq

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import aiohttp
 import httpx
-from figures import Figure, percentile, publish
 
+from figures import Figure, percentile, publish
 from testkit.processes import free_port, spawn, wait_until
 
 BODY_BYTES = 270_000
