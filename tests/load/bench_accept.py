@@ -17,11 +17,12 @@ import aiohttp
 import httpx
 
 from figures import Figure, median, percentile, publish
-from kit.bus import Subscription, open_bus
+from kit.bus import Subscription, event_type, open_bus
 from kit.clock import SystemClock
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings, LogSettings
+from lookout.camera.v1.camera_pb2 import FrameCaptured
 from stack import Servers, distributed
 from storm import create
 from testkit.pictures import noise, parking_report
@@ -92,9 +93,7 @@ async def declare_reader(amqp_url: str) -> None:
         app_id="bench",
     )
     await bus.start()
-    await bus.declare(
-        Subscription(service="plate-ocr", event="frame_captured", binding="camera.frame_captured.v1.#")
-    )
+    await bus.declare(Subscription.to(event_type(FrameCaptured), "plate-ocr"))
     await bus.stop()
 
 

@@ -3,7 +3,7 @@
 The floor is aio-pika alone on the same kind of queue (quorum, persistent, confirmed, 2 kB): pipelined publishes
 in one process, a consumer with prefetch that acknowledges in another. Ours has the same two processes: one whose
 transactions leave events in the outbox, with the relay beside them, and one whose consumer claims them in
-transactions with their (here empty) effects, by `kit.inbox.Once`.
+transactions with their (here empty) effects, by `kit.inbox.TransactionalConsumer`.
 
 A transaction that a service makes for a single event costs more than all the rest of an event's way, whether an
 outbox is in it or not. So it is measured twice: one event in each transaction, and ten, which shows the bus.
@@ -22,22 +22,24 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import aio_pika
 import uvloop
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from figures import Figure, median, publish
-from kit.bus import Bus, Delivery, Event, Subscription, open_bus
+from kit.bus import Bus, Event, EventSource, Metadata, Subscription, event_type, open_bus
 from kit.clock import SystemClock
 from kit.columns import new_metadata
 from kit.db import Database
 from kit.ids import uuid7
-from kit.inbox import Inbox, Once, inbox_table
+from kit.inbox import Inbox, TransactionalConsumer, inbox_table
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.outbox import Outbox, Relay, outbox_table
 from kit.settings import BusSettings, DatabaseSettings, LogSettings
+from testkit.messages import ThingHappened
 from testkit.postgres import postgres
 from testkit.rabbitmq import rabbitmq
 
@@ -54,11 +56,11 @@ PREFETCH = 200
 GOAL_RATIO = 0.25
 
 RAW_QUEUE = "raw"
-SUBSCRIPTION = Subscription("bench", "thing_happened", "things.thing_happened.v1.#")
 
 metadata = new_metadata()
 outbox = Outbox(outbox_table(metadata))
-inbox = Inbox(inbox_table(metadata))
+inbox = Inbox(inbox_table(metadata), Metrics("inbox"))
+source = EventSource("bench", ThingHappened)
 
 
 def run(messages: int = MESSAGES, rounds: int = ROUNDS) -> dict[str, float]:
@@ -181,7 +183,7 @@ async def _produce_ours(url: str, database_url: str, messages: int, burst: int) 
     db, bus, settings, metrics = await _open(url, database_url)
     async with db.engine.begin() as connection:
         await connection.run_sync(outbox.table.create)
-    await bus.declare(SUBSCRIPTION)
+    await bus.declare(Subscription.to(event_type(ThingHappened), "bench"))
     logger = make_logger("bench", LogSettings(level="WARNING"))
     relay = Relay(db, outbox, bus, settings, logger, metrics)
     relaying = asyncio.create_task(relay.run())
@@ -192,7 +194,6 @@ async def _produce_ours(url: str, database_url: str, messages: int, burst: int) 
         while some := [_event(number) for number in islice(numbers, burst)]:
             async with db.transaction() as session:
                 await outbox.add(session, *some)
-            relay.notify()
 
     await asyncio.gather(*(produce() for _ in range(PRODUCERS)))
     with suppress(asyncio.CancelledError):
@@ -200,16 +201,12 @@ async def _produce_ours(url: str, database_url: str, messages: int, burst: int) 
 
 
 def _event(number: int) -> Event:
-    return Event(
-        message_id=uuid7(),
-        type="lookout.bench.v1.ThingHappened",
-        routing_key="things.thing_happened.v1.NAD.95",
+    return source.event(
+        ThingHappened(number=number, payload=bytes(BODY_BYTES)),
+        scope=("NAD", str(number % KEYS)),
         partition_key=f"camera:{number % KEYS}",
-        body=number.to_bytes(8, "big") * (BODY_BYTES // 8),
         occurred_at=datetime.now(UTC),
-        app_id="bench",
         correlation_id="bench",
-        traceparent="00-" + "ab" * 16 + "-" + "cd" * 8 + "-01",
     )
 
 
@@ -220,13 +217,14 @@ async def _consume_ours(url: str, database_url: str, messages: int, _: int) -> N
     done = asyncio.Event()
     handled = 0
 
-    async def effect(_session: AsyncSession, _delivery: Delivery) -> None:
+    async def handle(_session: AsyncSession, _message: Any, _metadata: Metadata) -> None:
         nonlocal handled
         handled += 1
         if handled == messages:
             done.set()
 
-    await bus.consume(SUBSCRIPTION, Once(db, inbox, SUBSCRIPTION.queue, effect))
+    consumer = TransactionalConsumer(ThingHappened, handle, db=db, inbox=inbox)
+    await bus.consume(consumer.subscription("bench"), consumer.handler("bench"))
     while not (await bus.ready()).ok:
         await asyncio.sleep(0.05)
     print("ready", flush=True)

@@ -15,7 +15,7 @@ import httpx
 
 from all_in_one.pictures import SIZE_PX, ParkedCar, draw_scene, spot_polygon, vehicle_box
 from figures import Figure, percentile, publish
-from kit.bus import Delivery, Subscription, open_bus
+from kit.bus import Delivery, Subscription, event_type, open_bus
 from kit.clock import SystemClock
 from kit.logging import make_logger
 from kit.metrics import Metrics
@@ -94,11 +94,11 @@ async def drive(stack: Stack, amqp_url: str) -> tuple[list[Times], int]:
     )
     listener = Listener()
     await bus.start()
-    for event, binding, handler in (
-        ("plates_read", "plates.plates_read.v1.#", listener.on_read),
-        ("trigger_decided", "parking.trigger_decided.v1.#", listener.on_decided),
+    for message_class, handler in (
+        (plates_pb2.PlatesRead, listener.on_read),
+        (parking_pb2.TriggerDecided, listener.on_decided),
     ):
-        subscription = Subscription(service="bench", event=event, binding=binding)
+        subscription = Subscription.to(event_type(message_class), "bench")
         await bus.declare(subscription)
         await bus.consume(subscription, handler)
     times: list[Times] = []

@@ -18,12 +18,13 @@ from fastapi import APIRouter
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # ships no types
 from pydantic import SecretStr
 
-from kit.bus import Subscription
+from kit.bus import Consumer, Subscription
 from kit.errors import Unavailable
 from kit.health import CheckResult
 from kit.service import Service, ServiceRunner
 from kit.settings import GrpcSettings, HttpSettings
 from testkit import eventually
+from testkit.messages import ThingHappened
 
 Build = Callable[..., Service]
 Start = Callable[..., Awaitable[Any]]
@@ -55,7 +56,7 @@ class ToyBus(Part):
         self.diary.append(f"consume {subscription.queue}")
 
 
-async def handle(_delivery: Any) -> None:
+async def handle(_message: Any, _metadata: Any) -> None:
     return None
 
 
@@ -81,7 +82,7 @@ async def test_parts_start_in_order_and_stop_in_reverse(build: Build) -> None:
         resources=[Part("database", diary), bus],
         migrate=migrate,
         bus=bus,
-        consumers=[(Subscription("toy", "ball_thrown", "balls.#"), handle)],
+        consumers=[Consumer(ThingHappened, handle)],
         background=[("relay", relay)],
     )
     await service.start()
@@ -92,7 +93,7 @@ async def test_parts_start_in_order_and_stop_in_reverse(build: Build) -> None:
         "database up",
         "bus up",
         "migrated",
-        "consume toy.ball_thrown.v1",
+        "consume toy.thing_happened.v1",
         "relay",
         "relay ended",
         "bus down",
@@ -149,7 +150,7 @@ async def test_consumers_and_tasks_wait_for_the_migration(build: Build) -> None:
         resources=[bus],
         migrate=migrate,
         bus=bus,
-        consumers=[(Subscription("toy", "ball_thrown", "balls.#"), handle)],
+        consumers=[Consumer(ThingHappened, handle)],
         background=[("relay", relay)],
     )
     await service.start()
@@ -157,7 +158,7 @@ async def test_consumers_and_tasks_wait_for_the_migration(build: Build) -> None:
     assert not (await service.health.ready()).ok
     database_is_up = True
     await eventually(lambda: "relay" in diary)
-    assert diary == ["bus up", "migrated", "consume toy.ball_thrown.v1", "relay"]
+    assert diary == ["bus up", "migrated", "consume toy.thing_happened.v1", "relay"]
     assert service.health.refusal_reason is None
     await service.stop()
 
@@ -233,7 +234,7 @@ async def test_a_background_task_that_is_done_is_not_started_again(build: Build)
 
 def test_consumers_need_a_bus(build: Build) -> None:
     with pytest.raises(ValueError, match="no bus"):
-        build(consumers=[(Subscription("toy", "ball_thrown", "balls.#"), handle)])
+        build(consumers=[Consumer(ThingHappened, handle)])
 
 
 def slow_router(entered: asyncio.Event, leave: asyncio.Event) -> APIRouter:

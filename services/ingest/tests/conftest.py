@@ -18,7 +18,7 @@ from ingest.settings import IngestSettings
 from ingest.store.tables import camera_events, outbox_rows
 from ingest.wiring import build
 from kit.auth import StaticJwks
-from kit.bus import Bus, Delivery, Event, Subscription, open_bus
+from kit.bus import Bus, Delivery, Event, Subscription, event_type, open_bus
 from kit.db import Database
 from kit.ids import uuid7
 from kit.logging import make_logger
@@ -29,7 +29,7 @@ from lookout.camera.v1 import camera_pb2
 from testkit.clock import ManualClock
 from testkit.pictures import parking_report
 
-FRAMES = Subscription("listener", "frame_captured", "camera.frame_captured.v1.#")
+FRAMES = Subscription.to(event_type(camera_pb2.FrameCaptured), "listener")
 QUICK: dict[str, Any] = {
     "http": {"port": 0},
     "log": {"level": "WARNING"},

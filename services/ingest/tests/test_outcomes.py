@@ -38,13 +38,12 @@ def decided(
     message.decided_at.FromDatetime(now)
     return Event.of(
         message,
-        routing_key="parking.trigger_decided.v1.NAD.95",
+        scope=("NAD", "95"),
         partition_key="camera:1",
         app_id="tickets",
         occurred_at=now,
         correlation_id=frame_id,
         message_id=message_id,
-        must_route=False,
     )
 
 

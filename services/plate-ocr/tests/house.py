@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.auth import StaticJwks
 from kit.blobs import BlobStore, new_blob_key, open_blobs
-from kit.bus import Bus, Delivery, Event, Subscription, open_bus
+from kit.bus import Bus, Delivery, Event, Subscription, event_type, open_bus
 from kit.ids import uuid7
 from kit.metrics import Metrics
 from kit.service import Service, ServiceRunner
@@ -32,7 +32,7 @@ from testkit.processes import free_port
 from testkit.waiting import eventually
 
 GRPC_TOKEN = "between services"
-READS = Subscription("listener", "plates_read", "plates.plates_read.v1.#")
+READS = Subscription.to(event_type(plates.PlatesRead), "listener")
 SPOT = ((100, 100), (300, 100), (300, 300), (100, 300))
 
 
@@ -119,7 +119,7 @@ class House:
     async def publish(self, frame: camera.FrameCaptured, message_id: UUID | None = None) -> Event:
         event = Event.of(
             frame,
-            routing_key="camera.frame_captured.v1.NAD.95",
+            scope=("NAD", "95"),
             partition_key=f"camera:{frame.camera_id}",
             app_id="ingest",
             occurred_at=self.clock.now(),

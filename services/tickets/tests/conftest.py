@@ -29,7 +29,7 @@ from lookout.plates.v1 import plates_pb2 as plates
 from testkit.clock import ManualClock
 from testkit.processes import free_port
 from testkit.waiting import eventually
-from tickets.consumers import plates_read
+from tickets.consumers import consumers
 from tickets.domain.triggers import Rules
 from tickets.handlers.decide_trigger import DecideTrigger
 from tickets.messages import timestamp
@@ -150,7 +150,7 @@ def event_of(read: plates.PlatesRead) -> Event:
     frame = read.frame
     return Event.of(
         read,
-        routing_key=f"plates.plates_read.v1.{frame.location_code}.{frame.camera_api_code}",
+        scope=(frame.location_code, frame.camera_api_code),
         partition_key=f"camera:{frame.camera_id}",
         app_id="plate-ocr",
         occurred_at=MORNING,
@@ -198,8 +198,6 @@ def make_desk(database: Database, manual_clock: ManualClock) -> MakeDesk:
         metrics = Metrics("tickets")
         decided: list[int] = []
         decide = DecideTrigger(
-            db=database,
-            inbox=Inbox(inbox),
             outbox=Outbox(outbox),
             rules=rules or Rules(),
             history_limit=history_limit,
@@ -208,7 +206,8 @@ def make_desk(database: Database, manual_clock: ManualClock) -> MakeDesk:
             sight=Sight(metrics),
             on_decided=lambda: decided.append(1),
         )
-        return Desk(database, manual_clock, metrics, plates_read(decide, rules or Rules()), decided)
+        [consumer] = consumers(decide, rules or Rules(), database, Inbox(inbox, metrics))
+        return Desk(database, manual_clock, metrics, consumer.handler("tickets"), decided)
 
     return make
 

@@ -15,7 +15,6 @@ from lookout.plates.v1 import plates_pb2 as plates
 from testkit.clock import ManualClock
 from testkit.postgres import PostgresServer
 from testkit.waiting import eventually
-from tickets.consumers import PLATES_READ
 from tickets.handlers.housekeeping import Housekeeping
 from tickets.sight import Sight
 
@@ -24,12 +23,11 @@ from .conftest import Desk, Frames, House, event_of, running
 QUEUE = "tickets.plates_read.v1"
 
 
-def test_the_queue_is_the_contracts() -> None:
-    assert (PLATES_READ.queue, PLATES_READ.binding, PLATES_READ.ordered) == (
-        QUEUE,
-        "plates.plates_read.v1.#",
-        True,
-    )
+async def test_the_queue_is_the_contracts(house: House) -> None:
+    [consumer] = house.service.consumers
+    subscription = consumer.subscription("tickets")
+    assert (subscription.queue, subscription.binding) == (QUEUE, "plates.plates_read.v1.#")
+    assert subscription.is_ordered
 
 
 async def stays(house: House) -> set[tuple[int, int, str, str, str | None]]:

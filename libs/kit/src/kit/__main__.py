@@ -105,7 +105,7 @@ async def _queues(bus: Bus, args: argparse.Namespace) -> int:
     rows = [
         (
             info.queue,
-            "ordered" if info.ordered else "unordered",
+            "ordered" if info.is_ordered else "unordered",
             str(info.depth),
             str(info.parked),
             info.binding,

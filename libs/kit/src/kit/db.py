@@ -9,8 +9,9 @@ import errno
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
 from enum import Enum
 from pathlib import Path
 from typing import Literal
@@ -28,13 +29,24 @@ from kit.errors import LookoutError, StorageFull, Unavailable
 from kit.health import CheckResult
 from kit.settings import DatabaseSettings
 
-__all__ = ["NAMING", "BigIntId", "Database", "JsonDocument", "UtcDateTime", "database_fault", "new_metadata"]
+__all__ = [
+    "NAMING",
+    "BigIntId",
+    "Database",
+    "JsonDocument",
+    "UtcDateTime",
+    "after_commit",
+    "database_fault",
+    "new_metadata",
+]
 
 CONFLICT_RETRY_S = 1
 """`Retry-After` when transactions collided or all connections are in use: the next try may get through."""
 
 LEAST_FREE_BYTES = 1 << 20
 """Below this much room an I/O error of SQLite is told as a full disk: it reports several of those as such."""
+
+_AFTER_COMMIT = "after_commit"
 
 _CONFLICT_STATES = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock timeout
 _AWAY_STATES = {
@@ -113,7 +125,8 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """All or nothing: commits when the block ends, rolls back when it raises.
 
-        The transaction begins with the first statement, on SQLite holding the write lock from there on
+        What was registered with `after_commit` is called when it has committed. The transaction begins with the
+        first statement, on SQLite holding the write lock from there on
         (`BEGIN IMMEDIATE`), so that what was read stays true until it is written. Never open one inside
         another: on SQLite the inner one waits for the outer until it gives up.
 
@@ -126,6 +139,8 @@ class Database:
         async with self._session(self._write_session, writing=True) as session:
             yield session
             await session.commit()
+            for callback in session.info.pop(_AFTER_COMMIT, ()):
+                callback()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
@@ -170,6 +185,15 @@ class Database:
             return True
         taken = await session.scalar(sql_select(func.pg_try_advisory_xact_lock(lock_number(key))))
         return bool(taken)
+
+
+def after_commit(session: AsyncSession, callback: Callable[[], None]) -> None:
+    """Call `callback` once the transaction of `session` has committed; never when it rolls back.
+
+    It runs in the context (trace and log fields) of this call. It must not raise: the work is committed.
+    """
+    context = copy_context()
+    session.info.setdefault(_AFTER_COMMIT, []).append(lambda: context.run(callback))
 
 
 def lock_number(key: str) -> int:

@@ -1,30 +1,34 @@
-"""Effects once: a consumer notes each event it handled in the transaction of the effect itself."""
+"""Effects once: a consumer records each event that it handled in the transaction of the effect itself."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
+from google.protobuf.message import Message
 from sqlalchemy import Column, CursorResult, Index, MetaData, Table, Text, Uuid, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kit.bus import Delivery
+from kit.bus import Delivery, EventConsumer, Handler, Metadata, RetryPolicy
 from kit.clock import Clock
 from kit.columns import UtcDateTime
 from kit.db import Database
 from kit.errors import LookoutError
 from kit.logging import Logger
+from kit.metrics import Metrics
 from kit.settings import BusSettings
 from kit.tracing import use_trace
 
+M = TypeVar("M", bound=Message)
+
 SWEEP_ROWS = 5_000
-"""Rows deleted in one transaction: a sweep must not hold up the consumers."""
+"""Rows deleted in one transaction: a sweep must not block the consumers for long."""
 
 
 def inbox_table(metadata: MetaData, name: str = "inbox") -> Table:
-    """The table of a service's inbox, made a part of its schema."""
+    """The table of a service's inbox, added to its schema."""
     return Table(
         name,
         metadata,
@@ -38,8 +42,13 @@ def inbox_table(metadata: MetaData, name: str = "inbox") -> Table:
 class Inbox:
     """What has been handled, by consumer and message id."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, metrics: Metrics) -> None:
         self.table = table
+        self._repeats = metrics.counter(
+            "inbox_repeats_total",
+            "Events that were delivered again after they had been handled",
+            ("consumer",),
+        )
         values = {"consumer": None, "message_id": None}
         self._insert = {
             "postgresql": postgresql.insert(table).values(values).on_conflict_do_nothing(),
@@ -53,7 +62,7 @@ class Inbox:
         self._options = {"preserve_rowcount": True}
 
     async def claim(self, session: AsyncSession, consumer: str, message_id: UUID) -> bool:
-        """Note the event as handled; False when it was already: do nothing then, and let it be settled.
+        """Record the event as handled; False when it was already recorded: there is nothing to do then.
 
         Holds for the caller's transaction only: when that rolls back, the event counts as not handled.
         A second consumer that claims the same event meanwhile waits for this one to end.
@@ -61,7 +70,9 @@ class Inbox:
         insert = self._insert[session.get_bind().dialect.name]
         values = {"consumer": consumer, "message_id": message_id}
         result = await session.execute(insert, values, execution_options=self._options)
-        return cast("CursorResult[Any]", result).rowcount == 1
+        is_new = cast("CursorResult[Any]", result).rowcount == 1
+        self._count_repeats(consumer, 0 if is_new else 1)
+        return is_new
 
     async def claim_many(
         self, session: AsyncSession, consumer: str, message_ids: Collection[UUID]
@@ -72,10 +83,16 @@ class Inbox:
         if not rows:
             return set()
         insert = self._insert_many[session.get_bind().dialect.name]
-        return set((await session.execute(insert, rows)).scalars())
+        new = set((await session.execute(insert, rows)).scalars())
+        self._count_repeats(consumer, len(message_ids) - len(new))
+        return new
+
+    def _count_repeats(self, consumer: str, count: int) -> None:
+        if count:
+            self._repeats.labels(consumer).inc(count)
 
     async def sweep(self, db: Database, before: datetime) -> int:
-        """Forget what was handled before; returns how many. A repeat of those would be handled again."""
+        """Delete the rows from before that time; returns how many. A repeat of those would be handled again."""
         table, swept = self.table, 0
         keys = (table.c.consumer, table.c.message_id)
         while True:
@@ -95,7 +112,7 @@ class Inbox:
                 return swept
 
     async def keep_swept(self, db: Database, settings: BusSettings, clock: Clock, logger: Logger) -> None:
-        """Sweep now and then, until cancelled: a service's background task."""
+        """Sweep every `sweep_interval_s` seconds until cancelled."""
         while True:
             try:
                 swept = await self.sweep(db, clock.now() - timedelta(seconds=settings.inbox_keep_s))
@@ -106,36 +123,72 @@ class Inbox:
             await asyncio.sleep(settings.sweep_interval_s)
 
 
-Effect = Callable[[AsyncSession, Delivery], Awaitable[None]]
-"""What an event brings about, by means of the session alone: it may be rolled back and run again."""
+class TransactionalConsumer(EventConsumer[M]):
+    """A consumer whose effects happen once: `handle` gets a session besides message and metadata.
 
+    The inbox row and what `handle` writes with the session are committed together; a message that was handled
+    before is acknowledged without calling `handle`. It must have no other effects than through the session, and
+    through `kit.db.after_commit`: it may be rolled back and run again.
 
-class Once:
-    """A handler whose effect happens once: claim and effect in one transaction, a repeat is settled silently.
+    A message for which `is_relevant` is False is acknowledged without a transaction.
 
-    Deliveries that wait share a transaction, which is what makes a consumer fast: a commit costs more than
-    most effects. When one of them fails, all are rolled back and each gets a transaction of its own.
+    Deliveries that wait share a transaction, since a commit costs more than most effects. When one of them
+    fails, all are rolled back and each gets a transaction of its own.
     """
 
-    def __init__(self, db: Database, inbox: Inbox, consumer: str, effect: Effect) -> None:
+    def __init__(
+        self,
+        message_class: type[M],
+        handle: Callable[[AsyncSession, M, Metadata], Awaitable[None]],
+        *,
+        db: Database,
+        inbox: Inbox,
+        is_relevant: Callable[[M], bool] = lambda _: True,
+        is_ordered: bool = True,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        super().__init__(message_class, is_ordered=is_ordered, retry=retry)
+        self.is_relevant = is_relevant
+        self.handle = handle
         self._db = db
         self._inbox = inbox
+
+    def handler(self, service: str) -> Handler:
+        """What the bus calls: for one delivery, or for several that wait."""
+        return _Transactions(self, self._db, self._inbox, self.subscription(service).queue)
+
+
+class _Transactions:
+    """The handler of a `TransactionalConsumer`: claim and effect in one transaction."""
+
+    def __init__(self, consumer: TransactionalConsumer[Any], db: Database, inbox: Inbox, queue: str) -> None:
         self._consumer = consumer
-        self._effect = effect
+        self._db = db
+        self._inbox = inbox
+        self._queue = queue
 
     async def __call__(self, delivery: Delivery) -> None:
         """Handle one."""
+        message = self._consumer.message_of(delivery)
+        if not self._consumer.is_relevant(message):
+            return
         async with self._db.transaction() as session:
-            if await self._inbox.claim(session, self._consumer, delivery.event.message_id):
-                await self._effect(session, delivery)
+            if await self._inbox.claim(session, self._queue, delivery.event.message_id):
+                await self._consumer.handle(session, message, Metadata.of(delivery))
 
     async def many(self, deliveries: Sequence[Delivery]) -> None:
         """Handle all of them, in order, or none."""
+        messages = [(delivery, self._consumer.message_of(delivery)) for delivery in deliveries]
+        relevant = [
+            (delivery, message) for delivery, message in messages if self._consumer.is_relevant(message)
+        ]
+        if not relevant:
+            return
         async with self._db.transaction() as session:
-            ids = [delivery.event.message_id for delivery in deliveries]
-            new = await self._inbox.claim_many(session, self._consumer, ids)
-            for delivery in deliveries:
+            ids = [delivery.event.message_id for delivery, _ in relevant]
+            new = await self._inbox.claim_many(session, self._queue, ids)
+            for delivery, message in relevant:
                 if delivery.event.message_id in new:
-                    new.discard(delivery.event.message_id)  # the same event may stand there twice
+                    new.discard(delivery.event.message_id)  # the batch may contain the same event twice
                     with use_trace(delivery.event.traceparent, delivery.event.correlation_id):
-                        await self._effect(session, delivery)
+                        await self._consumer.handle(session, message, Metadata.of(delivery))

@@ -40,7 +40,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from kit.bus import Bus, Event, HeldBack
 from kit.bus.handling import reason_of
 from kit.columns import BigIntId, UtcDateTime
-from kit.db import Database, lock_number
+from kit.db import Database, after_commit, lock_number
 from kit.errors import LookoutError
 from kit.logging import Logger
 from kit.metrics import Metrics
@@ -89,6 +89,8 @@ class Outbox:
 
     def __init__(self, table: Table) -> None:
         self.table = table
+        self.has_new_events = asyncio.Event()
+        """Set after each commit that added events; the relay clears it."""
         # inline: the new row's id is of no interest, and fetching it would cost.
         self._insert = insert(table).inline()
 
@@ -102,6 +104,7 @@ class Outbox:
         rows = [_row_of(event, now) for event in events]
         if rows:
             await session.execute(self._insert, rows if len(rows) > 1 else rows[0])
+            after_commit(session, self.has_new_events.set)
 
 
 @dataclass(slots=True)
@@ -137,7 +140,7 @@ class Relay:
         self._bus = bus
         self._settings = settings
         self._logger = logger
-        self._wake = asyncio.Event()
+        self._has_new_events = outbox.has_new_events
         self._blocked: dict[str, _Backoff] = {}
         self._bus_backoff = _Backoff()
         self._backlog = metrics.gauge("outbox_backlog", "Events that wait to be published")
@@ -146,10 +149,6 @@ class Relay:
         self._failed = metrics.counter(
             "outbox_failures_total", "Events that could not be published", ("reason",)
         )
-
-    def notify(self) -> None:
-        """There is something new. Call it after the commit; without it the relay looks now and then."""
-        self._wake.set()
 
     async def backlog(self) -> int:
         """Events that wait.
@@ -205,7 +204,7 @@ class Relay:
 
     async def _drain_forever(self, execute: Execute) -> None:
         while True:
-            self._wake.clear()
+            self._has_new_events.clear()
             if (pause_s := self._bus_backoff.until - time.monotonic()) > 0:
                 await asyncio.sleep(pause_s)
             found = await self._publish_batch(execute)
@@ -217,7 +216,7 @@ class Relay:
         soonest = min((b.until for b in self._blocked.values() if b.until > now), default=now + 3600)
         try:
             async with asyncio.timeout(min(self._settings.relay_poll_s, soonest - now)):
-                await self._wake.wait()
+                await self._has_new_events.wait()
         except TimeoutError:
             return
 

@@ -40,7 +40,7 @@ def document_of(
         return {
             "queue": thing.queue,
             "binding": thing.binding,
-            "is_ordered": thing.ordered,
+            "is_ordered": thing.is_ordered,
             "waiting": thing.depth,
             "parked": thing.parked,
         }

@@ -68,7 +68,7 @@ async def test_a_batch_that_fails_is_taken_apart_and_only_the_one_at_fault_parks
         return {number_of(p.event) for p in await bus.parked(any_subscription.queue)} == {7, 23}
 
     await eventually(both_parked)
-    if any_subscription.ordered:
+    if any_subscription.is_ordered:
         for k in range(4):
             assert handler.of(f"k{k}") == [i for i in range(k, 60, 4) if i not in {7, 23}]
 

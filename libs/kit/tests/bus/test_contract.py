@@ -198,9 +198,13 @@ async def test_queues_are_listed_with_their_depths(place: Place):
     await bus.publish_many([an_event(i, key=f"k{i}") for i in range(5)])
     infos = {info.queue: info for info in await bus.queues()}
     assert list(infos) == sorted([THING.queue, LOOSE.queue])
-    assert (infos[THING.queue].depth, infos[THING.queue].parked, infos[THING.queue].ordered) == (5, 0, True)
+    assert (infos[THING.queue].depth, infos[THING.queue].parked, infos[THING.queue].is_ordered) == (
+        5,
+        0,
+        True,
+    )
     assert (infos[LOOSE.queue].depth, infos[LOOSE.queue].binding) == (5, LOOSE.binding)
-    assert not infos[LOOSE.queue].ordered
+    assert not infos[LOOSE.queue].is_ordered
 
 
 async def test_stop_lets_the_handler_finish_and_keeps_the_rest(place: Place, any_subscription):

@@ -10,8 +10,18 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from kit import errors
-from kit.bus import Event, Rejected, RetryPolicy, Subscription, Transient, classify, routing_key
-from kit.bus.event import MAX_ROUTING_KEY_BYTES, matches
+from kit.bus import (
+    Consumer,
+    Event,
+    EventSource,
+    Rejected,
+    RetryPolicy,
+    Subscription,
+    Transient,
+    classify,
+    event_type,
+)
+from kit.bus.event import matches
 from kit.bus.failure import Again, Failure, Park, next_step
 from kit.bus.topology import (
     SLOTS,
@@ -26,6 +36,7 @@ from kit.settings import BusSettings
 from kit.tracing import use_trace
 from lookout.common.v1.common_pb2 import BlobRef, Box
 from testkit.bus import an_event
+from testkit.messages import ThingHappened, message_class
 
 POLICY = RetryPolicy((1.0, 5.0), outage_s=60.0)
 SETTINGS = BusSettings(url="amqp://localhost/")
@@ -87,20 +98,55 @@ def test_without_delays_everything_parks_at_once():
 @pytest.mark.parametrize(
     ("tokens", "key"),
     [
-        (("NAD", "95"), "a.b.v1.NAD.95"),
-        (("N.A*D#", " "), "a.b.v1.N_A_D_._"),
-        (("", "ü"), "a.b.v1._._"),
-        (("x" * 100,), "a.b.v1." + "x" * 64),
-        ((), "a.b.v1"),
+        (("NAD", "95"), "NAD.95"),
+        (("N.A*D#", " "), "N_A_D_._"),
+        (("", "ü"), "_._"),
+        (("x" * 100, "95"), "x" * 64 + ".95"),
     ],
 )
 def test_routing_keys_are_made_safe(tokens, key):
-    assert routing_key("a.b.v1", *tokens) == key
+    assert event_type(ThingHappened).routing_key(tokens) == f"things.thing_happened.v1.{key}"
 
 
-@given(st.lists(st.text(), max_size=3))
-def test_a_token_is_one_word_whatever_it_holds(tokens):
-    assert routing_key("a.b.v1", *tokens).count(".") == 2 + len(tokens)
+@given(st.tuples(st.text(), st.text()))
+def test_a_scope_word_is_one_word_whatever_it_contains(words):
+    key = event_type(ThingHappened).routing_key(words)
+    assert key.count(".") == 4
+    assert matches(event_type(ThingHappened).binding, key)
+
+
+@pytest.mark.parametrize("words", [(), ("NAD",), ("NAD", "95", "more")])
+def test_a_scope_with_too_few_or_too_many_words_is_refused(words):
+    with pytest.raises(ValueError, match="takes the scope words location_code, camera_api_code"):
+        event_type(ThingHappened).routing_key(words)
+
+
+def test_an_event_type_follows_from_its_message():
+    announcement = message_class("GateOpenedByHand", package="site.gates.v3", is_subscriber_required=False)
+    declared = event_type(announcement)
+    assert (declared.name, declared.version) == ("gates.gate_opened_by_hand", 3)
+    assert declared.binding == "gates.gate_opened_by_hand.v3.#"
+    assert not declared.is_subscriber_required
+    assert Subscription.to(declared, "reports").queue == "reports.gate_opened_by_hand.v3"
+
+
+def test_a_message_that_declares_no_event_cannot_be_published_or_consumed():
+    async def handle(message, metadata):
+        raise AssertionError
+
+    for use in (event_type, lambda cls: EventSource("x", cls), lambda cls: Consumer(cls, handle)):
+        with pytest.raises(ValueError, match=r"BlobRef is not an event: add the message option"):
+            use(BlobRef)
+    with pytest.raises(ValueError, match="is not named"):
+        event_type(message_class("Unversioned", package="things"))
+
+
+def test_a_source_publishes_only_what_it_declares():
+    source = EventSource("writer", message_class("Declared"))
+    with pytest.raises(ValueError, match="writer does not declare that it publishes"):
+        source.event(
+            ThingHappened(number=1), scope=("a", "b"), partition_key="k", occurred_at=AT, correlation_id="c"
+        )
 
 
 def _matches_by_definition(pattern, words):
@@ -121,17 +167,19 @@ def test_topics_match_by_their_definition(pattern, words):
 def test_an_event_is_made_of_a_message_in_the_running_trace():
     with use_trace() as trace:
         event = Event.of(
-            BlobRef(key="a.jpg"),
-            routing_key="a.b.v1.x",
+            ThingHappened(number=7),
+            scope=("NAD", "95"),
             partition_key="camera:1",
             app_id="ingest",
             occurred_at=AT,
             correlation_id="c",
         )
-    assert event.type == "lookout.common.v1.BlobRef"
+    assert event.type == "lookout.things.v1.ThingHappened"
+    assert event.routing_key == "things.thing_happened.v1.NAD.95"
+    assert event.must_route
     assert event.traceparent == trace.traceparent
     assert event.message_id.version == 7
-    assert event.parse(BlobRef).key == "a.jpg"
+    assert event.parse(ThingHappened).number == 7
     with pytest.raises(Rejected, match=r"expected lookout\.common\.v1\.Box"):
         event.parse(Box)
     with pytest.raises(Rejected, match="not a valid"):
@@ -142,20 +190,19 @@ def test_an_event_is_made_of_a_message_in_the_running_trace():
     "wrong",
     [
         {"occurred_at": datetime(2026, 1, 2)},  # noqa: DTZ001 - what must be refused
-        {"routing_key": ""},
-        {"routing_key": "x" * (MAX_ROUTING_KEY_BYTES + 1)},
+        {"scope": ("NAD",)},
     ],
 )
 def test_a_wrong_envelope_is_refused(wrong):
     right = {
-        "routing_key": "a",
+        "scope": ("NAD", "95"),
         "partition_key": "k",
         "app_id": "x",
         "occurred_at": AT,
         "correlation_id": "c",
     }
-    with pytest.raises(ValueError, match=r"zone|bytes"):
-        Event.of(BlobRef(), **{**right, **wrong})
+    with pytest.raises(ValueError, match=r"time zone|scope"):
+        Event.of(ThingHappened(), **{**right, **wrong})
 
 
 @pytest.mark.parametrize("name", ["", "Tickets", "a b", "1x", "a.b"])
@@ -190,7 +237,7 @@ def test_the_topology_of_an_ordered_subscription():
 
 
 def test_the_topology_of_an_unordered_subscription():
-    subscription = Subscription("reports", "plates_read", "plates.#", ordered=False)
+    subscription = Subscription("reports", "plates_read", "plates.#", is_ordered=False)
     topology = subscription_topology(subscription, POLICY, SETTINGS, shards=3)
     assert topology.consumed == ("reports.plates_read.v1",)
     assert [q.name for q in topology.queues] == [
@@ -206,7 +253,7 @@ def test_the_topology_of_an_unordered_subscription():
 
 @pytest.mark.parametrize("ordered", [True, False])
 def test_every_queue_is_a_quorum_queue_with_a_limit_of_its_own_and_dead_letters_surely(ordered):
-    subscription = Subscription("tickets", "plates_read", "#", ordered=ordered)
+    subscription = Subscription("tickets", "plates_read", "#", is_ordered=ordered)
     topology = subscription_topology(subscription, POLICY, SETTINGS, shards=4)
     for queue in (*topology.queues, catalogue_queue(SETTINGS)):
         assert queue.arguments["x-queue-type"] == "quorum"

@@ -12,6 +12,7 @@ from kit import errors
 from kit.columns import new_metadata
 from kit.db import Database
 from kit.inbox import Inbox, inbox_table
+from kit.metrics import Metrics
 from kit.settings import DatabaseSettings
 from testkit.bus import THING, Place, Recorder, an_event, number_of
 from testkit.waiting import eventually
@@ -55,7 +56,7 @@ async def test_a_broker_killed_under_load_loses_nothing_and_with_an_inbox_nothin
 ):
     metadata: MetaData = new_metadata()
     effects = Table("effects", metadata, Column("id", Integer, primary_key=True), Column("number", Integer))
-    inbox = Inbox(inbox_table(metadata))
+    inbox = Inbox(inbox_table(metadata), Metrics("test"))
     db = Database(DatabaseSettings(url=f"sqlite:///{tmp_path / 'effects.db'}"), "test")
     await db.start()
     async with db.engine.begin() as connection:

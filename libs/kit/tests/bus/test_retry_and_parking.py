@@ -40,7 +40,7 @@ async def test_a_transient_failure_is_repeated_with_its_attempts_counted(place: 
     assert handler.attempts == [(1, 1), (1, 2), (1, 3)]
     delays_s = sum(
         place.settings().ordered_retry_delays_s[:2]
-        if any_subscription.ordered
+        if any_subscription.is_ordered
         else place.settings().retry_delays_s
     )
     assert time.monotonic() - started >= delays_s * 0.8
@@ -67,7 +67,7 @@ async def test_at_its_limit_a_message_parks_with_reason_and_traceback_and_the_ke
     assert parked.attempts == 3
     assert abs(time.time() - parked.parked_at.timestamp()) < 60
     await eventually(lambda: sorted(handler.numbers) == [0, 2])
-    if subscription.ordered:
+    if subscription.is_ordered:
         assert [number for number, _ in handler.attempts] == [0, 1, 1, 1, 2]
     assert await bus.depth(subscription.queue) == 0
     assert await bus.depth(parked_queue(subscription.queue)) == 1
@@ -180,7 +180,7 @@ async def test_replay_hands_parked_messages_to_their_handler_again_in_order(plac
     assert await bus.replay(queue, some) == 0
     assert await bus.replay(queue) == 3
     await eventually(lambda: sorted(handler.numbers) == [0, 1, 2, 3, 4])
-    if any_subscription.ordered:
+    if any_subscription.is_ordered:
         assert handler.numbers == [1, 3, 0, 2, 4]
     assert await bus.parked(queue) == []
     assert handler.deliveries[0].attempt == 1

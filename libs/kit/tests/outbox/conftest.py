@@ -42,12 +42,13 @@ class House:
 @asynccontextmanager
 async def _house(kind: str, database_url: str, place: Place) -> AsyncIterator[House]:
     metadata = new_metadata()
-    outbox, inbox = Outbox(outbox_table(metadata)), Inbox(inbox_table(metadata))
+    metrics = Metrics("test")
+    outbox, inbox = Outbox(outbox_table(metadata)), Inbox(inbox_table(metadata), metrics)
     db = Database(DatabaseSettings(url=database_url), "test")
     await db.start()
     async with db.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
-    yield House(kind, database_url, place, db, outbox, inbox, Metrics("test"))
+    yield House(kind, database_url, place, db, outbox, inbox, metrics)
     await place.close_all()
     await db.stop()
 

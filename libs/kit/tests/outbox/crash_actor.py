@@ -35,7 +35,7 @@ POINTS = (
 )
 
 metadata = new_metadata()
-outbox, inbox = Outbox(outbox_table(metadata)), Inbox(inbox_table(metadata))
+outbox, inbox = Outbox(outbox_table(metadata)), Inbox(inbox_table(metadata), Metrics("inbox"))
 sources = Table("sources", metadata, Column("number", Integer, primary_key=True, autoincrement=False))
 effects = Table(
     "effects", metadata, Column("effect_id", Integer, Identity(), primary_key=True), Column("number", Integer)
@@ -106,7 +106,6 @@ async def live(args: argparse.Namespace) -> None:
             await outbox.add(session, an_event(number, key=f"k{number % 3}"))
             grave.passing("before the producer commits")
         grave.passing("after the producer committed")
-        relay.notify()
 
     while not args.point:
         async with db.reading() as session:

@@ -44,7 +44,6 @@ async def test_what_was_committed_is_published_in_order_and_what_was_rolled_back
             raise KeyError("changed its mind")
     async with running(relay):
         await house.add(*events[30:])
-        relay.notify()
         await eventually(lambda: len(seen.deliveries) == 50)
         await eventually(lambda: _is_empty(relay))
     assert all(seen.numbers_of(f"k{k}") == list(range(k, 50, 3)) for k in range(3))
@@ -57,17 +56,15 @@ async def test_what_was_committed_is_published_in_order_and_what_was_rolled_back
     assert all(row.published_at is not None and row.last_error is None for row in rows)
 
 
-async def test_notify_wakes_the_relay_at_once(house):
+async def test_a_commit_wakes_the_relay_at_once(house):
     bus, seen = await house.place.open(), Recorder()
     await bus.declare(THING)
     await bus.consume(THING, seen)
     relay = house.relay(bus, relay_poll_s=60.0)
     async with running(relay):
         await house.add(an_event(1))
-        relay.notify()
         await eventually(lambda: seen.numbers == [1])
         await house.add(an_event(2))
-        relay.notify()
         await eventually(lambda: seen.numbers == [1, 2])
 
 
@@ -81,7 +78,6 @@ async def test_an_event_that_cannot_go_out_holds_up_its_own_key_only(house):
     async with running(relay):
         await eventually(lambda: sorted(seen.numbers) == [0, 3])
         await house.add(an_event(4, key="b"), an_event(5, key="a"))
-        relay.notify()
         await eventually(lambda: sorted(seen.numbers) == [0, 3, 4])
         await eventually(lambda: _attempts(house, 2))
         assert await relay.backlog() == 3
@@ -149,7 +145,6 @@ async def test_neither_a_broker_nor_a_database_that_goes_away_ends_the_relay(
 
         await asyncio.to_thread(own_rabbitmq_server.stop)
         await house.add(an_event(1), an_event(2))
-        relay.notify()
         await eventually(lambda: b"test_outbox_failures_total{reason=" in house.metrics.render())
         await asyncio.to_thread(own_rabbitmq_server.start)
         await eventually(lambda: set(seen.numbers) == {0, 1, 2}, timeout_s=30)
@@ -157,7 +152,6 @@ async def test_neither_a_broker_nor_a_database_that_goes_away_ends_the_relay(
         await asyncio.to_thread(postgres_server.stop)
         with pytest.raises(errors.Unavailable):
             await house.add(an_event(3))
-        relay.notify()
         await eventually(lambda: b'reason="database"' in house.metrics.render())
         await asyncio.to_thread(postgres_server.start)
         await house.add(an_event(3))

@@ -5,15 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from kit.bus import Bus, Delivery, Event, Subscription, open_bus
+from kit.bus import Bus, Delivery, Event, Subscription, event_type, open_bus
 from kit.clock import SystemClock
 from kit.ids import uuid7
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings, LogSettings
+from testkit.messages import ThingHappened
 
-THING = Subscription("reader", "thing_happened", "things.thing_happened.v1.#")
-LOOSE = Subscription("loose", "thing_happened", "things.thing_happened.v1.#", ordered=False)
+THING = Subscription.to(event_type(ThingHappened), "reader")
+LOOSE = Subscription.to(event_type(ThingHappened), "loose", is_ordered=False)
 
 FAST: dict[str, Any] = {
     "ordered_retry_delays_s": (0.05, 0.1, 0.2),
@@ -29,7 +30,7 @@ def an_event(number: int = 0, key: str = "camera:1", **overrides: Any) -> Event:
     """An event whose body is the number, in decimal."""
     values: dict[str, Any] = {
         "message_id": uuid7(),
-        "type": "lookout.test.v1.ThingHappened",
+        "type": ThingHappened.DESCRIPTOR.full_name,
         "routing_key": "things.thing_happened.v1.NAD.95",
         "partition_key": key,
         "body": str(number).encode(),

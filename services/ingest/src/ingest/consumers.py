@@ -1,11 +1,13 @@
-"""Bus in: which events ingest listens to."""
+"""Bus in: the events that ingest consumes."""
 
 from ingest.handlers.outcome_waiters import RecordOutcome
-from kit.bus import Handler, Subscription
+from kit.db import Database
+from kit.inbox import Inbox, TransactionalConsumer
+from lookout.parking.v1.parking_pb2 import TriggerDecided
 
-TRIGGER_DECIDED = Subscription("ingest", "trigger_decided", "parking.trigger_decided.v1.#", ordered=False)
 
-
-def subscriptions(record_outcome: RecordOutcome) -> list[tuple[Subscription, Handler]]:
-    """Each with its handler. One event a row, so the order between them does not matter."""
-    return [(TRIGGER_DECIDED, record_outcome)]
+def consumers(
+    record_outcome: RecordOutcome, db: Database, inbox: Inbox
+) -> list[TransactionalConsumer[TriggerDecided]]:
+    """Each decision changes the row of one camera event, so the order between them does not matter."""
+    return [TransactionalConsumer(TriggerDecided, record_outcome, db=db, inbox=inbox, is_ordered=False)]

@@ -11,12 +11,12 @@ from ingest.domain.geometry import Box, Quad, Size, scale_quad
 from ingest.domain.parking_push import ParkingPush, Purpose
 from ingest.domain.site import CameraSite, RegisteredSpot
 from kit.blobs import StoredBlob
-from kit.bus import Event, routing_key
+from kit.bus import Event, EventSource
 from lookout.camera.v1 import camera_pb2
 from lookout.common.v1 import common_pb2
 
-FRAME_CAPTURED = "camera.frame_captured.v1"
-APP_ID = "ingest"
+EVENTS = EventSource("ingest", camera_pb2.FrameCaptured)
+"""All that ingest publishes."""
 
 _PURPOSES = {Purpose.ENTRY: camera_pb2.PURPOSE_ENTRY, Purpose.EXIT: camera_pb2.PURPOSE_EXIT}
 
@@ -149,11 +149,10 @@ def with_pushed_fallback(frame: camera_pb2.FrameCaptured, note: str) -> camera_p
 
 def frame_event(frame: camera_pb2.FrameCaptured, frame_id: UUID) -> Event:
     """The frame on the bus: in order per camera, its own id as message and correlation id."""
-    return Event.of(
+    return EVENTS.event(
         frame,
-        routing_key=routing_key(FRAME_CAPTURED, frame.location_code, frame.camera_api_code),
+        scope=(frame.location_code, frame.camera_api_code),
         partition_key=f"camera:{frame.camera_id}",
-        app_id=APP_ID,
         occurred_at=frame.captured_at.ToDatetime(tzinfo=UTC),
         correlation_id=str(frame_id),
         message_id=frame_id,

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from ingest.adapters.clip_check import is_playable_clip
 from ingest.adapters.http_camera import HttpCameras
-from ingest.consumers import subscriptions
+from ingest.consumers import consumers
 from ingest.handlers.accept_parking_push import AcceptParkingPush
 from ingest.handlers.apply_retention import ApplyRetention
 from ingest.handlers.camera_events import CameraEvents
@@ -15,6 +15,7 @@ from ingest.handlers.outcome_waiters import OutcomeWaiters, RecordOutcome
 from ingest.handlers.registry import Registry
 from ingest.handlers.site_directory import SiteDirectory
 from ingest.http import POST_PATH, camera_event_routes, device_routes, post_routes, registry_routes
+from ingest.mapping import EVENTS
 from ingest.rpc import Cameras, registering
 from ingest.settings import IngestSettings
 from ingest.store.tables import inbox_rows, outbox_rows
@@ -56,7 +57,7 @@ def build(
     threads = _Threads(settings.reports.threads)
     secret_box = SecretBox(_secrets_key(settings), purpose=NAME)
 
-    outbox, inbox = Outbox(outbox_rows), Inbox(inbox_rows)
+    outbox, inbox = Outbox(outbox_rows), Inbox(inbox_rows, metrics)
     relay = Relay(db, outbox, bus, settings.bus, logger, metrics)
     directory = SiteDirectory(
         db, clock, ttl_s=settings.reports.registry_cache_s, max_cameras=settings.reports.max_cached_cameras
@@ -82,7 +83,6 @@ def build(
         settings=settings.dispatch,
         logger=logger,
         metrics=metrics,
-        on_outbox=relay.notify,
     )
     accept = AcceptParkingPush(
         db=db,
@@ -93,7 +93,6 @@ def build(
         settings=settings.reports,
         threads=threads.executor,
         logger=logger,
-        on_outbox=relay.notify,
         on_waiting=dispatcher.wake,
     )
     board = OutcomeWaiters(
@@ -102,7 +101,7 @@ def build(
     sweeper = ApplyRetention(
         db=db, blobs=blobs, clock=clock, settings=settings.retention, logger=logger, metrics=metrics
     )
-    record_outcome = RecordOutcome(db, inbox, logger, board.tell)
+    record_outcome = RecordOutcome(logger, board.tell)
 
     health.add("database", db.ping)
     health.add("blobs", blobs.ping)
@@ -151,7 +150,8 @@ def build(
         resources=resources,
         migrate=migrate,
         bus=bus,
-        consumers=subscriptions(record_outcome),
+        consumers=consumers(record_outcome, db, inbox),
+        publishes=EVENTS,
         background=[
             ("relay", relay.run),
             ("dispatch", dispatcher.run),

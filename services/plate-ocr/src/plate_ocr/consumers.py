@@ -2,22 +2,19 @@
 
 from uuid import UUID
 
-from kit.bus import Delivery, Handler, Rejected, Subscription
+from kit.bus import Consumer, Metadata, Rejected
 from lookout.camera.v1.camera_pb2 import PURPOSE_UNSPECIFIED, FrameCaptured
 from plate_ocr.handlers.read_frame import ReadFrame
 
-FRAME_CAPTURED = Subscription("plate-ocr", "frame_captured", "camera.frame_captured.v1.#", ordered=True)
 
+def consumers(read: ReadFrame) -> list[Consumer[FrameCaptured]]:
+    """The events that plate-ocr consumes."""
 
-def frame_captured(read: ReadFrame) -> Handler:
-    """The handler of `FRAME_CAPTURED`."""
-
-    async def handle(delivery: Delivery) -> None:
-        frame = delivery.event.parse(FrameCaptured)
+    async def frame_captured(frame: FrameCaptured, metadata: Metadata) -> None:
         _refuse_incomplete(frame)
-        await read(frame, delivery.event)
+        await read(frame, metadata)
 
-    return handle
+    return [Consumer(FrameCaptured, frame_captured)]
 
 
 def _refuse_incomplete(frame: FrameCaptured) -> None:

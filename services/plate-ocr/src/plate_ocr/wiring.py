@@ -16,10 +16,10 @@ from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.service import Resource, Service
 from lookout.plates.v1 import plates_pb2_grpc as stubs
-from plate_ocr.consumers import FRAME_CAPTURED, frame_captured
+from plate_ocr.consumers import consumers
 from plate_ocr.engine import open_engine
 from plate_ocr.handlers.look import Look
-from plate_ocr.handlers.read_frame import ReadFrame
+from plate_ocr.handlers.read_frame import EVENTS, ReadFrame
 from plate_ocr.http import PATH, routes
 from plate_ocr.rpc import PlateReaderRpc
 from plate_ocr.settings import InferenceSettings, PlateOcrSettings
@@ -127,6 +127,7 @@ def build(
         app=app,
         resources=resources,
         bus=bus,
-        consumers=[(FRAME_CAPTURED, frame_captured(read))],
+        consumers=consumers(read),
+        publishes=EVENTS,
         register_grpc=register_grpc,
     )

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from kit.bus import Event, routing_key
+from kit.bus import Event, EventSource
 from kit.ids import derived_id
 from lookout.parking.v1 import parking_pb2 as parking
 from tickets.domain.sessions import (
@@ -22,7 +22,10 @@ from tickets.domain.sessions import (
 from tickets.domain.tickets import Report, Review, Ticket
 from tickets.messages import ticket_message, timestamp
 
-APP_ID = "tickets"
+EVENTS = EventSource(
+    "tickets", parking.TicketOpened, parking.TicketClosed, parking.ReviewRequested, parking.TriggerDecided
+)
+"""All that tickets publishes."""
 
 _DECISIONS = {
     Opened: parking.DECISION_OPENED,
@@ -107,15 +110,12 @@ def _ignored_reason(decision: Decision) -> parking.IgnoredReason.ValueType:
 
 def _event(name: str, message: Message, report: Report, cause: UUID, decided_at: datetime) -> Event:
     address, frame_id = report.address, report.trigger.frame_id
-    return Event.of(
+    return EVENTS.event(
         message,
-        routing_key=routing_key(f"parking.{name}.v1", address.location_code, address.camera_api_code),
+        scope=(address.location_code, address.camera_api_code),
         partition_key=f"camera:{address.camera_id}",
-        app_id=APP_ID,
         occurred_at=decided_at,
         correlation_id=str(frame_id),
         # The frame is in it too: one message may decide others that waited for it.
         message_id=derived_id(cause, f"{name}:{frame_id}"),
-        # Listeners come and go; a site may run without any.
-        must_route=False,
     )

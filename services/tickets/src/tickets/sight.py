@@ -15,7 +15,9 @@ class Sight:
         self.decisions = metrics.counter(
             "decisions_total", "Entries and exits by what they came to", ("decision", "reason")
         )
-        self.repeats = metrics.counter("repeats_total", "Messages that were handled already")
+        self.repeats = metrics.counter(
+            "repeats_total", "Frames that came again after their inbox row was deleted"
+        )
         self.open_tickets = metrics.gauge("open_tickets", "Tickets that are open")
         self.pending_reviews = metrics.gauge("pending_reviews", "Reviews that wait for a person")
         self.pending_marks = metrics.gauge("pending_exit_pictures", "Exit pictures not outlined yet")

@@ -19,7 +19,8 @@ from kit.metrics import Metrics
 from kit.outbox import Outbox, Relay
 from kit.service import Resource, Service
 from lookout.parking.v1 import parking_pb2_grpc as stubs
-from tickets.consumers import PLATES_READ, plates_read
+from tickets.consumers import consumers
+from tickets.events import EVENTS
 from tickets.handlers.decide_trigger import DecideTrigger
 from tickets.handlers.housekeeping import Housekeeping
 from tickets.handlers.mark_exit_pictures import MarkExitPictures
@@ -54,7 +55,7 @@ def build(
 
     sight = Sight(metrics)
     rules = settings.rules.rules()
-    outbox, inbox = Outbox(outbox_rows), Inbox(inbox_rows)
+    outbox, inbox = Outbox(outbox_rows), Inbox(inbox_rows, metrics)
     relay = Relay(db, outbox, bus, settings.bus, logger, metrics)
     marker = MarkExitPictures(
         db=db,
@@ -66,20 +67,14 @@ def build(
         max_picture_px=settings.exit_pictures.max_picture_pixels,
     )
 
-    def on_decided() -> None:
-        relay.notify()
-        marker.notify()
-
     decide = DecideTrigger(
-        db=db,
-        inbox=inbox,
         outbox=outbox,
         rules=rules,
         history_limit=settings.rules.history_limit,
         clock=clock,
         logger=logger,
         sight=sight,
-        on_decided=on_decided,
+        on_decided=marker.notify,
     )
     housekeeping = Housekeeping(db=db, clock=clock, logger=logger, sight=sight)
     read = Read(db)
@@ -126,7 +121,8 @@ def build(
         resources=resources,
         migrate=migrate,
         bus=bus,
-        consumers=[(PLATES_READ, plates_read(decide, rules))],
+        consumers=consumers(decide, rules, db, inbox),
+        publishes=EVENTS,
         background=[
             ("relay", relay.run),
             ("exit_pictures", marker.run),

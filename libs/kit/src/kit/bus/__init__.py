@@ -1,6 +1,8 @@
 """The event bus: at least once, in order per partition key, nothing lost. One interface, two back ends."""
 
-from kit.bus.event import Event, routing_key
+from kit.bus.consumer import Consumer, EventConsumer, Metadata
+from kit.bus.event import Event, EventSource
+from kit.bus.event_type import EventType, event_type
 from kit.bus.failure import Failure, HeldBack, Rejected, RetryPolicy, Transient, Unroutable, classify
 from kit.bus.interface import Bus, ParkedMessage, QueueInfo, parked_queue
 from kit.bus.rabbitmq import RabbitMqBus
@@ -13,12 +15,17 @@ from kit.settings import BusSettings
 
 __all__ = [
     "Bus",
+    "Consumer",
     "Delivery",
     "Event",
+    "EventConsumer",
+    "EventSource",
+    "EventType",
     "Failure",
     "Handler",
     "HeldBack",
     "ManyHandler",
+    "Metadata",
     "ParkedMessage",
     "QueueInfo",
     "Rejected",
@@ -27,9 +34,9 @@ __all__ = [
     "Transient",
     "Unroutable",
     "classify",
+    "event_type",
     "open_bus",
     "parked_queue",
-    "routing_key",
 ]
 
 

@@ -39,16 +39,16 @@ class Dispatcher:
     Unordered, every item is its own key.
     """
 
-    def __init__(self, process: Process, *, ordered: bool) -> None:
+    def __init__(self, process: Process, *, is_ordered: bool) -> None:
         self.stopping = asyncio.Event()
         self._process = process
-        self._ordered = ordered
+        self._is_ordered = is_ordered
         self._waiting: dict[str, deque[Item]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, item: Item) -> None:
         """Take an item, to be processed after those of its key before it."""
-        if self._ordered:
+        if self._is_ordered:
             key = item.event.partition_key
             lane = self._waiting.get(key)
             if lane is not None:
@@ -89,7 +89,7 @@ class Dispatcher:
                 await asyncio.wait(late)
 
     def _is_busy(self, key: str) -> bool:
-        return self._ordered and key in self._waiting
+        return self._is_ordered and key in self._waiting
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -120,8 +120,8 @@ class BatchingDispatcher(Dispatcher):
     is what comes for their keys until that is done.
     """
 
-    def __init__(self, process: Process, process_many: ProcessMany, limit: int, *, ordered: bool) -> None:
-        super().__init__(process, ordered=ordered)
+    def __init__(self, process: Process, process_many: ProcessMany, limit: int, *, is_ordered: bool) -> None:
+        super().__init__(process, is_ordered=is_ordered)
         self._process_many = process_many
         self._limit = limit
         self._pending: deque[Item] = deque()

@@ -1,7 +1,7 @@
-"""An event as the bus carries it: an envelope around a protobuf body."""
+"""An event as the bus carries it: an envelope around a serialized protobuf message."""
 
 import builtins
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self, TypeVar
@@ -9,24 +9,20 @@ from uuid import UUID
 
 from google.protobuf.message import DecodeError, Message
 
+from kit.bus.event_type import event_type
 from kit.bus.failure import Rejected
 from kit.ids import uuid7
 from kit.tracing import current_trace
 
 M = TypeVar("M", bound=Message)
 
-MAX_ROUTING_KEY_BYTES = 255  # AMQP 0-9-1, "shortstr"
-_MAX_TOKEN_CHARS = 64
-_NO_TOKEN = re.compile(r"[^A-Za-z0-9_-]+")
-
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. `type` is the protobuf full name of `body`.
+    """An envelope and the serialized protobuf message in it. `type` is the message's full name.
 
-    Events of one `partition_key` reach an ordered subscription in the order in which they were published.
-    `must_route`: publishing fails with `Unroutable` when no queue wants the event; set it to False only for
-    announcements that nobody need listen to.
+    Events with the same `partition_key` reach an ordered subscription in the order in which they were published.
+    `must_route`: publishing fails with `Unroutable` while no queue is bound for the event.
     """
 
     message_id: UUID
@@ -45,39 +41,40 @@ class Event:
         cls,
         message: Message,
         *,
-        routing_key: str,
+        scope: Sequence[str],
         partition_key: str,
         app_id: str,
         occurred_at: datetime,
         correlation_id: str,
         message_id: UUID | None = None,
-        must_route: bool = True,
     ) -> Self:
         """Wrap `message`, in the trace of the running task. `message_id` is a new one unless given.
 
+        `scope` are the words of the routing key behind the event's name and version; see `EventType`.
+
         Raises:
-            ValueError: `occurred_at` has no zone, or the routing key is empty or longer than AMQP allows.
+            ValueError: the message declares no event, the scope has not the words that it declares, or
+                `occurred_at` has no time zone.
         """
         if occurred_at.tzinfo is None:
             raise ValueError("occurred_at has no time zone")
-        if not 0 < len(routing_key.encode()) <= MAX_ROUTING_KEY_BYTES:
-            raise ValueError(f"a routing key has 1 to {MAX_ROUTING_KEY_BYTES} bytes: {routing_key!r}")
+        declared = event_type(message.__class__)
         trace = current_trace()
         return cls(
             message_id=message_id or uuid7(),
             type=message.DESCRIPTOR.full_name,
-            routing_key=routing_key,
+            routing_key=declared.routing_key(scope),
             partition_key=partition_key,
             body=message.SerializeToString(),
             occurred_at=occurred_at.astimezone(UTC),
             app_id=app_id,
             correlation_id=correlation_id,
             traceparent=trace.traceparent if trace is not None else None,
-            must_route=must_route,
+            must_route=declared.is_subscriber_required,
         )
 
     def parse(self, cls: builtins.type[M]) -> M:
-        """The body as that message.
+        """The message in the body.
 
         Raises:
             Rejected: the event is of another type, or its body is not valid protobuf.
@@ -91,13 +88,46 @@ class Event:
             raise Rejected(f"the body is not a valid {wanted}: {error}") from error
 
 
-def routing_key(event: str, *tokens: str) -> str:
-    """`event` (such as `camera.frame_captured.v1`) followed by the tokens, each made safe to stand in a key.
+class EventSource:
+    """A service as a source of events: its name, and all that it publishes.
 
-    Dots separate words and `*` and `#` are wildcards in AMQP; all but letters, digits, `_`, `-` becomes `_`.
+    Raises:
+        ValueError: a message class declares no event.
     """
-    words = [_NO_TOKEN.sub("_", token)[:_MAX_TOKEN_CHARS] or "_" for token in tokens]
-    return ".".join((event, *words))
+
+    def __init__(self, app_id: str, *published: builtins.type[Message]) -> None:
+        self.app_id = app_id
+        self.event_types = tuple(event_type(cls) for cls in published)
+        self._published = frozenset(published)
+
+    def event(
+        self,
+        message: Message,
+        *,
+        scope: Sequence[str],
+        partition_key: str,
+        occurred_at: datetime,
+        correlation_id: str,
+        message_id: UUID | None = None,
+    ) -> Event:
+        """See `Event.of`.
+
+        Raises:
+            ValueError: also when this source does not declare that it publishes such messages.
+        """
+        if message.__class__ not in self._published:
+            raise ValueError(
+                f"{self.app_id} does not declare that it publishes {message.DESCRIPTOR.full_name}"
+            )
+        return Event.of(
+            message,
+            scope=scope,
+            partition_key=partition_key,
+            app_id=self.app_id,
+            occurred_at=occurred_at,
+            correlation_id=correlation_id,
+            message_id=message_id,
+        )
 
 
 def matches(binding: str, key: str) -> bool:

@@ -36,7 +36,7 @@ def policy_of(subscription: Subscription, settings: BusSettings) -> RetryPolicy:
     """The subscription's own retry policy, or the one that the settings give its kind."""
     if subscription.retry is not None:
         return subscription.retry
-    delays_s = settings.ordered_retry_delays_s if subscription.ordered else settings.retry_delays_s
+    delays_s = settings.ordered_retry_delays_s if subscription.is_ordered else settings.retry_delays_s
     return RetryPolicy(delays_s, settings.outage_s)
 
 

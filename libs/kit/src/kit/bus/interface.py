@@ -29,7 +29,7 @@ class QueueInfo:
 
     queue: str
     binding: str
-    ordered: bool
+    is_ordered: bool
     depth: int
     parked: int
 

@@ -200,7 +200,7 @@ class RabbitMqBus:
         self, connection: AbstractConnection, subscription: Subscription
     ) -> Topology:
         publisher = await self._take_publisher()
-        shards = self._settings.shards if subscription.ordered else 0
+        shards = self._settings.shards if subscription.is_ordered else 0
         wanted = Entry(subscription.queue, subscription.binding, shards)
         catalogue = catalogue_queue(self._settings).name
         async with self._declaring:
@@ -232,7 +232,7 @@ class RabbitMqBus:
             await asyncio.sleep(self._settings.depth_interval_s)
 
     async def _look_at(self, consumer: RabbitConsumer, topology: Topology) -> None:
-        queue, is_ordered = consumer.subscription.queue, consumer.subscription.ordered
+        queue, is_ordered = consumer.subscription.queue, consumer.subscription.is_ordered
         parking, members = parked_queue(queue), members_queue(queue)
         others = [parking, members] if is_ordered else [parking]
         states = await self._admin.states([*topology.consumed, *others])

@@ -107,7 +107,7 @@ class RabbitConsumer:
         before = self._ended
         self._sessions = [QueueSession(self, queue, connection) for queue in queues]
         self._tasks = [asyncio.create_task(session.run(before)) for session in self._sessions]
-        if self.subscription.ordered:
+        if self.subscription.is_ordered:
             self._membership = asyncio.create_task(self._be_counted(connection))
 
     def share(self, replicas: int) -> None:
@@ -232,11 +232,11 @@ class QueueSession:
                 self._received_at.clear()
 
     def _new_dispatcher(self) -> Dispatcher:
-        ordered = self._consumer.subscription.ordered
+        is_ordered = self._consumer.subscription.is_ordered
         if self._consumer.runner.takes_many:
             batch = self._consumer.settings.batch
-            return BatchingDispatcher(self._process, self._process_many, batch, ordered=ordered)
-        return Dispatcher(self._process, ordered=ordered)
+            return BatchingDispatcher(self._process, self._process_many, batch, is_ordered=is_ordered)
+        return Dispatcher(self._process, is_ordered=is_ordered)
 
     async def _on_cancelled(self, _: Basic.Cancel) -> None:
         self._renewal.set()
@@ -322,7 +322,7 @@ class QueueSession:
                 case Again():
                     item.failures += 1
                     item.first_failed_at = item.first_failed_at or time.time()
-                    if consumer.subscription.ordered:
+                    if consumer.subscription.is_ordered:
                         memory.note_failed(message_id, item.failures, item.first_failed_at)
                         if not await self._wait_in_place(jittered(step.delay_s)):
                             return

@@ -51,10 +51,10 @@ class SqliteConsumer:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._dispatcher = (
             BatchingDispatcher(
-                self._process, self._process_many, settings.batch, ordered=subscription.ordered
+                self._process, self._process_many, settings.batch, is_ordered=subscription.is_ordered
             )
             if self._runner.takes_many
-            else Dispatcher(self._process, ordered=subscription.ordered)
+            else Dispatcher(self._process, is_ordered=subscription.is_ordered)
         )
         self._in_hand_gauge = metrics.in_hand.labels(subscription.queue)
         self._begun: set[int] = set()
@@ -155,10 +155,10 @@ class SqliteConsumer:
             )
         # A key blocked while this batch was on its way gave back earlier messages: these must wait as well.
         late = [item for item in batch.items if item.event.partition_key in self._blocked_since_fetch]
-        if self.subscription.ordered and late:
+        if self.subscription.is_ordered and late:
             await self._give_back(late)
         for item in batch.items:
-            if not self.subscription.ordered or item.event.partition_key not in self._blocked_since_fetch:
+            if not self.subscription.is_ordered or item.event.partition_key not in self._blocked_since_fetch:
                 self.in_hand[item.handle] = item
                 self._dispatcher.submit(item)
         self._in_hand_gauge.set(len(self.in_hand))
@@ -236,7 +236,7 @@ class SqliteConsumer:
                 case Again():
                     item.failures += 1
                     item.first_failed_at = item.first_failed_at or time.time()
-                    if not self.subscription.ordered:
+                    if not self.subscription.is_ordered:
                         await self._postpone(item, jittered(step.delay_s))
                         return
                     if not await self._wait_in_place(item, jittered(step.delay_s)):

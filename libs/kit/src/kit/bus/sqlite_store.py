@@ -76,7 +76,7 @@ def declare(subscription: Subscription) -> Callable[[sqlite3.Connection], None]:
             "INSERT INTO subscriptions (queue, binding, is_ordered) VALUES (?, ?, ?) ON CONFLICT (queue)"
             " DO UPDATE SET binding = excluded.binding, is_ordered = excluded.is_ordered"
             " WHERE (binding, is_ordered) IS NOT (excluded.binding, excluded.is_ordered)",
-            (subscription.queue, subscription.binding, subscription.ordered),
+            (subscription.queue, subscription.binding, subscription.is_ordered),
         )
 
     return job

@@ -1,11 +1,12 @@
-"""Who wants which events, and one event on its way to a handler."""
+"""Which events a service subscribes to, and an event that is delivered to a handler."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from kit.bus.event import Event
+from kit.bus.event_type import EventType
 from kit.bus.failure import RetryPolicy
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
@@ -13,23 +14,42 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A service's standing wish for the events whose routing key matches `binding`.
+    """A service's durable queue for the events whose routing key matches `binding`.
 
-    It is durable: from the first declaration on, events wait in its queue while nobody is attached. An
-    `ordered` one handles the events of one partition key in turn. `retry` overrides the settings'.
+    From the first declaration on, events wait in the queue while no consumer is attached. An ordered one handles
+    the events of one partition key one after the other. `retry` overrides the settings.
     """
 
     service: str
     event: str
     binding: str
     version: int = 1
-    ordered: bool = True
+    is_ordered: bool = True
     retry: RetryPolicy | None = None
 
     def __post_init__(self) -> None:
         for name in (self.service, self.event):
             if not _NAME.fullmatch(name):
-                raise ValueError(f"{name!r} cannot stand in a queue name: use a-z, 0-9, _ and -")
+                raise ValueError(f"{name!r} cannot be part of a queue name: use a-z, 0-9, _ and -")
+
+    @classmethod
+    def to(
+        cls,
+        event_type: EventType[Any],
+        service: str,
+        *,
+        is_ordered: bool = True,
+        retry: RetryPolicy | None = None,
+    ) -> Self:
+        """The subscription of a service to one event type, whatever the scope in its routing keys."""
+        return cls(
+            service,
+            event_type.event,
+            event_type.binding,
+            event_type.version,
+            is_ordered=is_ordered,
+            retry=retry,
+        )
 
     @property
     def queue(self) -> str:
@@ -49,7 +69,8 @@ class Delivery:
 
 @runtime_checkable
 class ManyHandler(Protocol):
-    """A handler that can also take several deliveries at once, all or none: `kit.inbox.Once` is one.
+    """A handler that can also take several deliveries at once, all or none: that of
+    `kit.inbox.TransactionalConsumer` is one.
 
     `many` is given those that wait, of one key in order. When it raises, each of them is handled alone.
     """

@@ -84,7 +84,7 @@ def subscription_topology(
     name = subscription.queue
     parked = _shelf(parked_queue(name))
     events = events_exchange(settings)
-    if not subscription.ordered:
+    if not subscription.is_ordered:
         work = _work_queue(name, parked.name, settings, is_single=False)
         return Topology(
             exchanges=(events,),

@@ -6,14 +6,14 @@ missing, calls get a 503, and the start goes on in the background until everythi
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 from starlette.types import ASGIApp
 
-from kit.bus import Bus, Handler, Subscription
+from kit.bus import Bus, EventConsumer, EventSource
 from kit.clock import Clock
 from kit.errors import StorageFull, Unavailable
 from kit.health import CheckResult, Health
@@ -64,7 +64,8 @@ class Service:
     resources: list[Resource] = field(default_factory=list)
     migrate: Callable[[], Awaitable[None]] | None = None
     bus: Bus | None = None
-    consumers: list[tuple[Subscription, Handler]] = field(default_factory=list)
+    consumers: Sequence[EventConsumer[Any]] = ()
+    publishes: EventSource | None = None
     background: list[tuple[str, Callable[[], Awaitable[None]]]] = field(default_factory=list)
     register_grpc: Callable[[grpc.aio.Server], None] | None = None
 
@@ -130,8 +131,8 @@ class Service:
             if self.migrate is not None:
                 await self._persist("migrations", self.migrate, obstacle_met)
             if self.bus is not None:
-                for subscription, handler in self.consumers:
-                    await self.bus.consume(subscription, handler)
+                for consumer in self.consumers:
+                    await self.bus.consume(consumer.subscription(self.name), consumer.handler(self.name))
         except Exception as error:
             self._last_obstacle = f"failed to start: {type(error).__name__}: {error}"
             self.logger.exception("service_start_failed")

@@ -66,7 +66,7 @@ class _Arrival:
 
 
 class AcceptParkingPush:
-    """Takes reports. `on_outbox` and `on_waiting` are told after the commit that there is work for them."""
+    """Accepts parking pushes. `on_waiting` is called after the commit of an event that has to wait."""
 
     def __init__(
         self,
@@ -79,7 +79,6 @@ class AcceptParkingPush:
         settings: ParkingPushSettings,
         threads: Executor,
         logger: Logger,
-        on_outbox: Callable[[], None],
         on_waiting: Callable[[], None],
     ) -> None:
         self._db = db
@@ -90,7 +89,6 @@ class AcceptParkingPush:
         self._settings = settings
         self._threads = threads
         self._logger = logger
-        self._on_outbox = on_outbox
         self._on_waiting = on_waiting
         self._turns = OrderedLocks()
         self._recent: OrderedDict[bytes, Accepted] = OrderedDict()
@@ -214,9 +212,7 @@ class AcceptParkingPush:
         if is_dispatched is None:
             await self._discard(picture)
             return self._remember(arrival.fingerprint, _first_answer(first), is_repeat=True)
-        if is_dispatched:
-            self._on_outbox()
-        else:
+        if not is_dispatched:
             self._on_waiting()
         return self._remember(arrival.fingerprint, _answer(arrival), is_repeat=False)
 

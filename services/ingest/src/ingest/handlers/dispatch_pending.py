@@ -6,7 +6,6 @@ whoever dies in between has done nothing, and whoever comes too late does nothin
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -57,7 +56,6 @@ class PendingEventDispatcher:
         settings: DispatchSettings,
         logger: Logger,
         metrics: Metrics,
-        on_outbox: Callable[[], None],
     ) -> None:
         self._db = db
         self._blobs = blobs
@@ -67,7 +65,6 @@ class PendingEventDispatcher:
         self._clock = clock
         self._settings = settings
         self._logger = logger
-        self._on_outbox = on_outbox
         self._wake = asyncio.Event()
         self._held: dict[int, PendingEvent] = {}
         self._backlog = metrics.gauge("dispatch_backlog", "events that wait for their turn or their picture")
@@ -159,7 +156,6 @@ class PendingEventDispatcher:
                 await self._outbox.add(session, frame_event(outgoing.frame, event.event_id))
         if is_ours:
             self._sent.labels(outgoing.source.lower()).inc()
-            self._on_outbox()
         else:
             self._logger.info("lease lost, another replica sends", event_id=str(event.event_id))
 

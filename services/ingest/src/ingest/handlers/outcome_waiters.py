@@ -3,20 +3,20 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from ingest.domain.outcomes import outcome_of
 from ingest.domain.parking_push import Purpose
 from ingest.store import events
-from kit.bus import Delivery, Rejected
-from kit.db import Database
+from kit.bus import Metadata, Rejected
+from kit.db import Database, after_commit
 from kit.errors import LookoutError
-from kit.inbox import Inbox
 from kit.logging import Logger
 from lookout.parking.v1 import parking_pb2
-
-CONSUMER = "ingest.trigger_decided.v1"
 
 OutcomeDocument = dict[str, Any]
 
@@ -89,42 +89,34 @@ class OutcomeWaiters:
 class RecordOutcome:
     """The consumer of `parking.trigger_decided.v1`."""
 
-    def __init__(
-        self, db: Database, inbox: Inbox, logger: Logger, tell: Callable[[UUID, OutcomeDocument], None]
-    ) -> None:
-        self._db = db
-        self._inbox = inbox
+    def __init__(self, logger: Logger, tell: Callable[[UUID, OutcomeDocument], None]) -> None:
         self._logger = logger
         self._tell = tell
 
-    async def __call__(self, delivery: Delivery) -> None:
-        """Write it into the event's row, once.
+    async def __call__(self, session: AsyncSession, decided: parking_pb2.TriggerDecided, _: Metadata) -> None:
+        """Write it into the event's row; those who wait for it are told after the commit.
 
         Raises:
             Rejected: the event makes no sense.
         """
-        decided = delivery.event.parse(parking_pb2.TriggerDecided)
         try:
             event_id = UUID(decided.frame_id)
         except ValueError as error:
             raise Rejected(f"frame_id {decided.frame_id!r} is no UUID") from error
-        async with self._db.transaction() as session:
-            if not await self._inbox.claim(session, CONSUMER, delivery.event.message_id):
-                return
-            purpose = await events.purpose_of(session, event_id)
-            if purpose is None:
-                # Retention may have deleted the row; there is nobody left to tell.
-                self._logger.info("outcome of an unknown event", event_id=str(event_id))
-                return
-            document = outcome_document(decided, purpose)
-            await events.record_outcome(
-                session,
-                event_id,
-                outcome=document["status"],
-                document=document,
-                decided_at=datetime.fromisoformat(document["decided_at"]),
-            )
-        self._tell(event_id, document)
+        purpose = await events.purpose_of(session, event_id)
+        if purpose is None:
+            # Retention may have deleted the row; nobody waits for it any more.
+            self._logger.info("outcome of an unknown event", event_id=str(event_id))
+            return
+        document = outcome_document(decided, purpose)
+        await events.record_outcome(
+            session,
+            event_id,
+            outcome=document["status"],
+            document=document,
+            decided_at=datetime.fromisoformat(document["decided_at"]),
+        )
+        after_commit(session, partial(self._tell, event_id, document))
 
 
 def outcome_document(decided: parking_pb2.TriggerDecided, purpose: Purpose) -> OutcomeDocument:

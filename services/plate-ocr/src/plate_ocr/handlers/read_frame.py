@@ -8,7 +8,7 @@ from uuid import UUID
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.blobs import BlobStore, new_blob_key
-from kit.bus import Bus, Event, routing_key
+from kit.bus import Bus, EventSource, Metadata
 from kit.clock import Clock
 from kit.errors import Invalid, LookoutError, NotFound, TooLarge, UnsupportedMedia
 from kit.ids import derived_id
@@ -32,9 +32,10 @@ from plate_ocr.messages import (
 from plate_ocr.settings import PictureSettings, RegionsFor
 from plate_ocr.worker import PictureDropped, RegionUnknown
 
-APP_ID = "plate-ocr"
 CROPS = "crops"
-EVENT = "plates.plates_read.v1"
+
+EVENTS = EventSource("plate-ocr", contract.PlatesRead)
+"""All that plate-ocr publishes."""
 
 
 class ReadFrame:
@@ -63,7 +64,7 @@ class ReadFrame:
         self._logger = logger
         self._frames = metrics.counter("frames_read_total", "frames read", ("outcome",))
 
-    async def __call__(self, frame: camera.FrameCaptured, source: Event) -> None:
+    async def __call__(self, frame: camera.FrameCaptured, source: Metadata) -> None:
         """Read it and publish what was read.
 
         Raises:
@@ -77,11 +78,10 @@ class ReadFrame:
             # repeats would fill the queue that was full.
             read = self._failed(frame, read_id, error)
         await self._bus.publish(
-            Event.of(
+            EVENTS.event(
                 read,
-                routing_key=routing_key(EVENT, frame.location_code, frame.camera_api_code),
+                scope=(frame.location_code, frame.camera_api_code),
                 partition_key=source.partition_key,
-                app_id=APP_ID,
                 occurred_at=read.read_at.ToDatetime(self._clock.now().tzinfo),
                 correlation_id=source.correlation_id,
                 message_id=read_id,

@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.bus import Transient
 from kit.clock import Clock
-from kit.db import Database
-from kit.inbox import Inbox
+from kit.db import after_commit
 from kit.logging import Logger
 from kit.outbox import Outbox
 from lookout.plates.v1.plates_pb2 import PlatesRead
@@ -24,8 +23,6 @@ from tickets.messages import report_of
 from tickets.sight import Sight
 from tickets.store import sites, spots
 from tickets.store.spots import SpotRows, TriggerOutcome, WaitingRow
-
-CONSUMER = "tickets.plates_read.v1"
 
 _KINDS: dict[type[Decision], str] = {
     Opened: "OPENED",
@@ -53,8 +50,6 @@ class DecideTrigger:
     def __init__(
         self,
         *,
-        db: Database,
-        inbox: Inbox,
         outbox: Outbox,
         rules: Rules,
         history_limit: int,
@@ -63,8 +58,6 @@ class DecideTrigger:
         sight: Sight,
         on_decided: Callable[[], None],
     ) -> None:
-        self._db = db
-        self._inbox = inbox
         self._outbox = outbox
         self._rules = rules
         self._history_limit = history_limit
@@ -74,34 +67,29 @@ class DecideTrigger:
         self._on_decided = on_decided
         self._sites = sites.SeenSites()
 
-    async def __call__(self, report: Report, message_id: UUID) -> None:
-        """Decide once; a repeat of the message changes nothing.
+    async def __call__(self, session: AsyncSession, report: Report, message_id: UUID) -> None:
+        """Decide, within the caller's transaction.
 
         Raises:
             Transient: another transaction opened a ticket on this spot meanwhile.
         """
-        try:
-            async with self._db.transaction() as session:
-                if not await self._inbox.claim(session, CONSUMER, message_id):
-                    self._sight.repeats.inc()
-                    return
-                decided_at = self._clock.now()
-                steps = await self._decide(session, report, message_id, decided_at)
-                seen = await self._sites.note(session, report.address)
-        except IntegrityError as error:
-            await self._explain(report, error)
+        if await spots.is_decided(session, report.trigger.frame_id):
+            # The frame was handled before, and its inbox row is gone.
+            self._sight.repeats.inc()
             return
-        self._sites.remember(seen)
-        self._on_decided()
-        self._tell(steps, report, decided_at)
+        decided_at = self._clock.now()
+        try:
+            steps = await self._decide(session, report, message_id, decided_at)
+            seen = await self._sites.note(session, report.address)
+        except IntegrityError as error:
+            raise Transient("another transaction changed the spot") from error
 
-    async def _explain(self, report: Report, error: IntegrityError) -> None:
-        """A repeat whose inbox row is gone, or a race for the spot, which the database settled."""
-        async with self._db.reading() as session:
-            if await spots.is_decided(session, report.trigger.frame_id):
-                self._sight.repeats.inc()
-                return
-        raise Transient("the spot changed meanwhile") from error
+        def on_commit() -> None:
+            self._sites.remember(seen)
+            self._on_decided()
+            self._tell(steps, report, decided_at)
+
+        after_commit(session, on_commit)
 
     async def _decide(
         self, session: AsyncSession, report: Report, cause: UUID, decided_at: datetime

@@ -1,0 +1,102 @@
+"""What a service consumes: an event type, and the handler of its messages."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Self, TypeVar
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from kit.bus.event_type import event_type
+from kit.bus.failure import RetryPolicy
+from kit.bus.subscription import Delivery, Handler, Subscription
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The envelope of a message. `attempt` counts the deliveries to this handler from 1."""
+
+    message_id: UUID
+    partition_key: str
+    occurred_at: datetime
+    app_id: str
+    correlation_id: str
+    attempt: int
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Self:
+        """The envelope of a delivery."""
+        event = delivery.event
+        return cls(
+            event.message_id,
+            event.partition_key,
+            event.occurred_at,
+            event.app_id,
+            event.correlation_id,
+            delivery.attempt,
+        )
+
+
+class EventConsumer(ABC, Generic[M]):
+    """One event type that a service consumes, with a queue of its own.
+
+    Parsing, retries, dead letters, metrics and the trace are done around the service's handler; see `Handler` for
+    what its exceptions mean. A message that cannot be parsed is rejected.
+
+    Raises:
+        ValueError: `message_class` declares no event.
+    """
+
+    def __init__(
+        self, message_class: type[M], *, is_ordered: bool = True, retry: RetryPolicy | None = None
+    ) -> None:
+        self.event_type = event_type(message_class)
+        self._is_ordered = is_ordered
+        self._retry = retry
+
+    def subscription(self, service: str) -> Subscription:
+        """The queue of this consumer in a service: `<service>.<event>.v<version>`."""
+        return Subscription.to(self.event_type, service, is_ordered=self._is_ordered, retry=self._retry)
+
+    def message_of(self, delivery: Delivery) -> M:
+        """The delivered message.
+
+        Raises:
+            Rejected: the body is not a valid message of this type.
+        """
+        message: M = delivery.event.parse(self.event_type.message_class)
+        return message
+
+    @abstractmethod
+    def handler(self, service: str) -> Handler:
+        """What the bus calls for each delivery."""
+
+
+class Consumer(EventConsumer[M]):
+    """Calls `handle` with message and metadata; again when a message is delivered again.
+
+    For effects that must happen once there is `kit.inbox.TransactionalConsumer`.
+    """
+
+    def __init__(
+        self,
+        message_class: type[M],
+        handle: Callable[[M, Metadata], Awaitable[None]],
+        *,
+        is_ordered: bool = True,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        super().__init__(message_class, is_ordered=is_ordered, retry=retry)
+        self._handle = handle
+
+    def handler(self, service: str) -> Handler:
+        """What the bus calls for each delivery."""
+
+        async def handle(delivery: Delivery) -> None:
+            await self._handle(self.message_of(delivery), Metadata.of(delivery))
+
+        return handle
