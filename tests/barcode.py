@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from plate_ocr.domain.engines import Settled
+from plate_ocr.domain.engines import SkipPlate
 from plate_ocr.domain.values import Box, Character, PictureReading, PlateReading
 
 BLOCK_PX = 8
@@ -59,7 +59,7 @@ class BlockReader:
         self,
         pictures: Sequence[np.ndarray],
         regions: Sequence[tuple[str, ...]] = (),
-        settled: Sequence[Settled | None] = (),
+        skip: Sequence[SkipPlate | None] = (),
     ) -> list[PictureReading]:
         return [PictureReading(self._plates(picture)) for picture in pictures]
 

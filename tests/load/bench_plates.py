@@ -27,11 +27,11 @@ from bench_plates_photographs import Row, tell, told
 from bench_plates_speed import on_gpu, one_frame
 from bench_plates_tracks import DEGRADATIONS, tracks
 from figures import Figure, publish
+from plate_ocr.__main__ import document, read_file
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import Picture
-from plate_ocr.engine import SHIPPED, open_engine
-from plate_ocr.reading import document, read_file
 from plate_ocr.settings import InferenceSettings
+from plate_ocr.wiring.engine import SHIPPED, open_engine
 
 CORES = 2
 GOALS = {"eu": (0.97, 0.03), "us": (0.90, 0.10), "br": (0.97, 0.05)}

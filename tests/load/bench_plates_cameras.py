@@ -16,8 +16,9 @@ from kit.settings.blocks import LogSettings
 from plate_ocr.domain.admission import Purpose
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import Picture
+from plate_ocr.handlers.inference import InferenceWorker, PictureDropped
+from plate_ocr.metrics import PlateOcrMetrics
 from plate_ocr.settings import InferenceSettings
-from plate_ocr.worker import InferenceWorker, PictureDropped
 
 FRAMES_A_SECOND = 5
 SECONDS = 6.0
@@ -65,7 +66,8 @@ async def _search(
         InferenceSettings(),
         lambda: engine,
         make_logger("bench", LogSettings(level="WARNING")),
-        Metrics("bench"),
+        PlateOcrMetrics(Metrics("bench")),
+        warm_up=frames[0],
     )
     await worker.start()
     try:
@@ -116,7 +118,7 @@ async def _camera(
 
 async def _latency_ms(worker: InferenceWorker, frame: Picture, due: float) -> float | None:
     try:
-        await worker.read(frame, waits=True, purpose=Purpose.VIDEO)
+        await worker.read(frame, can_wait=True, purpose=Purpose.VIDEO)
     except PictureDropped:
         return None
     return (time.perf_counter() - due) * 1000

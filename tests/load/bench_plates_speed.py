@@ -18,8 +18,8 @@ from figures import Figure, median, percentile
 from plate_ocr.adapters.onnx import CPU, CUDA
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import Picture
-from plate_ocr.engine import SHIPPED, open_engine
 from plate_ocr.settings import InferenceSettings
+from plate_ocr.wiring.engine import SHIPPED, open_engine
 
 BATCHES = (1, 8, 32)
 _WARM_UP = 6

@@ -12,20 +12,20 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from plate_ocr.domain.values import Box, Picture
-from plate_ocr.engine import SHIPPED, open_engine
-from plate_ocr.handlers.read_pictures import Reader
+from plate_ocr.handlers.plate_pipeline import PlatePipeline
 from plate_ocr.settings import InferenceSettings
+from plate_ocr.wiring.engine import SHIPPED, open_engine
 from testkit.clock import ManualClock
 
-from .house import House, Scripted, running
+from .running_service import FakeEngine, RunningService, running
 
 SHARED_PLATES = Path(__file__).parents[4] / "shared" / "data" / "plates"
 
 
 @pytest.fixture(scope="session")
-def engine() -> Reader:
+def engine() -> PlatePipeline:
     made = open_engine(SHIPPED, InferenceSettings(threads=1))
-    assert isinstance(made, Reader)
+    assert isinstance(made, PlatePipeline)
     return made
 
 
@@ -85,9 +85,9 @@ def encoded(picture: Picture, suffix: str = ".jpg") -> bytes:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, manual_clock: ManualClock) -> AsyncIterator[House]:
-    Scripted.plates.clear()
-    Scripted.go.set()
+async def ocr(tmp_path: Path, manual_clock: ManualClock) -> AsyncIterator[RunningService]:
+    FakeEngine.plates.clear()
+    FakeEngine.go.set()
     async with running(tmp_path, manual_clock) as made:
         await made.is_ready()
         yield made

@@ -20,7 +20,7 @@ from testkit.clock import ManualClock
 from testkit.waiting import eventually
 
 from .conftest import encoded
-from .house import House, Scripted, plate, running
+from .running_service import FakeEngine, RunningService, plate, running
 
 IN_SPOT, OUTSIDE = (200, 200), (500, 200)
 OCCUPIED, FREE, UNKNOWN = (
@@ -36,17 +36,17 @@ def image(width: int = 640) -> bytes:
     return encoded(np.full((480, width, 3), 90, np.uint8))
 
 
-async def test_what_a_read_carries(house: House) -> None:
-    Scripted.plates[640] = (plate("FAR111", *OUTSIDE, confidence=0.99), plate("D71026", *IN_SPOT))
-    frame = house.frame(await house.store(image()), vehicle_box=CAR_IN_SPOT)
-    read = await house.read(frame)
-    (event,) = house.events
+async def test_what_a_read_carries(ocr: RunningService) -> None:
+    FakeEngine.plates[640] = (plate("FAR111", *OUTSIDE, confidence=0.99), plate("D71026", *IN_SPOT))
+    frame = ocr.frame(await ocr.store(image()), vehicle_box=CAR_IN_SPOT)
+    read = await ocr.read(frame)
+    (event,) = ocr.events
     assert event.message_id == derived_id(UUID(frame.frame_id), "plates_read") == UUID(read.read_id)
     assert event.routing_key == "plates.plates_read.v1.NAD.95"
     assert (event.partition_key, event.correlation_id) == ("camera:95", frame.frame_id)
-    assert (read.frame, read.engine, read.failure) == (frame, "scripted", "")
+    assert (read.frame, read.engine, read.failure) == (frame, "fake", "")
     assert read.elapsed_ms > 0
-    assert read.read_at.ToSeconds() == int(house.clock.now().timestamp())
+    assert read.read_at.ToSeconds() == int(ocr.clock.now().timestamp())
     assert [one.text for one in read.plates] == ["D71026", "FAR111"]
     assert (read.spot_plate_index, read.spot_occupancy, read.is_spot_occupied) == (0, OCCUPIED, True)
     assert [c.text for c in read.plates[0].characters] == list("D71026")
@@ -54,25 +54,25 @@ async def test_what_a_read_carries(house: House) -> None:
     assert (vehicle.source, vehicle.is_in_spot, vehicle.share_in_spot) == ("camera", True, 1.0)
 
 
-async def test_crops_are_kept_before_the_read_is_told(house: House) -> None:
-    Scripted.plates[640] = (plate("D71026", *IN_SPOT),)
-    read = await house.read(house.frame(await house.store(image())))
+async def test_crops_are_kept_before_the_read_is_told(ocr: RunningService) -> None:
+    FakeEngine.plates[640] = (plate("D71026", *IN_SPOT),)
+    read = await ocr.read(ocr.frame(await ocr.store(image())))
     crop = read.plates[0].crop
     assert crop.key.startswith("crops/")
-    data = await house.blobs.get(crop.key)
+    data = await ocr.blobs.get(crop.key)
     shown = decode(data, max_bytes=10**6, max_pixels=10**6)
     assert shown.shape[:2] == (crop.height_px, crop.width_px)
     assert (len(data), crop.content_type) == (crop.size_bytes, "image/jpeg")
 
 
-async def test_a_repeated_frame_is_a_repeated_read(house: House) -> None:
-    Scripted.plates[640] = (plate("D71026", *IN_SPOT),)
-    frame = house.frame(await house.store(image()))
-    first = await house.read(frame)
-    second = await house.read(frame)
+async def test_a_repeated_frame_is_a_repeated_read(ocr: RunningService) -> None:
+    FakeEngine.plates[640] = (plate("D71026", *IN_SPOT),)
+    frame = ocr.frame(await ocr.store(image()))
+    first = await ocr.read(frame)
+    second = await ocr.read(frame)
     assert first.read_id == second.read_id
     assert first.plates[0].crop.key == second.plates[0].crop.key
-    assert [key.key async for key in house.blobs.list("crops/")] == [first.plates[0].crop.key]
+    assert [key.key async for key in ocr.blobs.list("crops/")] == [first.plates[0].crop.key]
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ async def test_a_repeated_frame_is_a_repeated_read(house: House) -> None:
     ],
 )
 async def test_entries(
-    house: House, found: tuple[int, int] | None, box: common.Box | None, occupancy: int
+    ocr: RunningService, found: tuple[int, int] | None, box: common.Box | None, occupancy: int
 ) -> None:
-    Scripted.plates[640] = (plate("D71026", *found),) if found else ()
-    read = await house.read(house.frame(await house.store(image()), vehicle_box=box))
+    FakeEngine.plates[640] = (plate("D71026", *found),) if found else ()
+    read = await ocr.read(ocr.frame(await ocr.store(image()), vehicle_box=box))
     assert read.spot_occupancy == occupancy
     assert read.is_spot_occupied == (occupancy == OCCUPIED)
     assert read.spot_plate_index == (0 if found == IN_SPOT else -1)
@@ -109,24 +109,24 @@ async def test_entries(
 )
 @pytest.mark.parametrize(("found", "occupancy"), [(IN_SPOT, OCCUPIED), (OUTSIDE, UNKNOWN), (None, UNKNOWN)])
 async def test_on_an_exit_the_cameras_box_is_that_of_the_car_that_left(
-    house: House, source: Any, found: tuple[int, int] | None, occupancy: int
+    ocr: RunningService, source: Any, found: tuple[int, int] | None, occupancy: int
 ) -> None:
-    Scripted.plates[640] = (plate("D71026", *found),) if found else ()
-    frame = house.frame(
-        await house.store(image()),
+    FakeEngine.plates[640] = (plate("D71026", *found),) if found else ()
+    frame = ocr.frame(
+        await ocr.store(image()),
         purpose=camera.PURPOSE_EXIT,
         picture_source=source,
         vehicle_box=CAR_IN_SPOT,
     )
-    read = await house.read(frame)
+    read = await ocr.read(frame)
     assert read.spot_occupancy == occupancy
     assert not read.vehicles
 
 
-async def test_a_frame_without_a_spot(house: House) -> None:
-    Scripted.plates[640] = (plate("D71026", *IN_SPOT),)
-    frame = house.frame(await house.store(image()), purpose=camera.PURPOSE_SNAPSHOT, spot=None)
-    read = await house.read(frame)
+async def test_a_frame_without_a_spot(ocr: RunningService) -> None:
+    FakeEngine.plates[640] = (plate("D71026", *IN_SPOT),)
+    frame = ocr.frame(await ocr.store(image()), purpose=camera.PURPOSE_SNAPSHOT, spot=None)
+    read = await ocr.read(frame)
     assert (read.spot_occupancy, read.spot_plate_index, len(read.plates)) == (UNKNOWN, -1, 1)
 
 
@@ -139,17 +139,17 @@ async def test_a_frame_without_a_spot(house: House) -> None:
     ],
 )
 async def test_a_picture_that_cannot_be_read_goes_on_as_a_failure(
-    house: House, data: bytes, code: str
+    ocr: RunningService, data: bytes, code: str
 ) -> None:
-    read = await house.read(house.frame(await house.store(data), vehicle_box=CAR_IN_SPOT))
+    read = await ocr.read(ocr.frame(await ocr.store(data), vehicle_box=CAR_IN_SPOT))
     assert read.failure.startswith(f"{code}: ")
     assert (len(read.plates), read.spot_plate_index, read.spot_occupancy) == (0, -1, UNKNOWN)
     assert not read.is_spot_occupied
 
 
 @pytest.mark.parametrize("key", ["frames/2026/03/14/gone.jpg", "../etc/passwd", ""])
-async def test_a_picture_that_is_not_there(house: House, key: str) -> None:
-    read = await house.read(house.frame(common.BlobRef(key=key)))
+async def test_a_picture_that_is_not_there(ocr: RunningService, key: str) -> None:
+    read = await ocr.read(ocr.frame(common.BlobRef(key=key)))
     assert read.failure
 
 
@@ -157,30 +157,30 @@ async def test_a_picture_that_is_not_there(house: House, key: str) -> None:
     ("body", "reason"),
     [
         (b"\xff\xff", ""),
-        (b"", "no UUID"),
-        (camera.FrameCaptured(frame_id="x", purpose=camera.PURPOSE_ENTRY).SerializeToString(), "no UUID"),
-        (camera.FrameCaptured(frame_id=str(UUID(int=7))).SerializeToString(), "what it is for"),
+        (b"", "not a UUID"),
+        (camera.FrameCaptured(frame_id="x", purpose=camera.PURPOSE_ENTRY).SerializeToString(), "not a UUID"),
+        (camera.FrameCaptured(frame_id=str(UUID(int=7))).SerializeToString(), "no purpose"),
     ],
 )
-async def test_a_frame_that_is_none_is_parked(house: House, body: bytes, reason: str) -> None:
-    frame = house.frame(await house.store(image()))
-    event = await house.publish(frame)
-    await eventually(lambda: len(house.events) == 1, message="read")
-    await house.bus.publish(event.__class__(**{**fields(event), "body": body, "message_id": UUID(int=5)}))
+async def test_a_frame_that_is_none_is_parked(ocr: RunningService, body: bytes, reason: str) -> None:
+    frame = ocr.frame(await ocr.store(image()))
+    event = await ocr.publish(frame)
+    await eventually(lambda: len(ocr.events) == 1, message="read")
+    await ocr.bus.publish(event.__class__(**{**fields(event), "body": body, "message_id": UUID(int=5)}))
 
     async def parked() -> bool:
-        found = await house.bus.parked("plate-ocr.frame_captured.v1")
+        found = await ocr.bus.parked("plate-ocr.frame_captured.v1")
         return len(found) == 1 and reason in found[0].reason
 
     await eventually(parked, message="parked")
 
 
-async def test_cameras_go_through_the_engine_side_by_side(house: House) -> None:
-    picture = await house.store(image())
+async def test_cameras_go_through_the_engine_side_by_side(ocr: RunningService) -> None:
+    picture = await ocr.store(image())
     for number in range(40):
-        await house.publish(house.frame(picture, camera_id=number % 8, camera_api_code=str(number % 8)))
-    await eventually(lambda: len(house.events) == 40, message="all read")
-    metrics = (await house.http.get("/metrics")).text
+        await ocr.publish(ocr.frame(picture, camera_id=number % 8, camera_api_code=str(number % 8)))
+    await eventually(lambda: len(ocr.events) == 40, message="all read")
+    metrics = (await ocr.http.get("/metrics")).text
     assert 'lookout_plate_ocr_frames_read_total{outcome="none"} 40.0' in metrics
     for stage in ("decode", "queue", "detect", "recognize", "whole"):
         assert f'lookout_plate_ocr_stage_seconds_count{{stage="{stage}"}} 40.0' in metrics
@@ -189,40 +189,40 @@ async def test_cameras_go_through_the_engine_side_by_side(house: House) -> None:
 async def test_a_dropped_frame_is_told_and_settled_and_entries_are_not_dropped(
     tmp_path: Path, manual_clock: ManualClock
 ) -> None:
-    async with running(tmp_path, manual_clock, inference={"queue_size": 2, "max_batch": 1}) as house:
-        await house.is_ready()
-        picture = await house.store(image())
-        Scripted.go.clear()
+    async with running(tmp_path, manual_clock, inference={"queue_size": 2, "max_batch": 1}) as ocr:
+        await ocr.is_ready()
+        picture = await ocr.store(image())
+        FakeEngine.go.clear()
         try:
             for number in range(12):
                 purpose = camera.PURPOSE_ENTRY if number % 3 == 0 else camera.PURPOSE_VIDEO
-                await house.publish(house.frame(picture, camera_id=number, purpose=purpose))
+                await ocr.publish(ocr.frame(picture, camera_id=number, purpose=purpose))
             # One more is in hand than the queue holds, so at most one video frame gets through.
-            await eventually(lambda: len(house.events) >= 7, message="dropped")
+            await eventually(lambda: len(ocr.events) >= 7, message="dropped")
         finally:
-            Scripted.go.set()
-        await eventually(lambda: len(house.events) == 12, message="all told")
-        reads = [event.parse(plates.PlatesRead) for event in house.events]
+            FakeEngine.go.set()
+        await eventually(lambda: len(ocr.events) == 12, message="all told")
+        reads = [event.parse(plates.PlatesRead) for event in ocr.events]
         dropped = [read for read in reads if read.failure]
         assert all(read.failure.startswith("dropped: 2 pictures waited") for read in dropped)
         assert all(read.frame.purpose == camera.PURPOSE_VIDEO for read in dropped)
         assert all(read.spot_occupancy == UNKNOWN for read in dropped)
-        metrics = (await house.http.get("/metrics")).text
+        metrics = (await ocr.http.get("/metrics")).text
         assert f'lookout_plate_ocr_frames_read_total{{outcome="dropped"}} {len(dropped)}.0' in metrics
         assert f'lookout_plate_ocr_pictures_dropped_total{{purpose="video"}} {len(dropped)}.0' in metrics
-        assert not await house.bus.parked("plate-ocr.frame_captured.v1")
+        assert not await ocr.bus.parked("plate-ocr.frame_captured.v1")
 
 
 def fields(event: object) -> dict[str, Any]:
     return {name: getattr(event, name) for name in event.__dataclass_fields__}  # type: ignore[attr-defined] # an Event
 
 
-async def test_a_plate_that_was_seen_and_not_read(house: House) -> None:
+async def test_a_plate_that_was_seen_and_not_read(ocr: RunningService) -> None:
     tiny = seen_not_read(
         Box(190, 195, 20, 8), UnreadReason.TOO_SMALL, height_px=7.5, outline=Box(190, 195, 20, 8).corners()
     )
-    Scripted.plates[640] = (tiny, plate("FAR111", *OUTSIDE))
-    read = await house.read(house.frame(await house.store(image())))
+    FakeEngine.plates[640] = (tiny, plate("FAR111", *OUTSIDE))
+    read = await ocr.read(ocr.frame(await ocr.store(image())))
     assert (read.spot_plate_index, read.spot_occupancy) == (0, OCCUPIED)
     seen, far = read.plates
     assert (seen.text, seen.number, seen.state) == ("", "", common.PLATE_STATE_SEEN_NOT_READ)
@@ -234,6 +234,6 @@ async def test_a_plate_that_was_seen_and_not_read(house: House) -> None:
         "",
         False,
     )
-    Scripted.plates[640] = (tiny, plate("D71026", *IN_SPOT))
-    read = await house.read(house.frame(await house.store(image())))
+    FakeEngine.plates[640] = (tiny, plate("D71026", *IN_SPOT))
+    read = await ocr.read(ocr.frame(await ocr.store(image())))
     assert [one.text for one in read.plates] == ["D71026", ""]

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from plate_ocr.adapters.crops import Margin, straightened
-from plate_ocr.domain.values import Box, Picture, Point, Polygon
+from plate_ocr.adapters.crops import rectify_row
+from plate_ocr.domain.values import Box, Margin, Picture, Point, Polygon
 
 from .conftest import bent_around, bgr, canvas, put_plate
 
@@ -35,6 +35,6 @@ def test_a_bent_row_comes_out_as_the_straight_one(bend: float, turn: float) -> N
     plate = Box(*put_plate(drawn, "RK 755AJ", (150, 200), 60))
     straight, corners = turned(bgr(drawn), plate.corners(), turn)
     bent, _ = turned(bent_around(bgr(drawn), plate, bend), plate.corners(), turn)
-    wanted = straightened(straight, corners, MARGIN)
-    assert difference(straightened(bent, corners, MARGIN, bend=bend), wanted) < 8
-    assert difference(straightened(bent, corners, MARGIN), wanted) > 15
+    wanted = rectify_row(straight, corners, MARGIN)
+    assert difference(rectify_row(bent, corners, MARGIN, bend=bend), wanted) < 8
+    assert difference(rectify_row(bent, corners, MARGIN), wanted) > 15

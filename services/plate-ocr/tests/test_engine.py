@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plate_ocr.adapters.models import FINDER, shipped_model
-from plate_ocr.adapters.onnx import ModelMissing
-from plate_ocr.adapters.plate_finder import PlateFinder
-from plate_ocr.adapters.plate_reader import PlateReader
-from plate_ocr.domain.geometry import overlap
+from plate_ocr.adapters.models import ROW_DETECTOR, shipped_model
+from plate_ocr.adapters.row_detector import RowDetector
+from plate_ocr.adapters.row_recognizer import RowRecognizer
+from plate_ocr.domain.engines import ModelError
+from plate_ocr.domain.geometry import iou
 from plate_ocr.domain.values import Box, Picture
-from plate_ocr.engine import SHIPPED, open_engine
-from plate_ocr.handlers.read_pictures import Reader
+from plate_ocr.handlers.plate_pipeline import PlatePipeline
 from plate_ocr.settings import InferenceSettings
+from plate_ocr.wiring.engine import SHIPPED, open_engine
 
 from .conftest import bent_around, bgr, canvas, put_plate, put_text
 
@@ -32,13 +32,13 @@ XK 455 was printed. The chair thanked all 27 speakers and closed the
 meeting at 21:45. Minutes were taken by R. Smith and J. Jones, room 204."""
 
 
-def texts(engine: Reader, picture: Picture) -> list[str]:
+def texts(engine: PlatePipeline, picture: Picture) -> list[str]:
     return [plate.text for plate in engine.read([picture])[0].plates if plate.is_read]
 
 
 @pytest.mark.parametrize("text", ["RK 755AJ", "JOG 9221", "BRA2E19", "6TRJ244", "DG3 C8P", "W 053011"])
 @pytest.mark.parametrize("height", [28, 60, 120])
-def test_a_plate(engine: Reader, text: str, height: int) -> None:
+def test_a_plate(engine: PlatePipeline, text: str, height: int) -> None:
     picture = canvas()
     x, y, width, tall = put_plate(picture, text, (400, 350), height)
     (plate,) = engine.read([bgr(picture)])[0].plates
@@ -47,10 +47,10 @@ def test_a_plate(engine: Reader, text: str, height: int) -> None:
     assert read == text.replace(" ", "")
     assert plate.confidence > (0.5 if text.startswith("W") else 0.8)
     assert len(plate.characters) == len(plate.text)
-    assert overlap(plate.box, Box(x, y, width, tall)) > 0.3
+    assert iou(plate.box, Box(x, y, width, tall)) > 0.3
 
 
-def test_the_plate_and_not_the_stamp_the_dealer_or_the_badge(engine: Reader) -> None:
+def test_the_plate_and_not_the_stamp_the_dealer_or_the_badge(engine: PlatePipeline) -> None:
     picture = canvas()
     put_text(picture, "2026-03-14 08:30:12", (6, 4), 22)
     put_text(picture, "NAD-P1-C95", (1100, 690), 20)
@@ -64,7 +64,7 @@ def test_the_plate_and_not_the_stamp_the_dealer_or_the_badge(engine: Reader) -> 
 @pytest.mark.parametrize(
     "stamp", ["2026-03-14 08:30:12", "14/03/2026 08:30", "08:30:12", "2026-03-14", "CAM 95  08:30:12"]
 )
-def test_a_time_stamp_is_no_plate(engine: Reader, stamp: str) -> None:
+def test_a_time_stamp_is_no_plate(engine: PlatePipeline, stamp: str) -> None:
     picture = canvas()
     for at, size in (((6, 4), 22), ((300, 300), 40), ((1000, 690), 18)):
         put_text(picture, stamp, at, size)
@@ -72,7 +72,7 @@ def test_a_time_stamp_is_no_plate(engine: Reader, stamp: str) -> None:
 
 
 @pytest.mark.parametrize("size", [20, 28])
-def test_a_printed_page_is_no_plate(engine: Reader, size: int) -> None:
+def test_a_printed_page_is_no_plate(engine: PlatePipeline, size: int) -> None:
     page = Image.new("RGB", (900, 700), "white")
     for number, row in enumerate(PAGE.splitlines()):
         put_text(page, row, (40, 60 + round(number * size * 1.5)), size, "black")
@@ -91,11 +91,11 @@ def test_a_printed_page_is_no_plate(engine: Reader, size: int) -> None:
         pytest.param(np.random.default_rng(1).integers(0, 255, (480, 640, 3), dtype=np.uint8), id="noise"),
     ],
 )
-def test_no_plate(engine: Reader, picture: Picture) -> None:
+def test_no_plate(engine: PlatePipeline, picture: Picture) -> None:
     assert texts(engine, picture) == []
 
 
-def test_a_plate_upside_down_is_not_misread_with_confidence(engine: Reader) -> None:
+def test_a_plate_upside_down_is_not_misread_with_confidence(engine: PlatePipeline) -> None:
     picture = canvas()
     put_plate(picture, "RK 755AJ", (400, 350))
     upside_down = np.ascontiguousarray(bgr(picture)[::-1, ::-1])
@@ -103,7 +103,7 @@ def test_a_plate_upside_down_is_not_misread_with_confidence(engine: Reader) -> N
     assert all(plate.confidence < 0.99 or plate.text == "RK755AJ" for plate in found)
 
 
-def test_thirty_plates(engine: Reader) -> None:
+def test_thirty_plates(engine: PlatePipeline) -> None:
     picture = canvas(1920, 1080)
     wanted = set()
     for row in range(6):
@@ -116,7 +116,7 @@ def test_thirty_plates(engine: Reader) -> None:
     assert len(found) <= 31
 
 
-def test_two_rows(engine: Reader) -> None:
+def test_two_rows(engine: PlatePipeline) -> None:
     picture = canvas(640, 480)
     put_plate(picture, "          ", (200, 180), 130)
     put_text(picture, "ABC", (270, 185), 56, "black")
@@ -124,7 +124,7 @@ def test_two_rows(engine: Reader) -> None:
     assert texts(engine, bgr(picture)) == ["ABC1234"]
 
 
-def test_a_leaning_plate(engine: Reader) -> None:
+def test_a_leaning_plate(engine: PlatePipeline) -> None:
     picture = canvas(640, 480)
     put_plate(picture, "RK 755AJ", (180, 200), 60)
     turn = cv2.getRotationMatrix2D((320, 240), 12, 1)
@@ -133,11 +133,11 @@ def test_a_leaning_plate(engine: Reader) -> None:
 
 
 @pytest.mark.parametrize("bend", [-0.7, -0.4, 0.4, 0.7])
-def test_a_bent_plate(engine: Reader, bend: float) -> None:
+def test_a_bent_plate(engine: PlatePipeline, bend: float) -> None:
     picture = canvas(640, 480)
     x, y, width, height = put_plate(picture, "RK 755AJ", (140, 180), 70)
     bent = bent_around(bgr(picture), Box(x, y, width, height), bend)
-    (row,) = PlateFinder().detect(bent)
+    (row,) = RowDetector().detect(bent)
     assert row.bend == pytest.approx(bend, abs=0.15)
     assert texts(engine, bent) == ["RK755AJ"]
 
@@ -147,11 +147,11 @@ def test_a_straight_plate_is_not_bent(turn: float) -> None:
     picture = canvas(640, 480)
     put_plate(picture, "RK 755AJ", (180, 200), 60)
     turned = cv2.warpAffine(bgr(picture), cv2.getRotationMatrix2D((320, 240), turn, 1), (640, 480))
-    (row,) = PlateFinder().detect(np.asarray(turned, np.uint8))
+    (row,) = RowDetector().detect(np.asarray(turned, np.uint8))
     assert row.bend == 0
 
 
-def test_a_batch_reads_as_its_pictures_do(engine: Reader) -> None:
+def test_a_batch_reads_as_its_pictures_do(engine: PlatePipeline) -> None:
     pictures = []
     for text in ("RK 755AJ", "JOG 9221", None, "6TRJ244"):
         picture = canvas(800, 450)
@@ -165,7 +165,7 @@ def test_a_batch_reads_as_its_pictures_do(engine: Reader) -> None:
     assert all(r.detect_ms > 0 for r in together)
 
 
-def test_nothing_to_read(engine: Reader) -> None:
+def test_nothing_to_read(engine: PlatePipeline) -> None:
     assert engine.read([]) == []
 
 
@@ -182,30 +182,30 @@ def test_the_models_need_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_model_is_named() -> None:
-    with pytest.raises(ModelMissing, match=r"gone\.onnx"):
-        PlateFinder(shipped_model("gone.onnx"))
+    with pytest.raises(ModelError, match=r"gone\.onnx"):
+        RowDetector(shipped_model("gone.onnx"))
 
 
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     fake = tmp_path / "fake.onnx"
     fake.write_bytes(b"not a network")
-    with pytest.raises(ModelMissing, match="cannot be loaded"):
-        PlateReader(fake)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        RowRecognizer(fake)
 
 
 def test_the_detector_is_no_recogniser() -> None:
-    with pytest.raises(ModelMissing, match="reads"):
-        PlateReader(shipped_model(FINDER))
+    with pytest.raises(ModelError, match="reads"):
+        RowRecognizer(shipped_model(ROW_DETECTOR))
 
 
-@pytest.mark.parametrize("name", ["nowhere:make", "plate_ocr.engine:gone", "no colon"])
+@pytest.mark.parametrize("name", ["nowhere:make", "plate_ocr.wiring.engine:gone", "no colon"])
 def test_an_engine_that_is_not_there(name: str) -> None:
-    with pytest.raises(ModelMissing, match="no engine"):
+    with pytest.raises(ModelError, match="no engine"):
         open_engine(name, InferenceSettings())
 
 
 def test_a_gpu_that_is_not_there_is_not_replaced_in_silence():
-    with pytest.raises(ModelMissing, match=r"CUDAExecutionProvider.*list CPUExecutionProvider"):
+    with pytest.raises(ModelError, match=r"CUDAExecutionProvider.*list CPUExecutionProvider"):
         open_engine(SHIPPED, InferenceSettings(providers=("CUDAExecutionProvider",)))
     engine = open_engine(
         SHIPPED, InferenceSettings(providers=("CUDAExecutionProvider", "CPUExecutionProvider"))

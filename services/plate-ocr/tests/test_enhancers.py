@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from plate_ocr.adapters.denoise import Denoiser
-from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions
+from plate_ocr.adapters.onnx import OnnxOptions
 from plate_ocr.adapters.real_esrgan import RealEsrgan
-from plate_ocr.domain.enhancing import PictureEnhancer
+from plate_ocr.domain.engines import CropEnhancer, ModelError
 from plate_ocr.domain.values import Picture
 
 from .onnx_files import constant, enlarging
@@ -28,7 +28,7 @@ def noise(height: int, width: int) -> Picture:
 def test_tiles_join_without_a_seam(
     tmp_path: Path, taken: tuple[int | str, ...], size: tuple[int, int]
 ) -> None:
-    enhancer: PictureEnhancer = RealEsrgan(enlarging(tmp_path / "x4.onnx", 4, taken), ONNX)
+    enhancer: CropEnhancer = RealEsrgan(enlarging(tmp_path / "x4.onnx", 4, taken), ONNX)
     crop = noise(*size)
     assert (enhancer.enhance(crop) == crop.repeat(4, axis=0).repeat(4, axis=1)).all()
 
@@ -48,14 +48,14 @@ def test_a_large_crop_comes_back_as_it_is(tmp_path: Path) -> None:
 def test_models_that_are_none(tmp_path: Path) -> None:
     weights = tmp_path / "RealESRGAN_x4plus.pth"
     weights.write_bytes(b"weights")
-    with pytest.raises(ModelMissing, match=r"RealESRGAN_x4plus\.pth: Real-ESRGAN runs as ONNX; export it"):
+    with pytest.raises(ModelError, match=r"RealESRGAN_x4plus\.pth: Real-ESRGAN runs as ONNX; export it"):
         RealEsrgan(weights, ONNX)
-    with pytest.raises(ModelMissing, match="no model at"):
+    with pytest.raises(ModelError, match="no model at"):
         RealEsrgan(tmp_path / "gone.onnx", ONNX)
     yolo = constant(tmp_path / "yolo.onnx", np.zeros((1, 5, 9), np.float32), (1, 3, 64, 64), {})
-    with pytest.raises(ModelMissing, match="does not enlarge a picture"):
+    with pytest.raises(ModelError, match="does not enlarge a picture"):
         RealEsrgan(yolo, ONNX)
-    with pytest.raises(ModelMissing, match="too small"):
+    with pytest.raises(ModelError, match="too small"):
         RealEsrgan(enlarging(tmp_path / "x.onnx", 2, (1, 3, 16, 16)), ONNX)
 
 

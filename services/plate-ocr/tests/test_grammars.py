@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from plate_ocr.adapters.grammars import load_grammars
+from plate_ocr.domain.compiled_grammars import compile_grammars
 from plate_ocr.domain.grammar import GENERIC, GrammarError
-from plate_ocr.domain.shapes import compile_grammars
 
 GRAMMARS = load_grammars()
 KNOWN = compile_grammars(GRAMMARS)

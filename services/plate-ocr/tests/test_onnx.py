@@ -11,12 +11,13 @@ from plate_ocr.adapters.onnx import (
     CPU,
     CUDA,
     TENSORRT,
-    ModelMissing,
+    ModelError,
     OnnxOptions,
     open_session,
     provider_options,
 )
 from plate_ocr.settings import InferenceSettings
+from plate_ocr.wiring.engine import onnx_options
 
 from .onnx_files import enlarging
 
@@ -50,8 +51,8 @@ def test_what_the_operator_set(tmp_path: Path) -> None:
     settings = InferenceSettings(
         threads=3, providers=(CUDA,), gpu_device=2, gpu_memory_mib=512, tensorrt_cache=tmp_path, is_fp16=True
     )
-    assert OnnxOptions.of(settings) == OnnxOptions(3, (CUDA,), 2, 512, tmp_path, True)
-    assert OnnxOptions.of(InferenceSettings()) == OnnxOptions()
+    assert onnx_options(settings) == OnnxOptions(3, (CUDA,), 2, 512, tmp_path, True)
+    assert onnx_options(InferenceSettings()) == OnnxOptions()
 
 
 def test_the_processor_is_told_nothing() -> None:
@@ -70,7 +71,7 @@ def test_threads_are_pinned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("provider", [CUDA, TENSORRT])
 def test_a_provider_that_is_not_there_is_refused(tmp_path: Path, provider: str) -> None:
-    with pytest.raises(ModelMissing, match=f"no network runs on {provider}"):
+    with pytest.raises(ModelError, match=f"no network runs on {provider}"):
         open_session(enlarging(tmp_path / "x.onnx", 2), OnnxOptions(providers=(provider,)))
     session = open_session(enlarging(tmp_path / "x.onnx", 2), OnnxOptions(providers=(provider, CPU)))
     assert session.get_providers() == [CPU]

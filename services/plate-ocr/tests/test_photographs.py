@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from plate_ocr.handlers.read_pictures import Reader
-from plate_ocr.reading import document, read_file
+from plate_ocr.__main__ import document, read_file
+from plate_ocr.handlers.plate_pipeline import PlatePipeline
 
 from .conftest import SHARED_PLATES
 
@@ -23,7 +23,7 @@ def folded(text: str) -> str:
     return "".join(c for c in text.upper() if c.isalnum()).replace("O", "0").replace("I", "1")
 
 
-def score(engine: Reader, labels: list[Path]) -> tuple[float, float]:
+def score(engine: PlatePipeline, labels: list[Path]) -> tuple[float, float]:
     """Share of labels that are read, with O as 0 and I as 1, and other plates reported per picture."""
     right, others = 0, 0
     for label in labels:
@@ -45,7 +45,7 @@ def score(engine: Reader, labels: list[Path]) -> tuple[float, float]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("region", "least_right"), [("us", 0.86), ("eu", 0.96), ("br", 0.96)])
-def test_read(engine: Reader, region: str, least_right: float) -> None:
+def test_read(engine: PlatePipeline, region: str, least_right: float) -> None:
     labels = sorted((SHARED_PLATES / "openalpr" / region).glob("*.txt"))
     right, others = score(engine, labels)
     assert right >= least_right
@@ -53,7 +53,7 @@ def test_read(engine: Reader, region: str, least_right: float) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_emirates_codes_and_numbers(engine: Reader) -> None:
+def test_emirates_codes_and_numbers(engine: PlatePipeline) -> None:
     folder = SHARED_PLATES / "uae-crops"
     right = []
     with (folder / "labels.csv").open(newline="") as labels:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from plate_ocr.__main__ import FileRead, document, table_rows
 from plate_ocr.domain.values import Box, UnreadReason, seen_not_read
-from plate_ocr.reading import FileRead, document, table_rows
 
 from .conftest import canvas, jpeg, put_plate
-from .house import plate
+from .running_service import plate
 
 TIMEOUT_S = 120
 

@@ -9,11 +9,11 @@ import pytest
 
 from testkit.clock import ManualClock
 
-from .house import Scripted, running
+from .running_service import FakeEngine, running
 
 
-def make_watchful() -> Scripted:
-    engine = Scripted()
+def make_watchful() -> FakeEngine:
+    engine = FakeEngine()
     engine.name, engine.has_vehicle_detector = "watchful", True
     return engine
 
@@ -34,8 +34,8 @@ WEIGHTS = {"inference": {"vehicle_model": "/models/yolo11x.pt"}}
 async def test_the_source_of_vehicles(
     tmp_path: Path, manual_clock: ManualClock, blocks: dict[str, Any], told: str
 ) -> None:
-    Scripted.go.set()
-    async with running(tmp_path, manual_clock, **blocks) as house:
-        await house.is_ready()
-        checks = (await house.http.get("/health/ready")).json()["checks"]
+    FakeEngine.go.set()
+    async with running(tmp_path, manual_clock, **blocks) as ocr:
+        await ocr.is_ready()
+        checks = (await ocr.http.get("/health/ready")).json()["checks"]
     assert checks["vehicles"] == {"ok": True, "required": False, "detail": told}

@@ -18,14 +18,14 @@ from lookout.plates.v1 import plates_pb2_grpc as stubs
 from testkit.clock import ManualClock
 
 from .conftest import encoded
-from .house import GRPC_TOKEN, SPOT, House, Scripted, plate, running
+from .running_service import GRPC_TOKEN, SPOT, FakeEngine, RunningService, plate, running
 
 DEADLINE_S = 20
 
 
 @pytest.fixture
-async def rpc(house: House) -> "AsyncIterator[stubs.PlateReaderAsyncStub]":
-    settings = house.settings.grpc
+async def rpc(ocr: RunningService) -> "AsyncIterator[stubs.PlateReaderAsyncStub]":
+    settings = ocr.settings.grpc
     async with channel(f"127.0.0.1:{settings.port}", settings, token=GRPC_TOKEN) as made:
         yield stubs.PlateReaderStub(made)
 
@@ -41,7 +41,7 @@ def spot() -> plates.ReadRequest:
 
 
 async def test_read(rpc: "stubs.PlateReaderAsyncStub") -> None:
-    Scripted.plates[640] = (plate("FAR111", 500, 200), plate("D71026", 200, 200))
+    FakeEngine.plates[640] = (plate("FAR111", 500, 200), plate("D71026", 200, 200))
     request = spot()
     request.vehicle_box.CopyFrom(common.Box(x=120, y=120, width=160, height=160))
     answer = await rpc.Read(request, timeout=DEADLINE_S)
@@ -49,7 +49,7 @@ async def test_read(rpc: "stubs.PlateReaderAsyncStub") -> None:
         "r1",
         640,
         480,
-        "scripted",
+        "fake",
     )
     assert [one.text for one in answer.plates] == ["D71026", "FAR111"]
     assert (answer.spot_plate_index, answer.spot_occupancy) == (0, plates.SPOT_OCCUPANCY_OCCUPIED)
@@ -57,8 +57,8 @@ async def test_read(rpc: "stubs.PlateReaderAsyncStub") -> None:
     assert answer.elapsed_ms > 0
 
 
-async def test_read_from_a_blob(house: House, rpc: "stubs.PlateReaderAsyncStub") -> None:
-    blob = await house.store(image(300))
+async def test_read_from_a_blob(ocr: RunningService, rpc: "stubs.PlateReaderAsyncStub") -> None:
+    blob = await ocr.store(image(300))
     answer = await rpc.Read(plates.ReadRequest(blob=blob), timeout=DEADLINE_S)
     assert (answer.width_px, answer.spot_occupancy) == (300, plates.SPOT_OCCUPANCY_UNKNOWN)
 
@@ -82,10 +82,10 @@ async def test_refused(
 
 
 async def test_a_picture_with_too_many_pixels(tmp_path: Path, manual_clock: ManualClock) -> None:
-    Scripted.go.set()
-    async with running(tmp_path, manual_clock, pictures={"max_pixels": 1000}) as house:
-        await house.is_ready()
-        settings = house.settings.grpc
+    FakeEngine.go.set()
+    async with running(tmp_path, manual_clock, pictures={"max_pixels": 1000}) as ocr:
+        await ocr.is_ready()
+        settings = ocr.settings.grpc
         async with channel(f"127.0.0.1:{settings.port}", settings, token=GRPC_TOKEN) as made:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await stubs.PlateReaderStub(made).Read(plates.ReadRequest(image=image()), timeout=DEADLINE_S)
@@ -95,7 +95,7 @@ async def test_a_picture_with_too_many_pixels(tmp_path: Path, manual_clock: Manu
 async def test_a_stream_answers_in_order_and_outlives_bad_frames(rpc: "stubs.PlateReaderAsyncStub") -> None:
     widths = [100 + number for number in range(30)]
     for width in widths:
-        Scripted.plates[width] = (plate(f"AB{width}", 20, 20),)
+        FakeEngine.plates[width] = (plate(f"AB{width}", 20, 20),)
 
     async def frames() -> AsyncIterator[plates.ReadStreamRequest]:
         for number, width in enumerate(widths):
@@ -138,7 +138,7 @@ async def play(
 async def test_a_stream_follows_a_plate(rpc: "stubs.PlateReaderAsyncStub") -> None:
     texts = ["D71028", "D71026", "D71026", "D71026"]
     for n, text in enumerate(texts):
-        Scripted.plates[300 + n] = (plate(text, 100 + 20 * n, 200, 0.6 + 0.1 * n),)
+        FakeEngine.plates[300 + n] = (plate(text, 100 + 20 * n, 200, 0.6 + 0.1 * n),)
     requests = [streamed(300 + n, f"r{n}", 0.2 * n) for n in range(4)]
     requests.insert(2, streamed(0, "bad", 0.3, data=b"no picture"))
     *answers, last = await play(rpc, requests)
@@ -166,8 +166,8 @@ async def test_a_stream_follows_a_plate(rpc: "stubs.PlateReaderAsyncStub") -> No
 
 
 async def test_a_track_ends_once_and_cameras_do_not_mix(rpc: "stubs.PlateReaderAsyncStub") -> None:
-    Scripted.plates[300] = (plate("D71026", 100, 200),)
-    Scripted.plates[301] = (plate("K11842", 100, 200),)
+    FakeEngine.plates[300] = (plate("D71026", 100, 200),)
+    FakeEngine.plates[301] = (plate("K11842", 100, 200),)
     requests = [
         streamed(300, "a0", 0, "95"),
         streamed(301, "b0", 0, "96"),
@@ -188,30 +188,43 @@ async def test_a_track_ends_once_and_cameras_do_not_mix(rpc: "stubs.PlateReaderA
 
 
 async def test_frames_without_a_camera_are_not_followed(rpc: "stubs.PlateReaderAsyncStub") -> None:
-    Scripted.plates[300] = (plate("D71026", 100, 200),)
+    FakeEngine.plates[300] = (plate("D71026", 100, 200),)
     answers = await play(rpc, [streamed(300, f"r{n}", n, "") for n in range(3)])
     assert [len(answer.tracks) for answer in answers] == [0, 0, 0]
 
 
 async def test_the_looks_of_frames_without_ids_and_times_count(rpc: "stubs.PlateReaderAsyncStub") -> None:
-    Scripted.plates[300] = (plate("D71026", 100, 200),)
+    FakeEngine.plates[300] = (plate("D71026", 100, 200),)
     bare = plates.ReadStreamRequest(frame=plates.ReadRequest(image=image(300)), camera_id="95")
     *_, last = await play(rpc, [bare, bare])
     assert (last.tracks[0].plate.state, last.tracks[0].looks) == (common.PLATE_STATE_READ, 2)
 
 
-async def test_a_time_that_is_none_and_a_camera_too_many(
-    rpc: "stubs.PlateReaderAsyncStub", monkeypatch: pytest.MonkeyPatch
+async def test_an_impossible_capture_time_is_refused_and_the_stream_goes_on(
+    rpc: "stubs.PlateReaderAsyncStub",
 ) -> None:
-    monkeypatch.setattr("plate_ocr.rpc.MAX_CAMERAS", 1)
-    Scripted.plates[300] = (plate("D71026", 100, 200),)
-    odd = streamed(300, "odd", 0)
-    odd.captured_at.seconds = 1 << 60
-    first, refused, second, _ = await play(
-        rpc, [streamed(300, "r0", 0), odd, streamed(300, "r1", 0, camera_id="96")]
-    )
-    assert first.tracks[0].plate.text == "D71026"
+    FakeEngine.plates[300] = (plate("D71026", 100, 200),)
+    bad = streamed(300, "bad", 0)
+    bad.captured_at.seconds = 1 << 60
+    first, refused, second, _ = await play(rpc, [streamed(300, "r0", 0), bad, streamed(300, "r1", 0.2)])
     assert "captured_at" in refused.error
+    assert first.tracks[0].plate.text == second.tracks[0].plate.text == "D71026"
+
+
+async def test_a_stream_refuses_more_cameras_than_it_may_track(
+    tmp_path: Path, manual_clock: ManualClock
+) -> None:
+    FakeEngine.go.set()
+    FakeEngine.plates[300] = (plate("D71026", 100, 200),)
+    async with running(tmp_path, manual_clock, rpc={"stream_cameras": 1}) as ocr:
+        await ocr.is_ready()
+        settings = ocr.settings.grpc
+        async with channel(f"127.0.0.1:{settings.port}", settings, token=GRPC_TOKEN) as made:
+            first, second, _ = await play(
+                stubs.PlateReaderStub(made),
+                [streamed(300, "r0", 0), streamed(300, "r1", 0, camera_id="96")],
+            )
+    assert first.tracks[0].plate.text == "D71026"
     assert second.error.startswith("too_many_cameras: ")
 
 
@@ -242,13 +255,13 @@ async def in_step(
 
 
 async def test_a_parked_plate_is_not_read_for_ever(rpc: "stubs.PlateReaderAsyncStub") -> None:
-    Scripted.recognised.clear()
-    Scripted.plates[300] = (plate("D71026", 120, 200),)
+    FakeEngine.recognized.clear()
+    FakeEngine.plates[300] = (plate("D71026", 120, 200),)
     first = [streamed(300, f"a{n}", 0.2 * n, data=look(20)) for n in range(30)]
     for request in first:
         request.frame.spot.polygon.points.extend(common.Point(x=x, y=y) for x, y in SPOT)
     answers = (await in_step(rpc, first))[:-1]
-    assert Scripted.recognised == ["D71026"] * 3
+    assert FakeEngine.recognized == ["D71026"] * 3
     assert {answer.tracks[0].track_id for answer in answers} == {"95:1"}
     assert answers[-1].tracks[0].last_seen_at.ToMicroseconds() == 1_700_000_005_800_000
     for number, answer in enumerate(answers):
@@ -260,17 +273,17 @@ async def test_a_parked_plate_is_not_read_for_ever(rpc: "stubs.PlateReaderAsyncS
 
 
 async def test_the_car_that_comes_after_a_parked_one_is_read(rpc: "stubs.PlateReaderAsyncStub") -> None:
-    Scripted.recognised.clear()
+    FakeEngine.recognized.clear()
     texts: list[str] = []
     call = rpc.ReadStream(timeout=DEADLINE_S)
     for n in range(60):
         text, grey = ("D71026", 20) if n < 30 else ("K11842", 220)
-        Scripted.plates[300] = (plate(text, 120, 200), plate(f"AB{n:04}", 250, 400, 0.5))
+        FakeEngine.plates[300] = (plate(text, 120, 200), plate(f"AB{n:04}", 250, 400, 0.5))
         await call.write(streamed(300, f"r{n}", 0.2 * n, data=look(grey)))
         texts += [one.text for one in (await answer_of(call)).reading.plates if not one.text.startswith("AB")]
     await call.done_writing()
     finals = [track.plate.text async for answer in call for track in answer.tracks]
-    read = [text for text in Scripted.recognised if not text.startswith("AB")]
+    read = [text for text in FakeEngine.recognized if not text.startswith("AB")]
     assert read[:3] == ["D71026"] * 3
     assert set(read[3:]) == {"K11842"}
     assert len(read) <= 10
@@ -279,11 +292,11 @@ async def test_the_car_that_comes_after_a_parked_one_is_read(rpc: "stubs.PlateRe
 
 
 async def test_frames_of_other_cameras_and_of_none_are_read(rpc: "stubs.PlateReaderAsyncStub") -> None:
-    Scripted.recognised.clear()
-    Scripted.plates[300] = (plate("D71026", 120, 200),)
+    FakeEngine.recognized.clear()
+    FakeEngine.plates[300] = (plate("D71026", 120, 200),)
     for camera_id, times in (("95", 6), ("", 5), ("96", 1)):
         await in_step(rpc, [streamed(300, "r", 0.2 * n, camera_id) for n in range(times)])
-    assert len(Scripted.recognised) == 3 + 5 + 1
+    assert len(FakeEngine.recognized) == 3 + 5 + 1
 
 
 async def test_an_empty_stream(rpc: "stubs.PlateReaderAsyncStub") -> None:
@@ -310,8 +323,8 @@ async def test_a_caller_who_hangs_up(rpc: "stubs.PlateReaderAsyncStub") -> None:
     assert answer.width_px == 64
 
 
-async def test_without_the_token(house: House) -> None:
-    settings = house.settings.grpc
+async def test_without_the_token(ocr: RunningService) -> None:
+    settings = ocr.settings.grpc
     async with channel(f"127.0.0.1:{settings.port}", settings, token="wrong") as made:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stubs.PlateReaderStub(made).Read(plates.ReadRequest(image=image()), timeout=DEADLINE_S)

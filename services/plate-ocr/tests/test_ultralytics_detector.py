@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions
+from plate_ocr.adapters.onnx import OnnxOptions
 from plate_ocr.adapters.ultralytics_detector import UltralyticsFinder, open_plates, open_vehicles
 from plate_ocr.adapters.yolo_onnx import YoloOnnx, YoloOptions
+from plate_ocr.domain.engines import ModelError
 from plate_ocr.domain.values import Box
 
 OPTIONS = YoloOptions(min_confidence=0.3, image_size_px=320, max_overlap=0.5)
@@ -80,9 +81,9 @@ def test_it_stays_off_the_network(stand_in: type[StandIn], tmp_path: Path) -> No
     assert (os.environ["YOLO_OFFLINE"], os.environ["YOLO_AUTOINSTALL"]) == ("true", "false")
     assert os.environ["ULTRALYTICS_SAFE_LOAD"] == "true"
     assert stand_in.opened == (str(tmp_path / "best.pt"), None)
-    with pytest.raises(ModelMissing, match=r"no model at yolo11n\.pt"):
+    with pytest.raises(ModelError, match=r"no model at yolo11n\.pt"):
         open_plates(Path("yolo11n.pt"), OnnxOptions(), OPTIONS)
-    with pytest.raises(ModelMissing, match="rename the file"):
+    with pytest.raises(ModelError, match="rename the file"):
         open_plates(model(tmp_path, "yolov5n.pt"), OnnxOptions(), OPTIONS)
 
 
@@ -96,18 +97,18 @@ def test_an_engine_runs_on_the_gpu(stand_in: type[StandIn], tmp_path: Path) -> N
 def test_models_that_do_not_do(
     stand_in: type[StandIn], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ModelMissing, match=r"no class of best\.pt is a plate: person, car, truck"):
+    with pytest.raises(ModelError, match=r"no class of best\.pt is a plate: person, car, truck"):
         open_plates(model(tmp_path), OnnxOptions(), OPTIONS)
-    with pytest.raises(ModelMissing, match=r"none of \.pt, \.onnx, \.engine"):
+    with pytest.raises(ModelError, match=r"none of \.pt, \.onnx, \.engine"):
         open_plates(model(tmp_path, "best.h5"), OnnxOptions(), OPTIONS)
     monkeypatch.setattr(StandIn, "task", "segment")
-    with pytest.raises(ModelMissing, match="the task 'segment'"):
+    with pytest.raises(ModelError, match="the task 'segment'"):
         open_vehicles(model(tmp_path), OnnxOptions(), OPTIONS)
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ultralytics", None)
-    with pytest.raises(ModelMissing, match=r"best\.pt needs the extra `ultralytics`"):
+    with pytest.raises(ModelError, match=r"best\.pt needs the extra `ultralytics`"):
         open_plates(model(tmp_path), OnnxOptions(), OPTIONS)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions
+from plate_ocr.adapters.onnx import OnnxOptions
 from plate_ocr.adapters.ultralytics_detector import open_plates, open_vehicles
 from plate_ocr.adapters.yolo_onnx import (
     YoloOnnx,
@@ -20,6 +20,7 @@ from plate_ocr.adapters.yolo_onnx import (
     thinned,
     vehicle_classes,
 )
+from plate_ocr.domain.engines import ModelError
 from plate_ocr.domain.values import Box
 
 from .onnx_files import constant, enlarging
@@ -99,7 +100,7 @@ def test_refused(
     tmp_path: Path, taken: tuple[int, ...], given: tuple[int, ...], metadata: dict[str, str], reason: str
 ) -> None:
     model = constant(tmp_path / "model.onnx", np.zeros(given, np.float32), taken, metadata)
-    with pytest.raises(ModelMissing, match=reason):
+    with pytest.raises(ModelError, match=reason):
         open_plates(model, ONNX, YoloOptions())
 
 
@@ -108,7 +109,7 @@ def test_no_model(tmp_path: Path, content: bytes | None) -> None:
     model = tmp_path / "model.onnx"
     if content is not None:
         model.write_bytes(content)
-    with pytest.raises(ModelMissing, match=r"model\.onnx"):
+    with pytest.raises(ModelError, match=r"model\.onnx"):
         open_plates(model, ONNX, YoloOptions())
 
 
@@ -131,7 +132,7 @@ def test_which_classes_are_vehicles() -> None:
     coco = {2: "car", 3: "motorcycle", 5: "bus", 7: "truck"}
     assert vehicle_classes("m", {}) == vehicle_classes("m", {n: str(n) for n in range(80)}) == coco
     assert vehicle_classes("m", {0: "Motorbike", 4: "BUS"}) == {0: "motorcycle", 4: "bus"}
-    with pytest.raises(ModelMissing, match="m knows neither car"):
+    with pytest.raises(ModelError, match="m knows neither car"):
         vehicle_classes("m", {0: "plate"})
 
 
@@ -159,7 +160,7 @@ def test_thinning() -> None:
 
 
 def test_a_network_of_another_kind(tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match="no YOLO detector"):
+    with pytest.raises(ModelError, match="no YOLO detector"):
         YoloOnnx(enlarging(tmp_path / "x4.onnx", 4), ONNX, YoloOptions())
 
 

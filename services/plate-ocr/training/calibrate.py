@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from plate_ocr.__main__ import read_file
 from plate_ocr.domain import calibration
-from plate_ocr.engine import SHIPPED, open_engine
-from plate_ocr.reading import read_file
 from plate_ocr.settings import InferenceSettings
+from plate_ocr.wiring.engine import SHIPPED, open_engine
 
 _PRIOR = 2.0
 

@@ -14,10 +14,10 @@ def row_crop(image: Picture, quad: np.ndarray, rng: random.Random, *, row_px: in
     height, width = float(np.linalg.norm(across)), float(np.linalg.norm(along))
     unit = along / max(width, 1e-3) * height
     up, low = rng.uniform(-0.03, 0.38), rng.uniform(-0.03, 0.38)
-    left_out, right_out = rng.uniform(-0.03, 0.45), rng.uniform(-0.03, 0.45)
+    skipped, right_out = rng.uniform(-0.03, 0.45), rng.uniform(-0.03, 0.45)
     corners = np.array(
-        [quad[0] - across * up - unit * left_out, quad[1] - across * up + unit * right_out,
-         quad[2] + across * low + unit * right_out, quad[3] + across * low - unit * left_out], np.float32,
+        [quad[0] - across * up - unit * skipped, quad[1] - across * up + unit * right_out,
+         quad[2] + across * low + unit * right_out, quad[3] + across * low - unit * skipped], np.float32,
     )  # fmt: skip
     wobble = height * 0.06 * (1 if rng.random() < 0.8 else 2)
     corners += np.array([[rng.uniform(-wobble, wobble) for _ in range(2)] for _ in range(4)], np.float32)
@@ -26,7 +26,7 @@ def row_crop(image: Picture, quad: np.ndarray, rng: random.Random, *, row_px: in
         corners[:2, 1] -= lean / 2 * np.array([1, -1])
         corners[2:, 1] -= lean / 2 * np.array([-1, 1])
     h = height * (1 + up + low)
-    w = width + height * (left_out + right_out)
+    w = width + height * (skipped + right_out)
     columns = max(round(w * row_px / max(h, 1.0) * rng.uniform(0.85, 1.18)), 16)
     target = np.array([[0, 0], [columns, 0], [columns, row_px], [0, row_px]], np.float32)
     matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), target)

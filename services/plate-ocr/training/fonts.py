@@ -1,7 +1,7 @@
 """The fonts that plates are drawn with: free ones, from Debian's packages.
 
 No national plate typeface is free in all parts, so many alike are used: highway lettering (United States), DIN and
-its relatives (Europe), grotesques, narrow and wide cuts. A reader that has seen them all leans on the shape that they share.
+its relatives (Europe), grotesques, narrow and wide cuts. A reader that has seen them all is_tilted on the shape that they share.
 """
 
 import random

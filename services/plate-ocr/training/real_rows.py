@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import scenes
-import train_finder
+import train_detector
 
 _ROMANIA = re.compile(r"^(B\d{2,3}|[A-Z]{2}\d{2})[A-Z]{3}$")
 _SAUDI = re.compile(r"^\d{1,4}[ABJDRSXTEGKLZNHUV]{3}$")
@@ -24,7 +24,7 @@ _SURE = 0.85
 def main() -> None:
     work, detector, recogniser, folder = (Path(a) for a in sys.argv[1:5])
     photos = scenes.photographs(folder)
-    train_finder.ask_rows(photos, detector)
+    train_detector.ask_rows(photos, detector)
     session = onnxruntime.InferenceSession(str(recogniser))
     listed = {p.key: p.value for p in onnx.load(str(recogniser)).metadata_props}["character"].splitlines()
     classes = ["", *listed, " "]

@@ -1,13 +1,25 @@
-"""The commands: `plate-ocr serve`, `plate-ocr read`."""
+"""The commands: `plate-ocr serve` runs the service, `plate-ocr read` prints the plates in picture files."""
 
 import argparse
+import json
 import os
 import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from plate_ocr.reading import read_files
+from kit.errors import LookoutError
+from plate_ocr.domain.engines import PlateEngine
+from plate_ocr.domain.values import PlateReading, UnreadReason
+from plate_ocr.settings import InferenceSettings, PictureSettings
+from plate_ocr.wiring.engine import SHIPPED, ModelError, decode, open_engine
 
 NAME = "plate-ocr"
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+_ROW = "{file:40} {text:12} {sure:>5} {region:6} {code:5} {number:10} {box:22} {ms:>8}"
 
 
 def main() -> None:
@@ -49,6 +61,149 @@ def _read(files: list[Path], regions: tuple[str, ...], *, as_json: bool) -> int:
         # The reader of the output has seen enough (`| head`). Python would complain again while it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """What came of one file; `error` is empty unless it could not be read."""
+
+    file: Path
+    plates: tuple[PlateReading, ...]
+    elapsed_ms: float
+    error: str = ""
+
+
+def read_files(paths: Sequence[Path], regions: tuple[str, ...] = (), *, as_json: bool) -> int:
+    """Print what is on the pictures. 0; 1 when a file could not be read; 2 when there is no engine, or it has no
+    grammar of one of the `regions` that plates may come from (none: any).
+    """
+    files = list(pictures_in(paths))
+    if not files:
+        sys.stderr.write(f"plate-ocr: no pictures in {', '.join(map(str, paths))}\n")
+        return 1
+    try:
+        engine = open_engine(SHIPPED, InferenceSettings(), regions)
+    except ModelError as error:
+        sys.stderr.write(f"plate-ocr: {error}\n")
+        return 2
+    if not as_json:
+        print(header())
+    failed = 0
+    for number, file in enumerate(files, 1):
+        if sys.stderr.isatty() and len(files) > 1:
+            sys.stderr.write(f"\r{number}/{len(files)} ")
+        read = read_file(engine, file)
+        failed += bool(read.error)
+        print(json.dumps(document(read)) if as_json else table_rows(read), flush=True)
+    if sys.stderr.isatty() and len(files) > 1:
+        sys.stderr.write("\r")
+    if failed:
+        sys.stderr.write(f"plate-ocr: {failed} of {len(files)} files could not be read\n")
+    return 1 if failed else 0
+
+
+def pictures_in(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files, and the pictures in the folders by name. A file that was named is taken whatever its name."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
+        else:
+            yield path
+
+
+def read_file(engine: PlateEngine, file: Path) -> FileRead:
+    """One file; the time is that of decoding and reading."""
+    limits = PictureSettings()
+    began = time.perf_counter()
+    try:
+        data = file.read_bytes()
+        picture = decode(data, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+    except LookoutError as error:
+        return FileRead(file, (), elapsed(began), error.detail)
+    except OSError as error:
+        return FileRead(file, (), elapsed(began), error.strerror or str(error))
+    (reading,) = engine.read([picture])
+    return FileRead(file, reading.plates, elapsed(began))
+
+
+def elapsed(began: float) -> float:
+    """Milliseconds since then."""
+    return round((time.perf_counter() - began) * 1000, 1)
+
+
+def document(read: FileRead) -> dict[str, Any]:
+    """The JSON object of one file: `plates` are those with a text, `seen` those that could not be read."""
+    shown: dict[str, Any] = {
+        "file": str(read.file),
+        "plates": [plate_document(plate) for plate in read.plates if plate.is_read],
+        "seen": [plate_document(plate) for plate in read.plates if not plate.is_read],
+        "elapsed_ms": read.elapsed_ms,
+    }
+    return shown | ({"error": read.error} if read.error else {})
+
+
+def plate_document(plate: PlateReading) -> dict[str, Any]:
+    """The JSON object of one plate."""
+    return {
+        "text": plate.text,
+        "confidence": round(plate.confidence, 4),
+        "box": [round(v, 1) for v in (plate.box.x, plate.box.y, plate.box.width, plate.box.height)],
+        "region": plate.region,
+        "code": plate.code,
+        "number": plate.number,
+        "raw_text": plate.raw_text,
+        "state": plate.state.value,
+        "unread_reason": plate.unread_reason.value if plate.unread_reason else "",
+        "height_px": round(plate.height_px, 1),
+        "outline": [[round(point.x, 1), round(point.y, 1)] for point in plate.outline],
+        "region_confidence": round(plate.region_confidence, 4),
+        "code_confidence": round(plate.code_confidence, 4),
+        "number_confidence": round(plate.number_confidence, 4),
+        "pattern": plate.pattern,
+        "sharpness": round(plate.sharpness, 3),
+        "characters": [[one.text, round(one.confidence, 4)] for one in plate.characters],
+    }
+
+
+def header() -> str:
+    """The table's first line."""
+    return _ROW.format(
+        file="file",
+        text="plate",
+        sure="sure",
+        region="region",
+        code="code",
+        number="number",
+        box="box",
+        ms="ms",
+    )
+
+
+def table_rows(read: FileRead) -> str:
+    """A line for each plate, read ones first, or one that says that there is none, or why."""
+    blank = {"text": "-", "sure": "", "region": "", "code": "", "number": "", "box": ""}
+    file = str(read.file) if len(str(read.file)) <= 40 else "…" + str(read.file)[-39:]
+    if read.error:
+        return f"{file:40} {read.error}"
+    plates = sorted(read.plates, key=lambda plate: not plate.is_read)
+    rows = [_row(plate) for plate in plates] or [blank]
+    return "\n".join(_ROW.format(file=file, ms=f"{read.elapsed_ms:.0f}", **row).rstrip() for row in rows)
+
+
+def _row(plate: PlateReading) -> dict[str, str]:
+    box = f"{plate.box.x:.0f},{plate.box.y:.0f} {plate.box.width:.0f}x{plate.box.height:.0f}"
+    if not plate.is_read:
+        why = plate.unread_reason or UnreadReason.UNSURE
+        text = f"(seen: {why}, {plate.height_px:.0f} px)"
+        return {"text": text, "sure": "", "region": "", "code": "", "number": "", "box": box}
+    return {
+        "text": plate.text,
+        "sure": f"{min(plate.confidence, 0.99):.2f}",  # never 1.00: no picture proves a plate
+        "region": plate.region,
+        "code": plate.code,
+        "number": plate.number,
+        "box": box,
+    }
 
 
 if __name__ == "__main__":

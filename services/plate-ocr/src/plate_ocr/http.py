@@ -5,20 +5,21 @@ from typing import Annotated
 from fastapi import APIRouter, File, UploadFile
 from pydantic import BaseModel, Field
 
+from plate_ocr.domain.requests import PictureRequest, PictureResult
 from plate_ocr.domain.values import Box, PlateReading, PlateState, UnreadReason
-from plate_ocr.handlers.look import Look, Sight
+from plate_ocr.handlers.read_picture import ReadPicture
 
 PATH = "/api/v1/ocr-image"
 
 
-class CharacterShown(BaseModel):
+class CharacterOut(BaseModel):
     """One character, and how sure the reader is of it, 0 to 1."""
 
     text: str
     confidence: float
 
 
-class PlateShown(BaseModel):
+class PlateOut(BaseModel):
     """A plate. `box`: x, y, width, height in pixels of the picture, origin top left."""
 
     text: str
@@ -28,7 +29,7 @@ class PlateShown(BaseModel):
     number: str
     confidence: float = Field(description="0 to 1")
     box: tuple[float, float, float, float]
-    characters: list[CharacterShown]
+    characters: list[CharacterOut]
     state: PlateState = Field(
         description="`seen_not_read`: a plate is there, its text is empty and `unread_reason` says why"
     )
@@ -43,7 +44,7 @@ class PlateShown(BaseModel):
     pattern: str = Field(description="the grammar's pattern that the text follows, or empty")
 
 
-class VehicleShown(BaseModel):
+class VehicleOut(BaseModel):
     """A vehicle; `source` is who saw it."""
 
     box: tuple[float, float, float, float]
@@ -52,51 +53,51 @@ class VehicleShown(BaseModel):
     source: str
 
 
-class PictureRead(BaseModel):
+class PictureOut(BaseModel):
     """What one picture shows; plates best first, none when none could be found."""
 
-    plates: list[PlateShown]
-    vehicles: list[VehicleShown]
+    plates: list[PlateOut]
+    vehicles: list[VehicleOut]
     width_px: int
     height_px: int
     engine: str
     elapsed_ms: float
 
 
-def routes(look: Look) -> APIRouter:
+def routes(read_picture: ReadPicture) -> APIRouter:
     """The route."""
     router = APIRouter(tags=["plates"])
 
     @router.post(PATH, summary="Read the plates in a picture")
     async def ocr_image(
         image: Annotated[UploadFile, File(description="JPEG, PNG, WebP or BMP")],
-    ) -> PictureRead:
+    ) -> PictureOut:
         """Needs no token. An overloaded reader answers 503 with Retry-After."""
-        return shown(await look(await image.read(), waits=False))
+        result, _ = await read_picture(PictureRequest(await image.read()), can_wait=False)
+        return picture_out(result)
 
     del ocr_image
     return router
 
 
-def shown(sight: Sight) -> PictureRead:
+def picture_out(result: PictureResult) -> PictureOut:
     """The answer."""
-    height_px, width_px = sight.picture.shape[:2]
-    return PictureRead(
-        plates=[plate_shown(plate) for plate in sight.plates],
+    return PictureOut(
+        plates=[plate_out(plate) for plate in result.plates],
         vehicles=[
-            VehicleShown(box=rounded(one.box), kind=one.kind, confidence=one.confidence, source=one.source)
-            for one in sight.vehicles
+            VehicleOut(box=rounded(one.box), kind=one.kind, confidence=one.confidence, source=one.source)
+            for one in result.vehicles
         ],
-        width_px=width_px,
-        height_px=height_px,
-        engine=sight.engine,
-        elapsed_ms=round(sight.elapsed_ms, 1),
+        width_px=result.width_px,
+        height_px=result.height_px,
+        engine=result.engine,
+        elapsed_ms=round(result.elapsed_ms, 1),
     )
 
 
-def plate_shown(plate: PlateReading) -> PlateShown:
+def plate_out(plate: PlateReading) -> PlateOut:
     """One plate of the answer."""
-    return PlateShown(
+    return PlateOut(
         text=plate.text,
         raw_text=plate.raw_text,
         region=plate.region,
@@ -105,7 +106,7 @@ def plate_shown(plate: PlateReading) -> PlateShown:
         confidence=round(plate.confidence, 4),
         box=rounded(plate.box),
         characters=[
-            CharacterShown(text=one.text, confidence=round(one.confidence, 4)) for one in plate.characters
+            CharacterOut(text=one.text, confidence=round(one.confidence, 4)) for one in plate.characters
         ],
         state=plate.state,
         unread_reason=plate.unread_reason,

@@ -104,12 +104,12 @@ class InferenceSettings(Block):
         " exits wait, calls are refused",
     )
     is_warm_start: bool = Field(True, description="read a picture of its own before the first real one")
-    first_look_pixels: int = Field(
+    first_pass_pixels: int = Field(
         150_000,
         gt=0,
         description="size, width times height, to which a picture is brought to find plates in it",
     )
-    second_look_pixels: int = Field(
+    second_pass_pixels: int = Field(
         700_000,
         gt=0,
         description="the same for a second look, where the first finds none, or more than are looked at closer",
@@ -131,7 +131,8 @@ class PictureSettings(Block):
 class RpcSettings(Block):
     """The gRPC service PlateReader."""
 
-    stream_window: int = Field(8, gt=0, description="frames of one stream in hand at once")
+    stream_window: int = Field(8, gt=0, description="frames of one stream that are read at once")
+    stream_cameras: int = Field(256, gt=0, description="cameras whose plates one stream may track")
 
 
 class PlateOcrSettings(ServiceSettings):

@@ -1,66 +1,66 @@
-"""Who waits, who goes first, who is dropped."""
+"""Which pictures wait, which is read first, which is dropped."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plate_ocr.domain.admission import Admission, Purpose, Verdict, admit, first
+from plate_ocr.domain.admission import Admission, Decision, Purpose, admit, next_index
 
 E, X, S, V, C = Purpose.ENTRY, Purpose.EXIT, Purpose.SNAPSHOT, Purpose.VIDEO, Purpose.CALL
-ENTER, WAIT, REFUSE, DROP = Verdict.ENTER, Verdict.WAIT, Verdict.REFUSE, Verdict.DROP
+ENQUEUE, WAIT, REFUSE, DROP = Decision.ENQUEUE, Decision.WAIT, Decision.REFUSE, Decision.DROP
 
 PURPOSES = st.sampled_from(Purpose)
 QUEUES = st.lists(PURPOSES, max_size=8)
 
 
 @pytest.mark.parametrize(
-    ("queue", "newcomer", "waits", "verdict", "drop"),
+    ("queue", "purpose", "can_wait", "decision", "drop_index"),
     [
-        # There is room.
-        ([], E, True, ENTER, None),
-        ([S, S], S, True, ENTER, None),
-        ([E, X], C, False, ENTER, None),
-        # Full: the oldest snapshot or video frame makes room for a frame.
-        ([S, V, E], E, True, ENTER, 0),
-        ([E, V, S], X, True, ENTER, 1),
-        ([E, C, S], E, False, ENTER, 2),
-        ([V, S, S], V, True, ENTER, 0),
-        ([E, X, V], S, True, ENTER, 2),
+        # There is a free place.
+        ([], E, True, ENQUEUE, None),
+        ([S, S], S, True, ENQUEUE, None),
+        ([E, X], C, False, ENQUEUE, None),
+        # Full: a frame takes the place of the oldest snapshot or video frame.
+        ([S, V, E], E, True, ENQUEUE, 0),
+        ([E, V, S], X, True, ENQUEUE, 1),
+        ([E, C, S], E, False, ENQUEUE, 2),
+        ([V, S, S], V, True, ENQUEUE, 0),
+        ([E, X, V], S, True, ENQUEUE, 2),
         # Full of what is never dropped.
         ([E, X, C], E, True, WAIT, None),
         ([E, X, C], X, False, REFUSE, None),
         ([E, X, C], S, True, DROP, None),
         ([C, C, C], V, False, DROP, None),
-        # A call drives nobody out.
+        # A call takes no other picture's place.
         ([S, V, S], C, False, REFUSE, None),
         ([S, V, S], C, True, WAIT, None),
     ],
 )
 def test_admission(
-    queue: list[Purpose], newcomer: Purpose, waits: bool, verdict: Verdict, drop: int | None
+    queue: list[Purpose], purpose: Purpose, can_wait: bool, decision: Decision, drop_index: int | None
 ) -> None:
-    assert admit(queue, newcomer, room=3, waits=waits) == Admission(verdict, drop)
+    assert admit(queue, purpose, capacity=3, can_wait=can_wait) == Admission(decision, drop_index)
 
 
 @pytest.mark.parametrize(
     ("queue", "index"),
     [([S], 0), ([S, V, C], 0), ([S, E, X], 1), ([C, V, X, E], 2), ([E, S], 0), ([V, C, S, E], 3)],
 )
-def test_turns(queue: list[Purpose], index: int) -> None:
-    assert first(queue) == index
+def test_entries_and_exits_are_read_first_then_the_oldest(queue: list[Purpose], index: int) -> None:
+    assert next_index(queue) == index
 
 
-@given(queue=QUEUES, newcomer=PURPOSES, room=st.integers(1, 8), waits=st.booleans())
+@given(queue=QUEUES, purpose=PURPOSES, capacity=st.integers(1, 8), can_wait=st.booleans())
 def test_entries_and_exits_are_never_dropped_and_the_queue_keeps_its_bound(
-    queue: list[Purpose], newcomer: Purpose, room: int, waits: bool
+    queue: list[Purpose], purpose: Purpose, capacity: int, can_wait: bool
 ) -> None:
-    queue = queue[:room]
-    answer = admit(queue, newcomer, room=room, waits=waits)
-    if answer.drop is not None:
-        assert answer.verdict is ENTER
-        assert queue[answer.drop] in {S, V}
-        assert not {S, V} & set(queue[: answer.drop])
-    if newcomer in {E, X}:
-        assert answer.verdict in ({ENTER, WAIT} if waits else {ENTER, REFUSE})
-    after = len(queue) + (answer.verdict is ENTER) - (answer.drop is not None)
-    assert after <= room
+    queue = queue[:capacity]
+    answer = admit(queue, purpose, capacity=capacity, can_wait=can_wait)
+    if answer.drop_index is not None:
+        assert answer.decision is ENQUEUE
+        assert queue[answer.drop_index] in {S, V}
+        assert not {S, V} & set(queue[: answer.drop_index])
+    if purpose in {E, X}:
+        assert answer.decision in ({ENQUEUE, WAIT} if can_wait else {ENQUEUE, REFUSE})
+    after = len(queue) + (answer.decision is ENQUEUE) - (answer.drop_index is not None)
+    assert after <= capacity

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plate_ocr.domain.geometry import contains, overlap, polygon_area, scaled, share_inside
+from plate_ocr.domain.geometry import contains, iou, polygon_area, scaled, share_inside
 from plate_ocr.domain.values import Box, Point, Polygon
 
 SQUARE = (Point(0, 0), Point(10, 0), Point(10, 10), Point(0, 10))
@@ -108,7 +108,7 @@ def test_a_box_in_a_box(first: Box, second: Box) -> None:
     shared = share_inside(first, second.corners()) * first.area
     assert shared == pytest.approx(share_inside(second, first.corners()) * second.area, rel=1e-6, abs=1e-2)
     both = first.area + second.area - shared
-    assert overlap(first, second) == pytest.approx(shared / both, abs=1e-4)
+    assert iou(first, second) == pytest.approx(shared / both, abs=1e-4)
 
 
 @given(boxes, round_polygons())

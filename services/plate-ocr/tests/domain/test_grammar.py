@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plate_ocr.domain.alphabet import ALPHABET
+from plate_ocr.domain.compiled_grammars import CompiledGrammars, compile_grammars
 from plate_ocr.domain.grammar import (
     CodePlace,
     Expansion,
@@ -18,7 +19,6 @@ from plate_ocr.domain.grammar import (
     parse_expression,
     parse_grammars,
 )
-from plate_ocr.domain.shapes import CompiledGrammars, compile_grammars
 
 
 def texts(expansions: tuple[Expansion, ...]) -> set[str]:

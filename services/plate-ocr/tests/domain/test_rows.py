@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from plate_ocr.domain.rows import PlateRows, beside, group_rows, leans, started_earlier, with_upright_sides
+from plate_ocr.domain.rows import PlateRows, beside, extended_left, group_rows, is_tilted, with_vertical_sides
 from plate_ocr.domain.values import Box, Detection, Point
 
 
@@ -50,7 +50,7 @@ def test_what_stands_beside_a_bent_row_is_bent_as_it_is(bend: float) -> None:
     bent = replace(row(300, 100, 80, 20), bend=bend)
     places = (290, 320, 340, 375)
     above, below = beside(bent, is_above=True), beside(bent, is_above=False)
-    for other, offset in ((started_earlier(bent), 0), (above, -20.8), (below, 20.8)):
+    for other, offset in ((extended_left(bent), 0), (above, -20.8), (below, 20.8)):
         for x in places:
             assert middle_at(other, x) == pytest.approx(middle_at(bent, x) + offset, abs=1e-6)
 
@@ -86,7 +86,7 @@ def test_nothing() -> None:
 
 def test_a_row_that_started_earlier_reaches_over_a_code_field() -> None:
     row = Detection(Box(100, 50, 200, 40).corners(), 0.8)
-    wider = started_earlier(row)
+    wider = extended_left(row)
     assert (wider.box.right, wider.box.y, wider.box.height) == pytest.approx((300, 50, 40))
     assert wider.box.x == pytest.approx(100 - 1.7 * 40)
 
@@ -102,13 +102,13 @@ def leaning(degrees: float) -> Detection:
     ("degrees", "expected"), [(0, False), (9, False), (-9, False), (20, True), (-20, True)]
 )
 def test_leaning(degrees: float, *, expected: bool) -> None:
-    assert leans(leaning(degrees)) is expected
+    assert is_tilted(leaning(degrees)) is expected
 
 
 @pytest.mark.parametrize("degrees", [20, -20])
 def test_upright_sides(degrees: float) -> None:
     row = leaning(degrees)
-    a, b, c, d = with_upright_sides(row).corners
+    a, b, c, d = with_vertical_sides(row).corners
     assert (a.x, b.x) == pytest.approx((d.x, c.x))
     assert math.degrees(math.atan2(b.y - a.y, b.x - a.x)) == pytest.approx(degrees)
     # As high across the row as before, and no wider.
@@ -117,10 +117,10 @@ def test_upright_sides(degrees: float) -> None:
 
 
 def test_upright_sides_keep_the_bend() -> None:
-    assert with_upright_sides(replace(leaning(20), bend=0.3)).bend == 0.3
+    assert with_vertical_sides(replace(leaning(20), bend=0.3)).bend == 0.3
 
 
 def test_upright_sides_of_a_level_row_are_its_own() -> None:
     row = leaning(0)
-    for ours, before in zip(with_upright_sides(row).corners, row.corners, strict=True):
+    for ours, before in zip(with_vertical_sides(row).corners, row.corners, strict=True):
         assert (ours.x, ours.y) == pytest.approx((before.x, before.y))

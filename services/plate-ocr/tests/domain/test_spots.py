@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plate_ocr.domain.geometry import contains
-from plate_ocr.domain.spots import MIN_SHARE_IN_SPOT, judge_spot, plate_in_spot, standing
+from plate_ocr.domain.spots import MIN_SHARE_IN_SPOT, overlap_with_spot, plate_in_spot, spot_state
 from plate_ocr.domain.values import (
     Box,
     PlateReading,
     Point,
     SpotOccupancy,
     UnreadReason,
-    VehicleSighting,
+    VehicleDetection,
     seen_not_read,
 )
 
@@ -30,8 +30,8 @@ def seen(x: float, y: float) -> PlateReading:
     return seen_not_read(Box(x - 10, y - 5, 20, 10), UnreadReason.TOO_BLURRED, height_px=10)
 
 
-def vehicle(x: float, y: float, width: float = 80, height: float = 80) -> VehicleSighting:
-    return VehicleSighting(Box(x, y, width, height), "car", 0.9, "camera")
+def vehicle(x: float, y: float, width: float = 80, height: float = 80) -> VehicleDetection:
+    return VehicleDetection(Box(x, y, width, height), "car", 0.9, "camera")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def vehicle(x: float, y: float, width: float = 80, height: float = 80) -> Vehicl
     ],
 )
 def test_the_65_percent_rule(box: Box, share: float, is_in_spot: bool) -> None:
-    lies = standing(box, SPOT)
+    lies = overlap_with_spot(box, SPOT)
     assert lies.share == pytest.approx(share, abs=0.001)
     assert lies.is_in_spot is is_in_spot
 
@@ -58,7 +58,7 @@ def test_enough_of_the_box_but_not_its_centre() -> None:
         Point(0, 0), Point(100, 0), Point(100, 100), Point(60, 100), Point(60, 40), Point(40, 40), Point(40, 100),
         Point(0, 100),
     )  # fmt: skip
-    lies = standing(Box(0, 0, 100, 100), frame)
+    lies = overlap_with_spot(Box(0, 0, 100, 100), frame)
     assert lies.share > MIN_SHARE_IN_SPOT
     assert not lies.is_in_spot
 
@@ -66,7 +66,7 @@ def test_enough_of_the_box_but_not_its_centre() -> None:
 @given(st.floats(0, 300), st.floats(0, 300), st.floats(1, 200), st.floats(1, 200))
 def test_in_the_spot_means_share_and_centre(x: float, y: float, width: float, height: float) -> None:
     box = Box(x, y, width, height)
-    lies = standing(box, SPOT)
+    lies = overlap_with_spot(box, SPOT)
     assert lies.is_in_spot == (lies.share >= MIN_SHARE_IN_SPOT and contains(SPOT, box.centre))
 
 
@@ -90,7 +90,7 @@ def test_in_the_spot_means_share_and_centre(x: float, y: float, width: float, he
         ([seen(150, 205), seen(150, 150)], [vehicle(110, 130, 80, 80)], 1),
     ],
 )
-def test_plate_in_spot(plates: list[PlateReading], vehicles: list[VehicleSighting], index: int) -> None:
+def test_plate_in_spot(plates: list[PlateReading], vehicles: list[VehicleDetection], index: int) -> None:
     assert plate_in_spot(plates, vehicles, SPOT) == index
 
 
@@ -111,11 +111,11 @@ def test_plate_in_spot(plates: list[PlateReading], vehicles: list[VehicleSightin
     ],
 )
 def test_is_the_spot_taken(
-    plates: list[PlateReading], vehicles: list[VehicleSighting], has_source: bool, occupancy: SpotOccupancy
+    plates: list[PlateReading], vehicles: list[VehicleDetection], has_source: bool, occupancy: SpotOccupancy
 ) -> None:
-    verdict = judge_spot(plates, vehicles, SPOT, has_vehicle_source=has_source)
-    assert verdict.occupancy is occupancy
-    assert (verdict.plate_index >= 0) <= (occupancy is SpotOccupancy.OCCUPIED)
+    state = spot_state(plates, vehicles, SPOT, has_vehicle_source=has_source)
+    assert state.occupancy is occupancy
+    assert (state.plate_index >= 0) <= (occupancy is SpotOccupancy.OCCUPIED)
 
 
 @pytest.mark.parametrize(
@@ -130,15 +130,15 @@ def test_is_the_spot_taken(
 def test_a_plate_that_was_left_out_shows_that_a_car_is_there(
     x: float, has_source: bool, occupancy: SpotOccupancy
 ) -> None:
-    verdict = judge_spot([], [], SPOT, has_vehicle_source=has_source, left_out=[plate(x, 150).box])
-    assert (verdict.occupancy, verdict.plate_index) == (occupancy, -1)
+    state = spot_state([], [], SPOT, has_vehicle_source=has_source, skipped=[plate(x, 150).box])
+    assert (state.occupancy, state.plate_index) == (occupancy, -1)
 
 
 @pytest.mark.parametrize("polygon", [(), SPOT[:1], SPOT[:2]])
 def test_without_a_spot_nothing_is_said(polygon: tuple[Point, ...]) -> None:
-    verdict = judge_spot([plate(150, 150)], [vehicle(110, 110)], polygon, has_vehicle_source=True)
-    assert (verdict.occupancy, verdict.plate_index) == (SpotOccupancy.UNKNOWN, -1)
+    state = spot_state([plate(150, 150)], [vehicle(110, 110)], polygon, has_vehicle_source=True)
+    assert (state.occupancy, state.plate_index) == (SpotOccupancy.UNKNOWN, -1)
 
 
 def test_a_spot_narrower_than_the_car() -> None:
-    assert not standing(Box(110, 100, 80, 80), NARROW).is_in_spot
+    assert not overlap_with_spot(Box(110, 100, 80, 80), NARROW).is_in_spot

@@ -6,20 +6,22 @@ import cv2
 import numpy as np
 
 from plate_ocr.domain.bend import arc_at
-from plate_ocr.domain.values import Box, Picture, Polygon
+from plate_ocr.domain.values import Box, Detection, Margin, Picture, Polygon
 
 _MAX_ROW_HEIGHT_PX = 96
 
 
-@dataclass(frozen=True, slots=True)
-class Margin:
-    """Left around a row, as shares of its height; negative cuts off."""
+class OpenCvRowCropper:
+    """A `RowCropper`."""
 
-    across: float
-    along: float
+    def crop(self, picture: Picture, row: Detection, margin: Margin) -> Picture:
+        return rectify_row(picture, row.corners, margin, bend=row.bend)
+
+    def sharpness(self, crop: Picture) -> float:
+        return sharpness(crop)
 
 
-def straightened(
+def rectify_row(
     picture: Picture, corners: Polygon, margin: Margin, *, bend: float = 0.0, row_height_px: int = 48
 ) -> Picture:
     """The four-cornered region as an upright row, `row_height_px` high (or up to twice that when it is larger:

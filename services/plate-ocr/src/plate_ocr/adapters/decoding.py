@@ -9,7 +9,7 @@ import numpy as np
 from kit.errors import FieldError, Invalid, TooLarge, UnsupportedMedia
 from kit.pictures import PictureError, Problem, read_header
 from plate_ocr.adapters.crops import cut
-from plate_ocr.domain.values import Box, Picture
+from plate_ocr.domain.values import Box, EncodedCrop, Picture
 
 # OpenCV writes about damaged pictures to stderr, past every logger; the caller gets an error instead.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -49,14 +49,14 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int, field: str = "image"
     return np.asarray(decoded, dtype=np.uint8)
 
 
-def encode_crop(picture: Picture, box: Box, *, margin: float, quality: int) -> tuple[bytes, int, int] | None:
+def encode_crop(picture: Picture, box: Box, *, margin: float, quality: int) -> EncodedCrop | None:
     """A JPEG of the box with a margin, and its width and height in pixels; None when it lies outside."""
     part = cut(picture, box, margin=margin)
     if part is None:
         return None
     done, encoded = cv2.imencode(".jpg", part.picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     height_px, width_px = part.picture.shape[:2]
-    return (encoded.tobytes(), width_px, height_px) if done else None
+    return EncodedCrop(encoded.tobytes(), width_px, height_px) if done else None
 
 
 def _refusal(error: PictureError, field: str) -> Invalid | UnsupportedMedia | TooLarge:

@@ -13,7 +13,7 @@ _SEARCH_PX = 15
 
 
 class Denoiser:
-    """A `PictureEnhancer` that keeps the size. `strength`: noise that is taken out, in grey levels."""
+    """A `CropEnhancer` that keeps the size. `strength`: noise that is taken out, in grey levels."""
 
     name = "denoise"
 

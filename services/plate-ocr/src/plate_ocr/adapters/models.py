@@ -3,9 +3,9 @@
 from importlib.resources import files
 from pathlib import Path
 
-FINDER = "plate-finder.onnx"
-READER = "plate-reader.onnx"
-REGION = "plate-region.onnx"
+ROW_DETECTOR = "row-detector.onnx"
+ROW_RECOGNIZER = "row-recognizer.onnx"
+REGION_CLASSIFIER = "region-classifier.onnx"
 
 
 def shipped_model(name: str) -> Path:

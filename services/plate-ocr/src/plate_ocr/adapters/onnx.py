@@ -7,15 +7,11 @@ from pathlib import Path
 import cv2
 import onnxruntime as ort
 
-from plate_ocr.settings import InferenceSettings
+from plate_ocr.domain.engines import ModelError
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
-
-
-class ModelMissing(Exception):  # noqa: N818 - a state of the service, which readiness tells
-    """A model file is not there or is not a model. The text says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +28,19 @@ class OnnxOptions:
     tensorrt_cache: Path | None = None
     is_fp16: bool = False
 
-    @classmethod
-    def of(cls, settings: InferenceSettings) -> "OnnxOptions":
-        """As the operator set them."""
-        return cls(
-            threads=settings.threads,
-            providers=settings.providers,
-            gpu_device=settings.gpu_device,
-            gpu_memory_mib=settings.gpu_memory_mib,
-            tensorrt_cache=settings.tensorrt_cache,
-            is_fp16=settings.is_fp16,
-        )
-
 
 def open_session(model: Path, options: OnnxOptions) -> ort.InferenceSession:
     """The model on the first of the providers that works. ONNX Runtime by itself takes the CPU in silence where a
     GPU's driver is missing; here it takes it only where it is listed.
 
-    Raises: ModelMissing: there is no such model, or none of the providers works.
+    Raises: ModelError: there is no such model, or none of the providers works.
     """
     if not model.is_file():
-        raise ModelMissing(f"no model at {model}")
+        raise ModelError(f"no model at {model}")
     available = ort.get_available_providers()
     usable = [name for name in options.providers if name in available]
     if not usable:
-        raise ModelMissing(_no_provider(options, f"this ONNX Runtime has {', '.join(available)}"))
+        raise ModelError(_no_provider(options, f"this ONNX Runtime has {', '.join(available)}"))
     # OpenCV would start a thread a core for every picture that it resizes, beside those of the network.
     cv2.setNumThreads(options.threads)
     chosen = ort.SessionOptions()
@@ -73,9 +57,9 @@ def open_session(model: Path, options: OnnxOptions) -> ort.InferenceSession:
         session = ort.InferenceSession(str(model), chosen, providers=providers)
     except Exception as error:
         # ONNX Runtime's exception types are made in C++ and share no base but Exception.
-        raise ModelMissing(f"{model} cannot be loaded: {error}") from error
+        raise ModelError(f"{model} cannot be loaded: {error}") from error
     if session.get_providers()[0] not in usable:
-        raise ModelMissing(_no_provider(options, "its driver or libraries are missing"))
+        raise ModelError(_no_provider(options, "its driver or libraries are missing"))
     return session
 
 

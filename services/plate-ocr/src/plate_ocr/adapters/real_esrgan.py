@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions, open_session, provider_of
+from plate_ocr.adapters.onnx import OnnxOptions, open_session, provider_of
+from plate_ocr.domain.engines import ModelError
 from plate_ocr.domain.values import Picture
 
 _TILE_PX = 96
@@ -22,14 +23,14 @@ _MAX_PIXELS = 320 * 128
 
 
 class RealEsrgan:
-    """A `PictureEnhancer` that enlarges by the model's factor. Memory is bounded by the tile, time by the largest crop.
+    """A `CropEnhancer` that enlarges by the model's factor. Memory is bounded by the tile, time by the largest crop.
 
-    Raises: ModelMissing: the file is not there, or no such network.
+    Raises: ModelError: the file is not there, or no such network.
     """
 
     def __init__(self, model: Path, options: OnnxOptions) -> None:
         if model.suffix.lower() != ".onnx":
-            raise ModelMissing(
+            raise ModelError(
                 f"{model}: Real-ESRGAN runs as ONNX; export it with torch.onnx.export (real_esrgan.py says how)"
             )
         self._session = open_session(model, options)
@@ -37,7 +38,7 @@ class RealEsrgan:
         self.provider = provider_of(self._session)
         taken = self._session.get_inputs()[0]
         if len(taken.shape) != 4:
-            raise ModelMissing(f"{model} takes {taken.shape}: no network from picture to picture")
+            raise ModelError(f"{model} takes {taken.shape}: no network from picture to picture")
         self._input = taken.name
         self._dtype = np.float16 if taken.type == "tensor(float16)" else np.float32
         # Sides that the model fixes are those of its tiles.
@@ -45,7 +46,7 @@ class RealEsrgan:
             side if isinstance(side, int) else _TILE_PX + 2 * _RIM_PX for side in taken.shape[2:]
         )
         if min(self._tile) <= 2 * _RIM_PX:
-            raise ModelMissing(f"{model} takes pictures of {taken.shape[2:]} pixels: too small")
+            raise ModelError(f"{model} takes pictures of {taken.shape[2:]} pixels: too small")
         self.scale = self._factor(model)
 
     def enhance(self, crop: Picture) -> Picture:
@@ -80,8 +81,8 @@ class RealEsrgan:
             made = self._run(np.full((height, width, 3), 127, np.uint8)).shape
         except Exception as error:
             # ONNX Runtime's exception types share no base; a network that cannot take a tile is not this one.
-            raise ModelMissing(f"{model} does not enlarge a picture: {error}") from error
+            raise ModelError(f"{model} does not enlarge a picture: {error}") from error
         scale = int(made[0]) // height
         if scale < 1 or made != (height * scale, width * scale, 3):
-            raise ModelMissing(f"{model} makes {made} of {(height, width, 3)}: no whole factor")
+            raise ModelError(f"{model} makes {made} of {(height, width, 3)}: no whole factor")
         return scale

@@ -13,8 +13,9 @@ from typing import Any
 
 import cv2
 
-from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions
+from plate_ocr.adapters.onnx import OnnxOptions
 from plate_ocr.adapters.yolo_onnx import BoxFinder, Found, YoloOnnx, YoloOptions, YoloPlates, YoloVehicles
+from plate_ocr.domain.engines import ModelError
 from plate_ocr.domain.values import Box, Picture
 
 SUFFIXES = (".pt", ".onnx", ".engine")
@@ -26,7 +27,7 @@ def open_plates(
 ) -> YoloPlates:
     """A detector of plates from a file of any of `SUFFIXES`.
 
-    Raises: ModelMissing: the file or the extra is not there, or the model finds no plates.
+    Raises: ModelError: the file or the extra is not there, or the model finds no plates.
     """
     return YoloPlates(_open(model, onnx, options), named)
 
@@ -34,7 +35,7 @@ def open_plates(
 def open_vehicles(model: Path, onnx: OnnxOptions, options: YoloOptions) -> YoloVehicles:
     """A detector of vehicles from a file of any of `SUFFIXES`.
 
-    Raises: ModelMissing: the file or the extra is not there, or the model finds no vehicles.
+    Raises: ModelError: the file or the extra is not there, or the model finds no vehicles.
     """
     return YoloVehicles(_open(model, onnx, options))
 
@@ -48,15 +49,15 @@ def _open(model: Path, onnx: OnnxOptions, options: YoloOptions) -> BoxFinder:
 class UltralyticsFinder:
     """A `BoxFinder` that runs in Ultralytics, on the GPU where the first provider is one.
 
-    Raises: ModelMissing: the file or the extra is not there, or it is no detector.
+    Raises: ModelError: the file or the extra is not there, or it is no detector.
     """
 
     def __init__(self, model: Path, onnx: OnnxOptions, options: YoloOptions) -> None:
         path = model.absolute()
         if path.suffix.lower() not in SUFFIXES:
-            raise ModelMissing(f"{model} is none of {', '.join(SUFFIXES)}")
+            raise ModelError(f"{model} is none of {', '.join(SUFFIXES)}")
         if not path.is_file():
-            raise ModelMissing(f"no model at {model}")
+            raise ModelError(f"no model at {model}")
         self.name = model.name
         self._options = options
         self._device = "cpu" if onnx.providers[:1] == ("CPUExecutionProvider",) else onnx.gpu_device
@@ -67,9 +68,9 @@ class UltralyticsFinder:
             task, names = self._model.task, self._model.names
         except Exception as error:
             # Whatever unpickling a file raises that is not what its name says.
-            raise ModelMissing(f"{model} cannot be loaded: {type(error).__name__}: {error}") from error
+            raise ModelError(f"{model} cannot be loaded: {type(error).__name__}: {error}") from error
         if task != "detect":
-            raise ModelMissing(f"{model} is a model for the task {task!r}; a detector is needed")
+            raise ModelError(f"{model} is a model for the task {task!r}; a detector is needed")
         self.classes: Mapping[int, str] = {int(index): str(name) for index, name in names.items()}
 
     def find(self, picture: Picture, kinds: Sequence[int]) -> list[Found]:
@@ -111,12 +112,12 @@ def _yolo(path: Path) -> Any:
         ultralytics = importlib.import_module("ultralytics")
         checks = importlib.import_module("ultralytics.utils.checks")
     except ImportError as error:
-        raise ModelMissing(
+        raise ModelError(
             f"{path.name} needs the extra `ultralytics` (AGPL-3.0), which is not installed: {error}; an .onnx export"
             " of the model runs without it"
         ) from error
     if checks.check_yolov5u_filename(str(path), verbose=False) != str(path):
-        raise ModelMissing(
+        raise ModelError(
             f"Ultralytics takes the name {path.name} for that of another model, which it would fetch; rename the file"
         )
     return ultralytics.YOLO

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions, open_session, provider_of
-from plate_ocr.domain.values import Box, Detection, Picture, VehicleSighting
+from plate_ocr.adapters.onnx import OnnxOptions, open_session, provider_of
+from plate_ocr.domain.engines import ModelError
+from plate_ocr.domain.values import Box, Detection, Picture, VehicleDetection
 
 COCO_VEHICLES = {2: "car", 3: "motorcycle", 5: "bus", 7: "truck"}
 """The vehicles among the 80 classes of COCO: what a model has that does not name its classes."""
@@ -68,7 +69,7 @@ class BoxFinder(Protocol):
 
 
 class YoloOnnx:
-    """An `.onnx` file. Raises: ModelMissing: it is not there, or is no detector of this kind."""
+    """An `.onnx` file. Raises: ModelError: it is not there, or is no detector of this kind."""
 
     def __init__(self, model: Path, onnx: OnnxOptions, options: YoloOptions) -> None:
         self._session = open_session(model, onnx)
@@ -77,13 +78,13 @@ class YoloOnnx:
         self.provider = provider_of(self._session)
         told = self._session.get_modelmeta().custom_metadata_map
         if (task := told.get("task", "detect")) != "detect":
-            raise ModelMissing(f"{model} is a model for the task {task!r}; a detector is needed")
+            raise ModelError(f"{model} is a model for the task {task!r}; a detector is needed")
         self.classes = _classes(told.get("names", ""))
         taken, given = self._session.get_inputs()[0], self._session.get_outputs()[0]
         if len(taken.shape) != 4 or len(given.shape) != 3:
-            raise ModelMissing(f"{model} takes {taken.shape} and gives {given.shape}: no YOLO detector")
+            raise ModelError(f"{model} takes {taken.shape} and gives {given.shape}: no YOLO detector")
         if isinstance(taken.shape[0], int) and taken.shape[0] != 1:
-            raise ModelMissing(f"{model} takes {taken.shape[0]} pictures at once; export it with batch=1")
+            raise ModelError(f"{model} takes {taken.shape[0]} pictures at once; export it with batch=1")
         self._input = taken.name
         self._dtype = np.float16 if taken.type == "tensor(float16)" else np.float32
         # A side that is not a number is open.
@@ -117,7 +118,7 @@ class YoloOnnx:
 class YoloPlates:
     """A `PlateDetector`. `named`: the classes that are plates; empty: the model's only class, or those called so.
 
-    Raises: ModelMissing: the model has no such class.
+    Raises: ModelError: the model has no such class.
     """
 
     def __init__(self, finder: BoxFinder, named: Sequence[str] = ()) -> None:
@@ -132,16 +133,16 @@ class YoloPlates:
 
 
 class YoloVehicles:
-    """A `VehicleDetector`. Raises: ModelMissing: the model knows no vehicles."""
+    """A `VehicleDetector`. Raises: ModelError: the model knows no vehicles."""
 
     def __init__(self, finder: BoxFinder) -> None:
         self._finder = finder
         self._kinds = vehicle_classes(finder.name, finder.classes)
         self.name = finder.name
 
-    def detect(self, picture: Picture) -> tuple[VehicleSighting, ...]:
+    def detect(self, picture: Picture) -> tuple[VehicleDetection, ...]:
         return tuple(
-            VehicleSighting(one.box, self._kinds[one.kind], one.score, self.name)
+            VehicleDetection(one.box, self._kinds[one.kind], one.score, self.name)
             for one in self._finder.find(picture, tuple(self._kinds))
         )
 
@@ -149,7 +150,7 @@ class YoloVehicles:
 def plate_classes(model: str, classes: Mapping[int, str], named: Sequence[str] = ()) -> tuple[int, ...]:
     """The indices of the classes that are plates.
 
-    Raises: ModelMissing: none is; every car of a model for cars would be read as a plate.
+    Raises: ModelError: none is; every car of a model for cars would be read as a plate.
     """
     if named:
         wanted = {name.casefold() for name in named}
@@ -160,21 +161,21 @@ def plate_classes(model: str, classes: Mapping[int, str], named: Sequence[str] =
         chosen = tuple(index for index, name in classes.items() if "plate" in name.casefold())
     if not chosen:
         known = ", ".join(list(classes.values())[:10])
-        raise ModelMissing(f"no class of {model} is a plate: {known}; name it in plate_classes")
+        raise ModelError(f"no class of {model} is a plate: {known}; name it in plate_classes")
     return chosen
 
 
 def vehicle_classes(model: str, classes: Mapping[int, str]) -> dict[int, str]:
     """Index to kind of vehicle, by the names of the classes; COCO's where the model only numbers them.
 
-    Raises: ModelMissing: none of them is a vehicle.
+    Raises: ModelError: none of them is a vehicle.
     """
     if all(name == str(index) for index, name in classes.items()):
         return dict(COCO_VEHICLES)
     chosen = {index: _KINDS[name.casefold()] for index, name in classes.items() if name.casefold() in _KINDS}
     if not chosen:
         known = ", ".join(list(classes.values())[:10])
-        raise ModelMissing(f"{model} knows neither car, motorcycle, bus nor truck: {known}")
+        raise ModelError(f"{model} knows neither car, motorcycle, bus nor truck: {known}")
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""Who may wait for the engine, who goes first, and who is dropped when the queue is full."""
+"""The queue's rules: which pictures wait for the engine, which is read next, and which is dropped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Purpose(Enum):
-    """What a picture is for: a frame's purpose (camera.v1), or `CALL` for one that somebody asked about."""
+    """What a picture is for: a frame's purpose (camera.v1), or `CALL` for one that a caller waits for."""
 
     ENTRY = "entry"
     EXIT = "exit"
@@ -15,17 +15,17 @@ class Purpose(Enum):
     CALL = "call"
 
 
-_FIRST = frozenset({Purpose.ENTRY, Purpose.EXIT})
-"""A ticket hangs on them: ahead of all others, and never dropped."""
+_PRIORITY = frozenset({Purpose.ENTRY, Purpose.EXIT})
+"""A ticket depends on them: read before all others, and never dropped."""
 
-_REPLACEABLE = frozenset({Purpose.SNAPSHOT, Purpose.VIDEO})
-"""The camera sends another soon, and the newer one says more."""
+_DROPPABLE = frozenset({Purpose.SNAPSHOT, Purpose.VIDEO})
+"""The camera sends another soon, and the newer one is worth more."""
 
 
-class Verdict(Enum):
-    """What becomes of a newcomer. `WAIT`: outside the queue, until there is room; `REFUSE`: told to come again."""
+class Decision(Enum):
+    """What happens to a new picture. `WAIT`: outside the queue, until there is a place."""
 
-    ENTER = "enter"
+    ENQUEUE = "enqueue"
     WAIT = "wait"
     REFUSE = "refuse"
     DROP = "drop"
@@ -33,30 +33,30 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`drop`: index of the one that leaves the queue to make room; None when nobody does."""
+    """`drop_index`: of the queued picture that is dropped to make a place; None for none."""
 
-    verdict: Verdict
-    drop: int | None = None
+    decision: Decision
+    drop_index: int | None = None
 
 
-def admit(queue: Sequence[Purpose], newcomer: Purpose, *, room: int, waits: bool) -> Admission:
-    """What becomes of `newcomer` before a queue, oldest first, that holds at most `room`.
+def admit(queue: Sequence[Purpose], purpose: Purpose, *, capacity: int, can_wait: bool) -> Admission:
+    """What happens to a new picture of that purpose. `queue`: the waiting ones, oldest first.
 
-    In a full queue a frame takes the place of the oldest replaceable one; a replaceable frame that finds none is
-    itself the oldest, and is dropped. A call takes nobody's place: calls need no token, and must not be able to
-    drive frames out. `waits`: a newcomer that is neither let in nor dropped waits outside, and is not refused.
+    In a full queue a frame takes the place of the oldest droppable one; a droppable frame that finds none is itself
+    the oldest, and is dropped. A call takes no other picture's place: calls need no token, and must not be able to
+    drive frames out. `can_wait`: a picture that is neither queued nor dropped waits instead of being refused.
     """
-    if len(queue) < room:
-        return Admission(Verdict.ENTER)
-    if newcomer is not Purpose.CALL:
-        oldest = next((index for index, purpose in enumerate(queue) if purpose in _REPLACEABLE), None)
+    if len(queue) < capacity:
+        return Admission(Decision.ENQUEUE)
+    if purpose is not Purpose.CALL:
+        oldest = next((index for index, queued in enumerate(queue) if queued in _DROPPABLE), None)
         if oldest is not None:
-            return Admission(Verdict.ENTER, drop=oldest)
-    if newcomer in _REPLACEABLE:
-        return Admission(Verdict.DROP)
-    return Admission(Verdict.WAIT if waits else Verdict.REFUSE)
+            return Admission(Decision.ENQUEUE, drop_index=oldest)
+    if purpose in _DROPPABLE:
+        return Admission(Decision.DROP)
+    return Admission(Decision.WAIT if can_wait else Decision.REFUSE)
 
 
-def first(queue: Sequence[Purpose]) -> int:
-    """Index of the one whose turn it is: the oldest entry or exit, else the oldest. The queue is not empty."""
-    return next((index for index, purpose in enumerate(queue) if purpose in _FIRST), 0)
+def next_index(queue: Sequence[Purpose]) -> int:
+    """Index of the picture to read next: the oldest entry or exit, else the oldest. The queue is not empty."""
+    return next((index for index, purpose in enumerate(queue) if purpose in _PRIORITY), 0)

@@ -46,7 +46,7 @@ def scaled(polygon: Polygon, factor_x: float, factor_y: float) -> Polygon:
     return tuple(Point(p.x * factor_x, p.y * factor_y) for p in polygon)
 
 
-def overlap(first: Box, second: Box) -> float:
+def iou(first: Box, second: Box) -> float:
     """Intersection over union, 0 to 1."""
     width = min(first.right, second.right) - max(first.x, second.x)
     height = min(first.bottom, second.bottom) - max(first.y, second.y)

@@ -57,20 +57,20 @@ def beside(row: Detection, *, is_above: bool) -> Detection:
     return _on_its_arc(row, left - _BAND_REACH * height, high, right + _BAND_REACH * height, low)
 
 
-def started_earlier(row: Detection) -> Detection:
+def extended_left(row: Detection) -> Detection:
     """The row with what stands to its left: a code in a coloured field may have been taken for the plate's edge."""
     frame = _Frame(row)
     left, top, right, bottom = frame.span(row)
     return _on_its_arc(row, left - _CODE_FIELD * (bottom - top), top, right, bottom)
 
 
-def leans(row: Detection) -> bool:
-    """So much that its characters, upright in the street, stand askew in the straightened row."""
+def is_tilted(row: Detection) -> bool:
+    """So much that its characters, upright in the street, stand askew in the rectify_row row."""
     frame = _Frame(row)
     return bool(abs(frame.along[1]) > _LEAN and frame.width > frame.height)
 
 
-def with_upright_sides(row: Detection) -> Detection:
+def with_vertical_sides(row: Detection) -> Detection:
     """The same row between upright ends: a plate seen from the side has leaning lines and upright strokes."""
     frame = _Frame(row)
     corners = np.array(row.corners, dtype=np.float64)
@@ -84,7 +84,7 @@ def with_upright_sides(row: Detection) -> Detection:
 
 
 _LEAN = 0.2
-"""Sine of 12 degrees; at 10 the straightened rows were read as well as those with upright sides."""
+"""Sine of 12 degrees; at 10 the rectify_row rows were read as well as those with upright sides."""
 _CODE_FIELD = 1.7
 """Width of a field with a code of one or two digits, in heights of the row."""
 
@@ -132,7 +132,7 @@ class _Frame:
         """Left, top, right, bottom of another row in these directions."""
         corners = np.array(row.corners, dtype=np.float64)
         x, y = corners @ self.along, corners @ self.across
-        # The middles of the sides: a row that leans otherwise does not grow taller by it.
+        # The middles of the sides: a row that is_tilted otherwise does not grow taller by it.
         return (
             float((x[0] + x[3]) / 2), float((y[0] + y[1]) / 2), float((x[1] + x[2]) / 2), float((y[2] + y[3]) / 2)
         )  # fmt: skip

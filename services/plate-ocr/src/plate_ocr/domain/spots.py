@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plate_ocr.domain.geometry import contains, share_inside
-from plate_ocr.domain.values import Box, PlateReading, Polygon, SpotOccupancy, VehicleSighting
+from plate_ocr.domain.values import Box, PlateReading, Polygon, SpotOccupancy, VehicleDetection
 
 MIN_SHARE_IN_SPOT = 0.65
 """Of the vehicle's box. Operators rely on this figure; a lower one takes in the neighbour's car."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SpotOverlap:
     """How a vehicle lies to the spot. `share`: of its box in the polygon, 0 to 1."""
 
     share: float
@@ -19,32 +19,32 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class SpotVerdict:
+class SpotState:
     """`plate_index`: of the plate that stands in the spot, -1 when none does."""
 
     occupancy: SpotOccupancy
     plate_index: int
 
 
-def standing(box: Box, polygon: Polygon) -> Standing:
+def overlap_with_spot(box: Box, polygon: Polygon) -> SpotOverlap:
     """A vehicle stands in a spot when its box's centre and at least 65 % of the box lie in the polygon."""
     share = share_inside(box, polygon)
-    return Standing(share, share >= MIN_SHARE_IN_SPOT and contains(polygon, box.centre))
+    return SpotOverlap(share, share >= MIN_SHARE_IN_SPOT and contains(polygon, box.centre))
 
 
 def plate_in_spot(
-    plates: Sequence[PlateReading], vehicles: Sequence[VehicleSighting], polygon: Polygon
+    plates: Sequence[PlateReading], vehicles: Sequence[VehicleDetection], polygon: Polygon
 ) -> int:
     """Index of the first plate that stands in the spot, -1 when none does.
 
     A plate stands there when its centre lies in the polygon, or in the box of a vehicle that stands there:
-    seen from a pole the front of a car leans out over the edge of its spot. A plate that lies in the polygon
+    seen from a pole the front of a car is_tilted out over the edge of its spot. A plate that lies in the polygon
     goes before one that only its vehicle places there, and every plate with a text before those that were only
     seen: these say that a vehicle stands there, not which.
     """
     if len(polygon) < 3:
         return -1
-    parked = [v.box.corners() for v in vehicles if standing(v.box, polygon).is_in_spot]
+    parked = [v.box.corners() for v in vehicles if overlap_with_spot(v.box, polygon).is_in_spot]
     for is_read in (True, False):
         alike = [index for index, plate in enumerate(plates) if plate.is_read is is_read]
         for places in ([polygon], parked):
@@ -54,24 +54,24 @@ def plate_in_spot(
     return -1
 
 
-def judge_spot(
+def spot_state(
     plates: Sequence[PlateReading],
-    vehicles: Sequence[VehicleSighting],
+    vehicles: Sequence[VehicleDetection],
     polygon: Polygon,
     *,
     has_vehicle_source: bool,
-    left_out: Sequence[Box] = (),
-) -> SpotVerdict:
+    skipped: Sequence[Box] = (),
+) -> SpotState:
     """Is the spot taken, and by which plate.
 
     `vehicles` are those of this very picture. `has_vehicle_source` says whether somebody looked for vehicles in
     it at all: without one, no plate in the spot does not mean that no car stands there with its plate hidden.
-    `left_out`: plates that were found and not read; one in the polygon says that a vehicle stands there, not which.
+    `skipped`: plates that were found and not read; one in the polygon says that a vehicle stands there, not which.
     """
     if len(polygon) < 3:
-        return SpotVerdict(SpotOccupancy.UNKNOWN, -1)
+        return SpotState(SpotOccupancy.UNKNOWN, -1)
     index = plate_in_spot(plates, vehicles, polygon)
-    is_seen = any(contains(polygon, box.centre) for box in left_out)
-    if index >= 0 or is_seen or any(standing(v.box, polygon).is_in_spot for v in vehicles):
-        return SpotVerdict(SpotOccupancy.OCCUPIED, index)
-    return SpotVerdict(SpotOccupancy.FREE if has_vehicle_source else SpotOccupancy.UNKNOWN, -1)
+    is_seen = any(contains(polygon, box.centre) for box in skipped)
+    if index >= 0 or is_seen or any(overlap_with_spot(v.box, polygon).is_in_spot for v in vehicles):
+        return SpotState(SpotOccupancy.OCCUPIED, index)
+    return SpotState(SpotOccupancy.FREE if has_vehicle_source else SpotOccupancy.UNKNOWN, -1)

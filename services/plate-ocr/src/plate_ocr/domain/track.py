@@ -1,4 +1,4 @@
-"""One vehicle's track: what is known of a plate that was seen, and what one more sighting adds.
+"""One vehicle's track: what is known of a plate that was seen, and what one more observation adds.
 
 Times are seconds on any one clock that does not run backwards. Distances are told in plate heights, which makes them
 the same near and far: a European plate is about 0.11 m high, so 10 heights are about a metre.
@@ -20,7 +20,7 @@ CONTINUOUS, UNSEEN, CHANGED = 0.5, 0.8, 1.0
 look; after the place was out of sight, all but a character; after the picture there changed, the same."""
 
 _STANDS_S = 1.0
-"""Standing so long, what is left of its speed is the jitter of its box."""
+"""SpotOverlap so long, what is left of its speed is the jitter of its box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ DEFAULTS = TrackOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class PlateObservation:
     """A plate in a frame. `reading`: None where it was not read because `needs_reading` said so. `appearance`: see
     `appearance`; None where nobody made one.
     """
@@ -70,7 +70,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """`speed`: pixels a second, None after one sighting. `anchor`: the centre around which the plate has stayed since
+    """`speed`: pixels a second, None after one observation. `anchor`: where the plate has stayed since
     `anchored_s`. `sure_s`: when it was last certainly this plate. `looks`: those kept for the vote, of `look_count`;
     `still_looks`: made since it stands where it stands and nothing there raised a question. `doubts`: looks that may
     be another vehicle's, since `doubts_since_s`. `required`: likeness that the next reading needs to be taken for a
@@ -120,7 +120,7 @@ def needs_reading(
     """Whether reading the plate in `box` can still tell something. Cheap: no vote, no alignment.
 
     Not where it stands still, its reading is settled (or will not be) and the picture there is what it was; then only
-    every `recheck_s`. A plate that is skipped is told to `advance` as a sighting without a reading.
+    every `recheck_s`. A plate that is skipped is told to `advance` as a observation without a reading.
     """
     if track is None:
         return True
@@ -178,14 +178,14 @@ def moved(track: Track, box: Box, now_s: float, options: TrackOptions) -> Track:
     return replace(there, anchor=box.centre, anchored_s=now_s, still_looks=0)
 
 
-def counted(track: Track, sighting: Sighting, now_s: float, options: TrackOptions) -> Track:
-    """The track with a sighting that is of its plate; the reading votes."""
+def counted(track: Track, observation: PlateObservation, now_s: float, options: TrackOptions) -> Track:
+    """The track with a observation that is of its plate; the reading votes."""
     is_sure = track.required <= CONTINUOUS
     track = replace(track, sure_s=track.last_seen_s if is_sure else track.sure_s)
-    if sighting.reading is None:
+    if observation.reading is None:
         return track
-    track = replace(track, read_at_s=now_s, appearance=sighting.appearance)
-    return with_looks(track, (Look(sighting.frame, sighting.reading),), options)
+    track = replace(track, read_at_s=now_s, appearance=observation.appearance)
+    return with_looks(track, (Look(observation.frame, observation.reading),), options)
 
 
 def with_looks(track: Track, more: Iterable[Look], options: TrackOptions) -> Track:

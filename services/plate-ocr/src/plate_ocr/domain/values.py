@@ -90,6 +90,22 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class Margin:
+    """Added around a row, as shares of its height; negative cuts off. `along`: left and right of it."""
+
+    across: float
+    along: float
+
+
+class EncodedCrop(NamedTuple):
+    """A JPEG."""
+
+    data: bytes
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
 class Character:
     """`confidence`: 0 to 1."""
 
@@ -135,7 +151,7 @@ class TextLine:
 
     @property
     def height_px(self) -> float:
-        """Of the text itself, also when it leans: the mean length of the two short sides."""
+        """Of the text itself, also when it is_tilted: the mean length of the two short sides."""
         a, b, c, d = self.corners
         return (_distance(a, d) + _distance(b, c)) / 2
 
@@ -238,7 +254,7 @@ def seen_not_read(
 
 
 @dataclass(frozen=True, slots=True)
-class VehicleSighting:
+class VehicleDetection:
     """`kind`: "car", "motorcycle", "bus", "truck" or empty. `source`: "camera" or the detector's name."""
 
     box: Box
@@ -252,16 +268,16 @@ class PictureReading:
     """What an engine makes of a picture. `plates`: best first.
 
     Times in milliseconds; where a stage ran on several pictures at once, this picture's share. `stages`: name and
-    time of those beside detection and recognition. `left_out`: plates that were found and, as somebody knew them, not
+    time of those beside detection and recognition. `skipped`: plates that were found and, as somebody knew them, not
     read.
     """
 
     plates: tuple[PlateReading, ...]
-    vehicles: tuple[VehicleSighting, ...] = ()
+    vehicles: tuple[VehicleDetection, ...] = ()
     detect_ms: float = 0.0
     recognize_ms: float = 0.0
     stages: tuple[tuple[str, float], ...] = ()
-    left_out: tuple[Box, ...] = ()
+    skipped: tuple[Box, ...] = ()
 
 
 class SpotOccupancy(Enum):

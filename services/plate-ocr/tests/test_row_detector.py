@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from plate_ocr.adapters.plate_finder import PlateFinder
+from plate_ocr.adapters.row_detector import RowDetector
 from plate_ocr.domain.values import Box, Detection, Picture
 
 from .conftest import bgr, canvas, put_plate
@@ -17,11 +17,11 @@ WIDTH, HEIGHT = 1200, 800
 Seen = Callable[[int], list[tuple[Box, float]]]
 
 
-class Told(PlateFinder):
+class Told(RowDetector):
     """A finder whose network is told what it sees: `whole` by the pixels of the look, `parts` in any closer one."""
 
     def __init__(self, whole: Seen, parts: list[tuple[Box, float]]) -> None:
-        super().__init__(first_look_pixels=FIRST, second_look_pixels=SECOND)
+        super().__init__(first_pass_pixels=FIRST, second_pass_pixels=SECOND)
         self.whole, self.parts = whole, parts
         self.part_seen: list[list[tuple[Box, float]]] = []
         self.looks: list[str] = []
@@ -140,6 +140,6 @@ def test_a_small_plate_in_a_large_picture(height: int) -> None:
     """A plate of 70 px in a picture of 2560 pixels has 14 of them in the first look."""
     picture = canvas(2560, 1440)
     x, y, width, _ = put_plate(picture, "RK 755AJ", (1700, 900), height)
-    rows = PlateFinder().detect(bgr(picture))
+    rows = RowDetector().detect(bgr(picture))
     (row,) = [one for one in rows if x < one.box.centre.x < x + width and y < one.box.centre.y < y + height]
     assert row.box.width == pytest.approx(width, rel=0.35)

@@ -1,6 +1,6 @@
 """Trains the reader: PP-OCR's recogniser (Apache-2.0), cut to the plate alphabet.
 
-    train_reader.py WORK MODEL.onnx OUT.onnx --minutes N
+    train_recognizer.py WORK MODEL.onnx OUT.onnx --minutes N
 
 Reads the flat plates in WORK/flats. Writes OUT as often as it is better on held-out plates, so it may be stopped.
 """
@@ -30,7 +30,7 @@ _FROZEN = 40
 """Weights: the stem and the first two stages."""
 
 
-class Reader(nn.Module):
+class PlatePipeline(nn.Module):
     """x: (N, 3, 48, W) in -1..1. Gives log-probabilities (N, W / 8, 38)."""
 
     def __init__(self, model: Path) -> None:
@@ -131,7 +131,7 @@ def collated(group: list) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-def loss_of(reader: Reader, batch: tuple) -> Tensor:
+def loss_of(reader: PlatePipeline, batch: tuple) -> Tensor:
     x, labels, lengths = batch
     log_p = reader(x)
     steps = torch.full((len(x),), log_p.shape[1], dtype=torch.long)
@@ -140,7 +140,7 @@ def loss_of(reader: Reader, batch: tuple) -> Tensor:
 
 
 @torch.no_grad()
-def judged(reader: Reader, rows: list) -> float:
+def judged(reader: PlatePipeline, rows: list) -> float:
     """The share of the rows that are read without a fault."""
     reader.eval()
     right = 0
@@ -155,7 +155,7 @@ def judged(reader: Reader, rows: list) -> float:
     return right / len(rows)
 
 
-def write(reader: Reader, out: Path) -> None:
+def write(reader: PlatePipeline, out: Path) -> None:
     """The original graph with the new weights and the cut head."""
     model = reader.body.written_back()
     graph = model.graph
@@ -189,7 +189,7 @@ def write(reader: Reader, out: Path) -> None:
     onnx.save(model, str(out))
 
 
-def kept(reader: Reader, rows: list, best: float, step: int, out: Path) -> float:
+def kept(reader: PlatePipeline, rows: list, best: float, step: int, out: Path) -> float:
     """The better of `best` and what the reader has right of the rows now; it is written when it is no worse."""
     found = judged(reader, rows)
     print(f"step {step}: {found:.3f} of the held-out rows right", flush=True)
@@ -210,7 +210,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    reader = Reader(args.model)
+    reader = PlatePipeline(args.model)
     held = flats.load(args.work / "flats")[:400]
     rng = random.Random(7)
     rows = [sample(held, rng) for _ in range(480)]

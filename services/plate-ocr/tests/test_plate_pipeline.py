@@ -1,6 +1,6 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""Which plates of a picture are recognised, with a finder and a recogniser that only count."""
+"""Which plates of a picture are recognized, with a finder and a recogniser that only count."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from plate_ocr.adapters.crops import Margin, straightened
+from plate_ocr.adapters.crops import OpenCvRowCropper, rectify_row
 from plate_ocr.adapters.grammars import load_grammars
 from plate_ocr.domain.alphabet import RowPosterior
 from plate_ocr.domain.rows import PlateRows
-from plate_ocr.domain.values import Box, Detection, Picture, Point
-from plate_ocr.handlers.read_pictures import Reader
+from plate_ocr.domain.values import Box, Detection, Margin, Picture, Point
+from plate_ocr.handlers.plate_pipeline import PlatePipeline
 
 from .domain.rows import row
 
+CROPPER = OpenCvRowCropper()
 LEFT, RIGHT, OVER_THE_EDGE = Box(20, 40, 90, 20), Box(180, 40, 90, 20), Box(260, 120, 90, 20)
 
 
@@ -49,16 +50,16 @@ def picture() -> Picture:
 def crops_of(*boxes: Box) -> int:
     """Recognised when all are read."""
     recognizer = Recognizer()
-    Reader("counting", Finder(*boxes), recognizer, ()).read([picture()])
+    PlatePipeline("counting", Finder(*boxes), recognizer, CROPPER, ()).read([picture()])
     return recognizer.crops
 
 
 @pytest.mark.parametrize("known", [(), (LEFT,), (LEFT, RIGHT)])
-def test_a_settled_plate_is_not_recognised(known: tuple[Box, ...]) -> None:
+def test_a_settled_plate_is_not_recognized(known: tuple[Box, ...]) -> None:
     recognizer = Recognizer()
-    reader = Reader("counting", Finder(LEFT, RIGHT), recognizer, ())
-    (reading,) = reader.read([picture()], settled=[lambda _, box: box in known])
-    assert reading.left_out == known
+    reader = PlatePipeline("counting", Finder(LEFT, RIGHT), recognizer, CROPPER, ())
+    (reading,) = reader.read([picture()], skip=[lambda _, box: box in known])
+    assert reading.skipped == known
     assert [plate.box for plate in reading.plates] == [box for box in (LEFT, RIGHT) if box not in known]
     assert recognizer.crops == sum(crops_of(box) for box in (LEFT, RIGHT) if box not in known)
 
@@ -71,18 +72,20 @@ def test_each_picture_has_its_own() -> None:
         return True
 
     pictures = [picture(), picture()]
-    first, second = Reader("counting", Finder(LEFT), recognizer, ()).read(pictures, settled=[None, known])
-    assert (first.left_out, second.left_out) == ((), (LEFT,))
+    first, second = PlatePipeline("counting", Finder(LEFT), recognizer, CROPPER, ()).read(
+        pictures, skip=[None, known]
+    )
+    assert (first.skipped, second.skipped) == ((), (LEFT,))
     assert (len(first.plates), len(second.plates)) == (1, 0)
     assert asked == [(True, LEFT)]
     assert recognizer.crops == crops_of(LEFT)
 
 
 def test_the_box_lies_in_the_picture_as_that_of_a_reading_does() -> None:
-    reader = Reader("counting", Finder(OVER_THE_EDGE), Recognizer(), ())
+    reader = PlatePipeline("counting", Finder(OVER_THE_EDGE), Recognizer(), CROPPER, ())
     (read,) = reader.read([picture()])
-    (left_out,) = reader.read([picture()], settled=[lambda *_: True])
-    assert left_out.left_out == tuple(plate.box for plate in read.plates) == (Box(260, 120, 40, 20),)
+    (skipped,) = reader.read([picture()], skip=[lambda *_: True])
+    assert skipped.skipped == tuple(plate.box for plate in read.plates) == (Box(260, 120, 40, 20),)
 
 
 def test_a_bent_row_is_read_unbent() -> None:
@@ -97,8 +100,8 @@ def test_a_bent_row_is_read_unbent() -> None:
 
     kept: list[Picture] = []
     noise = np.random.default_rng(1).integers(0, 255, (160, 300, 3), dtype=np.uint8)
-    Reader("keeping", Bent(LEFT), Keeping(), ()).read([noise])
-    assert np.array_equal(kept[0], straightened(noise, LEFT.corners(), Margin(0.16, 0.22), bend=0.5))
+    PlatePipeline("keeping", Bent(LEFT), Keeping(), CROPPER, ()).read([noise])
+    assert np.array_equal(kept[0], rectify_row(noise, LEFT.corners(), Margin(0.16, 0.22), bend=0.5))
 
 
 BRIGHT = 200
@@ -119,7 +122,7 @@ class ByLight:
         return f"7-{self._number}" if bright > 0.1 else self._number
 
 
-class Teller:
+class FixedRegion:
     """Every plate is from one region, as surely as it is told."""
 
     regions = ("ae-az", "other")
@@ -127,7 +130,7 @@ class Teller:
     def __init__(self, share: float) -> None:
         self._share = share
 
-    def tell(self, plates: Sequence[tuple[Picture, PlateRows]]) -> NDArray[np.float32]:
+    def classify(self, plates: Sequence[tuple[Picture, PlateRows]]) -> NDArray[np.float32]:
         return np.array([[self._share, 1 - self._share] for _ in plates], np.float32)
 
 
@@ -135,7 +138,14 @@ def read_with_bright(part: Box, found: Box, number: str = "8261", share: float =
     """Code and number of a plate of which the finder marks `found` only, and `part` is bright."""
     seen = picture()
     seen[round(part.y) : round(part.bottom), round(part.x) : round(part.right)] = BRIGHT
-    reader = Reader("codes", Finder(found), ByLight(number), load_grammars(None), teller=Teller(share))
+    reader = PlatePipeline(
+        "codes",
+        Finder(found),
+        ByLight(number),
+        CROPPER,
+        load_grammars(),
+        region_classifier=FixedRegion(share),
+    )
     (plate,) = reader.read([seen])[0].plates
     return plate.code, plate.number
 
@@ -172,6 +182,6 @@ def test_a_leaning_plate_is_read_between_upright_sides(drop: int, *, is_upright:
             c, d = (Point(p.x + across.x, p.y + across.y) for p in (b, a))
             return (Detection((a, b, c, d), 0.9),)
 
-    (plate,) = Reader("leaning", Leaning(), Recognizer(), ()).read([picture()])[0].plates
+    (plate,) = PlatePipeline("leaning", Leaning(), Recognizer(), CROPPER, ()).read([picture()])[0].plates
     a, b, c, d = plate.outline
     assert (abs(a.x - d.x) < 0.01 and abs(b.x - c.x) < 0.01) is is_upright

@@ -9,9 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from plate_ocr.adapters.models import READER, shipped_model
-from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions, open_session, provider_of
+from plate_ocr.adapters.models import ROW_RECOGNIZER, shipped_model
+from plate_ocr.adapters.onnx import OnnxOptions, open_session, provider_of
 from plate_ocr.domain.alphabet import ALPHABET, RowPosterior
+from plate_ocr.domain.engines import ModelError
 from plate_ocr.domain.values import Picture
 
 ROW_HEIGHT_PX = 48
@@ -21,15 +22,15 @@ _MAX_BATCH = 16
 _GREY = 127
 
 
-class PlateReader:
+class RowRecognizer:
     """Reads rows of plates, batched by their width."""
 
     def __init__(self, model: Path | None = None, options: OnnxOptions | None = None) -> None:
-        self._session = open_session(model or shipped_model(READER), options or OnnxOptions())
+        self._session = open_session(model or shipped_model(ROW_RECOGNIZER), options or OnnxOptions())
         self._input = self._session.get_inputs()[0].name
         listed = self._session.get_modelmeta().custom_metadata_map
         if listed.get("alphabet") != f"{ALPHABET}|":
-            raise ModelMissing(f"the reader's model reads {listed.get('alphabet')!r}, not {ALPHABET!r}")
+            raise ModelError(f"the reader's model reads {listed.get('alphabet')!r}, not {ALPHABET!r}")
         self.provider = provider_of(self._session)
 
     def recognize(self, crops: Sequence[Picture]) -> list[RowPosterior]:

@@ -23,7 +23,7 @@ from kit.settings import BlobSettings, BusSettings
 from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
 from lookout.plates.v1 import plates_pb2 as plates
-from plate_ocr.domain.engines import Settled
+from plate_ocr.domain.engines import SkipPlate
 from plate_ocr.domain.values import Box, Character, Picture, PictureReading, PlateReading
 from plate_ocr.settings import PlateOcrSettings
 from plate_ocr.wiring import build
@@ -36,15 +36,15 @@ READS = Subscription.to(event_type(plates.PlatesRead), "listener")
 SPOT = ((100, 100), (300, 100), (300, 300), (100, 300))
 
 
-class Scripted:
+class FakeEngine:
     """An engine that reads what a test wrote into the picture's size: width in pixels → plates."""
 
-    name = "scripted"
+    name = "fake"
     has_vehicle_detector = False
     known_regions = frozenset({"ae", "de"})
     plates: dict[int, tuple[PlateReading, ...]] = {}  # noqa: RUF012 - the factory is found by name, so it is shared
 
-    recognised: list[str] = []  # noqa: RUF012 - as `plates`
+    recognized: list[str] = []  # noqa: RUF012 - as `plates`
 
     go = threading.Event()
 
@@ -52,24 +52,23 @@ class Scripted:
         self,
         pictures: Sequence[Picture],
         regions: Sequence[tuple[str, ...]] = (),
-        settled: Sequence[Settled | None] = (),
+        skip: Sequence[SkipPlate | None] = (),
     ) -> list[PictureReading]:
         assert self.go.wait(20)
         return [
-            self._reading(picture, settled[index] if settled else None)
-            for index, picture in enumerate(pictures)
+            self._reading(picture, skip[index] if skip else None) for index, picture in enumerate(pictures)
         ]
 
-    def _reading(self, picture: Picture, settled: Settled | None) -> PictureReading:
+    def _reading(self, picture: Picture, skip: SkipPlate | None) -> PictureReading:
         found = self.plates.get(picture.shape[1], ())
-        left_out = tuple(one.box for one in found if settled is not None and settled(picture, one.box))
-        read = tuple(one for one in found if one.box not in left_out)
-        self.recognised.extend(one.text for one in read)
-        return PictureReading(read, left_out=left_out)
+        skipped = tuple(one.box for one in found if skip is not None and skip(picture, one.box))
+        read = tuple(one for one in found if one.box not in skipped)
+        self.recognized.extend(one.text for one in read)
+        return PictureReading(read, skipped=skipped)
 
 
-def make_engine() -> Scripted:
-    return Scripted()
+def make_engine() -> FakeEngine:
+    return FakeEngine()
 
 
 def plate(text: str, x: float, y: float, confidence: float = 0.93) -> PlateReading:
@@ -79,7 +78,7 @@ def plate(text: str, x: float, y: float, confidence: float = 0.93) -> PlateReadi
 
 
 @dataclass
-class House:
+class RunningService:
     """A running service and what a test may look at."""
 
     service: Service
@@ -152,7 +151,7 @@ def stamp(moment: datetime) -> Timestamp:
 
 
 @asynccontextmanager
-async def running(folder: Path, clock: ManualClock, **blocks: Any) -> AsyncIterator[House]:
+async def running(folder: Path, clock: ManualClock, **blocks: Any) -> AsyncIterator[RunningService]:
     settings = PlateOcrSettings(
         **{
             "mode": "embedded",
@@ -177,13 +176,13 @@ async def running(folder: Path, clock: ManualClock, **blocks: Any) -> AsyncItera
     await blobs.start()
     try:
         async with httpx.AsyncClient(base_url=runner.url("plate-ocr"), timeout=60) as http:
-            house = House(service, settings, bus, blobs, clock, http)
+            ocr = RunningService(service, settings, bus, blobs, clock, http)
 
             async def listen(delivery: Delivery) -> None:
-                house.events.append(delivery.event)
+                ocr.events.append(delivery.event)
 
             await bus.consume(READS, listen)
-            yield house
+            yield ocr
     finally:
         await runner.stop()
         await bus.stop()

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from plate_ocr.domain.alphabet import ALPHABET
 from plate_ocr.domain.calibration import calibrated
-from plate_ocr.domain.grammatical import GrammaticalReading
 from plate_ocr.domain.lattice import Lattice
-from plate_ocr.domain.likeness import likeness
+from plate_ocr.domain.plausibility import plausibility
 from plate_ocr.domain.rows import PlateRows
+from plate_ocr.domain.text_decoding import DecodedText
 from plate_ocr.domain.values import Box, Character, PlateReading, Slot, UnreadReason, seen_not_read
 
 _ALTERNATIVES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class JudgementOptions:
+class AcceptanceOptions:
     """`min_confidence`: 0 to 1, calibrated, below it a plate is only seen. `min_height_px`: of its characters, below
     it a plate that is not read was too small. `min_sharpness`: 0 to 1, below it too blurred. `min_score`: 0 to 1, the
     finder's, below it what cannot be read is not even called a plate. `edge_px`: a plate that near to the picture's
@@ -34,10 +34,10 @@ class JudgementOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class CropReading:
     """One view of a plate, as its grammar reads it. `lattice`: what the reading was chosen from."""
 
-    reading: GrammaticalReading
+    reading: DecodedText
     lattice: Lattice
 
     @property
@@ -50,23 +50,25 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class PlateCandidate:
     """`looks`: at the same plate, the usual view first. `sharpness`: 0 to 1."""
 
     plate: PlateRows
-    looks: tuple[Look, ...]
+    looks: tuple[CropReading, ...]
     sharpness: float
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class PictureSize:
     """The picture's size."""
 
     width_px: int
     height_px: int
 
 
-def judge(evidence: Sequence[Evidence], sight: Sight, options: JudgementOptions) -> tuple[PlateReading, ...]:
+def accept_plates(
+    evidence: Sequence[PlateCandidate], sight: PictureSize, options: AcceptanceOptions
+) -> tuple[PlateReading, ...]:
     """Plates, best first: those that were read by how sure and near they are, then those that were only seen."""
     plates = [plate for one in evidence if (plate := _judged(one, sight, options))]
     tallest = max((plate.height_px for plate in plates), default=1.0)
@@ -80,7 +82,7 @@ def judge(evidence: Sequence[Evidence], sight: Sight, options: JudgementOptions)
     )
 
 
-def agreed(looks: Sequence[Look]) -> tuple[Look, float]:
+def consensus(looks: Sequence[CropReading]) -> tuple[CropReading, float]:
     """The text with most confidence behind it, in its surest look, and how sure all looks together are of it.
 
     Two looks that agree outweigh one that is a little surer of something else; looks that disagree leave doubt.
@@ -99,7 +101,7 @@ def agreed(looks: Sequence[Look]) -> tuple[Look, float]:
     return best, best.confidence * (0.5 + 0.5 * support)
 
 
-def _shared(best: Look, other: Look) -> float:
+def _shared(best: CropReading, other: CropReading) -> float:
     """How much of the text the other look agrees with: all, or the number where one of them missed the code."""
     if best.text == other.text:
         return 1.0
@@ -110,18 +112,18 @@ def _shared(best: Look, other: Look) -> float:
     return 0.0
 
 
-def _judged(evidence: Evidence, sight: Sight, options: JudgementOptions) -> PlateReading | None:
+def _judged(evidence: PlateCandidate, sight: PictureSize, options: AcceptanceOptions) -> PlateReading | None:
     plate = evidence.plate
-    best, raw_confidence = agreed(evidence.looks)
+    best, raw_confidence = consensus(evidence.looks)
     look = best.reading
     box = plate.box.clipped(sight.width_px, sight.height_px)
     if box.area <= 0:
         return None
     confidence = calibrated(raw_confidence)
-    fits = likeness(
+    fits = plausibility(
         look.text,
         region_confidence=look.region_confidence if look.region else 0.0,
-        is_surely_found=plate.score >= options.min_score,
+        is_confident_detection=plate.score >= options.min_score,
     )
     may_be_cut = _goes_on_beyond(box, sight, options) and (
         confidence < options.min_confidence_at_edge or len(look.text) < options.min_length_at_edge
@@ -158,7 +160,7 @@ def _judged(evidence: Evidence, sight: Sight, options: JudgementOptions) -> Plat
     )
 
 
-def _slots(look: Look) -> tuple[Slot, ...]:
+def _slots(look: CropReading) -> tuple[Slot, ...]:
     """What each character of the text might have been, likeliest first, for a vote over several pictures."""
     slots = []
     for index in look.reading.slots:
@@ -170,7 +172,7 @@ def _slots(look: Look) -> tuple[Slot, ...]:
     return tuple(slots)
 
 
-def _why(evidence: Evidence, sight: Sight, options: JudgementOptions) -> UnreadReason:
+def _why(evidence: PlateCandidate, sight: PictureSize, options: AcceptanceOptions) -> UnreadReason:
     row_px = min(_row_height(row.corners) for row in evidence.plate.rows)
     if row_px < options.min_height_px:
         return UnreadReason.TOO_SMALL
@@ -181,7 +183,7 @@ def _why(evidence: Evidence, sight: Sight, options: JudgementOptions) -> UnreadR
     return UnreadReason.UNSURE
 
 
-def _goes_on_beyond(box: Box, sight: Sight, options: JudgementOptions) -> bool:
+def _goes_on_beyond(box: Box, sight: PictureSize, options: AcceptanceOptions) -> bool:
     """Maybe. A plate that fills the picture was cut out by somebody."""
     return box.width < _CUT_OUT * sight.width_px and _touches_edge(box, sight, options.edge_px)
 
@@ -189,7 +191,7 @@ def _goes_on_beyond(box: Box, sight: Sight, options: JudgementOptions) -> bool:
 _CUT_OUT = 0.5
 
 
-def _touches_edge(box: Box, sight: Sight, edge_px: float) -> bool:
+def _touches_edge(box: Box, sight: PictureSize, edge_px: float) -> bool:
     return (
         box.x <= edge_px
         or box.y <= edge_px

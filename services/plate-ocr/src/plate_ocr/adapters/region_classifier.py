@@ -7,29 +7,30 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from plate_ocr.adapters.crops import Margin, straightened
-from plate_ocr.adapters.models import REGION, shipped_model
-from plate_ocr.adapters.onnx import ModelMissing, OnnxOptions, open_session
+from plate_ocr.adapters.crops import rectify_row
+from plate_ocr.adapters.models import REGION_CLASSIFIER, shipped_model
+from plate_ocr.adapters.onnx import OnnxOptions, open_session
+from plate_ocr.domain.engines import ModelError
 from plate_ocr.domain.rows import PlateRows
-from plate_ocr.domain.values import Picture
+from plate_ocr.domain.values import Margin, Picture
 
 _HEIGHT_PX, _WIDTH_PX = 80, 224
 # Around the rows, in heights of a row, as it was trained: names stand above, below and beside the characters.
 _ONE_ROW, _TWO_ROWS, _ALONG = 0.75, 0.3, 0.6
 
 
-class PlateRegions:
+class OnnxRegionClassifier:
     """Tells the region of whole plates. `regions`: what it tells apart."""
 
     def __init__(self, model: Path | None = None, options: OnnxOptions | None = None) -> None:
-        self._session = open_session(model or shipped_model(REGION), options or OnnxOptions())
+        self._session = open_session(model or shipped_model(REGION_CLASSIFIER), options or OnnxOptions())
         self._input = self._session.get_inputs()[0].name
         listed = self._session.get_modelmeta().custom_metadata_map.get("regions")
         if not listed:
-            raise ModelMissing("the region model does not name its regions")
+            raise ModelError("the region model does not name its regions")
         self.regions: tuple[str, ...] = tuple(listed.split(","))
 
-    def tell(self, plates: Sequence[tuple[Picture, PlateRows]]) -> NDArray[np.float32]:
+    def classify(self, plates: Sequence[tuple[Picture, PlateRows]]) -> NDArray[np.float32]:
         """(plates, regions), each row a softmax."""
         if not plates:
             return np.zeros((0, len(self.regions)), np.float32)
@@ -44,5 +45,5 @@ def _seen(picture: Picture, plate: PlateRows) -> Picture:
     rows = len(plate.rows)
     row = 1 / rows  # a row's height as a share of the outline's, which margins are told in
     across = _ONE_ROW if rows == 1 else _TWO_ROWS * row
-    crop = straightened(picture, plate.outline, Margin(across, _ALONG * row), row_height_px=_HEIGHT_PX)
+    crop = rectify_row(picture, plate.outline, Margin(across, _ALONG * row), row_height_px=_HEIGHT_PX)
     return np.asarray(cv2.resize(crop, (_WIDTH_PX, _HEIGHT_PX), interpolation=cv2.INTER_AREA), dtype=np.uint8)

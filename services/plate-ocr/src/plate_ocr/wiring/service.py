@@ -1,4 +1,4 @@
-"""Builds the service: the only place that names what is behind each part."""
+"""Builds the service."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,39 +16,44 @@ from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.service import Resource, Service
 from lookout.plates.v1 import plates_pb2_grpc as stubs
+from plate_ocr.adapters.decoding import decode, encode_crop
+from plate_ocr.adapters.warm_up import warm_up_picture
 from plate_ocr.consumers import consumers
-from plate_ocr.engine import open_engine
-from plate_ocr.handlers.look import Look
-from plate_ocr.handlers.read_frame import EVENTS, ReadFrame
+from plate_ocr.handlers.inference import InferenceWorker
+from plate_ocr.handlers.read_frame import ReadFrame
+from plate_ocr.handlers.read_picture import ReadPicture
+from plate_ocr.handlers.read_stream import ReadStream
 from plate_ocr.http import PATH, routes
+from plate_ocr.mapping import EVENTS
+from plate_ocr.metrics import PlateOcrMetrics
 from plate_ocr.rpc import PlateReaderRpc
 from plate_ocr.settings import InferenceSettings, PlateOcrSettings
-from plate_ocr.worker import InferenceWorker
+from plate_ocr.wiring.engine import open_engine
 
 NAME = "plate-ocr"
 VERSION = version("lookout-plate-ocr")
 _MULTIPART_BYTES = 65_536
-"""What a form adds to the picture in it."""
+"""Added by the multipart form around the picture."""
 
 
-class _Threads(ThreadPoolExecutor):
-    """A resource of the service."""
+class _PictureThreads(ThreadPoolExecutor):
+    """Decode pictures and encode crops. A resource of the service."""
 
     async def start(self) -> None:
         """Nothing to open."""
 
     async def stop(self) -> None:
-        """What is decoded now is finished."""
+        """Finish what is being decoded and cancel the rest."""
         self.shutdown(wait=False, cancel_futures=True)
 
 
 async def _vehicles(worker: InferenceWorker, settings: InferenceSettings) -> CheckResult:
-    """By what the spot rule knows of vehicles."""
+    """Which source of vehicles the spot rule has."""
     if not worker.engine_name:
-        return CheckResult(ok=False, detail="the engine is not there")
+        return CheckResult(ok=False, detail="the engine is not loaded")
     if not worker.has_vehicle_detector:
         return CheckResult(ok=True, detail="camera's own box and the plate's place")
-    # An engine of the operator's own brings its detector along, and is asked for nothing but that it has one.
+    # An operator's own engine says only that it has a detector, not which.
     return CheckResult(
         ok=True, detail=settings.vehicle_model.name if settings.vehicle_model else worker.engine_name
     )
@@ -61,36 +66,46 @@ def build(
     bus: Bus | None = None,
     keys: JwksSource | None = None,
 ) -> Service:
-    """The service, not started. A `bus` that is given is shared: who made it starts and stops it."""
+    """The service, not started. A `bus` that is given is shared: its owner starts and stops it."""
     clock = clock or SystemClock()
     logger = make_logger(NAME, settings.log)
     metrics, health = Metrics(NAME), Health()
     blobs = open_blobs(settings.blobs)
     own_bus = bus is None
     bus = bus or open_bus(settings.bus, logger=logger, metrics=metrics, clock=clock, app_id=NAME)
-    threads = _Threads(settings.pictures.decode_threads, thread_name_prefix="pictures")
+    executor = _PictureThreads(settings.pictures.decode_threads, thread_name_prefix="pictures")
+    own_metrics = PlateOcrMetrics(metrics)
     worker = InferenceWorker(
         settings.inference,
-        partial(
-            open_engine, settings.engine, settings.inference, settings.regions, settings.inference.grammars
-        ),
+        partial(open_engine, settings.engine, settings.inference, settings.regions),
         logger,
-        metrics,
+        own_metrics,
+        warm_up_picture() if settings.inference.is_warm_start else None,
     )
-    look = Look(worker, settings.pictures, threads)
-    read = ReadFrame(
-        look=look,
+    limits = settings.pictures
+    read_picture = ReadPicture(
+        worker,
+        blobs,
+        partial(decode, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels),
+        executor,
+        own_metrics,
+    )
+    read_frame = ReadFrame(
+        read_picture=read_picture,
         blobs=blobs,
         bus=bus,
         clock=clock,
-        settings=settings.pictures,
+        encode_crop=partial(encode_crop, margin=limits.crop_margin, quality=limits.crop_quality),
         regions_for=settings.regions_for,
-        threads=threads,
+        executor=executor,
         logger=logger,
-        metrics=metrics,
+        metrics=own_metrics,
+    )
+    read_stream = ReadStream(
+        read_picture, clock, window=settings.rpc.stream_window, max_cameras=settings.rpc.stream_cameras
     )
     health.add("engine", worker.ready)
-    # Told, and no reason to refuse pictures that come with the call.
+    # Not required: pictures that come with a call can be read without them.
     health.add("vehicles", partial(_vehicles, worker, settings.inference), required=False)
     health.add("bus", bus.ready, required=False)
     health.add("blobs", blobs.ping, required=False)
@@ -106,14 +121,14 @@ def build(
         description="Pictures in, plates out.",
         body_limits={PATH: settings.pictures.max_bytes + _MULTIPART_BYTES},
     )
-    app.include_router(routes(look))
+    app.include_router(routes(read_picture))
 
     def register_grpc(server: grpc.aio.Server) -> None:
         stubs.add_PlateReaderServicer_to_server(
-            PlateReaderRpc(look, blobs, settings.rpc.stream_window, settings.regions_for, clock), server
+            PlateReaderRpc(read_picture, read_stream, settings.regions_for), server
         )
 
-    resources: list[Resource] = [blobs, threads, worker]
+    resources: list[Resource] = [blobs, executor, worker]
     if own_bus:
         resources.append(bus)
     return Service(
@@ -127,7 +142,7 @@ def build(
         app=app,
         resources=resources,
         bus=bus,
-        consumers=consumers(read),
+        consumers=consumers(read_frame),
         publishes=EVENTS,
         register_grpc=register_grpc,
     )

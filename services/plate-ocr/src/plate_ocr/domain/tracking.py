@@ -7,13 +7,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from plate_ocr.domain.geometry import overlap
+from plate_ocr.domain.geometry import iou
 from plate_ocr.domain.track import (
     CHANGED,
     CONTINUOUS,
     DEFAULTS,
     UNSEEN,
-    Sighting,
+    PlateObservation,
     Track,
     TrackOptions,
     alike,
@@ -31,7 +31,7 @@ from plate_ocr.domain.vote import MIN_AGREEING, Look
 
 __all__ = [
     "DEFAULTS",
-    "Sighting",
+    "PlateObservation",
     "Step",
     "Track",
     "TrackOptions",
@@ -79,9 +79,9 @@ class _Work:
 
 
 def advance(
-    tracks: Tracks, sightings: Sequence[Sighting], now_s: float, options: TrackOptions = DEFAULTS
+    tracks: Tracks, observations: Sequence[PlateObservation], now_s: float, options: TrackOptions = DEFAULTS
 ) -> Step:
-    """The tracks after one more frame. Of more sightings than tracks may be open, the tallest count."""
+    """The tracks after one more frame. Of more observations than tracks may be open, the tallest count."""
     work = _Work(options, now_s, tracks.next_id)
     waiting = []
     for track in tracks.open:
@@ -89,11 +89,11 @@ def advance(
             _finish(track, work)
         else:
             waiting.append(track)
-    kept = sorted(sightings, key=lambda one: one.box.height, reverse=True)[: options.max_open]
+    kept = sorted(observations, key=lambda one: one.box.height, reverse=True)[: options.max_open]
     pairs = _pairs(waiting, kept, now_s, options)
-    for index, sighting in enumerate(kept):
+    for index, observation in enumerate(kept):
         met = pairs.get(index)
-        work.seen.append(_began(sighting, work) if met is None else _seen(met, sighting, work))
+        work.seen.append(_began(observation, work) if met is None else _seen(met, observation, work))
     taken = {track.track_id for track in pairs.values()}
     unseen = sorted(
         (t for t in waiting if t.track_id not in taken), key=lambda t: t.last_seen_s, reverse=True
@@ -115,19 +115,19 @@ def close_all(tracks: Tracks, options: TrackOptions = DEFAULTS) -> tuple[Track, 
 
 def track_at(tracks: Tracks, box: Box, now_s: float) -> Track | None:
     """The open track whose plate is expected there; None where a plate would be a new one."""
-    best = max(tracks.open, key=lambda track: overlap(track.expected(now_s), box), default=None)
-    return best if best is not None and overlap(best.expected(now_s), box) >= _SAME_PLACE else None
+    best = max(tracks.open, key=lambda track: iou(track.expected(now_s), box), default=None)
+    return best if best is not None and iou(best.expected(now_s), box) >= _SAME_PLACE else None
 
 
 def _pairs(
-    tracks: Sequence[Track], sightings: Sequence[Sighting], now_s: float, options: TrackOptions
+    tracks: Sequence[Track], observations: Sequence[PlateObservation], now_s: float, options: TrackOptions
 ) -> dict[int, Track]:
-    """Sighting's index → track, the likeliest pair first, each at most once."""
+    """PlateObservation's index → track, the likeliest pair first, each at most once."""
     costs = [
         (cost, track.track_id, index, track)
         for track in tracks
-        for index, sighting in enumerate(sightings)
-        if (cost := _cost(track, sighting, now_s, options)) is not None
+        for index, observation in enumerate(observations)
+        if (cost := _cost(track, observation, now_s, options)) is not None
     ]
     pairs: dict[int, Track] = {}
     met: set[int] = set()
@@ -138,16 +138,16 @@ def _pairs(
     return pairs
 
 
-def _cost(track: Track, sighting: Sighting, now_s: float, options: TrackOptions) -> float | None:
+def _cost(track: Track, observation: PlateObservation, now_s: float, options: TrackOptions) -> float | None:
     """0 to 1 where the boxes overlap, 1 to 2 where they are near enough, and up to a half more for another text; None:
     not this plate.
     """
-    expected, box = track.expected(now_s), sighting.box
+    expected, box = track.expected(now_s), observation.box
     small, large = sorted((max(track.box.height, 1.0), max(box.height, 1.0)))
     if large / small > options.max_size_ratio:
         return None
-    likeness = _likeness(track, sighting.reading)
-    if shared := overlap(expected, box):
+    likeness = _likeness(track, observation.reading)
+    if shared := iou(expected, box):
         return 1 - shared + (1 - likeness) / 2
     if likeness < CONTINUOUS:
         return None
@@ -168,46 +168,46 @@ def _likeness(track: Track, reading: PlateReading | None) -> float:
     return max(alike(text, reading.text) for text in texts)
 
 
-def _began(sighting: Sighting, work: _Work) -> Track:
+def _began(observation: PlateObservation, work: _Work) -> Track:
     track = Track(
         track_id=work.take_id(),
-        box=sighting.box,
+        box=observation.box,
         first_seen_s=work.now_s,
         last_seen_s=work.now_s,
         sure_s=work.now_s,
-        anchor=sighting.box.centre,
+        anchor=observation.box.centre,
         anchored_s=work.now_s,
-        appearance=sighting.appearance,
+        appearance=observation.appearance,
     )
-    return counted(track, sighting, work.now_s, work.options)
+    return counted(track, observation, work.now_s, work.options)
 
 
-def _seen(track: Track, sighting: Sighting, work: _Work) -> Track:
-    """The track with one more sighting; where that shows another vehicle, the track ends and another begins."""
+def _seen(track: Track, observation: PlateObservation, work: _Work) -> Track:
+    """The track with one more observation; where that shows another vehicle, the track ends and another begins."""
     options, now_s = work.options, work.now_s
     required = track.required
-    if is_in_place(track, sighting.box, options):
+    if is_in_place(track, observation.box, options):
         if now_s - track.last_seen_s >= options.swap_s:
             required = max(required, UNSEEN)
-        if has_changed(track, sighting.appearance, options):
+        if has_changed(track, observation.appearance, options):
             required = CHANGED
     # A new question may be looked into anew; see `needs_reading`.
     still_looks = track.still_looks if required == track.required else 0
-    track = moved(replace(track, required=required, still_looks=still_looks), sighting.box, now_s, options)
-    reading = sighting.reading
+    track = moved(replace(track, required=required, still_looks=still_looks), observation.box, now_s, options)
+    reading = observation.reading
     if not track.text:
         # A car that nobody could read, and one that came in its place unnoticed, are one track: nothing names either.
-        return counted(replace(track, required=CONTINUOUS), sighting, now_s, options)
+        return counted(replace(track, required=CONTINUOUS), observation, now_s, options)
     if reading is None or not reading.is_read:
-        return counted(track, sighting, now_s, options)
+        return counted(track, observation, now_s, options)
     like = alike(track.text, reading.text)
     like_doubts = max((alike(doubt.text, reading.text) for doubt in track.doubts), default=0.0)
     if like >= required and like >= like_doubts:
-        return counted(reassured(track, options), sighting, now_s, options)
+        return counted(reassured(track, options), observation, now_s, options)
     since_s = track.doubts_since_s if track.doubts else now_s
-    doubts = (*track.doubts, Look(sighting.frame, reading))
+    doubts = (*track.doubts, Look(observation.frame, reading))
     track = replace(
-        track, doubts=doubts, doubts_since_s=since_s, read_at_s=now_s, appearance=sighting.appearance
+        track, doubts=doubts, doubts_since_s=since_s, read_at_s=now_s, appearance=observation.appearance
     )
     return _settle_doubts(track, work)
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from plate_ocr.adapters.grammars import load_grammars
 from plate_ocr.domain.alphabet import ALPHABET, LOOK_ALIKES, index_of
-from plate_ocr.domain.grammatical import PLAUSIBLE, PLAUSIBLE_ALIKE, GrammaticalReading, decode
+from plate_ocr.domain.compiled_grammars import compile_grammars
 from plate_ocr.domain.lattice import Boundary, Lattice, Slot
-from plate_ocr.domain.shapes import compile_grammars
-from plate_ocr.domain.subsets import MAX_SUBSETS, subsets_of
+from plate_ocr.domain.slot_subsets import MAX_SUBSETS, subsets_of
+from plate_ocr.domain.text_decoding import PLAUSIBLE, PLAUSIBLE_ALIKE, DecodedText, decode
 
 from .rows import Frame, plate
 
@@ -23,9 +23,7 @@ ALL = compile_grammars(GRAMMARS)
 SURE = 0.95
 
 
-def read(
-    *rows: str | list[str | Frame], region: str = "", only: list[str] | None = None
-) -> GrammaticalReading:
+def read(*rows: str | list[str | Frame], region: str = "", only: list[str] | None = None) -> DecodedText:
     prior = {region: SURE, "": 1 - SURE} if region else {}
     known = ALL if only is None else compile_grammars(GRAMMARS, only)
     return decode(plate(*rows), known, region_prior=prior)

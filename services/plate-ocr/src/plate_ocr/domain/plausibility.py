@@ -20,15 +20,15 @@ _SHORTEST_VANITY = 5  # fewer letters alone are a maker's name: GMC, KIA, SEAT
 _UNNAMED_SHORT = 0.4
 
 
-def likeness(text: str, *, region_confidence: float, is_surely_found: bool = True) -> float:
+def plausibility(text: str, *, region_confidence: float, is_confident_detection: bool = True) -> float:
     """0 (no plate) to 1 (nothing speaks against it). `region_confidence`: of the region that its
-    look and its text name, 0 when none is named. `is_surely_found`: the finder has no doubt that it is a plate.
+    look and its text name, 0 when none is named. `is_confident_detection`: the finder has no doubt that it is a plate.
     """
     if not MIN_CHARACTERS <= len(text) <= MAX_CHARACTERS or _BADGES.match(text) or _DATE.match(text):
         return 0.0
     if _CLOCK.match(text) and region_confidence < _SURELY_NAMED:
         return _UNNAMED_NUMBER
-    if text.isdigit() and not is_surely_found and region_confidence < _WELL_NAMED:
+    if text.isdigit() and not is_confident_detection and region_confidence < _WELL_NAMED:
         return _UNNAMED_NUMBER
     if not any(c.isdigit() for c in text):
         return _NO_DIGIT if len(text) >= _SHORTEST_VANITY else 0.0

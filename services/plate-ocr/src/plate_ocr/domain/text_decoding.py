@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plate_ocr.domain.alphabet import ALPHABET, LOOK_ALIKES
+from plate_ocr.domain.compiled_grammars import BELOW, CompiledGrammars, ShapeTable
 from plate_ocr.domain.lattice import Lattice
-from plate_ocr.domain.shapes import BELOW, CompiledGrammars, ShapeTable
-from plate_ocr.domain.subsets import Subset, subsets_of
+from plate_ocr.domain.region_and_code import Split, likeliest_pattern, region_of, split_of
+from plate_ocr.domain.slot_subsets import Subset, subsets_of
 from plate_ocr.domain.values import Character
-from plate_ocr.domain.verdict import Split, likeliest_pattern, region_of, split_of
 
 PLAUSIBLE = 0.05
 """A character with at least this much of its slot is one of the readings of it, alike or not: a recogniser that is
@@ -40,7 +40,7 @@ _IMPOSSIBLE = -300.0  # a score below has a `_NOTHING` in it
 
 
 @dataclass(frozen=True, slots=True)
-class GrammaticalReading:
+class DecodedText:
     """A plate as its grammar reads it.
 
     `text`: code and number together, in reading order unless the code stands below the number. `raw_text`: the
@@ -69,9 +69,7 @@ class GrammaticalReading:
     margin: float
 
 
-def decode(
-    lattice: Lattice, grammars: CompiledGrammars, *, region_prior: Mapping[str, float]
-) -> GrammaticalReading:
+def decode(lattice: Lattice, grammars: CompiledGrammars, *, region_prior: Mapping[str, float]) -> DecodedText:
     """The most likely text of a plate under the enabled grammars.
 
     `region_prior`: region or country → probability, as the region network tells; what is missing is filled in, see
@@ -266,14 +264,14 @@ def _reading(
     region: tuple[str, float],
     grammar: str,
     runner_up: tuple[str, float],
-) -> GrammaticalReading:
+) -> DecodedText:
     order = list(range(len(characters)))
     cut = len(order) - best.below
     order = order[cut:] + order[:cut]
     in_code = set(split.code)
     code = [characters[i] for i in order if i in in_code]
     number = [characters[i] for i in order if i not in in_code]
-    return GrammaticalReading(
+    return DecodedText(
         text=best.text,
         raw_text=lattice.raw,
         region=region[0],
@@ -293,7 +291,7 @@ def _reading(
     )
 
 
-def _raw_reading(lattice: Lattice) -> GrammaticalReading:
+def _raw_reading(lattice: Lattice) -> DecodedText:
     """No grammar fits without inventing."""
     slots = [index for index, slot in enumerate(lattice.slots) if slot.is_greedy]
     characters = tuple(
@@ -303,7 +301,7 @@ def _raw_reading(lattice: Lattice) -> GrammaticalReading:
     )
     text = "".join(c.text for c in characters)
     confidence = _all_right(characters) if characters else 0.0
-    return GrammaticalReading(
+    return DecodedText(
         text, lattice.raw, "", 0.0, "", 0.0, text, confidence, characters, confidence, "", tuple(slots), "", confidence
     )  # fmt: skip
 

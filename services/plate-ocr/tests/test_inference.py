@@ -12,12 +12,12 @@ import structlog
 
 from kit.errors import Unavailable
 from kit.metrics import Metrics
-from plate_ocr.adapters.onnx import ModelMissing
 from plate_ocr.domain.admission import Purpose
-from plate_ocr.domain.engines import PlateEngine, Settled
+from plate_ocr.domain.engines import ModelError, PlateEngine, SkipPlate
 from plate_ocr.domain.values import Box, Picture, PictureReading, PlateReading
+from plate_ocr.handlers.inference import QUEUE_FULL, InferenceWorker, PictureDropped
+from plate_ocr.metrics import PlateOcrMetrics
 from plate_ocr.settings import InferenceSettings
-from plate_ocr.worker import QUEUE_FULL, InferenceWorker, PictureDropped
 from testkit.waiting import eventually
 
 WAIT_S = 10
@@ -25,7 +25,7 @@ ENTRY, EXIT, SNAPSHOT, VIDEO = Purpose.ENTRY, Purpose.EXIT, Purpose.SNAPSHOT, Pu
 
 
 class Slow:
-    """Answers with the picture's first pixel; waits for `go`; fails on 13."""
+    """Answers with the picture's first pixel; can_wait for `go`; fails on 13."""
 
     name = "slow"
     has_vehicle_detector = False
@@ -35,7 +35,7 @@ class Slow:
         self.go = threading.Event()
         self.asked = threading.Event()
         self.batches: list[list[int]] = []
-        self.settled: list[Settled | None] = []
+        self.skip: list[SkipPlate | None] = []
         self.threads: set[str] = set()
         if is_open:
             self.go.set()
@@ -44,9 +44,9 @@ class Slow:
         self,
         pictures: Sequence[Picture],
         regions: Sequence[tuple[str, ...]] = (),
-        settled: Sequence[Settled | None] = (),
+        skip: Sequence[SkipPlate | None] = (),
     ) -> list[PictureReading]:
-        self.settled += settled
+        self.skip += skip
         self.asked.set()
         assert self.go.wait(WAIT_S)
         numbers = [int(picture[0, 0, 0]) for picture in pictures]
@@ -66,13 +66,17 @@ def picture(number: int) -> Picture:
 
 @asynccontextmanager
 async def running(
-    open_engine: Callable[[], PlateEngine], metrics: Metrics | None = None, **settings: Any
+    open_engine: Callable[[], PlateEngine],
+    metrics: Metrics | None = None,
+    warm_up: Picture | None = None,
+    **settings: Any,
 ) -> AsyncIterator[InferenceWorker]:
     worker = InferenceWorker(
-        InferenceSettings(**{"is_warm_start": False, **settings}),
+        InferenceSettings(**settings),
         open_engine,
         structlog.get_logger(),
-        metrics or Metrics("test"),
+        PlateOcrMetrics(metrics or Metrics("test")),
+        warm_up,
     )
     await worker.start()
     try:
@@ -82,9 +86,9 @@ async def running(
 
 
 async def read(
-    worker: InferenceWorker, number: int, *, waits: bool = True, purpose: Purpose = Purpose.CALL
+    worker: InferenceWorker, number: int, *, can_wait: bool = True, purpose: Purpose = Purpose.CALL
 ) -> str:
-    return (await worker.read(picture(number), waits=waits, purpose=purpose)).plates[0].text
+    return (await worker.read(picture(number), can_wait=can_wait, purpose=purpose)).plates[0].text
 
 
 class Queue:
@@ -113,7 +117,7 @@ async def busy(engine: Slow, **settings: Any) -> AsyncIterator[Queue]:
         await is_loaded(worker)
         queue = Queue(worker)
         await queue.add(Purpose.CALL)
-        await eventually(lambda: worker.waiting == 0, message="the first is in hand")
+        await eventually(lambda: worker.queue_length == 0, message="the first is in hand")
         yield queue
 
 
@@ -155,9 +159,9 @@ async def test_a_full_queue_refuses_who_does_not_wait() -> None:
         await is_loaded(worker)
         waiting = [asyncio.create_task(read(worker, number)) for number in range(3)]
 
-        await eventually(lambda: worker.waiting == 2, message="full")
+        await eventually(lambda: worker.queue_length == 2, message="full")
         with pytest.raises(Unavailable) as refused:
-            await read(worker, 9, waits=False)
+            await read(worker, 9, can_wait=False)
         assert (refused.value.code, refused.value.retry_after_s) == (QUEUE_FULL, 7)
         patient = asyncio.create_task(read(worker, 5))
         engine.go.set()
@@ -188,7 +192,7 @@ async def test_frames_wait_for_the_engine_and_calls_are_told_to_come_back() -> N
         fact = await worker.ready()
         assert (fact.ok, fact.detail) == (False, "loading")
         with pytest.raises(Unavailable, match="loading"):
-            await read(worker, 1, waits=False)
+            await read(worker, 1, can_wait=False)
         frame = asyncio.create_task(read(worker, 2))
         opened.set()
         assert await frame == "2"
@@ -197,7 +201,7 @@ async def test_frames_wait_for_the_engine_and_calls_are_told_to_come_back() -> N
 
 
 @pytest.mark.parametrize(
-    "error", [ModelMissing("no model at /models/x.onnx"), RuntimeError("no such operator")]
+    "error", [ModelError("no model at /models/x.onnx"), RuntimeError("no such operator")]
 )
 async def test_a_missing_model_is_a_fact_and_no_crash(error: Exception) -> None:
     def load() -> PlateEngine:
@@ -210,9 +214,9 @@ async def test_a_missing_model_is_a_fact_and_no_crash(error: Exception) -> None:
 
         await eventually(is_told, message="told")
         assert not (await worker.ready()).ok
-        for waits in (True, False):
+        for can_wait in (True, False):
             with pytest.raises(Unavailable, match=str(error)):
-                await read(worker, 1, waits=waits)
+                await read(worker, 1, can_wait=can_wait)
 
 
 async def test_who_waits_at_the_end_is_told() -> None:
@@ -220,7 +224,7 @@ async def test_who_waits_at_the_end_is_told() -> None:
     async with running(lambda: engine, max_batch=1, max_wait_ms=0) as worker:
         await is_loaded(worker)
         reads = [asyncio.create_task(read(worker, number)) for number in range(3)]
-        await eventually(lambda: worker.waiting == 2, message="two wait")
+        await eventually(lambda: worker.queue_length == 2, message="two wait")
         engine.go.set()
         await worker.stop()
         found = await asyncio.gather(*reads, return_exceptions=True)
@@ -233,9 +237,9 @@ async def test_a_caller_who_left_is_not_read_for() -> None:
     async with running(lambda: engine, max_batch=1, max_wait_ms=0) as worker:
         await is_loaded(worker)
         first = asyncio.create_task(read(worker, 1))
-        await eventually(lambda: worker.waiting == 0, message="the first is in hand")
+        await eventually(lambda: worker.queue_length == 0, message="the first is in hand")
         left = asyncio.create_task(read(worker, 2))
-        await eventually(lambda: worker.waiting == 1, message="the second waits")
+        await eventually(lambda: worker.queue_length == 1, message="the second can_wait")
         left.cancel()
         engine.go.set()
         assert await first == "1"
@@ -272,7 +276,7 @@ async def test_entries_wait_outside_and_none_is_lost() -> None:
     engine = Slow(is_open=False)
     async with busy(engine, queue_size=2) as queue:
         await queue.add(*[ENTRY, EXIT] * 5)
-        assert queue.worker.waiting == 2
+        assert queue.worker.queue_length == 2
         engine.go.set()
         assert await queue.answers() == [str(number) for number in range(11)]
     assert engine.batches == [[number] for number in range(11)]
@@ -306,14 +310,14 @@ async def test_each_picture_comes_with_what_is_settled_in_it() -> None:
     engine = Slow()
     async with running(lambda: engine) as worker:
         await asyncio.gather(
-            worker.read(picture(1), waits=True, settled=known), worker.read(picture(2), waits=True)
+            worker.read(picture(1), can_wait=True, skip=known), worker.read(picture(2), can_wait=True)
         )
-    assert sorted(engine.settled, key=bool) == [None, known]
+    assert sorted(engine.skip, key=bool) == [None, known]
 
 
 async def test_the_first_read_is_the_services_own() -> None:
     engine = Slow(is_open=False)
-    async with running(lambda: engine, is_warm_start=True) as worker:
+    async with running(lambda: engine, warm_up=picture(0)) as worker:
         await eventually(engine.asked.is_set, message="it reads")
         assert (await worker.ready()).detail == "loading"
         engine.go.set()
@@ -327,11 +331,11 @@ async def test_an_engine_that_fails_its_first_read_is_not_ready() -> None:
             self,
             pictures: Sequence[Picture],
             regions: Sequence[tuple[str, ...]] = (),
-            settled: Sequence[Settled | None] = (),
+            skip: Sequence[SkipPlate | None] = (),
         ) -> list[PictureReading]:
             raise RuntimeError("no memory on the GPU")
 
-    async with running(Broken, is_warm_start=True) as worker:
+    async with running(Broken, warm_up=picture(0)) as worker:
 
         async def is_told() -> bool:
             return (await worker.ready()).detail == "no memory on the GPU"

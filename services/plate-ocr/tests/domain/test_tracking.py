@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plate_ocr.domain.appearance import appearance, appearance_change
-from plate_ocr.domain.tracks import (
+from plate_ocr.domain.tracking import (
     DEFAULTS,
-    Sighting,
+    PlateObservation,
     Track,
     TrackOptions,
     Tracks,
@@ -37,15 +37,17 @@ def box(x: float, y: float = 100, height: float = HEIGHT) -> Box:
     return Box(x, y, height * 4.5, height)
 
 
-def sighting(
+def observation(
     frame: str, text: str | None, at: Box, confidence: float = 0.9, look: bytes | None = None
-) -> Sighting:
+) -> PlateObservation:
     """`text`: None for a plate that was only seen."""
     if text is None:
-        return Sighting(frame, at, seen_not_read(at, UnreadReason.TOO_SMALL, height_px=at.height), look)
+        return PlateObservation(
+            frame, at, seen_not_read(at, UnreadReason.TOO_SMALL, height_px=at.height), look
+        )
     characters = tuple(Character(c, confidence) for c in text)
     reading = PlateReading(text, text, "", "", text, confidence, characters, at, height_px=at.height)
-    return Sighting(frame, at, reading, look)
+    return PlateObservation(frame, at, reading, look)
 
 
 class Site:
@@ -58,9 +60,9 @@ class Site:
         self.seen: tuple[Track, ...] = ()
         self.now_s = 0.0
 
-    def frame(self, *sightings: Sighting, after_s: float = 0.2) -> None:
+    def frame(self, *observations: PlateObservation, after_s: float = 0.2) -> None:
         self.now_s += after_s
-        step = advance(self.tracks, sightings, self.now_s, self.options)
+        step = advance(self.tracks, observations, self.now_s, self.options)
         self.tracks, self.seen = step.tracks, step.seen
         self.ended += step.ended
 
@@ -68,7 +70,7 @@ class Site:
         self, text: str | None, times: int, at: Box | None = None, after_s: float = 0.2, **more
     ) -> None:
         for _ in range(times):
-            self.frame(sighting(f"{self.now_s:.1f}", text, at or box(100), **more), after_s=after_s)
+            self.frame(observation(f"{self.now_s:.1f}", text, at or box(100), **more), after_s=after_s)
 
     def close(self) -> list[Track]:
         self.ended += close_all(self.tracks, self.options)
@@ -89,7 +91,7 @@ def texts(tracks: list[Track]) -> list[str]:
 def test_a_car_that_drives_by(speed_px: float) -> None:
     site = Site()
     for n in range(12):
-        site.frame(sighting(f"f{n}", "D71026", box(600 + speed_px * n)))
+        site.frame(observation(f"f{n}", "D71026", box(600 + speed_px * n)))
     (track,) = site.close()
     assert (track.text, track.look_count) == ("D71026", 12)
     assert track.first_seen_s == pytest.approx(0.2)
@@ -101,7 +103,7 @@ def test_a_car_that_comes_nearer_is_one_read_although_its_first_looks_are_bad() 
     seen = [None, "1011", "D7I028", "D71028", "D71026", "D71026", "D71026"]
     for n, text in enumerate(seen):
         at = box(300 - 30 * n, 100 + 15 * n, 9 * 1.25**n)
-        site.frame(sighting(f"f{n}", text, at, confidence=0.4 + 0.08 * n))
+        site.frame(observation(f"f{n}", text, at, confidence=0.4 + 0.08 * n))
     (track,) = site.close()
     assert (track.text, track.look_count) == ("D71026", 7)
     assert track.vote.reading.state is PlateState.READ
@@ -113,7 +115,7 @@ def test_a_row_of_parked_cars(after_s: float) -> None:
     plates = ["D71026", "K11842", "A90031", "D71062"]
     site = Site()
     for n in range(8):
-        found = [sighting(f"f{n}", text, box(100 + 140 * i)) for i, text in enumerate(plates)]
+        found = [observation(f"f{n}", text, box(100 + 140 * i)) for i, text in enumerate(plates)]
         site.frame(*found[n % 4 :], *found[: n % 4], after_s=after_s if n > 3 else 1.9)
     if after_s < 10:
         assert sorted(texts(site.close())) == sorted(plates)
@@ -123,8 +125,8 @@ def test_two_cars_that_pass_each_other() -> None:
     site = Site()
     for n in range(20):
         site.frame(
-            sighting(f"f{n}", "D71026", box(100 + 50 * n, 100)),
-            sighting(f"f{n}", "K11842", box(1100 - 50 * n, 108)),
+            observation(f"f{n}", "D71026", box(100 + 50 * n, 100)),
+            observation(f"f{n}", "K11842", box(1100 - 50 * n, 108)),
         )
     assert sorted(texts(site.close())) == ["D71026", "K11842"]
 
@@ -210,7 +212,7 @@ def test_somebody_walks_past_a_parked_car() -> None:
 def test_a_moving_car_that_is_gone_ends_after_the_gap() -> None:
     site = Site()
     for n in range(4):
-        site.frame(sighting(f"f{n}", "D71026", box(100 + 60 * n)))
+        site.frame(observation(f"f{n}", "D71026", box(100 + 60 * n)))
     for _ in range(10):
         site.frame()
     assert site.ended == []
@@ -246,10 +248,10 @@ def test_a_parked_plate_is_read_again_now_and_then_and_stays_one_track() -> None
     for n in range(600):
         track = track_at(site.tracks, at, site.now_s)
         if needs_reading(track, at, site.now_s + 0.2, DARK):
-            site.frame(sighting(f"f{n}", "D71026", at, 0.95, look=DARK))
+            site.frame(observation(f"f{n}", "D71026", at, 0.95, look=DARK))
             read += 1
         else:
-            site.frame(Sighting(f"f{n}", at, None, DARK))
+            site.frame(PlateObservation(f"f{n}", at, None, DARK))
     (track,) = site.close()
     assert track.look_count == read
     assert read == 3 + (120 - 0.6) // DEFAULTS.recheck_s
@@ -261,10 +263,10 @@ def test_a_parked_plate_that_never_settles_is_not_read_for_ever(text: str | None
     site, at, read = Site(), box(100), 0
     for n in range(600):
         if needs_reading(track_at(site.tracks, at, site.now_s), at, site.now_s + 0.2, DARK):
-            site.frame(sighting(f"f{n}", text, at, 0.1, look=DARK))
+            site.frame(observation(f"f{n}", text, at, 0.1, look=DARK))
             read += 1
         else:
-            site.frame(Sighting(f"f{n}", at, None, DARK))
+            site.frame(PlateObservation(f"f{n}", at, None, DARK))
     assert DEFAULTS.enough_looks <= read < DEFAULTS.enough_looks + 6
     assert len(site.only.looks) == DEFAULTS.max_looks
 
@@ -272,7 +274,7 @@ def test_a_parked_plate_that_never_settles_is_not_read_for_ever(text: str | None
 def test_what_was_skipped_is_read_when_the_car_is_another() -> None:
     site, at = Site(), box(100)
     site.stands("D71026", 4, look=DARK, confidence=0.95)
-    site.frame(Sighting("skipped", at, None, DARK))
+    site.frame(PlateObservation("skipped", at, None, DARK))
     assert needs_reading(site.only, at, site.now_s + 0.2, BRIGHT)
     site.stands("K11842", 3, look=BRIGHT, confidence=0.95)
     assert texts(site.close()) == ["D71026", "K11842"]
@@ -281,7 +283,7 @@ def test_what_was_skipped_is_read_when_the_car_is_another() -> None:
 def test_numbers_are_bounded() -> None:
     site = Site(FEW)
     for n in range(6):
-        site.frame(*(sighting(f"f{n}", f"AB{n}{i}11", box(2000 * n + 200 * i)) for i in range(5)))
+        site.frame(*(observation(f"f{n}", f"AB{n}{i}11", box(2000 * n + 200 * i)) for i in range(5)))
         assert len(site.tracks.open) <= 3
     assert len(site.close()) == 18
     assert len({track.track_id for track in site.ended}) == 18
@@ -290,7 +292,7 @@ def test_numbers_are_bounded() -> None:
 def test_a_clock_that_stands_still_does_no_harm() -> None:
     site = Site()
     for n in range(4):
-        site.frame(sighting(f"f{n}", "D71026", box(100 + n)), after_s=0)
+        site.frame(observation(f"f{n}", "D71026", box(100 + n)), after_s=0)
     (track,) = site.close()
     assert track.look_count == 4
 
@@ -318,7 +320,9 @@ def test_no_look_is_lost_or_counted_twice(scenes, after_s: float) -> None:
         for text, x, height, look in scene:
             at = box(x, height=height)
             found.append(
-                Sighting(f"f{n}", at, None, look) if text == "" else sighting(f"f{n}", text, at, look=look)
+                PlateObservation(f"f{n}", at, None, look)
+                if text == ""
+                else observation(f"f{n}", text, at, look=look)
             )
             read += text != ""
         site.frame(*found, after_s=after_s)

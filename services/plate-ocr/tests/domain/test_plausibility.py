@@ -2,7 +2,7 @@
 
 import pytest
 
-from plate_ocr.domain.likeness import likeness
+from plate_ocr.domain.plausibility import plausibility
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from plate_ocr.domain.likeness import likeness
     ],
 )
 def test_plates(text: str) -> None:
-    assert likeness(text, region_confidence=0.0) == 1.0
+    assert plausibility(text, region_confidence=0.0) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -29,26 +29,28 @@ def test_plates(text: str) -> None:
     ["", "A", "TDI", "320D", "4MATIC", "V8", "V12", "XDRIVE30D", "20260314", "20260314083012", "GMC", "SEAT"],
 )
 def test_badges_and_dates(text: str) -> None:
-    assert likeness(text, region_confidence=0.0) == 0.0
+    assert plausibility(text, region_confidence=0.0) == 0.0
 
 
 @pytest.mark.parametrize("text", ["D24", "A1", "122"])
 def test_a_short_number_needs_a_name_beside_it(text: str) -> None:
-    assert likeness(text, region_confidence=0.95) == 1.0
-    assert 0 < likeness(text, region_confidence=0.0) < 0.5
+    assert plausibility(text, region_confidence=0.95) == 1.0
+    assert 0 < plausibility(text, region_confidence=0.0) < 0.5
 
 
 def test_a_clock_is_no_plate_unless_something_names_its_region() -> None:
-    assert 0 < likeness("083012", region_confidence=0.0) < 0.4
-    assert likeness("083012", region_confidence=0.95) == likeness("996012", region_confidence=0.0) == 1.0
+    assert 0 < plausibility("083012", region_confidence=0.0) < 0.4
+    assert (
+        plausibility("083012", region_confidence=0.95) == plausibility("996012", region_confidence=0.0) == 1.0
+    )
 
 
 def test_letters_alone_leave_doubt() -> None:
-    assert 0 < likeness("NEILDMND", region_confidence=0.0) < 1
+    assert 0 < plausibility("NEILDMND", region_confidence=0.0) < 1
 
 
 @pytest.mark.parametrize(
-    ("text", "region_confidence", "is_surely_found", "is_likely"),
+    ("text", "region_confidence", "is_confident_detection", "is_likely"),
     [
         ("3012", 0.6, False, False),
         ("3012", 0.6, True, True),
@@ -57,7 +59,9 @@ def test_letters_alone_leave_doubt() -> None:
     ],
 )
 def test_a_bare_number_is_a_plate_by_its_region_or_its_look(
-    text: str, region_confidence: float, *, is_surely_found: bool, is_likely: bool
+    text: str, region_confidence: float, *, is_confident_detection: bool, is_likely: bool
 ) -> None:
-    found = likeness(text, region_confidence=region_confidence, is_surely_found=is_surely_found)
+    found = plausibility(
+        text, region_confidence=region_confidence, is_confident_detection=is_confident_detection
+    )
     assert (found == 1.0) is is_likely

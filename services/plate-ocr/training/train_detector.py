@@ -1,6 +1,6 @@
 """Trains the finder: PP-OCR's text detector (Apache-2.0), taught to mark the rows of number plates and no other writing.
 
-    train_finder.py WORK MODEL.onnx PHOTOGRAPHS OUT.onnx --minutes N
+    train_detector.py WORK MODEL.onnx PHOTOGRAPHS OUT.onnx --minutes N
 
 PHOTOGRAPHS: a folder of FILE.jpg + FILE.txt (YOLO boxes of plates). Where a real plate's rows lie is asked of the
 untrained network, looking at the plate alone; drawn plates know it themselves.

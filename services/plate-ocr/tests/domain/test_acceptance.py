@@ -6,33 +6,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plate_ocr.domain.acceptance import (
+    AcceptanceOptions,
+    CropReading,
+    PictureSize,
+    PlateCandidate,
+    accept_plates,
+    consensus,
+)
 from plate_ocr.domain.calibration import calibrated
-from plate_ocr.domain.grammatical import GrammaticalReading
-from plate_ocr.domain.judgement import Evidence, JudgementOptions, Look, Sight, agreed, judge
 from plate_ocr.domain.lattice import Lattice
 from plate_ocr.domain.rows import PlateRows
+from plate_ocr.domain.text_decoding import DecodedText
 from plate_ocr.domain.values import Box, Character, Detection, PlateState, UnreadReason
 
-SIGHT = Sight(1280, 720)
+SIGHT = PictureSize(1280, 720)
 NOTHING_ELSE = Lattice((), ())
-OPTIONS = JudgementOptions(min_confidence=0.3)
+OPTIONS = AcceptanceOptions(min_confidence=0.3)
 
 
-def look(text: str, confidence: float = 0.95, region: str = "") -> Look:
+def look(text: str, confidence: float = 0.95, region: str = "") -> CropReading:
     characters = tuple(Character(c, confidence) for c in text)
-    reading = GrammaticalReading(
+    reading = DecodedText(
         text, text, region, 0.9, "", 0.0, text, confidence, characters, confidence, "", (), "", confidence
     )
-    return Look(reading, NOTHING_ELSE)
+    return CropReading(reading, NOTHING_ELSE)
 
 
-def seen(*looks: Look, box: Box | None = None, score: float = 0.9, sharpness: float = 0.8) -> Evidence:
+def seen(
+    *looks: CropReading, box: Box | None = None, score: float = 0.9, sharpness: float = 0.8
+) -> PlateCandidate:
     box = box or Box(400, 300, 120, 30)
-    return Evidence(PlateRows((Detection(box.corners(), score),)), looks, sharpness)
+    return PlateCandidate(PlateRows((Detection(box.corners(), score),)), looks, sharpness)
 
 
 def test_a_sure_reading_is_reported() -> None:
-    (plate,) = judge([seen(look("RK755AJ"))], SIGHT, OPTIONS)
+    (plate,) = accept_plates([seen(look("RK755AJ"))], SIGHT, OPTIONS)
     assert (plate.text, plate.state, plate.height_px) == ("RK755AJ", PlateState.READ, 30)
     assert plate.box == Box(400, 300, 120, 30)
 
@@ -46,8 +55,8 @@ def test_a_sure_reading_is_reported() -> None:
         (seen(look("RK755", 0.05)), UnreadReason.UNSURE),
     ],
 )
-def test_a_plate_that_cannot_be_read_says_why(evidence: Evidence, reason: UnreadReason) -> None:
-    (plate,) = judge([evidence], SIGHT, OPTIONS)
+def test_a_plate_that_cannot_be_read_says_why(evidence: PlateCandidate, reason: UnreadReason) -> None:
+    (plate,) = accept_plates([evidence], SIGHT, OPTIONS)
     assert (plate.state, plate.unread_reason, plate.text) == (PlateState.SEEN_NOT_READ, reason, "")
     assert plate.raw_text == "RK755"
     assert plate.height_px > 0
@@ -75,7 +84,7 @@ def test_a_plate_that_cannot_be_read_says_why(evidence: Evidence, reason: Unread
 def test_a_plate_that_may_go_on_beyond_the_picture_must_be_surer(
     text: str, box: Box, confidence: float, state: PlateState
 ) -> None:
-    (plate,) = judge([seen(look(text, confidence), box=box)], SIGHT, OPTIONS)
+    (plate,) = accept_plates([seen(look(text, confidence), box=box)], SIGHT, OPTIONS)
     assert plate.state is state
     assert state is PlateState.READ or plate.unread_reason is UnreadReason.COVERED
 
@@ -90,43 +99,43 @@ def test_a_plate_that_may_go_on_beyond_the_picture_must_be_surer(
     ],
     ids=["the finder doubts it", "no text", "a badge", "outside the picture"],
 )
-def test_what_is_not_said_to_be_a_plate(evidence: Evidence) -> None:
-    assert judge([evidence], SIGHT, OPTIONS) == ()
+def test_what_is_not_said_to_be_a_plate(evidence: PlateCandidate) -> None:
+    assert accept_plates([evidence], SIGHT, OPTIONS) == ()
 
 
 def test_the_near_car_comes_before_the_far_one_and_the_unread_last() -> None:
     near = seen(look("NEAR123", 0.9), box=Box(400, 300, 200, 60))
     far = seen(look("FAR1234", 0.93), box=Box(100, 100, 60, 14))
     unread = seen(look("B1", 0.02), box=Box(700, 300, 300, 90))
-    assert [p.text for p in judge([unread, far, near], SIGHT, OPTIONS)] == ["NEAR123", "FAR1234", ""]
+    assert [p.text for p in accept_plates([unread, far, near], SIGHT, OPTIONS)] == ["NEAR123", "FAR1234", ""]
 
 
 def test_looks_that_doubt_the_code_only_still_agree_on_the_number() -> None:
-    def coded(code: str, confidence: float) -> Look:
+    def coded(code: str, confidence: float) -> CropReading:
         plain = look(code + "57656", confidence)
-        return Look(replace(plain.reading, code=code, number="57656"), NOTHING_ELSE)
+        return CropReading(replace(plain.reading, code=code, number="57656"), NOTHING_ELSE)
 
-    best, confidence = agreed([coded("", 0.54), coded("10", 0.42), coded("D", 0.15)])
-    _, contradicted = agreed([coded("D", 0.54), coded("O", 0.42), coded("B", 0.15)])
-    _, doubted = agreed([coded("", 0.54), look("87656", 0.42), look("D1656", 0.15)])
+    best, confidence = consensus([coded("", 0.54), coded("10", 0.42), coded("D", 0.15)])
+    _, contradicted = consensus([coded("D", 0.54), coded("O", 0.42), coded("B", 0.15)])
+    _, doubted = consensus([coded("", 0.54), look("87656", 0.42), look("D1656", 0.15)])
     assert best.text == "57656"
     assert 0.49 < confidence < 0.54
     assert doubted == contradicted < 0.41
 
 
 def test_two_looks_that_agree_outweigh_a_surer_one() -> None:
-    best, confidence = agreed([look("AB123", 0.7), look("A8123", 0.8), look("AB123", 0.6)])
+    best, confidence = consensus([look("AB123", 0.7), look("A8123", 0.8), look("AB123", 0.6)])
     assert best.text == "AB123"
     assert confidence < 0.7
 
 
 def test_looks_that_all_agree_take_nothing_away() -> None:
-    assert agreed([look("AB123", 0.7), look("AB123", 0.6)]) == (look("AB123", 0.7), 0.7)
+    assert consensus([look("AB123", 0.7), look("AB123", 0.6)]) == (look("AB123", 0.7), 0.7)
 
 
 def test_no_look() -> None:
     with pytest.raises(ValueError, match="nothing"):
-        agreed([])
+        consensus([])
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
@@ -138,5 +147,5 @@ def test_calibration_keeps_the_order_and_is_never_certain(first: float, second: 
 @given(st.lists(st.floats(0.01, 1), min_size=1, max_size=4))
 def test_a_judged_confidence_is_that_of_no_surer_look(confidences: list[float]) -> None:
     looks = [look("AB123", c) for c in confidences]
-    best, confidence = agreed(looks)
+    best, confidence = consensus(looks)
     assert confidence <= best.confidence == max(confidences)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from plate_ocr.domain.compiled_grammars import PLACES, CompiledGrammars, ShapeTable
 from plate_ocr.domain.grammar import GENERIC, CodePlace
-from plate_ocr.domain.shapes import PLACES, CompiledGrammars, ShapeTable
 
 MIN_REGION_CONFIDENCE = 0.5
 """Below it, a region that is named is more often wrong than right."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plate_ocr.adapters.crops import Part, cut
-from plate_ocr.adapters.models import FINDER, shipped_model
+from plate_ocr.adapters.models import ROW_DETECTOR, shipped_model
 from plate_ocr.adapters.onnx import OnnxOptions, open_session, provider_of
 from plate_ocr.domain.bend import arc_at, sagitta
 from plate_ocr.domain.engines import PlateDetector
@@ -41,11 +41,11 @@ _CLOSE_ALONG, _CLOSE_ACROSS = 3.0, 2.5
 FloatArray = NDArray[np.float32]
 
 
-class PlateFinder:
+class RowDetector:
     """Finds the rows of plates: in the whole picture made small, then, unless the surest row is sure and large there,
     closer at the places of the best ones, and where that finds nothing, the same again with the picture less small.
 
-    `first_look_pixels`, `second_look_pixels`: to which the whole picture is brought, width times height.
+    `first_pass_pixels`, `second_pass_pixels`: to which the whole picture is brought, width times height.
     `proposal_score`: of a row, 0 to 1, from which on its place is looked at closer. `min_score`: of a row that is
     told. `sure_score`: from here on a row makes further looks needless.
     """
@@ -55,15 +55,15 @@ class PlateFinder:
         model: Path | None = None,
         options: OnnxOptions | None = None,
         *,
-        first_look_pixels: int = 150_000,
-        second_look_pixels: int = 700_000,
+        first_pass_pixels: int = 150_000,
+        second_pass_pixels: int = 700_000,
         proposal_score: float = 0.15,
         min_score: float = 0.4,
         sure_score: float = 0.6,
     ) -> None:
-        self._session = open_session(model or shipped_model(FINDER), options or OnnxOptions())
+        self._session = open_session(model or shipped_model(ROW_DETECTOR), options or OnnxOptions())
         self._input = self._session.get_inputs()[0].name
-        self._looks = (first_look_pixels, second_look_pixels)
+        self._looks = (first_pass_pixels, second_pass_pixels)
         self._proposal_score, self._min_score, self._sure_score = proposal_score, min_score, sure_score
         self.provider = provider_of(self._session)
 
@@ -154,10 +154,10 @@ class PlateFinder:
         return tuple(found)
 
 
-class RowsInPlates:
+class RowsInDetectedPlates:
     """Rows within the plates that another detector finds: an operator's own weights, which know no rows."""
 
-    def __init__(self, plates: PlateDetector, finder: PlateFinder) -> None:
+    def __init__(self, plates: PlateDetector, finder: RowDetector) -> None:
         self._plates, self._finder = plates, finder
 
     def detect(self, picture: Picture) -> tuple[Detection, ...]:

@@ -1,30 +1,42 @@
-"""The engine: pictures in, plates and vehicles out. Composes the finder, the reader, the grammars and the rules."""
+"""The engine: pictures in, plates and vehicles out. Composes the detector, the reader, the grammars and the rules."""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from plate_ocr.adapters.crops import Margin, sharpness, straightened
-from plate_ocr.domain.engines import PlateDetector, PlateRecognizer, RegionTeller, Settled, VehicleDetector
-from plate_ocr.domain.enhancing import PictureEnhancer
+from plate_ocr.domain.acceptance import (
+    AcceptanceOptions,
+    CropReading,
+    PictureSize,
+    PlateCandidate,
+    accept_plates,
+)
+from plate_ocr.domain.compiled_grammars import CompiledGrammars, compile_grammars
+from plate_ocr.domain.engines import (
+    CropEnhancer,
+    PlateDetector,
+    PlateRecognizer,
+    RegionClassifier,
+    RowCropper,
+    SkipPlate,
+    VehicleDetector,
+)
 from plate_ocr.domain.grammar import RegionGrammar
-from plate_ocr.domain.grammatical import decode
-from plate_ocr.domain.judgement import Evidence, JudgementOptions, Look, Sight, judge
 from plate_ocr.domain.lattice import build_lattice
 from plate_ocr.domain.rows import (
     PlateRows,
     beside,
+    extended_left,
     group_rows,
-    leans,
-    started_earlier,
-    with_upright_sides,
+    is_tilted,
+    with_vertical_sides,
 )
-from plate_ocr.domain.shapes import CompiledGrammars, compile_grammars
-from plate_ocr.domain.values import Box, Detection, Picture, PictureReading
+from plate_ocr.domain.text_decoding import decode
+from plate_ocr.domain.values import Box, Detection, Margin, Picture, PictureReading
 
 _USUAL = Margin(0.16, 0.22)
 _SECOND_VIEWS = (Margin(0.04, 0.10), Margin(0.28, 0.34))
-"""Tighter, and wider: frames and bolts go, or characters that the finder cut come back."""
+"""Tighter, and wider: frames and bolts go, or characters that the detector cut come back."""
 
 _NO_COUNTRY = frozenset({"eu", "other"})
 """Classes of the region network that name no country: their probability is shared by those not named."""
@@ -39,15 +51,15 @@ _LONG_ROW = 4.5
 
 
 @dataclass(frozen=True, slots=True)
-class ReaderOptions:
-    """`max_plates`: read in one picture, the finder's surest first. `sure_confidence`: 0 to 1, below it a plate is
-    looked at again with other margins. `enhance_below`: the same for a look at the enhanced crop.
+class PipelineOptions:
+    """`max_plates`: read in one picture, those with the highest score. `retry_below_confidence`: 0 to 1, below it a
+    plate is read again with other margins. `enhance_below`: the same, for reading the enhanced crop.
     """
 
     max_plates: int = 40
-    sure_confidence: float = 0.9
+    retry_below_confidence: float = 0.9
     enhance_below: float = 0.6
-    judgement: JudgementOptions = field(default_factory=JudgementOptions)
+    acceptance: AcceptanceOptions = field(default_factory=AcceptanceOptions)
 
 
 @dataclass(slots=True)
@@ -63,36 +75,38 @@ class _Work:
     rows: tuple[Detection, ...]
     prior: Mapping[str, float] = field(default_factory=dict)
     sharpness: float = 0.0
-    looks: list[Look] = field(default_factory=list)
+    looks: list[CropReading] = field(default_factory=list)
 
 
-class Reader:
+class PlatePipeline:
     """Not safe for threads: one reader, one worker."""
 
     def __init__(
         self,
         name: str,
-        finder: PlateDetector,
+        detector: PlateDetector,
         recognizer: PlateRecognizer,
+        cropper: RowCropper,
         grammars: Sequence[RegionGrammar],
-        options: ReaderOptions | None = None,
+        options: PipelineOptions | None = None,
         *,
         regions: tuple[str, ...] = (),
-        teller: RegionTeller | None = None,
+        region_classifier: RegionClassifier | None = None,
         vehicles: VehicleDetector | None = None,
-        enhancer: PictureEnhancer | None = None,
+        enhancer: CropEnhancer | None = None,
     ) -> None:
         """`regions`: those that plates may come from where a picture is not told of any; none for all."""
         self.name = name
-        self._finder = finder
+        self._detector = detector
         self._recognizer = recognizer
+        self._cropper = cropper
         self._grammars = grammars
         self._regions = regions
-        self._teller = teller
+        self._region_classifier = region_classifier
         self._enhancer = enhancer
         self._compiled: dict[tuple[str, ...], CompiledGrammars] = {}
         self._grammar_of(regions)
-        self._options = options or ReaderOptions()
+        self._options = options or PipelineOptions()
         self._vehicles = vehicles
 
     @property
@@ -107,27 +121,29 @@ class Reader:
         self,
         pictures: Sequence[Picture],
         regions: Sequence[tuple[str, ...]] = (),
-        settled: Sequence[Settled | None] = (),
+        skip: Sequence[SkipPlate | None] = (),
     ) -> list[PictureReading]:
         """One reading a picture, in their order. The rows of all pictures are recognised together, without those of
-        plates that are settled.
+        plates that are skip.
 
         Raises: ValueError: a region without a grammar.
         """
-        detect_ms, works, left_out = [], [], []
+        detect_ms, works, skipped = [], [], []
         for index, picture in enumerate(pictures):
             started = time.perf_counter()
             grammars = self._grammar_of(regions[index] if regions else ())
-            rows = [with_upright_sides(row) if leans(row) else row for row in self._finder.detect(picture)]
+            rows = [
+                with_vertical_sides(row) if is_tilted(row) else row for row in self._detector.detect(picture)
+            ]
             plates = group_rows(rows)[: self._options.max_plates]
-            known = _known(picture, plates, settled[index]) if settled else {}
+            known = _known(picture, plates, skip[index]) if skip else {}
             works += [
                 _Work(index, picture, plate, grammars, plate.rows) for plate in plates if plate not in known
             ]
-            left_out.append(tuple(known.values()))
+            skipped.append(tuple(known.values()))
             detect_ms.append(_ms_since(started))
         started = time.perf_counter()
-        self._tell_regions(works)
+        self._classify_regions(works)
         self._view(works, _USUAL)
         self._look_for_codes(works)
         for margin in _SECOND_VIEWS:
@@ -139,7 +155,7 @@ class Reader:
         return [
             replace(
                 self._reading(picture, [w for w in works if w.index == index], detect_ms[index], share_ms),
-                left_out=left_out[index],
+                skipped=skipped[index],
             )
             for index, picture in enumerate(pictures)
         ]
@@ -152,11 +168,11 @@ class Reader:
         return self._compiled[wanted]
 
     def _weak(self, works: Sequence[_Work], below: float | None = None) -> list[_Work]:
-        least = self._options.sure_confidence if below is None else below
+        least = self._options.retry_below_confidence if below is None else below
         return [work for work in works if max(look.confidence for look in work.looks) < least]
 
-    def _view(self, works: Sequence[_Work], margin: Margin, enhancer: PictureEnhancer | None = None) -> None:
-        crops = [straightened(w.picture, row.corners, margin, bend=row.bend) for w in works for row in w.rows]
+    def _view(self, works: Sequence[_Work], margin: Margin, enhancer: CropEnhancer | None = None) -> None:
+        crops = [self._cropper.crop(w.picture, row, margin) for w in works for row in w.rows]
         if enhancer:
             crops = [enhancer.enhance(crop) for crop in crops]
         posteriors = iter(self._recognizer.recognize(crops))
@@ -165,13 +181,13 @@ class Reader:
             read = [next(posteriors) for _ in work.rows]
             shown = [next(firsts) for _ in work.rows]
             if not work.looks:
-                work.sharpness = max(sharpness(crop) for crop in shown)
+                work.sharpness = max(self._cropper.sharpness(crop) for crop in shown)
             lattice = build_lattice(read)
             reading = decode(lattice, work.grammars, region_prior=work.prior)
-            work.looks.append(Look(reading, lattice))
+            work.looks.append(CropReading(reading, lattice))
 
     def _look_for_codes(self, works: Sequence[_Work]) -> None:
-        """Emirates plates carry a code; where a row shows none, it may stand where the finder saw no row: white on a
+        """Emirates plates carry a code; where a row shows none, it may stand where the detector saw no row: white on a
         coloured band above the number or a coloured field to its left, or between the emirate's names below it.
         """
         for work in works:
@@ -184,10 +200,10 @@ class Reader:
                     PlateRows((first, beside(first, is_above=False))),
                 ]
             else:
-                plates = [PlateRows((started_earlier(first),))]
+                plates = [PlateRows((extended_left(first),))]
             tries = [_Work(work.index, work.picture, plate, work.grammars, plate.rows) for plate in plates]
             # Seen with what stands beside the number, the plate may look as if from somewhere else.
-            self._tell_regions(tries)
+            self._classify_regions(tries)
             self._view(tries, _USUAL)
             # What is found beside it must leave the number as it was.
             found = [
@@ -203,13 +219,13 @@ class Reader:
             ):
                 work.rows, work.looks, work.prior = surest.rows, surest.looks, surest.prior
 
-    def _tell_regions(self, works: Sequence[_Work]) -> None:
-        if self._teller is None:
+    def _classify_regions(self, works: Sequence[_Work]) -> None:
+        if self._region_classifier is None:
             return
-        told = self._teller.tell([(work.picture, work.plate) for work in works])
+        told = self._region_classifier.classify([(work.picture, work.plate) for work in works])
         for work, shares in zip(works, told, strict=True):
             prior = dict.fromkeys(("",), 0.0)
-            for region, share in zip(self._teller.regions, shares.tolist(), strict=True):
+            for region, share in zip(self._region_classifier.regions, shares.tolist(), strict=True):
                 known = "" if region in _NO_COUNTRY else region
                 prior[known] = prior.get(known, 0.0) + share
             work.prior = prior
@@ -218,19 +234,19 @@ class Reader:
         self, picture: Picture, works: Sequence[_Work], detect_ms: float, share_ms: float
     ) -> PictureReading:
         height_px, width_px = picture.shape[:2]
-        evidence = [Evidence(w.plate, tuple(w.looks), w.sharpness) for w in works]
-        plates = judge(evidence, Sight(width_px, height_px), self._options.judgement)
+        evidence = [PlateCandidate(w.plate, tuple(w.looks), w.sharpness) for w in works]
+        plates = accept_plates(evidence, PictureSize(width_px, height_px), self._options.acceptance)
         vehicles = self._vehicles.detect(picture) if self._vehicles else ()
         return PictureReading(plates, vehicles, detect_ms, share_ms * len(works))
 
 
-def _known(picture: Picture, plates: Sequence[PlateRows], settled: Settled | None) -> dict[PlateRows, Box]:
+def _known(picture: Picture, plates: Sequence[PlateRows], skip: SkipPlate | None) -> dict[PlateRows, Box]:
     """The plates that need no reading, and where they are in the picture."""
-    if settled is None:
+    if skip is None:
         return {}
     height_px, width_px = picture.shape[:2]
     boxes = {plate: plate.box.clipped(width_px, height_px) for plate in plates}
-    return {plate: box for plate, box in boxes.items() if box.area > 0 and settled(picture, box)}
+    return {plate: box for plate, box in boxes.items() if box.area > 0 and skip(picture, box)}
 
 
 def _share(work: _Work, countries: frozenset[str]) -> float:
