@@ -11,11 +11,11 @@ from plate_ocr.adapters.onnx import (
     CPU,
     CUDA,
     TENSORRT,
-    ModelError,
     OnnxOptions,
     open_session,
     provider_options,
 )
+from plate_ocr.domain.engines import ModelError
 from plate_ocr.settings import InferenceSettings
 from plate_ocr.wiring.engine import onnx_options
 
