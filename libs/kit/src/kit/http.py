@@ -37,11 +37,13 @@ def create_app(
     description: str = "",
     body_limits: Mapping[str, int] | None = None,
     docs: bool = True,
+    edge: bool = True,
 ) -> FastAPI:
     """An app without routes of its own beside health and metrics; `app.state` holds what dependencies need.
 
     `body_limits`: path prefix → bytes, where a route takes more or less than `settings.max_body_bytes`.
-    `docs=False` leaves `/docs` and `/openapi.json` to the caller.
+    `docs=False` leaves `/docs` and `/openapi.json` to the caller. `edge=False` leaves out `Edge` and CORS, for an app
+    that is the innermost part of a larger one with middlewares of its own.
     """
     app = FastAPI(
         title=title or f"Lookout {service}",
@@ -66,6 +68,20 @@ def create_app(
     app.state.page_size_max = settings.page_size_max
     install(app)
     app.add_middleware(HeadAsGet)
+    if edge:
+        _add_edge(app, settings, logger, metrics, health, body_limits)
+    _add_operations_routes(app, metrics, health)
+    return app
+
+
+def _add_edge(
+    app: FastAPI,
+    settings: HttpSettings,
+    logger: Logger,
+    metrics: Metrics,
+    health: Health,
+    body_limits: Mapping[str, int] | None,
+) -> None:
     app.add_middleware(
         Edge,
         logger=logger,
@@ -75,15 +91,13 @@ def create_app(
         body_limits=body_limits,
     )
     if settings.cors_origins:
-        app.add_middleware(  # outside of the edge, so that browsers may read refusals too
+        app.add_middleware(  # outside the edge, so that browsers can read refusals too
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["*"],
             allow_headers=["*"],
             expose_headers=["X-Trace-Id", "Retry-After", "Location"],
         )
-    _add_operations_routes(app, metrics, health)
-    return app
 
 
 async def read_json(request: Request) -> Any:

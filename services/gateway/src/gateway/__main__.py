@@ -28,7 +28,7 @@ def main() -> None:
         elif arguments.command == "rotate-keys":
             asyncio.run(_rotate_keys(settings))
         else:
-            asyncio.run(_reset_password(settings, arguments.username, _read_password(settings)))
+            asyncio.run(_reset_password(settings, arguments.username, _read_password()))
     except LookoutError as error:
         raise SystemExit(f"{NAME}: {error}") from None
     except (RouteTableError, tomllib.TOMLDecodeError) as error:
@@ -36,13 +36,17 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=NAME, description="The one door: sign-in, users and routing.")
+    parser = argparse.ArgumentParser(prog=NAME, description="Sign-in, users and routing: the API gateway.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="run the service until it is told to stop")
-    migrate = commands.add_parser("migrate", help="bring the database up to date")
-    migrate.add_argument("--revision", default="head", help="where to, up (default: head) or down (base)")
-    migrate.add_argument("--down", action="store_true", help="go down to that revision")
-    commands.add_parser("rotate-keys", help="make a new signing key; the old one stays until its tokens end")
+    commands.add_parser("serve", help="run the service until SIGTERM or SIGINT")
+    migrate = commands.add_parser("migrate", help="upgrade the database schema")
+    migrate.add_argument(
+        "--revision", default="head", help="the target revision (default: head; base with --down)"
+    )
+    migrate.add_argument("--down", action="store_true", help="downgrade to that revision")
+    commands.add_parser(
+        "rotate-keys", help="create a new signing key; the old one stays until its tokens expire"
+    )
     reset = commands.add_parser(
         "reset-password", help="set a user's password, read from the terminal or from standard input"
     )
@@ -68,17 +72,14 @@ async def _reset_password(settings: GatewaySettings, username: str, password: st
     sys.stdout.write(f"The password of {username} is set, and the user is signed out everywhere.\n")
 
 
-def _read_password(settings: GatewaySettings) -> str:
-    """Never from the command line, where other users of the machine can see it."""
+def _read_password() -> str:
+    """From the terminal or standard input: other users of the machine can see a command line."""
     if sys.stdin.isatty():
         password = getpass.getpass("New password: ")
         if getpass.getpass("Once more: ") != password:
-            raise SystemExit(f"{NAME}: the two are not the same")
+            raise SystemExit(f"{NAME}: the two passwords differ")
     else:
         password = sys.stdin.readline().rstrip("\n")
-    shortest, longest = settings.sign_in.min_password_chars, settings.sign_in.max_password_chars
-    if not shortest <= len(password) <= longest:
-        raise SystemExit(f"{NAME}: a password has {shortest} to {longest} characters")
     return password
 
 

@@ -1,4 +1,4 @@
-"""What an operator may set. Every limit, timeout and default stands here or in `routes.toml`."""
+"""The settings. Every limit, timeout and default is here or in `routes.toml`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class UpstreamSettings(Block):
-    """The services behind, and how they are called. In embedded mode they run in the same process."""
+    """The services behind the gateway. In embedded mode they run in the same process."""
 
     ingest_url: str = Field("http://ingest:8101", description="where ingest serves HTTP")
     plate_ocr_url: str = Field("http://plate-ocr:8102", description="where plate-ocr serves HTTP")
@@ -26,16 +26,18 @@ class UpstreamSettings(Block):
     )
     max_connections: int = Field(256, gt=0, description="connections to one service; more requests wait")
     max_ws_message_bytes: int = Field(1_048_576, gt=0, description="largest WebSocket message in bytes")
-    retry_after_s: int = Field(5, gt=0, description="`Retry-After` in seconds while a service is away")
-    circuit_failures: int = Field(
-        5, gt=0, description="failed connections in a row after which a service is left alone for a while"
+    retry_after_s: int = Field(
+        5, gt=0, description="`Retry-After` in seconds while a service cannot be reached"
     )
-    circuit_pause_s: Seconds = Field(2.0, description="seconds that it is left alone")
-    readiness_timeout_s: Seconds = Field(
-        2.0, description="seconds to wait when a service is asked for its state"
+    circuit_max_failures: int = Field(
+        5, gt=0, description="failed connections in a row that open the circuit breaker of a service"
     )
+    circuit_open_s: Seconds = Field(
+        2.0, description="seconds that an open circuit breaker answers 503 without trying to connect"
+    )
+    readiness_timeout_s: Seconds = Field(2.0, description="seconds to wait for a service's /health/ready")
     document_timeout_s: Seconds = Field(5.0, description="seconds to wait for a service's OpenAPI document")
-    document_cache_s: Seconds = Field(60.0, description="seconds that the merged OpenAPI document is kept")
+    document_cache_s: Seconds = Field(60.0, description="seconds that the merged OpenAPI document is cached")
 
     @field_validator("ingest_url", "plate_ocr_url", "tickets_url", mode="after")
     @classmethod
@@ -49,47 +51,51 @@ class UpstreamSettings(Block):
         return {"ingest": self.ingest_url, "plate-ocr": self.plate_ocr_url, "tickets": self.tickets_url}
 
 
-class DoorSettings(Block):
-    """Who may come in, and what is told to browsers."""
+class ProxySettings(Block):
+    """How requests are forwarded, and for whom."""
 
-    routes_file: Path | None = Field(None, description="a route table in place of the packaged routes.toml")
+    routes_file: Path | None = Field(None, description="a route table instead of the packaged routes.toml")
     trusted_proxies: tuple[str, ...] = Field(
-        (), description="networks of the proxies in front whose X-Forwarded-For is believed, comma separated"
+        (),
+        description="networks of the proxies whose X-Forwarded-For is trusted, comma separated",
     )
     hsts_s: int = Field(
-        0, ge=0, description="seconds of Strict-Transport-Security on answers over TLS; 0 leaves it out"
+        0,
+        ge=0,
+        description="max-age of Strict-Transport-Security over TLS in seconds; 0 leaves the header out",
     )
     max_prefer_wait_s: Seconds = Field(
-        60.0, description="longest `Prefer: wait` in seconds that stretches a route's timeout"
+        60.0, description="longest `Prefer: wait` in seconds that extends a route's timeout"
     )
     prefer_wait_margin_s: Seconds = Field(
-        5.0, description="seconds added to `Prefer: wait`, so that the service's own answer comes through"
+        5.0,
+        description="seconds added to `Prefer: wait`, so that the service responds before the gateway's timeout",
     )
     max_tracked_clients: int = Field(
-        100_000, gt=0, description="clients whose request rates are kept in memory"
+        100_000, gt=0, description="clients whose request rates are held in memory"
     )
 
 
 class TokenSettings(Block):
-    """Tokens and the keys that sign them. Issuer and audience stand under `auth`."""
+    """Tokens and the keys that sign them. Issuer and audience are under `auth`."""
 
     access_ttl_s: int = Field(86_400, gt=0, description="seconds that an access token is valid")
     refresh_ttl_s: int = Field(2_592_000, gt=0, description="seconds that a refresh token is valid")
-    check_cache_s: Seconds = Field(
+    verification_cache_s: Seconds = Field(
         5.0,
-        description="seconds after which another replica's sign-out is noticed; a replica's own is at once",
+        description="seconds that a verified token is cached: a sign-out at another replica takes effect after it",
     )
-    key_reload_s: Seconds = Field(30.0, description="seconds between looks for keys that were rotated")
+    key_reload_s: Seconds = Field(30.0, description="seconds between reads of the signing keys")
     key_publish_ahead_s: int = Field(
         600,
         gt=0,
-        description="seconds that a new key is published before it signs; above the services' jwks_refresh_s",
+        description="seconds that a new key is published before it signs; longer than the services' jwks_refresh_s",
     )
-    sweep_interval_s: Seconds = Field(3_600.0, description="seconds between sweeps of expired tokens")
+    cleanup_interval_s: Seconds = Field(3_600.0, description="seconds between deletions of expired tokens")
 
 
 class SignInSettings(Block):
-    """Passwords and guesses at them."""
+    """Passwords, and the lockout after wrong ones."""
 
     min_password_chars: int = Field(
         6,
@@ -98,14 +104,16 @@ class SignInSettings(Block):
     )
     max_password_chars: int = Field(256, ge=1, le=4096, description="longest password in characters")
     max_failures: int = Field(
-        10, gt=0, description="wrong passwords for a user from an address before that pair is locked out"
+        10,
+        gt=0,
+        description="wrong passwords for a user from one address after which that pair is locked out",
     )
-    failure_window_s: Seconds = Field(900.0, description="seconds within which those add up")
+    failure_window_s: Seconds = Field(900.0, description="seconds within which wrong passwords are added up")
     lockout_s: Seconds = Field(300.0, description="seconds that the pair is locked out")
-    hashes_at_once: int = Field(
+    max_concurrent_hashes: int = Field(
         2,
         gt=0,
-        description="passwords hashed side by side; each takes hash_memory_kib for tens of milliseconds",
+        description="passwords hashed at the same time; each takes hash_memory_kib for tens of milliseconds",
     )
     hash_memory_kib: int = Field(
         65_536, ge=8_192, description="memory of one Argon2id hash in KiB (RFC 9106)"
@@ -127,10 +135,12 @@ class GatewaySettings(ServiceSettings):
     )
     superadmin_password: SecretStr = Field(
         SecretStr(""),
-        description="password of the `superadmin` made on first start; empty: one is made up and printed",
+        description="password of the `superadmin` created on first start; empty: one is generated and printed",
     )
-    upstreams: UpstreamSettings = Field(default_factory=UpstreamSettings, description="services behind")
-    door: DoorSettings = Field(default_factory=DoorSettings, description="who may come in")
+    upstreams: UpstreamSettings = Field(
+        default_factory=UpstreamSettings, description="services behind the gateway"
+    )
+    proxy: ProxySettings = Field(default_factory=ProxySettings, description="forwarding")
     tokens: TokenSettings = Field(default_factory=TokenSettings, description="tokens and their keys")
     sign_in: SignInSettings = Field(default_factory=SignInSettings, description="passwords")
 

@@ -1,4 +1,4 @@
-"""Builds the service: the only place that names what is behind each part."""
+"""Builds the service: the only place that names concrete classes."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -11,50 +11,52 @@ from importlib.resources import files
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from gateway.adapters.argon2 import Argon2PasswordHasher
 from gateway.adapters.asgi_upstream import AsgiUpstream
+from gateway.adapters.ed25519 import Ed25519TokenSigner
 from gateway.adapters.http_upstream import HttpUpstream, HttpUpstreamOptions
-from gateway.adapters.passwords import Passwords
-from gateway.api_page import ApiPage
-from gateway.asking import readiness
 from gateway.domain.circuit import CircuitPolicy
 from gateway.domain.clients import TrustedProxies
 from gateway.domain.cors import CorsPolicy
+from gateway.domain.lockout import LockoutPolicy
+from gateway.domain.passwords import PasswordRules
 from gateway.domain.routes import OWN_SERVICE, RouteTable, parse_route_table
-from gateway.domain.throttle import ThrottlePolicy
-from gateway.door import Door, DoorOptions
-from gateway.guesses import GuessCounter
 from gateway.handlers.change_permission import ChangePermission
 from gateway.handlers.change_role import ChangeRole
 from gateway.handlers.change_user import ChangeUser
+from gateway.handlers.check_sign_in import CheckSignIn
+from gateway.handlers.create_initial_data import CreateInitialData
 from gateway.handlers.create_permission import CreatePermission
 from gateway.handlers.create_role import CreateRole
 from gateway.handlers.create_user import CreateUser
+from gateway.handlers.delete_expired_tokens import DeleteExpiredTokens
 from gateway.handlers.delete_permission import DeletePermission
 from gateway.handlers.delete_role import DeleteRole
 from gateway.handlers.delete_user import DeleteUser
-from gateway.handlers.first_start import FirstStart
+from gateway.handlers.failed_sign_ins import FailedSignInCounter
 from gateway.handlers.issue_tokens import TokenIssuer
+from gateway.handlers.merge_api_documents import MergedApiDocument
+from gateway.handlers.read_accounts import ReadAccounts
 from gateway.handlers.refresh_session import RefreshSession
 from gateway.handlers.reset_password import ResetPassword
 from gateway.handlers.rotate_keys import RotateKeys
 from gateway.handlers.sign_in import SignIn
 from gateway.handlers.sign_out import SignOut
-from gateway.handlers.sweep_tokens import SweepTokens
-from gateway.http import account_routes, auth_routes, page_routes
-from gateway.http.accounts import AccountHandlers
-from gateway.http.auth import AuthHandlers
-from gateway.keyring import KeyRing
-from gateway.limiter import RateLimiter
-from gateway.settings import GatewaySettings
-from gateway.upstream import Upstream
-from gateway.verifier import DoorVerifier
+from gateway.handlers.signing_keys import SigningKeys
+from gateway.handlers.upstreams import Upstream, check_readiness
+from gateway.handlers.verify_token import SessionTokenVerifier
+from gateway.http import AccountHandlers, AuthHandlers, account_routes, auth_routes, page_routes
+from gateway.http.middleware import WaitOptions, build_chain
+from gateway.http.rate_limiter import RateLimiter
+from gateway.metrics import GatewayMetrics
+from gateway.settings import GatewaySettings, SignInSettings
 from kit import migrations
 from kit.auth import JwksSource
 from kit.clock import Clock, SystemClock
 from kit.db import Database
-from kit.health import Check, Health
+from kit.health import Health
 from kit.http import create_app
-from kit.http_edge import Edge, HeadAsGet
+from kit.http_edge import Edge
 from kit.logging import Logger, make_logger
 from kit.metrics import Metrics
 from kit.secrets import SecretBox, key_in_file
@@ -65,7 +67,7 @@ NAME = "gateway"
 
 @dataclass(kw_only=True)
 class GatewayService(Service):
-    """The service, and the source of its own keys for services in the same process."""
+    """The service, and its signing keys for the token verifiers of services in the same process."""
 
     keys: JwksSource
 
@@ -75,22 +77,24 @@ def build(
     *,
     clock: Clock | None = None,
     upstreams: Mapping[str, ASGIApp] | None = None,
-    announce: Callable[[str], None] = partial(print, flush=True),  # noqa: B008 - bound once, on purpose
+    print_text: Callable[[str], None] = partial(print, flush=True),  # noqa: B008 - bound once, on purpose
 ) -> GatewayService:
     """The service, not started.
 
     With `upstreams` the services are called in this process, by name; the mapping is read at each request, so
-    it may be filled later. Without, they are called at the addresses in the settings. `announce` gets the
-    password of a superadmin who was just made.
+    it may be filled later. Without, they are called at the addresses in the settings. `print_text` gets the
+    generated password of a new superadmin.
     """
     clock = clock or SystemClock()
     logger, metrics, health = make_logger(NAME, settings.log), Metrics(NAME), Health()
     table = load_table(settings)
-    behind, connections = _upstreams(settings, table, upstreams, logger)
+    upstream_of, connections = _upstreams(settings, table, upstreams, logger)
     db = Database(settings.database, NAME)
-    keyring = _keyring(settings, db, clock)
-    passwords = Passwords(settings.sign_in)
-    verifier = DoorVerifier(settings.auth, keyring, db, clock=clock, cache_s=settings.tokens.check_cache_s)
+    signing_keys = _signing_keys(settings, db, clock)
+    verifier = SessionTokenVerifier(
+        settings.auth, signing_keys, db, clock=clock, cache_s=settings.tokens.verification_cache_s
+    )
+    passwords = _password_hasher(settings.sign_in)
     own = create_app(
         NAME,
         version("lookout-gateway"),
@@ -102,37 +106,53 @@ def build(
         clock=clock,
         description="Sign-in, users, roles and permissions.",
         docs=False,
+        edge=False,  # it is around the whole chain, below
     )
-    # What the kit puts around a service's app stands around the whole door here.
-    own.user_middleware.clear()
-    own.add_middleware(HeadAsGet)
-    _add_routes(own, settings, db, keyring, passwords, verifier, clock, logger)
+    clear_cache = verifier.clear_cache
     own.include_router(
-        page_routes(_api_page(settings, table, behind, own), health, version("lookout-gateway"))
+        auth_routes(_auth_handlers(settings, db, signing_keys, passwords, clear_cache, clock, logger))
     )
+    own.include_router(account_routes(_account_handlers(settings.sign_in, db, passwords, clear_cache, clock)))
+    api_document = _api_document(settings, table, upstream_of, own)
+    own.include_router(page_routes(api_document, health, version("lookout-gateway")))
     health.add("database", db.ping)
-    for service in table.services:
-        health.add(service, _readiness_of(behind[service], settings), required=False)
-    door = _door(settings, table, behind, own, verifier, health, logger, metrics)
-    first_start = FirstStart(
+    for name in table.services:
+        timeout_s = settings.upstreams.readiness_timeout_s
+        health.add(name, partial(check_readiness, upstream_of[name], timeout_s), required=False)
+    create_initial_data = CreateInitialData(
         db=db,
         passwords=passwords,
-        secret_box=keyring.secret_box,
+        secret_box=signing_keys.secret_box,
+        signer=signing_keys.signer,
         clock=clock,
-        given_password=settings.superadmin_password.get_secret_value(),
-        announce=announce,
+        superadmin_password=settings.superadmin_password.get_secret_value(),
+        print_text=print_text,
     )
 
     async def migrate() -> None:
         if settings.database.migrate_on_start:
             await migrations.upgrade(settings.database, NAME)
-        await first_start()
+        await create_initial_data()
 
-    sweep = SweepTokens(
+    delete_expired_tokens = DeleteExpiredTokens(
         db=db,
         clock=clock,
-        interval_s=settings.tokens.sweep_interval_s,
+        interval_s=settings.tokens.cleanup_interval_s,
         leeway=timedelta(seconds=settings.auth.leeway_s),
+    )
+    chain = build_chain(
+        table=table,
+        upstreams=upstream_of,
+        own=own,
+        verifier=verifier,
+        limiter=RateLimiter(max_clients=settings.proxy.max_tracked_clients),
+        cors=CorsPolicy.parse(settings.http.cors_origins),
+        trusted_proxies=TrustedProxies(settings.proxy.trusted_proxies),
+        hsts_s=settings.proxy.hsts_s,
+        wait=WaitOptions(settings.proxy.prefer_wait_margin_s, settings.proxy.max_prefer_wait_s),
+        health=health,
+        logger=logger,
+        metrics=GatewayMetrics(metrics),
     )
     return GatewayService(
         name=NAME,
@@ -143,36 +163,42 @@ def build(
         health=health,
         clock=clock,
         app=Edge(
-            door,
+            chain,
             logger=logger,
             metrics=metrics,
-            health=Health(),  # one that never holds: the door itself knows what can be served while starting
-            # Each route has its own limit, which the door keeps.
+            health=Health(),  # never refuses: the chain's Startup decides what is served while starting
+            # The chain's SizeLimit applies the limit of each route.
             max_body_bytes=max(route.max_body_bytes for route in table.by_prefix.values()),
         ),
         resources=[db, *connections],
         migrate=migrate,
-        background=[("sweep_tokens", sweep)],
-        keys=keyring,
+        background=[("delete_expired_tokens", delete_expired_tokens)],
+        keys=signing_keys,
     )
 
 
 def rotate_keys(settings: GatewaySettings) -> tuple[Database, RotateKeys]:
-    """The command, with the database that it needs started."""
-    db, clock = Database(settings.database, NAME), SystemClock()
+    """The command, and the database that it needs started."""
+    db = Database(settings.database, NAME)
     return db, RotateKeys(
         db=db,
         secret_box=_secret_box(settings),
-        clock=clock,
+        signer=Ed25519TokenSigner(),
+        clock=SystemClock(),
         publish_ahead=timedelta(seconds=settings.tokens.key_publish_ahead_s),
-        keep=_keep(settings),
+        keep=_key_lifetime(settings),
     )
 
 
 def reset_password(settings: GatewaySettings) -> tuple[Database, ResetPassword]:
-    """The command, with the database that it needs started."""
-    db = Database(settings.database, NAME)
-    return db, ResetPassword(db=db, passwords=Passwords(settings.sign_in), clock=SystemClock())
+    """The command, and the database that it needs started."""
+    db, sign_in = Database(settings.database, NAME), settings.sign_in
+    return db, ResetPassword(
+        db=db,
+        passwords=_password_hasher(sign_in),
+        password_rules=_password_rules(sign_in),
+        clock=SystemClock(),
+    )
 
 
 def load_table(settings: GatewaySettings) -> RouteTable:
@@ -182,85 +208,88 @@ def load_table(settings: GatewaySettings) -> RouteTable:
         RouteTableError: it has faults.
         OSError, tomllib.TOMLDecodeError: it cannot be read.
     """
-    path = settings.door.routes_file
+    path = settings.proxy.routes_file
     text = (path or files("gateway").joinpath("routes.toml")).read_text(encoding="utf-8")
     return parse_route_table(tomllib.loads(text), {OWN_SERVICE, *settings.upstreams.urls()})
 
 
 def _upstreams(
-    settings: GatewaySettings, table: RouteTable, given: Mapping[str, ASGIApp] | None, logger: Logger
+    settings: GatewaySettings, table: RouteTable, apps: Mapping[str, ASGIApp] | None, logger: Logger
 ) -> tuple[dict[str, Upstream], list[Resource]]:
-    if given is not None:
-        return {service: AsgiUpstream(service, given, logger) for service in table.services}, []
-    calls = settings.upstreams
+    if apps is not None:
+        return {service: AsgiUpstream(service, apps, logger) for service in table.services}, []
+    upstreams = settings.upstreams
     options = HttpUpstreamOptions(
-        connect_timeout_s=calls.connect_timeout_s,
-        connect_attempts=calls.connect_attempts,
-        connect_retry_s=calls.connect_retry_s,
-        keep_alive_s=calls.keep_alive_s,
-        max_connections=calls.max_connections,
-        max_ws_message_bytes=calls.max_ws_message_bytes,
-        retry_after_s=calls.retry_after_s,
-        circuit=CircuitPolicy(calls.circuit_failures, calls.circuit_pause_s),
+        connect_timeout_s=upstreams.connect_timeout_s,
+        connect_attempts=upstreams.connect_attempts,
+        connect_retry_s=upstreams.connect_retry_s,
+        keep_alive_s=upstreams.keep_alive_s,
+        max_connections=upstreams.max_connections,
+        max_ws_message_bytes=upstreams.max_ws_message_bytes,
+        retry_after_s=upstreams.retry_after_s,
+        circuit=CircuitPolicy(upstreams.circuit_max_failures, upstreams.circuit_open_s),
     )
-    made = {service: HttpUpstream(service, calls.urls()[service], options) for service in table.services}
-    return dict(made), list(made.values())
+    urls = upstreams.urls()
+    by_service = {service: HttpUpstream(service, urls[service], options) for service in table.services}
+    return dict(by_service), list(by_service.values())
 
 
-def _add_routes(
-    own: FastAPI,
+def _auth_handlers(
     settings: GatewaySettings,
     db: Database,
-    keyring: KeyRing,
-    passwords: Passwords,
-    verifier: DoorVerifier,
+    signing_keys: SigningKeys,
+    passwords: Argon2PasswordHasher,
+    clear_token_cache: Callable[[], None],
     clock: Clock,
     logger: Logger,
-) -> None:
-    rules, forget = settings.sign_in, verifier.forget
-    issuer = TokenIssuer(keyring, settings.auth, settings.tokens.access_ttl_s, settings.tokens.refresh_ttl_s)
-    policy = ThrottlePolicy(
-        rules.max_failures, timedelta(seconds=rules.failure_window_s), timedelta(seconds=rules.lockout_s)
+) -> AuthHandlers:
+    sign_in, tokens = settings.sign_in, settings.tokens
+    issuer = TokenIssuer(
+        signing_keys, signing_keys.signer, settings.auth, tokens.access_ttl_s, tokens.refresh_ttl_s
     )
-    sign_in = SignIn(
-        db, passwords, GuessCounter(policy, clock), issuer, clock, logger, rules.max_password_chars
+    policy = LockoutPolicy(
+        sign_in.max_failures,
+        timedelta(seconds=sign_in.failure_window_s),
+        timedelta(seconds=sign_in.lockout_s),
     )
-    own.include_router(
-        auth_routes(
-            AuthHandlers(
-                sign_in=sign_in,
-                refresh=RefreshSession(db, issuer, clock, logger, forget),
-                sign_out=SignOut(db, clock, forget),
-                keyring=keyring,
-                db=db,
-            )
-        )
-    )
-    own.include_router(
-        account_routes(
-            AccountHandlers(
-                db=db,
-                password_rules=rules,
-                create_user=CreateUser(db, passwords, clock),
-                change_user=ChangeUser(db, passwords, clock, forget),
-                delete_user=DeleteUser(db, forget),
-                create_role=CreateRole(db),
-                change_role=ChangeRole(db, clock, forget),
-                delete_role=DeleteRole(db, clock, forget),
-                create_permission=CreatePermission(db),
-                change_permission=ChangePermission(db, clock, forget),
-                delete_permission=DeletePermission(db, clock, forget),
-            )
-        )
+    failed = FailedSignInCounter(policy, clock)
+    return AuthHandlers(
+        sign_in=SignIn(db, passwords, failed, issuer, clock, logger, _password_rules(sign_in)),
+        refresh=RefreshSession(db, issuer, clock, logger, clear_token_cache),
+        sign_out=SignOut(db, clock, clear_token_cache),
+        check_sign_in=CheckSignIn(db, signing_keys),
+        signing_keys=signing_keys,
     )
 
 
-def _api_page(
-    settings: GatewaySettings, table: RouteTable, behind: Mapping[str, Upstream], own: FastAPI
-) -> ApiPage:
-    return ApiPage(
+def _account_handlers(
+    sign_in: SignInSettings,
+    db: Database,
+    passwords: Argon2PasswordHasher,
+    clear_token_cache: Callable[[], None],
+    clock: Clock,
+) -> AccountHandlers:
+    rules = _password_rules(sign_in)
+    return AccountHandlers(
+        read=ReadAccounts(db),
+        create_user=CreateUser(db, passwords, rules, clock),
+        change_user=ChangeUser(db, passwords, rules, clock, clear_token_cache),
+        delete_user=DeleteUser(db, clear_token_cache),
+        create_role=CreateRole(db),
+        change_role=ChangeRole(db, clock, clear_token_cache),
+        delete_role=DeleteRole(db, clock, clear_token_cache),
+        create_permission=CreatePermission(db),
+        change_permission=ChangePermission(db, clock, clear_token_cache),
+        delete_permission=DeletePermission(db, clock, clear_token_cache),
+    )
+
+
+def _api_document(
+    settings: GatewaySettings, table: RouteTable, upstreams: Mapping[str, Upstream], own: FastAPI
+) -> MergedApiDocument:
+    return MergedApiDocument(
         table=table,
-        upstreams=behind,
+        upstreams=upstreams,
         own_document=own.openapi,
         version=version("lookout-gateway"),
         timeout_s=settings.upstreams.document_timeout_s,
@@ -268,56 +297,37 @@ def _api_page(
     )
 
 
-def _door(
-    settings: GatewaySettings,
-    table: RouteTable,
-    behind: Mapping[str, Upstream],
-    own: ASGIApp,
-    verifier: DoorVerifier,
-    health: Health,
-    logger: Logger,
-    metrics: Metrics,
-) -> Door:
-    return Door(
-        table=table,
-        upstreams=behind,
-        own=own,
-        verifier=verifier,
-        limiter=RateLimiter(max_clients=settings.door.max_tracked_clients),
-        cors=CorsPolicy.parse(settings.http.cors_origins),
-        trusted=TrustedProxies(settings.door.trusted_proxies),
-        options=DoorOptions(
-            prefer_wait_margin_s=settings.door.prefer_wait_margin_s,
-            max_prefer_wait_s=settings.door.max_prefer_wait_s,
-            hsts_s=settings.door.hsts_s,
-        ),
-        health=health,
-        logger=logger,
-        metrics=metrics,
-    )
-
-
-def _readiness_of(upstream: Upstream, settings: GatewaySettings) -> Check:
-    return lambda: readiness(upstream, settings.upstreams.readiness_timeout_s)
-
-
-def _keyring(settings: GatewaySettings, db: Database, clock: Clock) -> KeyRing:
-    return KeyRing(
+def _signing_keys(settings: GatewaySettings, db: Database, clock: Clock) -> SigningKeys:
+    return SigningKeys(
         db=db,
         secret_box=_secret_box(settings),
+        signer=Ed25519TokenSigner(),
         clock=clock,
-        keep=_keep(settings),
+        keep=_key_lifetime(settings),
         reload_s=settings.tokens.key_reload_s,
     )
 
 
-def _keep(settings: GatewaySettings) -> timedelta:
-    """How long a key is needed after the next one began to sign: the life of the last token it signed."""
+def _key_lifetime(settings: GatewaySettings) -> timedelta:
+    """How long a key is needed after the next one began to sign: until the last token it signed has expired."""
     seconds = settings.tokens.access_ttl_s + settings.auth.leeway_s + settings.tokens.key_reload_s
     return timedelta(seconds=seconds)
 
 
+def _password_hasher(sign_in: SignInSettings) -> Argon2PasswordHasher:
+    return Argon2PasswordHasher(
+        memory_kib=sign_in.hash_memory_kib,
+        passes=sign_in.hash_passes,
+        lanes=sign_in.hash_lanes,
+        max_concurrent=sign_in.max_concurrent_hashes,
+    )
+
+
+def _password_rules(sign_in: SignInSettings) -> PasswordRules:
+    return PasswordRules(sign_in.min_password_chars, sign_in.max_password_chars)
+
+
 def _secret_box(settings: GatewaySettings) -> SecretBox:
-    """With the key that was set; in embedded mode with one of our own, kept beside the data."""
+    """With the key in the settings; in embedded mode with a generated one in the data folder."""
     key = settings.secrets_key.get_secret_value() or key_in_file(settings.data_dir / "gateway.key")
     return SecretBox(key, purpose=NAME)

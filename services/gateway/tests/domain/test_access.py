@@ -1,17 +1,23 @@
 import pytest
 
 from gateway.domain import access
-from gateway.domain.access import KeptError, NotAllowedError, RoleGrant, Standing
+from gateway.domain.access import NotAllowedError, ProtectedError, UserAccess
+from gateway.domain.accounts import Role
 
-ROOT = Standing(1, frozenset(), is_superadmin=True)
-CLERK = Standing(2, frozenset({"manage_users", "manage_roles", "tickets:read"}), is_superadmin=False)
-READER = Standing(3, frozenset({"tickets:read"}), is_superadmin=False)
-WRITER = Standing(4, frozenset({"tickets:read", "tickets:write"}), is_superadmin=False)
 
-SUPERADMIN = RoleGrant(1, "superadmin", frozenset())
-READING = RoleGrant(2, "reading", frozenset({"tickets:read"}))
-WRITING = RoleGrant(3, "writing", frozenset({"tickets:read", "tickets:write"}))
-EMPTY = RoleGrant(4, "empty", frozenset())
+def role(role_id, name, *permissions):
+    return Role(role_id, name, is_built_in=False, permissions=tuple(enumerate(sorted(permissions), start=1)))
+
+
+ROOT = UserAccess(1, frozenset(), is_superadmin=True)
+CLERK = UserAccess(2, frozenset({"manage_users", "manage_roles", "tickets:read"}), is_superadmin=False)
+READER = UserAccess(3, frozenset({"tickets:read"}), is_superadmin=False)
+WRITER = UserAccess(4, frozenset({"tickets:read", "tickets:write"}), is_superadmin=False)
+
+SUPERADMIN = role(1, "superadmin")
+READING = role(2, "reading", "tickets:read")
+WRITING = role(3, "writing", "tickets:read", "tickets:write")
+EMPTY = role(4, "empty")
 
 
 @pytest.mark.parametrize(
@@ -68,12 +74,12 @@ def test_nobody_changes_a_role_that_is_above_them(actor, role, is_allowed):
 
 @pytest.mark.parametrize("actor", [ROOT, CLERK])
 def test_not_even_a_superadmin_changes_the_superadmin_role(actor):
-    with pytest.raises(KeptError):
+    with pytest.raises(ProtectedError):
         access.check_changes_role(actor, SUPERADMIN)
 
 
 def test_permissions_that_services_ask_for_stay():
-    with pytest.raises(KeptError):
+    with pytest.raises(ProtectedError):
         access.check_changes_permission(ROOT, "tickets:read", is_built_in=True, is_renamed=True)
     access.check_changes_permission(CLERK, "own", is_built_in=False, is_renamed=False)
     access.check_changes_permission(ROOT, "own", is_built_in=False, is_renamed=True)
@@ -94,7 +100,7 @@ def test_permissions_that_services_ask_for_stay():
 def test_somebody_can_always_administer_the_site(before, after, others, is_allowed):
     try:
         access.check_superadmin_remains(is_superadmin_before=before, is_superadmin_after=after, others=others)
-    except KeptError:
+    except ProtectedError:
         assert not is_allowed
     else:
         assert is_allowed

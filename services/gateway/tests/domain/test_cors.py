@@ -22,7 +22,7 @@ CLOSED = CorsPolicy.parse(())
 )
 def test_who_may_read_an_answer(policy, origin, allowed, with_credentials):
     for headers in (
-        dict(policy.answer_headers(origin)),
+        dict(policy.response_headers(origin)),
         dict(policy.preflight_headers(origin, b"x-a") or []),
     ):
         assert headers.get(b"access-control-allow-origin") == allowed
@@ -37,6 +37,6 @@ def test_a_preflight_names_what_may_be_sent():
 
 
 def test_caches_are_told_that_the_origin_matters():
-    assert (b"vary", b"Origin") in LISTED.answer_headers(b"https://portal.example")
-    assert LISTED.answer_headers(None) == [(b"vary", b"Origin")]
-    assert OPEN.answer_headers(None) == CLOSED.answer_headers(None) == []
+    assert (b"vary", b"Origin") in LISTED.response_headers(b"https://portal.example")
+    assert LISTED.response_headers(None) == [(b"vary", b"Origin")]
+    assert OPEN.response_headers(None) == CLOSED.response_headers(None) == []

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.domain.headers import answer_headers, content_length, preferred_wait_s, request_headers
+from gateway.domain.headers import content_length, preferred_wait_s, request_headers, response_headers
 
 
 def sent(*headers, **more):
@@ -64,7 +64,7 @@ def test_a_websocket_handshake_is_made_anew():
 
 
 def test_an_answer_loses_what_belongs_to_its_connection_and_to_us():
-    kept = answer_headers(
+    kept = response_headers(
         [
             (b"Content-Type", b"image/jpeg"),
             (b"Connection", b"close, X-Hop"),

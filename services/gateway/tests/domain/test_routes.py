@@ -132,7 +132,7 @@ def test_a_route_takes_defaults_where_it_says_nothing():
 @pytest.mark.parametrize(
     ("broken", "fault"),
     [
-        ({"prefix": "/a", "service": "elsewhere"}, "none of"),
+        ({"prefix": "/a", "service": "elsewhere"}, "not one of"),
         ({"prefix": "/a", "service": "ingest", "pulbic": True}, "unknown key 'pulbic'"),
         ({"prefix": "/a", "service": "ingest", "public": "yes"}, "public is not"),
         ({"prefix": "a", "service": "ingest"}, "does not begin with a slash"),

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.domain.sessions import RefreshOutcome, RefreshState, judge_refresh
+from gateway.domain.sessions import RefreshOutcome, RefreshState, decide_refresh
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER, EARLIER = NOW + timedelta(days=1), NOW - timedelta(days=1)
@@ -22,4 +22,4 @@ LATER, EARLIER = NOW + timedelta(days=1), NOW - timedelta(days=1)
     ],
 )
 def test_what_a_refresh_token_is_worth(expires_at, used_at, ended_at, is_active, outcome):
-    assert judge_refresh(RefreshState(expires_at, used_at, ended_at, is_active), NOW) is outcome
+    assert decide_refresh(RefreshState(expires_at, used_at, ended_at, is_active), NOW) is outcome

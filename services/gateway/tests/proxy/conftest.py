@@ -7,8 +7,9 @@ from gateway.domain.circuit import CircuitPolicy
 from gateway.domain.clients import TrustedProxies
 from gateway.domain.cors import CorsPolicy
 from gateway.domain.routes import parse_route_table
-from gateway.door import Door, DoorOptions
-from gateway.limiter import RateLimiter
+from gateway.http.middleware import WaitOptions, build_chain
+from gateway.http.rate_limiter import RateLimiter
+from gateway.metrics import GatewayMetrics
 from kit.auth import Principal
 from kit.errors import Unauthenticated
 from kit.health import Health
@@ -27,7 +28,7 @@ OPTIONS = HttpUpstreamOptions(
 
 
 class Tokens:
-    """Knows two tokens; the real verifier has its own tests."""
+    """Accepts two tokens; the real verifier has its own tests."""
 
     async def verify(self, token):
         users = {"alice-token": 7, "bob-token": 8}
@@ -59,7 +60,7 @@ def table(**changes):
 
 
 async def own_app(scope, receive, send):
-    """Stands for the gateway's own routes: it says which path it was asked for."""
+    """In place of the gateway's own routes: responds with the requested path."""
     body = f"own {scope['path']}".encode()
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]}
@@ -71,7 +72,7 @@ class Builder:
     def __init__(self, serve, logger, metrics):
         self.serve, self.logger, self.metrics, self.started = serve, logger, metrics, []
 
-    def door(self, upstream, **changes):
+    def gateway(self, upstream, **changes):
         parts = {
             "table": table(),
             "upstreams": {"echo": upstream},
@@ -79,15 +80,16 @@ class Builder:
             "verifier": Tokens(),
             "limiter": RateLimiter(),
             "cors": CorsPolicy(),
-            "trusted": TrustedProxies(),
-            "options": DoorOptions(prefer_wait_margin_s=0.2, max_prefer_wait_s=60.0, hsts_s=0),
+            "trusted_proxies": TrustedProxies(),
+            "hsts_s": 0,
+            "wait": WaitOptions(margin_s=0.2, max_wait_s=60.0),
             "health": Health(),
             "logger": self.logger,
-            "metrics": self.metrics,
+            "metrics": GatewayMetrics(self.metrics),
         }
-        door = Door(**{**parts, **changes})
+        chain = build_chain(**{**parts, **changes})
         return Edge(
-            door, logger=self.logger, metrics=self.metrics, health=Health(), max_body_bytes=1_000_000_000
+            chain, logger=self.logger, metrics=self.metrics, health=Health(), max_body_bytes=1_000_000_000
         )
 
     async def http(self, app, **changes):
@@ -96,12 +98,12 @@ class Builder:
         upstream = HttpUpstream("echo", url, changes.pop("upstream_options", OPTIONS))
         await upstream.start()
         self.started.append(upstream)
-        return (await self.serve(self.door(upstream, **changes))).url
+        return (await self.serve(self.gateway(upstream, **changes))).url
 
     async def asgi(self, app, **changes):
         """The same with `app` in this process."""
         upstream = AsgiUpstream("echo", {"echo": app}, self.logger)
-        return (await self.serve(self.door(upstream, **changes))).url
+        return (await self.serve(self.gateway(upstream, **changes))).url
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ class Running:
 
     service: GatewayService
     client: httpx.AsyncClient
-    announced: list[str] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
 
     async def is_ready(self):
         return (await self.client.get("/health/ready")).status_code == 200
@@ -71,12 +71,12 @@ class Gateways:
         values["sign_in"] = {"hash_memory_kib": 8192, "hash_passes": 1, "hash_lanes": 1} | changes.get(
             "sign_in", {}
         )
-        announced = []
+        printed = []
         service = build(
             GatewaySettings(**values),
             clock=self.clock,
             upstreams={} if upstreams is None else upstreams,
-            announce=announced.append,
+            print_text=printed.append,
         )
         await service.start()
         self.stack.push_async_callback(service.stop)
@@ -84,7 +84,7 @@ class Gateways:
         client = await self.stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://gateway")
         )
-        return Running(service, client, announced)
+        return Running(service, client, printed)
 
 
 @pytest.fixture

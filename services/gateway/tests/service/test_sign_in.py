@@ -7,7 +7,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.adapters.passwords import Passwords
+from gateway.adapters.argon2 import Argon2PasswordHasher
 from gateway.store.users import find_credentials
 from kit.auth import StaticJwks, TokenVerifier
 from kit.settings import AuthSettings
@@ -180,15 +180,15 @@ async def test_a_token_of_another_issuer_is_refused(gateways, sqlite_url, auth):
 async def test_a_token_that_we_signed_and_never_gave_out_is_refused(gateway, manual_clock):
     """Who steals the signing key still has to get into the database."""
     token = (await gateway.sign_in())["access_token"]
-    kid, private = await gateway.service.keys.signer()
+    keys = gateway.service.keys
     claims = read(token) | {"jti": "01890000-0000-7000-8000-000000000000"}
-    forged = jwt.encode(claims, private, algorithm="EdDSA", headers={"kid": kid})
+    forged = keys.signer.sign(claims, await keys.current())
     answer = await me(gateway, forged)
     assert (answer.status_code, answer.json()["code"]) == (401, "token_revoked")
 
 
 async def test_a_token_ends(gateways, sqlite_url, manual_clock):
-    gateway = await gateways.start(sqlite_url, tokens={"check_cache_s": 0.000001})
+    gateway = await gateways.start(sqlite_url, tokens={"verification_cache_s": 0.000001})
     tokens = await gateway.sign_in()
     manual_clock.advance(timedelta(hours=24, seconds=-1))
     assert (await me(gateway, tokens["access_token"])).status_code == 200
@@ -259,7 +259,7 @@ async def test_signing_out_ends_both_tokens_at_once(gateway, path):
 
 async def test_another_replica_notices_a_sign_out(gateways, any_database):
     here = await gateways.start(any_database)
-    there = await gateways.start(any_database, tokens={"check_cache_s": 0.000001})
+    there = await gateways.start(any_database, tokens={"verification_cache_s": 0.000001})
     token = (await here.sign_in())["access_token"]
     assert (await me(there, token)).status_code == 200
     await here.client.post("/api/v1/auth/logout", headers=bearer(token))
@@ -318,16 +318,16 @@ async def stored_hash(gateway):
 async def test_a_password_that_is_changed_during_the_sign_in_no_longer_counts(gateway, monkeypatch):
     root = await gateway.headers()
     user_id, _, _ = await gateway.user_with(root, "olga", password="the old one")
-    check, changes = Passwords.check, []
+    verify, changes = Argon2PasswordHasher.verify, []
 
-    async def check_and_be_overtaken(self, password, stored_hash):
-        verdict = await check(self, password, stored_hash)
+    async def verify_and_change(self, password, stored_hash):
+        result = await verify(self, password, stored_hash)
         if not changes:
             new = {"password": "the new one"}
             changes.append(await gateway.client.patch(f"/users/{user_id}", headers=root, json=new))
-        return verdict
+        return result
 
-    monkeypatch.setattr(Passwords, "check", check_and_be_overtaken)
+    monkeypatch.setattr(Argon2PasswordHasher, "verify", verify_and_change)
     answer = await gateway.client.post("/token", data={"username": "olga", "password": "the old one"})
     assert (answer.status_code, answer.json()["code"]) == (401, "credentials_invalid")
     assert [change.status_code for change in changes] == [200]

@@ -1,1 +1,1 @@
-"""What the gateway touches outside itself: the services behind it, and the password hash."""
+"""The services behind the gateway over HTTP or in this process, the password hash and the token signature."""

@@ -1,4 +1,4 @@
-"""A service in the same process: its application is called, and nothing goes over the network."""
+"""A service in the same process: its ASGI application is called directly."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from kit.logging import Logger
 class AsgiUpstream:
     """Calls `applications[service]`.
 
-    Looked up at each request: all-in-one fills the mapping after the gateway is built, for the other services
+    Looked up at each request: all-in-one fills the mapping after the gateway is built, since the other services
     need the gateway's keys first.
     """
 
@@ -20,8 +20,8 @@ class AsgiUpstream:
         self._applications = applications
         self._logger = logger
 
-    async def carry(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the exchange on as it is; see `Upstream`."""
+    async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See `Upstream`."""
         application = self._applications.get(self._service)
         if application is None:
             raise Unavailable(f"{self._service} is not running", code="upstream_down", retry_after_s=5)

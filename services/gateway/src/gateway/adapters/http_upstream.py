@@ -1,4 +1,4 @@
-"""A service at an address: requests and answers are streamed over pooled connections."""
+"""A service at an address: requests and responses are streamed over pooled connections."""
 
 import asyncio
 import random
@@ -20,13 +20,13 @@ from gateway.domain.headers import content_length, first
 from kit.errors import Unavailable, UpstreamFailed
 
 _NO_AUTO_HEADERS = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
-# The upstream hung up or cannot be found; whether it did any work is not known.
+# The service closed the connection or cannot be found; whether it did any work is unknown.
 _DOWN = (aiohttp.ClientConnectionError, ConnectionError)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpUpstreamOptions:
-    """How connections to a service are made and kept."""
+    """How connections to a service are opened and kept."""
 
     connect_timeout_s: float
     connect_attempts: int
@@ -49,7 +49,7 @@ class HttpUpstream:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        """Make the pool; connections are opened when they are needed."""
+        """Create the pool; connections are opened when they are needed."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=self._options.max_connections, keepalive_timeout=self._options.keep_alive_s
@@ -66,8 +66,8 @@ class HttpUpstream:
             await self._session.close()
             self._session = None
 
-    async def carry(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See `Upstream`. When the client goes away, the connection to the service is closed too."""
+    async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See `Upstream`. When the client disconnects, the connection to the service is closed too."""
         if scope["type"] == "websocket":
             await bridge_websocket(
                 self._running(),
@@ -79,28 +79,28 @@ class HttpUpstream:
             )
             return
         upload = _Upload(receive)
-        has_body = content_length(scope["headers"]) != 0 and _announces_body(scope)
+        has_body = content_length(scope["headers"]) != 0 and _has_body(scope)
         task = asyncio.current_task()
-        watcher = asyncio.create_task(upload.cancel_when_gone(task, wait_for_body=has_body))
+        watcher = asyncio.create_task(upload.cancel_on_disconnect(task, wait_for_body=has_body))
         try:
-            async with self._asked(scope, upload if has_body else None) as response:
-                await self._answer(response, send)
+            async with self._request(scope, upload if has_body else None) as response:
+                await self._send_response(response, send)
         except asyncio.CancelledError:
-            if not upload.is_gone or task is None:
+            if not upload.is_client_gone or task is None:
                 raise
             task.uncancel()
         except _DOWN as error:
-            if upload.is_gone:
+            if upload.is_client_gone:
                 return
             raise self._unavailable() from error
         except aiohttp.ClientError as error:
-            raise UpstreamFailed(f"{self._service} broke off or did not speak HTTP") from error
+            raise UpstreamFailed(f"{self._service} broke off its response, or does not speak HTTP") from error
         finally:
             watcher.cancel()
 
     @asynccontextmanager
-    async def _asked(self, scope: Scope, body: "_Upload | None") -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer, its head read. A connection that could not be made is tried again: nothing was sent."""
+    async def _request(self, scope: Scope, body: "_Upload | None") -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response, its head read. A failed connection is tried again, since nothing was sent yet."""
         if self._circuit.pause_left_s(time.monotonic()) > 0:
             raise self._unavailable()
         url, headers = self._url(scope), CIMultiDict[str]()
@@ -129,7 +129,7 @@ class HttpUpstream:
         async with response:
             yield response
 
-    async def _answer(self, response: aiohttp.ClientResponse, send: Send) -> None:
+    async def _send_response(self, response: aiohttp.ClientResponse, send: Send) -> None:
         await send(
             {"type": "http.response.start", "status": response.status, "headers": list(response.raw_headers)}
         )
@@ -158,52 +158,52 @@ class HttpUpstream:
         )
 
 
-def _announces_body(scope: Scope) -> bool:
+def _has_body(scope: Scope) -> bool:
     headers = scope["headers"]
     return first(headers, b"content-length") is not None or scope["method"] in {"POST", "PUT", "PATCH"}
 
 
 class _Upload(aiohttp.Payload):
-    """The client's body, handed on as it comes; and its going away, noticed while the service works."""
+    """The client's body, forwarded as it arrives; also notices when the client disconnects."""
 
     def __init__(self, receive: Receive) -> None:
         super().__init__(None, content_type=None, headers={})
         self._receive = receive
         self._is_read = asyncio.Event()
-        self.is_gone = False
+        self.is_client_gone = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """A body that streams by is never there as a whole."""
+        """Not supported: the body is never held as a whole."""
         raise TypeError("a streamed body cannot be decoded")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Send all of it."""
+        """Send the whole body."""
         await self.write_with_length(writer, None)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Send all of it; the length was declared by the client and is kept to by the writer."""
+        """Send the whole body; the writer checks it against the length that the client declared."""
         assert isinstance(writer, StreamWriter)
-        # Before the first byte is taken: where a reused connection turns out to be closed, aiohttp sends what is
-        # idempotent again, and ours cannot be read twice.
+        # Before the first byte is read: when a reused connection turns out to be closed, aiohttp repeats requests
+        # with an idempotent method, and this body cannot be read twice.
         self._consumed = True
         has_more = True
         while has_more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                self.is_gone = True
-                raise ConnectionError("the client went away")
+                self.is_client_gone = True
+                raise ConnectionError("the client disconnected")
             has_more = message.get("more_body", False)
-            # Nothing waits after the last piece: else a quick answer overtakes the end of the upload, and the
-            # pool throws the connection away as half used.
+            # No wait after the last piece: otherwise a quick response overtakes the end of the upload, and the
+            # pool discards the connection as half used.
             await writer.write(message.get("body", b""), drain=has_more)
         self._is_read.set()
 
-    async def cancel_when_gone(self, task: asyncio.Task[object] | None, *, wait_for_body: bool) -> None:
-        """Cancel `task` when the client goes away; its body comes first, where there is one."""
+    async def cancel_on_disconnect(self, task: asyncio.Task[object] | None, *, wait_for_body: bool) -> None:
+        """Cancel `task` when the client disconnects; where there is a body, wait until it is read."""
         if wait_for_body:
             await self._is_read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.is_gone = True
+        self.is_client_gone = True
         if task is not None:
             task.cancel()

@@ -1,4 +1,4 @@
-"""One WebSocket to the client and one to the service, with every message passed from each to the other."""
+"""Forward every message between a WebSocket of the client and one of the service."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ async def bridge_websocket(
     *,
     max_message_bytes: int,
 ) -> None:
-    """Open the service's side first, so that the client is accepted only when the service accepts.
+    """Connect to the service first, so that the client is accepted only when the service accepts.
 
     Raises:
         Unavailable: the service cannot be reached.
@@ -33,7 +33,7 @@ async def bridge_websocket(
         headers.add(name.decode("latin-1"), value.decode("latin-1"))
     await receive()  # websocket.connect
     try:
-        far = await session.ws_connect(
+        upstream = await session.ws_connect(
             url,
             headers=headers,
             protocols=tuple(scope.get("subprotocols", ())),
@@ -43,43 +43,43 @@ async def bridge_websocket(
         raise UpstreamFailed(f"the service refused the WebSocket with {error.status}") from error
     except (aiohttp.ClientError, OSError) as error:
         raise Unavailable("the service cannot be reached", code="upstream_down", retry_after_s=5) from error
-    async with far:
-        await send({"type": "websocket.accept", "subprotocol": far.protocol, "headers": []})
-        outward = asyncio.create_task(_to_client(far, send))
-        inward = asyncio.create_task(_to_service(far, receive))
+    async with upstream:
+        await send({"type": "websocket.accept", "subprotocol": upstream.protocol, "headers": []})
+        to_client = asyncio.create_task(_to_client(upstream, send))
+        to_service = asyncio.create_task(_to_service(upstream, receive))
         try:
-            await asyncio.wait({outward, inward}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({to_client, to_service}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            outward.cancel()
-            inward.cancel()
-            await asyncio.gather(outward, inward, return_exceptions=True)
+            to_client.cancel()
+            to_service.cancel()
+            await asyncio.gather(to_client, to_service, return_exceptions=True)
 
 
-async def _to_service(far: aiohttp.ClientWebSocketResponse, receive: Receive) -> None:
+async def _to_service(upstream: aiohttp.ClientWebSocketResponse, receive: Receive) -> None:
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
-            await far.close(code=_close_code(message.get("code")))
+            await upstream.close(code=_close_code(message.get("code")))
             return
         if message.get("bytes") is not None:
-            await far.send_bytes(message["bytes"])
+            await upstream.send_bytes(message["bytes"])
         else:
-            await far.send_str(message["text"])
+            await upstream.send_str(message["text"])
 
 
-async def _to_client(far: aiohttp.ClientWebSocketResponse, send: Send) -> None:
-    async for message in far:
+async def _to_client(upstream: aiohttp.ClientWebSocketResponse, send: Send) -> None:
+    async for message in upstream:
         if message.type is aiohttp.WSMsgType.TEXT:
             await send({"type": "websocket.send", "text": message.data})
         elif message.type is aiohttp.WSMsgType.BINARY:
             await send({"type": "websocket.send", "bytes": message.data})
         else:
             break
-    await send({"type": "websocket.close", "code": _close_code(far.close_code)})
+    await send({"type": "websocket.close", "code": _close_code(upstream.close_code)})
 
 
 def _close_code(code: int | None) -> int:
-    # 1005 and 1006 say that no code came, and 1015 that TLS failed: none may be sent (RFC 6455, 7.4.1).
+    # 1005 and 1006 mean that no code was received, 1015 that TLS failed: none may be sent (RFC 6455, 7.4.1).
     if code is None or code == 1005:
         return _GOING_AWAY
     return _ABNORMAL if code in {1006, 1015} else code

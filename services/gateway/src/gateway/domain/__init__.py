@@ -1,1 +1,1 @@
-"""The gateway's rules: what may pass, where to, and who may change whom. No I/O, no clock."""
+"""The gateway's rules: which requests are forwarded, where, and who may change which account. No I/O, no clock."""

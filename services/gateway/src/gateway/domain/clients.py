@@ -1,14 +1,14 @@
-"""Who is calling: the address that limits are counted by, behind proxies that the operator trusts."""
+"""The client's address, which rate limits count by, found behind proxies that the operator trusts."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 
 class TrustedProxies:
-    """The networks whose `X-Forwarded-…` headers are believed.
+    """The networks whose `X-Forwarded-…` headers are trusted.
 
     Raises:
-        ValueError: for a text that is no network such as 10.0.0.0/8 or 192.0.2.7.
+        ValueError: for a text that is not a network like 10.0.0.0/8 or 192.0.2.7.
     """
 
     def __init__(self, networks: tuple[str, ...] = ()) -> None:
@@ -24,7 +24,7 @@ class TrustedProxies:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Where a request came from. `forwarded_for` is what the services behind are told."""
+    """Where a request came from. `forwarded_for` is the X-Forwarded-For that the services get."""
 
     address: str
     forwarded_for: str
@@ -32,7 +32,7 @@ class Client:
 
     @property
     def limit_key(self) -> str:
-        """What limits count by: the address, for IPv6 its /64, since one household has all of that."""
+        """What limits count by: the address, for IPv6 its /64 network, since one client has all addresses of that."""
         if ":" not in self.address:
             return self.address
         parsed = _parse(self.address)
@@ -50,24 +50,24 @@ def find_client(
 ) -> Client:
     """The client behind a connection from `peer`.
 
-    The chain is read from its near end, and only as far as trusted proxies vouch for it: what stands left of
-    the first untrusted address is the client's own invention.
+    X-Forwarded-For is read from its right end, up to the first address that is not a trusted proxy: the client can
+    write anything to the left of that.
     """
     if not trusted.trusts(peer):
         return Client(peer, peer, proto)
     chain = [part.strip() for part in (x_forwarded_for or b"").decode("ascii", "replace").split(",")]
-    believed: list[str] = [peer]
+    hops: list[str] = [peer]
     for hop in reversed(chain):
         parsed = _parse(hop)
         if parsed is None:
             break
-        believed.append(str(parsed))
+        hops.append(str(parsed))
         if not trusted.trusts(str(parsed)):
             break
-    # Of several, the one that the nearest proxy added.
-    said = (x_forwarded_proto or b"").split(b",")[-1].strip().lower()
-    outer = said.decode() if said in {b"http", b"https"} else proto
-    return Client(believed[-1], ", ".join(reversed(believed)), outer)
+    # Of several values, the last one was added by the nearest proxy.
+    last_proto = (x_forwarded_proto or b"").split(b",")[-1].strip().lower()
+    proto = last_proto.decode() if last_proto in {b"http", b"https"} else proto
+    return Client(hops[-1], ", ".join(reversed(hops)), proto)
 
 
 def _parse(address: str) -> IPv4Address | IPv6Address | None:

@@ -23,18 +23,18 @@ class CorsPolicy:
         plain = {origin.strip().rstrip("/") for origin in origins} - {""}
         return cls(frozenset(plain - {"*"}), "*" in plain)
 
-    def answer_headers(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
-        """The headers that let the page of that origin read an answer."""
+    def response_headers(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
+        """The headers that let a page of that origin read a response."""
         if origin is None:
-            # The answer depends on the origin even when none is sent: a cache must not mix the two.
+            # The response depends on the origin even when none is sent: a cache must keep both apart.
             return [(b"vary", b"Origin")] if self.listed else []
         allowed = self._allow(origin)
         return [*allowed, (b"access-control-expose-headers", _EXPOSED)] if allowed else allowed
 
     def preflight_headers(
-        self, origin: bytes, asked_headers: bytes | None
+        self, origin: bytes, requested_headers: bytes | None
     ) -> list[tuple[bytes, bytes]] | None:
-        """The answer to a preflight, or None where that origin may not call."""
+        """The headers of the response to a preflight, or None where that origin may not call."""
         allowed = self._allow(origin)
         if not allowed:
             return None
@@ -43,8 +43,8 @@ class CorsPolicy:
             (b"access-control-allow-methods", _METHODS),
             (b"access-control-max-age", _MAX_AGE_S),
         ]
-        if asked_headers:
-            headers.append((b"access-control-allow-headers", asked_headers))
+        if requested_headers:
+            headers.append((b"access-control-allow-headers", requested_headers))
         return headers
 
     def _allow(self, origin: bytes) -> list[tuple[bytes, bytes]]:
@@ -55,6 +55,6 @@ class CorsPolicy:
                 (b"vary", b"Origin"),
             ]
         if self.is_open:
-            # Never the origin echoed, never credentials: the wildcard is for pages with a token of their own.
+            # The wildcard without credentials, and not the request's origin: pages must send a token of their own.
             return [(b"access-control-allow-origin", b"*"), *([(b"vary", b"Origin")] if self.listed else [])]
         return []

@@ -1,4 +1,4 @@
-"""What is changed in the headers on their way through."""
+"""Which headers are forwarded, in both directions."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,8 +18,8 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-# What the gateway says itself, and no client may say for it.
-_SET_BY_US = frozenset(
+# Set by the gateway itself; a client's own values are dropped.
+_SET_BY_GATEWAY = frozenset(
     {
         b"forwarded",
         b"host",
@@ -32,10 +32,10 @@ _SET_BY_US = frozenset(
     }
 )
 _WEBSOCKET_HANDSHAKE = (b"sec-websocket-",)
-# Our server adds its own, for its answer is the one that the client gets.
-_SERVER_SAYS = frozenset({b"date", b"server"})
-# CORS is decided at the door; two Access-Control-Allow-Origin would make a browser refuse the answer.
-_ANSWERED_BY_US = (b"access-control-",)
+# Dropped from the service's response, since the gateway's server adds its own.
+_SET_BY_SERVER = frozenset({b"date", b"server"})
+# Set by the gateway; a browser refuses a response with two Access-Control-Allow-Origin headers.
+_CORS = b"access-control-"
 
 
 def first(headers: Headers, name: bytes) -> bytes | None:
@@ -55,14 +55,14 @@ def joined(headers: Headers, name: bytes) -> bytes | None:
 def request_headers(
     headers: Headers, *, forwarded_for: str, proto: str, traceparent: str | None, is_websocket: bool = False
 ) -> list[tuple[bytes, bytes]]:
-    """The headers that go on to the service: hop-by-hop ones gone, where the request came from added."""
+    """The headers that are sent to the service: without hop-by-hop headers, with the client's address."""
     named = _connection_options(headers)
     host = first(headers, b"host")
     kept = [
         (name, value)
         for name, value in headers
         if name not in _HOP_BY_HOP
-        and name not in _SET_BY_US
+        and name not in _SET_BY_GATEWAY
         and name not in named
         and not (is_websocket and name.startswith(_WEBSOCKET_HANDSHAKE))
     ]
@@ -76,17 +76,17 @@ def request_headers(
     return kept
 
 
-def answer_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of the service's answer that go back to the client, names in lower case."""
+def response_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of the service's response that are sent to the client, names in lower case."""
     lowered = [(name.lower(), value) for name, value in headers]
     named = _connection_options(lowered)
     return [
         (name, value)
         for name, value in lowered
         if name not in _HOP_BY_HOP
-        and name not in _SERVER_SAYS
+        and name not in _SET_BY_SERVER
         and name not in named
-        and not name.startswith(_ANSWERED_BY_US)
+        and not name.startswith(_CORS)
     ]
 
 
@@ -104,7 +104,7 @@ def content_length(headers: Headers) -> int | None:
 
 
 def preferred_wait_s(headers: Headers) -> float:
-    """The N of `Prefer: wait=N` (RFC 7240, section 4.3), or 0 where the client does not ask to wait."""
+    """The N of `Prefer: wait=N` (RFC 7240, section 4.3), or 0 where the client has no such preference."""
     for name, value in headers:
         if name != b"prefer":
             continue

@@ -1,4 +1,4 @@
-"""What users, roles and permissions may be called."""
+"""Names of users, roles and permissions."""
 
 import re
 import unicodedata
@@ -8,10 +8,10 @@ _PERMISSION = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}\Z", re.ASCII)
 
 
 def clean_name(text: str) -> str:
-    """A user's or role's name in the one spelling that is stored.
+    """A user's or role's name in the normal form that is stored (NFC).
 
     Raises:
-        ValueError: with what is wrong.
+        ValueError: with the reason.
     """
     name = unicodedata.normalize("NFC", text)
     if name != name.strip() or not name:
@@ -26,7 +26,7 @@ def clean_name(text: str) -> str:
 
 
 def name_key(name: str) -> str:
-    """What two names that look alike have in common: `Alice` and `alice` are one user."""
+    """The key that names differing only in case or form share: `Alice` and `alice` are the same user."""
     return unicodedata.normalize("NFKC", name).casefold()
 
 
@@ -34,7 +34,7 @@ def clean_permission_name(text: str) -> str:
     """A permission's name.
 
     Raises:
-        ValueError: with what is wrong.
+        ValueError: with the reason.
     """
     if not _PERMISSION.match(text):
         raise ValueError("must be 1 to 64 of a-z, 0-9, _ . : - and begin with a letter or digit")

@@ -1,4 +1,4 @@
-"""The documents of several services made into one."""
+"""Merge the OpenAPI documents of several services into one."""
 
 import copy
 import json
@@ -13,7 +13,7 @@ _REF = "#/components/"
 
 @dataclass(frozen=True, slots=True)
 class ServiceDocument:
-    """What a service says of itself; `document` is None where it could not be had, `fault` then says why."""
+    """A service's document; None where it could not be fetched, with the reason in `fault`."""
 
     service: str
     document: Mapping[str, Any] | None
@@ -31,19 +31,21 @@ def merge_openapi(
 ) -> dict[str, Any]:
     """One OpenAPI 3.1 document of every path that the gateway serves.
 
-    `is_routed(service, path)` keeps what the route table leads to (a service's own `/metrics` does not
-    belong here); `aliases_of(path)` are the older names, told in the operation's description. A component
-    that two services define differently gets its service's name in front, in both.
+    `is_routed(service, path)` selects the paths in the route table (a service's own `/metrics` is not in it);
+    `aliases_of(path)` are older paths, listed in the operation's description. A component that two services
+    define differently gets the service's name as a prefix, in both.
     """
-    there = [(entry.service, copy.deepcopy(dict(entry.document))) for entry in documents if entry.document]
-    away = [
+    available = [
+        (entry.service, copy.deepcopy(dict(entry.document))) for entry in documents if entry.document
+    ]
+    missing = [
         f"**{entry.service}** is missing here: {entry.fault}." for entry in documents if not entry.document
     ]
-    clashing = _clashing_names([document for _, document in there])
+    clashing = _clashing_names([document for _, document in available])
     paths: dict[str, Any] = {}
     components: dict[str, dict[str, Any]] = {}
     seen_operations: set[str] = set()
-    for service, document in there:
+    for service, document in available:
         _rename_components(document, clashing, _prefix(service))
         for kind, named in _components(document).items():
             components.setdefault(kind, {}).update(named)
@@ -52,9 +54,9 @@ def merge_openapi(
                 paths[path] = _label(item, service, aliases_of(path), seen_operations)
     merged: dict[str, Any] = {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version, "description": "\n\n".join([description, *away])},
+        "info": {"title": title, "version": version, "description": "\n\n".join([description, *missing])},
         "paths": paths,
-        "tags": [{"name": service, "description": _about(document)} for service, document in there],
+        "tags": [{"name": service, "description": _about(document)} for service, document in available],
     }
     if components:
         merged["components"] = components
@@ -76,19 +78,19 @@ def _components(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _clashing_names(documents: Sequence[Mapping[str, Any]]) -> frozenset[tuple[str, str]]:
-    """The (kind, name) pairs that have more than one meaning.
+    """The (kind, name) pairs that are defined in more than one way.
 
-    A component that is written alike but refers to a clashing one means something else in each document, so
-    the clash spreads along the references until nothing new is found.
+    A component with equal text that refers to a clashing one differs too, so references are followed until no
+    further one is found.
     """
-    meanings: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    definitions: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     refers_to: defaultdict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
     for document in documents:
         for kind, named in _components(document).items():
             for name, component in named.items():
-                meanings[kind, name].add(json.dumps(component, sort_keys=True, default=str))
+                definitions[kind, name].add(json.dumps(component, sort_keys=True, default=str))
                 refers_to[kind, name] |= _references(component)
-    clashing = {pair for pair, texts in meanings.items() if len(texts) > 1}
+    clashing = {pair for pair, texts in definitions.items() if len(texts) > 1}
     shared = _shared(documents)
     while True:
         more = {pair for pair in shared - clashing if refers_to[pair] & clashing}
@@ -141,7 +143,7 @@ def _rename_components(document: dict[str, Any], clashing: frozenset[tuple[str, 
 
 
 def _rename_security(document: dict[str, Any], clashing: frozenset[tuple[str, str]], prefix: str) -> None:
-    """Security requirements name their scheme bare, without a reference."""
+    """Security requirements contain the scheme's plain name and not a reference."""
 
     def renamed(requirements: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [

@@ -1,4 +1,4 @@
-"""Request paths, made safe before anything is matched against them."""
+"""Request paths are checked before they are matched against the route table."""
 
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -8,12 +8,12 @@ _DOTS = frozenset({b".", b".."})
 
 
 class UnsafePathError(ValueError):
-    """The path could mean one thing to us and another to the service behind; its text is for the caller."""
+    """The gateway and the service could read the path differently; the text is the reason, for the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class CleanPath:
-    """A path in segments: `decoded` is what rules look at, `raw` goes on as the client wrote it."""
+    """A path in segments: `decoded` is matched, `raw` is forwarded as the client wrote it."""
 
     decoded: tuple[bytes, ...]
     raw: tuple[bytes, ...]

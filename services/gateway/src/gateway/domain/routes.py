@@ -1,24 +1,24 @@
-"""The one table that says which service answers a path, and under what limits."""
+"""The route table: which service serves a path, and with which limits."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from gateway.domain.paths import CleanPath, UnsafePathError, clean_path
-from gateway.domain.rates import RateLimit, parse_rate
+from gateway.domain.rate_limits import RateLimit, parse_rate
 
 OWN_SERVICE = "gateway"
 
 
 class RouteTableError(ValueError):
-    """The table cannot be used; the text lists every fault, one a line."""
+    """The table cannot be used; the text lists every fault, one on each line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What stands behind a prefix. `target` is the path that the service itself knows it by.
+    """Where requests of a prefix are forwarded. `target` is the prefix in the service's own paths.
 
-    `timeout_s` bounds the request's upload and the wait for the answer's head; `is_public` lets requests in
-    without a token.
+    `timeout_s` limits the upload of the request and the wait for the response's head; `is_public`: no token is
+    required.
     """
 
     service: str
@@ -36,7 +36,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route and the path to ask its service for."""
+    """A route and the path to request from its service."""
 
     route: Route
     upstream_path: bytes
@@ -44,7 +44,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """Routes by prefix, in segments, so that `/tickets` is no prefix of `/ticketsX`."""
+    """Routes by prefix, in segments, so that `/tickets` is not a prefix of `/ticketsX`."""
 
     by_prefix: Mapping[tuple[bytes, ...], Route]
     aliases: Mapping[str, tuple[str, ...]]
@@ -61,7 +61,7 @@ class RouteTable:
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The services behind the gateway, itself left out, in the order of the table."""
+        """The services behind the gateway, without itself, in the order of the table."""
         named = dict.fromkeys(route.service for route in self.by_prefix.values())
         return tuple(service for service in named if service != OWN_SERVICE)
 
@@ -80,10 +80,10 @@ _DEFAULT_KEYS = frozenset({"rate_limit", "timeout_s", "max_body_bytes"})
 
 
 def parse_route_table(document: Mapping[str, object], services: Collection[str]) -> RouteTable:
-    """The table written in `document` (parsed TOML); `services` are the ones that can be reached.
+    """The table written in `document` (parsed TOML); `services` are the known ones.
 
     Raises:
-        RouteTableError: with everything that is wrong, so that an operator mends the file in one go.
+        RouteTableError: with every fault, so that an operator can correct the file in one step.
     """
     faults: list[str] = [f"unknown table {key!r}" for key in document.keys() - _TOP_KEYS]
     limits = _parse_limits(document.get("rate_limits", {}), faults)
@@ -92,7 +92,7 @@ def parse_route_table(document: Mapping[str, object], services: Collection[str])
     aliases: dict[str, tuple[str, ...]] = {}
     entries = document.get("routes")
     if not isinstance(entries, list) or not entries:
-        faults.append("routes: there are none")
+        faults.append("routes: the list is missing or empty")
         entries = []
     for position, entry in enumerate(entries, start=1):
         if not isinstance(entry, Mapping):
@@ -154,7 +154,7 @@ def _parse_route(
     prefixes = [_parse_prefix(text, faults, where) for text in [entry.get("prefix"), *written]]
     service = entry.get("service")
     if not isinstance(service, str) or service not in services:
-        faults.append(f"{where}: service {service!r} is none of {', '.join(sorted(services))}")
+        faults.append(f"{where}: service {service!r} is not one of {', '.join(sorted(services))}")
     is_public = entry.get("public", False)
     if not isinstance(is_public, bool):
         faults.append(f"{where}: public is not true or false")

@@ -1,21 +1,22 @@
-"""What happens to a session when its refresh token comes back."""
+"""What happens to a session when one of its refresh tokens is presented."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from uuid import UUID
 
 
 class RefreshOutcome(Enum):
-    """What a refresh token is worth."""
+    """What a refresh token is exchanged for."""
 
-    ROTATE = "rotate"
-    REUSED = "reused"
-    ENDED = "ended"
+    ROTATE = "rotate"  # new tokens
+    REUSED = "reused"  # nothing, and the session ends
+    ENDED = "ended"  # nothing
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshState:
-    """A refresh token as the store knows it, with its session (the family of tokens of one sign-in)."""
+    """A refresh token with the state of its session (all tokens that came of one sign-in)."""
 
     expires_at: datetime
     used_at: datetime | None
@@ -23,8 +24,17 @@ class RefreshState:
     is_user_active: bool
 
 
-def judge_refresh(state: RefreshState, now: datetime) -> RefreshOutcome:
-    """A token used before was stolen, or is its thief's: the whole session ends (RFC 9700, 4.14.2)."""
+@dataclass(frozen=True, slots=True)
+class StoredRefreshToken:
+    """A refresh token that was issued here."""
+
+    session_id: UUID
+    user_id: int
+    state: RefreshState
+
+
+def decide_refresh(state: RefreshState, now: datetime) -> RefreshOutcome:
+    """A token that was used before has been stolen, so the whole session ends (RFC 9700, section 4.14.2)."""
     if state.session_ended_at is not None or not state.is_user_active:
         return RefreshOutcome.ENDED
     if state.used_at is not None:

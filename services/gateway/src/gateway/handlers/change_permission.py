@@ -1,12 +1,12 @@
-"""A permission gets another name or description."""
+"""Change the name or the description of a permission."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.domain.access import check_changes_permission
-from gateway.handlers.acting import load_permission, refusals, standing_of
+from gateway.domain.accounts import Permission
+from gateway.handlers.account_rules import current_access, load_permission, map_rule_errors
 from gateway.store import roles, sessions
-from gateway.store.roles import Permission
 from kit.auth import Principal
 from kit.clock import Clock
 from kit.db import Database
@@ -14,11 +14,11 @@ from kit.db import Database
 
 @dataclass(frozen=True, slots=True)
 class ChangePermission:
-    """`forget` is called after tokens were revoked."""
+    """`clear_token_cache` is called after tokens were revoked, so that they are refused at once."""
 
     db: Database
     clock: Clock
-    forget: Callable[[], None]
+    clear_token_cache: Callable[[], None]
 
     async def __call__(
         self, caller: Principal, permission_id: int, name: str | None, description: str | None
@@ -26,23 +26,23 @@ class ChangePermission:
         """The permission as stored; None leaves a part as it is.
 
         Raises:
-            NotFound: no such permission.
-            Conflict: the name is taken, or it is a built-in permission's.
-            Forbidden: renamed by somebody who is no superadmin.
+            NotFound: there is no such permission.
+            Conflict: the name is taken, or the permission is built in.
+            Forbidden: renamed by somebody who is not a superadmin.
         """
-        with refusals(f"There is a permission {name} already."):
+        with map_rule_errors(f"There is already a permission {name}."):
             async with self.db.transaction() as session:
                 permission = await load_permission(session, permission_id)
                 if name is not None and name != permission.name:
                     check_changes_permission(
-                        await standing_of(session, caller),
+                        await current_access(session, caller),
                         permission.name,
                         is_built_in=permission.is_built_in,
                         is_renamed=True,
                     )
-                    holders = await roles.holders_of_permission(session, permission_id)
-                    await sessions.revoke_access_of(session, holders, self.clock.now())
+                    user_ids = await roles.user_ids_with_permission(session, permission_id)
+                    await sessions.revoke_access_tokens(session, user_ids, self.clock.now())
                 await roles.change_permission(session, permission_id, name=name, description=description)
                 changed = await load_permission(session, permission_id)
-        self.forget()
+        self.clear_token_cache()
         return changed

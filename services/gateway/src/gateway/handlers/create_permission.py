@@ -1,16 +1,16 @@
-"""A new permission. Nobody has it until a superadmin puts it into a role."""
+"""Create a permission. Nobody has it until a superadmin puts it into a role."""
 
 from dataclasses import dataclass
 
-from gateway.handlers.acting import load_permission, refusals
+from gateway.domain.accounts import Permission
+from gateway.handlers.account_rules import load_permission, map_rule_errors
 from gateway.store import roles
-from gateway.store.roles import Permission
 from kit.db import Database
 
 
 @dataclass(frozen=True, slots=True)
 class CreatePermission:
-    """Asks for no permission: the edge does."""
+    """The caller's permission to use this is checked by the route."""
 
     db: Database
 
@@ -20,7 +20,7 @@ class CreatePermission:
         Raises:
             Conflict: the name is taken.
         """
-        with refusals(f"There is a permission {name} already."):
+        with map_rule_errors(f"There is already a permission {name}."):
             async with self.db.transaction() as session:
                 permission_id = await roles.add_permission(session, name=name, description=description)
                 return await load_permission(session, permission_id)

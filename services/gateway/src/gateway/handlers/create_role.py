@@ -1,19 +1,19 @@
-"""A new role."""
+"""Create a role."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from gateway.domain.access import check_grants_permissions
-from gateway.handlers.acting import load_permissions, load_role, refusals, standing_of
+from gateway.domain.accounts import Role
+from gateway.handlers.account_rules import current_access, load_permissions, load_role, map_rule_errors
 from gateway.store import roles
-from gateway.store.roles import Role
 from kit.auth import Principal
 from kit.db import Database
 
 
 @dataclass(frozen=True, slots=True)
 class CreateRole:
-    """Asks for no permission: the edge does."""
+    """The caller's permission to use this is checked by the route."""
 
     db: Database
 
@@ -22,12 +22,12 @@ class CreateRole:
 
         Raises:
             Conflict: the name is taken.
-            Invalid: a permission is not known.
+            Invalid: a permission does not exist.
             Forbidden: the caller does not have one of the permissions.
         """
-        with refusals(f"There is a role {name} already."):
+        with map_rule_errors(f"There is already a role {name}."):
             async with self.db.transaction() as session:
-                carried = await load_permissions(session, permission_ids)
-                check_grants_permissions(await standing_of(session, caller), [one.name for one in carried])
+                granted = await load_permissions(session, permission_ids)
+                check_grants_permissions(await current_access(session, caller), [one.name for one in granted])
                 role_id = await roles.add_role(session, name=name, permission_ids=permission_ids)
                 return await load_role(session, role_id)

@@ -1,13 +1,19 @@
-"""A new user."""
+"""Create a user."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gateway.adapters.passwords import Passwords
 from gateway.domain.access import check_grants_roles
-from gateway.handlers.acting import load_roles, load_user, refusals, standing_of
+from gateway.domain.accounts import User
+from gateway.domain.passwords import PasswordHasher, PasswordRules
+from gateway.handlers.account_rules import (
+    check_password,
+    current_access,
+    load_roles,
+    load_user,
+    map_rule_errors,
+)
 from gateway.store import users
-from gateway.store.users import User
 from kit.auth import Principal
 from kit.clock import Clock
 from kit.db import Database
@@ -15,10 +21,11 @@ from kit.db import Database
 
 @dataclass(frozen=True, slots=True)
 class CreateUser:
-    """Asks for no permission: the edge does."""
+    """The caller's permission to use this is checked by the route."""
 
     db: Database
-    passwords: Passwords
+    passwords: PasswordHasher
+    password_rules: PasswordRules
     clock: Clock
 
     async def __call__(
@@ -28,14 +35,15 @@ class CreateUser:
 
         Raises:
             Conflict: the name is taken.
-            Invalid: a role is not known.
-            Forbidden: a role allows what the caller may not do.
+            Invalid: a role does not exist, or the password breaks the rules.
+            Forbidden: a role has a permission that the caller does not have.
         """
+        check_password(password, self.password_rules)
         password_hash = await self.passwords.hash(password)
-        with refusals(f"There is a user {username} already."):
+        with map_rule_errors(f"There is already a user {username}."):
             async with self.db.transaction() as session:
                 granted = await load_roles(session, role_ids)
-                check_grants_roles(await standing_of(session, caller), [role.grant for role in granted])
+                check_grants_roles(await current_access(session, caller), granted)
                 user_id = await users.add_user(
                     session,
                     username=username,

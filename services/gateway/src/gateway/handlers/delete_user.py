@@ -1,10 +1,16 @@
-"""A user goes, and with them their sessions."""
+"""Delete a user and their sessions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.domain.access import check_changes_user, check_superadmin_remains
-from gateway.handlers.acting import SUPERADMIN_LOCK, load_user, refusals, standing_of, standing_of_user
+from gateway.handlers.account_rules import (
+    SUPERADMIN_LOCK,
+    access_of_user,
+    current_access,
+    load_user,
+    map_rule_errors,
+)
 from gateway.store import users
 from kit.auth import Principal
 from kit.db import Database
@@ -12,28 +18,28 @@ from kit.db import Database
 
 @dataclass(frozen=True, slots=True)
 class DeleteUser:
-    """`forget` is called after tokens were revoked."""
+    """`clear_token_cache` is called after tokens were revoked, so that they are refused at once."""
 
     db: Database
-    forget: Callable[[], None]
+    clear_token_cache: Callable[[], None]
 
     async def __call__(self, caller: Principal, user_id: int) -> None:
-        """Delete them.
+        """Delete the user.
 
         Raises:
-            NotFound: no such user.
-            Conflict: they are the last active superadmin.
-            Forbidden: they are above the caller.
+            NotFound: there is no such user.
+            Conflict: this is the last active superadmin.
+            Forbidden: the user has a permission that the caller does not have.
         """
-        with refusals():
+        with map_rule_errors():
             async with self.db.transaction() as session:
                 await self.db.advisory_lock(session, SUPERADMIN_LOCK)
                 user = await load_user(session, user_id, for_update=True)
-                check_changes_user(await standing_of(session, caller), await standing_of_user(session, user))
+                check_changes_user(await current_access(session, caller), await access_of_user(session, user))
                 check_superadmin_remains(
                     is_superadmin_before=user.is_superadmin and user.is_active,
                     is_superadmin_after=False,
                     others=await users.count_other_superadmins(session, user_id),
                 )
                 await users.delete_user(session, user_id)
-        self.forget()
+        self.clear_token_cache()

@@ -1,4 +1,4 @@
-"""The two tokens that a sign-in or a refresh gives out."""
+"""Issue the access token and the refresh token of a sign-in or a refresh."""
 
 import hashlib
 import secrets
@@ -6,23 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.adapters.signing import sign
-from gateway.keyring import KeyRing
+from gateway.domain.accounts import User
+from gateway.domain.keys import SigningKey, TokenSigner
+from gateway.handlers.signing_keys import SigningKeys
 from gateway.store import sessions, users
-from gateway.store.users import User
 from kit.auth import TokenClaims
 from kit.ids import uuid7
 from kit.settings import AuthSettings
 
-Signer = tuple[str, Ed25519PrivateKey]
-
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """`expires_in_s` is the access token's."""
+    """`expires_in_s` is the access token's lifetime."""
 
     access_token: str
     refresh_token: str
@@ -31,26 +28,26 @@ class TokenPair:
 
 @dataclass(frozen=True, slots=True)
 class TokenIssuer:
-    """Makes tokens and notes them in the caller's transaction."""
+    """Creates tokens and stores them in the caller's transaction."""
 
-    keyring: KeyRing
+    signing_keys: SigningKeys
+    signer: TokenSigner
     auth: AuthSettings
     access_ttl_s: int
     refresh_ttl_s: int
 
-    async def signer(self) -> Signer:
-        """The key to sign with. Ask before the transaction: inside, it could wait for a second connection.
+    async def current_key(self) -> SigningKey:
+        """The key to sign with. Call it before the transaction: inside, it could wait for a second connection.
 
         Raises:
             Unavailable: there is none.
         """
-        return await self.keyring.signer()
+        return await self.signing_keys.current()
 
     async def issue(
-        self, session: AsyncSession, user: User, session_id: UUID, now: datetime, signer: Signer
+        self, session: AsyncSession, user: User, session_id: UUID, now: datetime, key: SigningKey
     ) -> TokenPair:
-        """A pair that says what the user may do at this moment."""
-        kid, private = signer
+        """Two tokens; the access token contains the permissions that the user has at this moment."""
         permissions = await users.permissions_of(session, user)
         token_id = uuid7()
         issued_s = int(now.timestamp())
@@ -74,9 +71,9 @@ class TokenIssuer:
             refresh_hash=refresh_hash(refresh_token),
             refresh_expires_at=now + timedelta(seconds=self.refresh_ttl_s),
         )
-        return TokenPair(sign(claims, kid, private), refresh_token, self.access_ttl_s)
+        return TokenPair(self.signer.sign(claims.model_dump(), key), refresh_token, self.access_ttl_s)
 
-    def session_end(self, now: datetime) -> datetime:
+    def session_expiry(self, now: datetime) -> datetime:
         """When everything issued at `now` has expired."""
         return now + timedelta(seconds=max(self.access_ttl_s, self.refresh_ttl_s))
 

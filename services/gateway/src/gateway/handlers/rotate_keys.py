@@ -1,10 +1,9 @@
-"""A new signing key takes over, with an overlap in which both are published."""
+"""Replace the signing key, with an overlap in which both keys are published."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gateway.adapters.signing import new_key
-from gateway.domain.keys import published_keys
+from gateway.domain.keys import TokenSigner, published_keys
 from gateway.store import keys
 from kit.clock import Clock
 from kit.db import Database
@@ -13,26 +12,27 @@ from kit.secrets import SecretBox
 
 @dataclass(frozen=True, slots=True)
 class RotateKeys:
-    """`publish_ahead`: how long verifiers may take to see a new key; `keep`: how long an old one is kept."""
+    """`publish_ahead`: how long verifiers may take to fetch a new key; `keep`: how long an old one stays published."""
 
     db: Database
     secret_box: SecretBox
+    signer: TokenSigner
     clock: Clock
     publish_ahead: timedelta
     keep: timedelta
 
     async def __call__(self) -> tuple[str, datetime]:
-        """Add a key and drop those that no valid token is signed with; the new key's id and its first use.
+        """Add a key and delete those that no valid token is signed with; returns the new key's id and first use.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database cannot be reached.
         """
         now = self.clock.now()
-        made = new_key(now, signs_from=now + self.publish_ahead)
+        key = self.signer.new_key(now, signs_from=now + self.publish_ahead)
         async with self.db.transaction() as session:
             await self.db.advisory_lock(session, "gateway.keys")
-            await keys.add_key(session, made, self.secret_box)
+            await keys.add_key(session, key, self.secret_box)
             stored = await keys.list_keys(session, self.secret_box)
-            needed = {key.kid for key in published_keys(stored, now, self.keep)}
-            await keys.delete_keys(session, [key.kid for key in stored if key.kid not in needed])
-        return made.kid, made.signs_from
+            needed = {one.kid for one in published_keys(stored, now, self.keep)}
+            await keys.delete_keys(session, [one.kid for one in stored if one.kid not in needed])
+        return key.kid, key.signs_from

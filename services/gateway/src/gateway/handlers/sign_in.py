@@ -1,10 +1,10 @@
-"""A user name and a password become tokens."""
+"""Exchange a user name and a password for tokens."""
 
 from dataclasses import dataclass
 
-from gateway.adapters.passwords import Passwords
 from gateway.domain.names import name_key
-from gateway.guesses import GuessCounter
+from gateway.domain.passwords import PasswordHasher, PasswordRules
+from gateway.handlers.failed_sign_ins import FailedSignInCounter
 from gateway.handlers.issue_tokens import TokenIssuer, TokenPair
 from gateway.store import sessions, users
 from kit.clock import Clock
@@ -16,60 +16,60 @@ from kit.logging import Logger
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """`max_password_chars` bounds the work that a guess can cause."""
+    """`password_rules` bounds the work that one sign-in can cause."""
 
     db: Database
-    passwords: Passwords
-    guesses: GuessCounter
+    passwords: PasswordHasher
+    failed_sign_ins: FailedSignInCounter
     issuer: TokenIssuer
     clock: Clock
     logger: Logger
-    max_password_chars: int
+    password_rules: PasswordRules
 
     async def __call__(self, username: str, password: str, client: str) -> TokenPair:
-        """Tokens for the user, in a new session. `client` is the address that guesses are counted for.
+        """Tokens for the user, in a new session. Wrong passwords are counted for the address `client`.
 
         Raises:
-            Unauthenticated: no such user, wrong password, or disabled; all three are told alike.
+            Unauthenticated: no such user, a wrong password, or a disabled user; the answer does not say which.
             RateLimited: too many wrong passwords.
         """
         pair = (name_key(username)[:200], client)
-        self.guesses.check(pair)
+        self.failed_sign_ins.check(pair)
         async with self.db.reading() as session:
             found = await users.find_credentials(session, username)
+        max_chars = self.password_rules.max_chars
         user, stored_hash = found or (None, None)
-        is_right, fresh_hash = await self.passwords.check(password[: self.max_password_chars], stored_hash)
-        if len(password) > self.max_password_chars:
-            is_right = False
+        is_right, new_hash = await self.passwords.verify(password[:max_chars], stored_hash)
+        is_right = is_right and len(password) <= max_chars
         if not is_right or user is None or not user.is_active:
-            self.guesses.count_failure(pair)
+            self.failed_sign_ins.count_failure(pair)
             self.logger.warning("sign_in_refused", username=username[:64], client=client)
             raise Unauthenticated("The user name or the password is wrong.", code="credentials_invalid")
-        self.guesses.clear(pair)
-        tokens = await self._start_session(user.user_id, stored_hash, fresh_hash)
+        self.failed_sign_ins.clear(pair)
+        tokens = await self._start_session(user.user_id, stored_hash, new_hash)
         if tokens is None:
             return await self(username, password, client)
         self.logger.info("signed_in", user_id=user.user_id, client=client)
         return tokens
 
     async def _start_session(
-        self, user_id: int, checked_hash: str | None, fresh_hash: str | None
+        self, user_id: int, checked_hash: str | None, new_hash: str | None
     ) -> TokenPair | None:
-        """None when the password has been changed since it was checked: what was right then may be wrong now."""
-        now, session_id, signer = self.clock.now(), uuid7(), await self.issuer.signer()
+        """None when the password was changed after it was checked: the check has to be repeated."""
+        now, session_id, key = self.clock.now(), uuid7(), await self.issuer.current_key()
         async with self.db.transaction() as session:
             current = await users.find_user(session, user_id, for_update=True)
             if current is None or not current.is_active:
                 raise Unauthenticated("The user name or the password is wrong.", code="credentials_invalid")
             if await users.find_password_hash(session, user_id) != checked_hash:
                 return None
-            if fresh_hash is not None:
-                await users.change_user(session, user_id, now=now, password_hash=fresh_hash)
+            if new_hash is not None:
+                await users.change_user(session, user_id, now=now, password_hash=new_hash)
             await sessions.start_session(
                 session,
                 session_id=session_id,
                 user_id=user_id,
                 now=now,
-                expires_at=self.issuer.session_end(now),
+                expires_at=self.issuer.session_expiry(now),
             )
-            return await self.issuer.issue(session, current, session_id, now, signer)
+            return await self.issuer.issue(session, current, session_id, now, key)

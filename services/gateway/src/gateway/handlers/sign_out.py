@@ -1,4 +1,4 @@
-"""A session ends: its access and refresh tokens are worth nothing from here on."""
+"""End a session: its access and refresh tokens are refused from now on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from kit.db import Database
 
 @dataclass(frozen=True, slots=True)
 class SignOut:
-    """`forget` is called after tokens were revoked."""
+    """`clear_token_cache` is called after tokens were revoked, so that they are refused at once."""
 
     db: Database
     clock: Clock
-    forget: Callable[[], None]
+    clear_token_cache: Callable[[], None]
 
     async def __call__(self, caller: Principal) -> None:
         """End the session that the caller's token was issued in."""
@@ -24,4 +24,4 @@ class SignOut:
             session_id = await sessions.session_of_token(session, UUID(caller.token_id))
             if session_id is not None:
                 await sessions.end_session(session, session_id, self.clock.now())
-        self.forget()
+        self.clear_token_cache()

@@ -1,7 +1,7 @@
-"""REST in: the gateway's own routes."""
+"""REST in: the way of every request, the gateway's own routes, and its pages."""
 
-from gateway.http.accounts import account_routes
-from gateway.http.auth import auth_routes
+from gateway.http.accounts import AccountHandlers, account_routes
+from gateway.http.auth import AuthHandlers, auth_routes
 from gateway.http.pages import page_routes
 
-__all__ = ["account_routes", "auth_routes", "page_routes"]
+__all__ = ["AccountHandlers", "AuthHandlers", "account_routes", "auth_routes", "page_routes"]

@@ -1,14 +1,11 @@
-"""Users, roles and permissions."""
+"""Routes for users, roles and permissions."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import SecretStr
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.handlers.acting import load_permission, load_role, load_user
 from gateway.handlers.change_permission import ChangePermission
 from gateway.handlers.change_role import ChangeRole
 from gateway.handlers.change_user import ChangeUser, UserChange
@@ -18,24 +15,21 @@ from gateway.handlers.create_user import CreateUser
 from gateway.handlers.delete_permission import DeletePermission
 from gateway.handlers.delete_role import DeleteRole
 from gateway.handlers.delete_user import DeleteUser
-from gateway.http.models import (
-    PermissionGiven,
-    PermissionPatched,
-    PermissionShown,
-    RoleGiven,
-    RolePatched,
-    RoleShown,
+from gateway.handlers.read_accounts import PageRequest, ReadAccounts, Rows
+from gateway.http.schemas import (
+    PermissionCreate,
+    PermissionOut,
+    PermissionUpdate,
+    RoleCreate,
+    RoleOut,
+    RoleUpdate,
     RowId,
-    UserGiven,
-    UserPatched,
-    UserReplaced,
-    UserShown,
+    UserCreate,
+    UserOut,
+    UserReplace,
+    UserUpdate,
 )
-from gateway.settings import SignInSettings
-from gateway.store import roles, users
 from kit.auth import Principal, require
-from kit.db import Database
-from kit.errors import FieldError, Invalid
 from kit.pagination import Page, PageOf, PageParams, decode_cursor, encode_cursor
 
 UserAdmin = Annotated[Principal, Depends(require("manage_users"))]
@@ -50,8 +44,7 @@ R = TypeVar("R")
 class AccountHandlers:
     """The use cases behind these routes."""
 
-    db: Database
-    password_rules: SignInSettings
+    read: ReadAccounts
     create_user: CreateUser
     change_user: ChangeUser
     delete_user: DeleteUser
@@ -74,144 +67,128 @@ def account_routes(handlers: AccountHandlers) -> APIRouter:
 
 def _add_users(router: APIRouter, handlers: AccountHandlers) -> None:
     @router.get("/users", summary="List users")
-    async def list_users(_caller: UserAdmin, page: PageParams) -> PageOf[UserShown]:
-        return await _page(handlers.db, page, users.list_users, users.count_users, UserShown.of)
+    async def list_users(_caller: UserAdmin, page: PageParams) -> PageOf[UserOut]:
+        rows = await handlers.read.users(_page_request(page))
+        return _page(page, rows, UserOut.of)
 
     @router.post("/users", status_code=201, summary="Create a user")
-    async def create_user(caller: UserAdmin, given: UserGiven) -> UserShown:
-        password = _checked(given.password, handlers.password_rules)
-        return UserShown.of(await handlers.create_user(caller, given.username, password, given.role_ids))
+    async def create_user(caller: UserAdmin, body: UserCreate) -> UserOut:
+        password = body.password.get_secret_value()
+        return UserOut.of(await handlers.create_user(caller, body.username, password, body.role_ids))
 
     @router.get("/users/{user_id}", summary="Get a user")
-    async def get_user(_caller: UserAdmin, user_id: Id) -> UserShown:
-        async with handlers.db.reading() as session:
-            return UserShown.of(await load_user(session, user_id))
+    async def get_user(_caller: UserAdmin, user_id: Id) -> UserOut:
+        return UserOut.of(await handlers.read.user(user_id))
 
-    @router.put("/users/{user_id}", summary="Set a user anew")
-    async def replace_user(caller: UserAdmin, user_id: Id, given: UserReplaced) -> UserShown:
-        return await change(caller, user_id, given)
+    @router.put("/users/{user_id}", summary="Replace a user")
+    async def replace_user(caller: UserAdmin, user_id: Id, body: UserReplace) -> UserOut:
+        return await update(caller, user_id, body)
 
     @router.patch("/users/{user_id}", summary="Change parts of a user")
-    async def patch_user(caller: UserAdmin, user_id: Id, given: UserPatched) -> UserShown:
-        return await change(caller, user_id, given)
+    async def patch_user(caller: UserAdmin, user_id: Id, body: UserUpdate) -> UserOut:
+        return await update(caller, user_id, body)
 
     @router.delete("/users/{user_id}", status_code=204, summary="Delete a user")
     async def delete_user(caller: UserAdmin, user_id: Id) -> None:
         await handlers.delete_user(caller, user_id)
 
-    async def change(caller: Principal, user_id: int, given: UserReplaced | UserPatched) -> UserShown:
-        asked = UserChange(
-            username=given.username,
-            password=None if given.password is None else _checked(given.password, handlers.password_rules),
-            is_active=given.is_active,
-            role_ids=None if given.role_ids is None else tuple(given.role_ids),
+    async def update(caller: Principal, user_id: int, body: UserReplace | UserUpdate) -> UserOut:
+        change = UserChange(
+            username=body.username,
+            password=None if body.password is None else body.password.get_secret_value(),
+            is_active=body.is_active,
+            role_ids=None if body.role_ids is None else tuple(body.role_ids),
         )
-        return UserShown.of(await handlers.change_user(caller, user_id, asked))
+        return UserOut.of(await handlers.change_user(caller, user_id, change))
 
     del list_users, create_user, get_user, replace_user, patch_user, delete_user
 
 
 def _add_roles(router: APIRouter, handlers: AccountHandlers) -> None:
     @router.get("/roles", summary="List roles")
-    async def list_roles(_caller: RoleAdmin, page: PageParams) -> PageOf[RoleShown]:
-        return await _page(handlers.db, page, roles.list_roles, roles.count_roles, RoleShown.of)
+    async def list_roles(_caller: RoleAdmin, page: PageParams) -> PageOf[RoleOut]:
+        rows = await handlers.read.roles(_page_request(page))
+        return _page(page, rows, RoleOut.of)
 
     @router.post("/roles", status_code=201, summary="Create a role")
-    async def create_role(caller: RoleAdmin, given: RoleGiven) -> RoleShown:
-        return RoleShown.of(await handlers.create_role(caller, given.name, given.permission_ids))
+    async def create_role(caller: RoleAdmin, body: RoleCreate) -> RoleOut:
+        return RoleOut.of(await handlers.create_role(caller, body.name, body.permission_ids))
 
     @router.get("/roles/{role_id}", summary="Get a role")
-    async def get_role(_caller: RoleAdmin, role_id: Id) -> RoleShown:
-        async with handlers.db.reading() as session:
-            return RoleShown.of(await load_role(session, role_id))
+    async def get_role(_caller: RoleAdmin, role_id: Id) -> RoleOut:
+        return RoleOut.of(await handlers.read.role(role_id))
 
-    @router.put("/roles/{role_id}", summary="Set a role anew")
-    async def replace_role(caller: RoleAdmin, role_id: Id, given: RoleGiven) -> RoleShown:
-        return await change(caller, role_id, given)
+    @router.put("/roles/{role_id}", summary="Replace a role")
+    async def replace_role(caller: RoleAdmin, role_id: Id, body: RoleCreate) -> RoleOut:
+        return await update(caller, role_id, body)
 
     @router.patch("/roles/{role_id}", summary="Change parts of a role")
-    async def patch_role(caller: RoleAdmin, role_id: Id, given: RolePatched) -> RoleShown:
-        return await change(caller, role_id, given)
+    async def patch_role(caller: RoleAdmin, role_id: Id, body: RoleUpdate) -> RoleOut:
+        return await update(caller, role_id, body)
 
     @router.delete("/roles/{role_id}", status_code=204, summary="Delete a role")
     async def delete_role(caller: RoleAdmin, role_id: Id) -> None:
         await handlers.delete_role(caller, role_id)
 
-    async def change(caller: Principal, role_id: int, given: RoleGiven | RolePatched) -> RoleShown:
-        permission_ids = None if given.permission_ids is None else tuple(given.permission_ids)
-        return RoleShown.of(await handlers.change_role(caller, role_id, given.name, permission_ids))
+    async def update(caller: Principal, role_id: int, body: RoleCreate | RoleUpdate) -> RoleOut:
+        permission_ids = None if body.permission_ids is None else tuple(body.permission_ids)
+        return RoleOut.of(await handlers.change_role(caller, role_id, body.name, permission_ids))
 
     del list_roles, create_role, get_role, replace_role, patch_role, delete_role
 
 
 def _add_permissions(router: APIRouter, handlers: AccountHandlers) -> None:
     @router.get("/permissions", summary="List permissions")
-    async def list_permissions(_caller: PermissionAdmin, page: PageParams) -> PageOf[PermissionShown]:
-        return await _page(
-            handlers.db, page, roles.list_permissions, roles.count_permissions, PermissionShown.of
-        )
+    async def list_permissions(_caller: PermissionAdmin, page: PageParams) -> PageOf[PermissionOut]:
+        rows = await handlers.read.permissions(_page_request(page))
+        return _page(page, rows, PermissionOut.of)
 
     @router.post("/permissions", status_code=201, summary="Create a permission")
-    async def create_permission(_caller: PermissionAdmin, given: PermissionGiven) -> PermissionShown:
-        return PermissionShown.of(await handlers.create_permission(given.name, given.description))
+    async def create_permission(_caller: PermissionAdmin, body: PermissionCreate) -> PermissionOut:
+        return PermissionOut.of(await handlers.create_permission(body.name, body.description))
 
     @router.get("/permissions/{permission_id}", summary="Get a permission")
-    async def get_permission(_caller: PermissionAdmin, permission_id: Id) -> PermissionShown:
-        async with handlers.db.reading() as session:
-            return PermissionShown.of(await load_permission(session, permission_id))
+    async def get_permission(_caller: PermissionAdmin, permission_id: Id) -> PermissionOut:
+        return PermissionOut.of(await handlers.read.permission(permission_id))
 
-    @router.put("/permissions/{permission_id}", summary="Set a permission anew")
+    @router.put("/permissions/{permission_id}", summary="Replace a permission")
     async def replace_permission(
-        caller: PermissionAdmin, permission_id: Id, given: PermissionGiven
-    ) -> PermissionShown:
-        return await change(caller, permission_id, given)
+        caller: PermissionAdmin, permission_id: Id, body: PermissionCreate
+    ) -> PermissionOut:
+        return await update(caller, permission_id, body)
 
     @router.patch("/permissions/{permission_id}", summary="Change parts of a permission")
     async def patch_permission(
-        caller: PermissionAdmin, permission_id: Id, given: PermissionPatched
-    ) -> PermissionShown:
-        return await change(caller, permission_id, given)
+        caller: PermissionAdmin, permission_id: Id, body: PermissionUpdate
+    ) -> PermissionOut:
+        return await update(caller, permission_id, body)
 
     @router.delete("/permissions/{permission_id}", status_code=204, summary="Delete a permission")
     async def delete_permission(caller: PermissionAdmin, permission_id: Id) -> None:
         await handlers.delete_permission(caller, permission_id)
 
-    async def change(
-        caller: Principal, permission_id: int, given: PermissionGiven | PermissionPatched
-    ) -> PermissionShown:
-        return PermissionShown.of(
-            await handlers.change_permission(caller, permission_id, given.name, given.description)
+    async def update(
+        caller: Principal, permission_id: int, body: PermissionCreate | PermissionUpdate
+    ) -> PermissionOut:
+        return PermissionOut.of(
+            await handlers.change_permission(caller, permission_id, body.name, body.description)
         )
 
     del list_permissions, create_permission, get_permission, replace_permission, patch_permission
     del delete_permission
 
 
-async def _page(
-    db: Database,
-    page: Page,
-    load: Callable[..., Awaitable[list[R]]],
-    count: Callable[[AsyncSession], Awaitable[int]],
-    show: Callable[[R], Any],
-) -> PageOf[Any]:
+def _page_request(page: Page) -> PageRequest:
     after_id: int | None = decode_cursor(page.cursor, int)[0] if page.cursor else None
-    async with db.reading() as session:
-        rows = await load(session, limit=page.page_size + 1, offset=page.offset, after_id=after_id)
-        total = await count(session)
-    shown = [show(row) for row in rows[: page.page_size]]
-    more = len(rows) > page.page_size
+    return PageRequest(page.page_size, page.offset, after_id)
+
+
+def _page(page: Page, rows: Rows[R], to_item: Callable[[R], Any]) -> PageOf[Any]:
+    items = [to_item(row) for row in rows.items]
     return PageOf(
-        items=shown,
+        items=items,
         page=page.page,
         page_size=page.page_size,
-        total=total,
-        next_cursor=encode_cursor(shown[-1].id) if more else None,
+        total=rows.total,
+        next_cursor=encode_cursor(items[-1].id) if rows.has_more else None,
     )
-
-
-def _checked(password: SecretStr, rules: SignInSettings) -> str:
-    text = password.get_secret_value()
-    if not rules.min_password_chars <= len(text) <= rules.max_password_chars:
-        reason = f"must have {rules.min_password_chars} to {rules.max_password_chars} characters"
-        raise Invalid("The password is too short or too long.", errors=(FieldError("password", reason),))
-    return text

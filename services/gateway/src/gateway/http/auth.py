@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Routes for signing in and out."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -6,13 +6,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 
+from gateway.handlers.check_sign_in import CheckSignIn
 from gateway.handlers.refresh_session import RefreshSession
 from gateway.handlers.sign_in import SignIn
 from gateway.handlers.sign_out import SignOut
-from gateway.http.models import Credentials, Me, PermissionTest, RefreshGiven, Tokens
-from gateway.keyring import KeyRing
+from gateway.handlers.signing_keys import SigningKeys
+from gateway.http.schemas import CallerOut, Credentials, PermissionTestOut, TokenRefresh, TokensOut
 from kit.auth import SUPERADMIN, Principal, require
-from kit.db import Database
 
 Caller = Annotated[Principal, Depends(require())]
 
@@ -24,8 +24,8 @@ class AuthHandlers:
     sign_in: SignIn
     refresh: RefreshSession
     sign_out: SignOut
-    keyring: KeyRing
-    db: Database
+    check_sign_in: CheckSignIn
+    signing_keys: SigningKeys
 
 
 def auth_routes(handlers: AuthHandlers) -> APIRouter:
@@ -35,24 +35,24 @@ def auth_routes(handlers: AuthHandlers) -> APIRouter:
     @router.post("/token", summary="Sign in with a form (OAuth 2 password flow)")
     async def token(
         request: Request, response: Response, form: Annotated[OAuth2PasswordRequestForm, Depends()]
-    ) -> Tokens:
-        _keep_out_of_caches(response)
-        return Tokens.of(await handlers.sign_in(form.username, form.password, _address(request)))
+    ) -> TokensOut:
+        _forbid_caching(response)
+        return TokensOut.of(await handlers.sign_in(form.username, form.password, _address(request)))
 
     @router.post("/api/v1/auth/login", summary="Sign in with JSON")
-    async def login(request: Request, response: Response, given: Credentials) -> Tokens:
-        _keep_out_of_caches(response)
-        password = given.password.get_secret_value()
-        return Tokens.of(await handlers.sign_in(given.username, password, _address(request)))
+    async def login(request: Request, response: Response, body: Credentials) -> TokensOut:
+        _forbid_caching(response)
+        password = body.password.get_secret_value()
+        return TokensOut.of(await handlers.sign_in(body.username, password, _address(request)))
 
     @router.post("/api/v1/auth/refresh", summary="Exchange a refresh token for new tokens")
-    async def refresh(response: Response, given: RefreshGiven) -> Tokens:
-        _keep_out_of_caches(response)
-        return Tokens.of(await handlers.refresh(given.refresh_token.get_secret_value()))
+    async def refresh(response: Response, body: TokenRefresh) -> TokensOut:
+        _forbid_caching(response)
+        return TokensOut.of(await handlers.refresh(body.refresh_token.get_secret_value()))
 
     @router.get("/api/v1/auth/me", summary="Who is signed in")
-    async def me(caller: Caller) -> Me:
-        return Me(
+    async def me(caller: Caller) -> CallerOut:
+        return CallerOut(
             id=caller.user_id,
             user_id=caller.user_id,
             username=caller.username,
@@ -67,33 +67,32 @@ def auth_routes(handlers: AuthHandlers) -> APIRouter:
 
     @router.get("/api/v1/auth/health", summary="Whether signing in works")
     async def auth_health() -> dict[str, str]:
-        await handlers.db.ping()
-        await handlers.keyring.signer()
+        await handlers.check_sign_in()
         return {"status": "ok"}
 
-    @router.get("/api/v1/auth/permissions/test", summary="Whether the caller holds permissions")
+    @router.get("/api/v1/auth/permissions/test", summary="Whether the caller has permissions")
     async def permissions_test(
         caller: Caller,
         permission: Annotated[
             list[str] | None,
-            Query(max_length=100, description="to ask about; all of the caller's if left out"),
+            Query(max_length=100, description="to test; all of the caller's if left out"),
         ] = None,
-    ) -> PermissionTest:
-        asked = permission if permission is not None else sorted(caller.permissions)
-        return PermissionTest(
-            permissions={name: caller.may(name) for name in asked}, is_superadmin=SUPERADMIN in caller.roles
+    ) -> PermissionTestOut:
+        names = permission if permission is not None else sorted(caller.permissions)
+        return PermissionTestOut(
+            permissions={name: caller.may(name) for name in names}, is_superadmin=SUPERADMIN in caller.roles
         )
 
-    @router.get("/.well-known/jwks.json", summary="The public keys that tokens are checked with")
+    @router.get("/.well-known/jwks.json", summary="The public keys that tokens are verified with")
     async def jwks(response: Response) -> dict[str, Any]:
         response.headers["Cache-Control"] = "public, max-age=60"
-        return await handlers.keyring.document()
+        return await handlers.signing_keys.document()
 
     del token, login, refresh, me, logout, auth_health, permissions_test, jwks
     return router
 
 
-def _keep_out_of_caches(response: Response) -> None:
+def _forbid_caching(response: Response) -> None:
     response.headers["Cache-Control"] = "no-store"
 
 

@@ -1,4 +1,4 @@
-"""Pages for people: the start page and the API page. Nothing on them comes from elsewhere."""
+"""The start page and the API page. They load nothing from other hosts: sites have no internet."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from importlib.resources.abc import Traversable
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 
-from gateway.api_page import ApiPage
+from gateway.handlers.merge_api_documents import MergedApiDocument
 from kit.errors import NotFound
 from kit.health import Health, NamedCheckResult
 
-# Scripts and styles from here only; Swagger UI draws with inline styles and data: pictures.
+# Scripts and styles of this host only; Swagger UI uses inline styles and data: images.
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -23,7 +23,7 @@ _ASSETS = {
     "swagger-ui.css": "text/css; charset=utf-8",
     "favicon.png": "image/png",
 }
-_STARTER = b"""window.addEventListener("load", () => {
+_START_SCRIPT = b"""window.addEventListener("load", () => {
   window.ui = SwaggerUIBundle({
     url: "/openapi.json",
     dom_id: "#swagger-ui",
@@ -36,7 +36,7 @@ _STARTER = b"""window.addEventListener("load", () => {
 """
 
 
-def page_routes(api_page: ApiPage, health: Health, version: str) -> APIRouter:
+def page_routes(api_document: MergedApiDocument, health: Health, version: str) -> APIRouter:
     """The routes."""
     router = APIRouter(include_in_schema=False)
     assets = _load_assets()
@@ -44,33 +44,33 @@ def page_routes(api_page: ApiPage, health: Health, version: str) -> APIRouter:
     @router.get("/")
     async def start() -> HTMLResponse:
         readiness = await health.ready()
-        return _page(_START.format(version=escape(version), rows=_rows(readiness.results)))
+        return _page(_START_PAGE.format(version=escape(version), rows=_rows(readiness.results)))
 
     @router.get("/docs")
     async def docs() -> HTMLResponse:
-        return _page(_DOCS)
+        return _page(_API_PAGE)
 
     @router.get("/docs/assets/{name}")
     async def asset(name: str) -> Response:
         if name not in assets:
-            raise NotFound(f"There is no {name[:100]} here.")
-        body, media_type, tag = assets[name]
-        headers = {"Cache-Control": "public, max-age=3600", "ETag": tag}
+            raise NotFound(f"There is no file {name[:100]}.")
+        body, media_type, etag = assets[name]
+        headers = {"Cache-Control": "public, max-age=3600", "ETag": etag}
         return Response(body, media_type=media_type, headers=headers)
 
     @router.get("/openapi.json")
     async def openapi() -> Response:
-        return Response(await api_page.document(), media_type="application/json")
+        return Response(await api_document(), media_type="application/json")
 
     del start, docs, asset, openapi
     return router
 
 
 def _load_assets() -> Mapping[str, tuple[bytes, str, str]]:
-    """Swagger UI (Apache-2.0) out of the wheel that carries it, so that sites without internet have it."""
+    """Swagger UI (Apache-2.0) from the wheel that contains it: file name → content, media type, ETag."""
     folder: Traversable = files("fastapi_offline").joinpath("static")
     read = {name: (folder.joinpath(name).read_bytes(), media_type) for name, media_type in _ASSETS.items()}
-    read["start.js"] = (_STARTER, _ASSETS["swagger-ui-bundle.js"])
+    read["start.js"] = (_START_SCRIPT, _ASSETS["swagger-ui-bundle.js"])
     return {
         name: (body, media_type, f'"{hashlib.sha256(body).hexdigest()[:16]}"')
         for name, (body, media_type) in read.items()
@@ -89,7 +89,7 @@ def _rows(results: tuple[NamedCheckResult, ...]) -> str:
     )
 
 
-_START = """<!doctype html>
+_START_PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -110,18 +110,18 @@ a:focus-visible {{ outline: 3px solid; outline-offset: 2px }}
 <a class="skip" href="#main">To the content</a>
 <main id="main">
 <h1>Lookout</h1>
-<p>Version {version}. A site's cameras turned into answers: who stands where, since when, and may they.</p>
-<h2>Where to</h2>
+<p>Version {version}. Reads licence plates from a site's cameras and keeps its parking sessions.</p>
+<h2>Links</h2>
 <ul>
-<li><a href="/docs">The API, with every operation to try</a></li>
-<li><a href="/openapi.json">The same as an OpenAPI document</a></li>
+<li><a href="/docs">The API, where every operation can be tried</a></li>
+<li><a href="/openapi.json">The API as an OpenAPI document</a></li>
 <li><a href="/health/ready">Readiness</a> and <a href="/health/live">liveness</a>, for probes</li>
 <li><a href="/metrics">Metrics</a>, for Prometheus</li>
-<li><a href="/.well-known/jwks.json">The keys that tokens are checked with</a></li>
+<li><a href="/.well-known/jwks.json">The public keys that tokens are verified with</a></li>
 </ul>
-<h2>How it stands</h2>
+<h2>Readiness</h2>
 <table>
-<thead><tr><th scope="col">Part</th><th scope="col">State</th><th scope="col">Says</th></tr></thead>
+<thead><tr><th scope="col">Part</th><th scope="col">State</th><th scope="col">Detail</th></tr></thead>
 <tbody>
 {rows}
 </tbody>
@@ -131,7 +131,7 @@ a:focus-visible {{ outline: 3px solid; outline-offset: 2px }}
 </html>
 """
 
-_DOCS = """<!doctype html>
+_API_PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">

@@ -1,4 +1,4 @@
-"""Signing keys at rest."""
+"""The stored signing keys, encrypted."""
 
 from collections.abc import Collection
 
@@ -11,10 +11,10 @@ from kit.secrets import SecretBox
 
 
 async def list_keys(session: AsyncSession, secret_box: SecretBox) -> list[SigningKey]:
-    """All signing keys, opened.
+    """All signing keys, decrypted.
 
     Raises:
-        kit.secrets.DecryptionError: they were encrypted with a key that is not set.
+        kit.secrets.DecryptionError: they were encrypted with another secrets key.
     """
     rows = (await session.execute(select(signing_keys))).mappings()
     return [

@@ -1,40 +1,14 @@
 """Roles and permissions."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.domain.access import RoleGrant
+from gateway.domain.accounts import Permission, Role
 from gateway.domain.names import name_key
 from gateway.store.tables import permissions, role_permissions, roles, user_roles
-
-
-@dataclass(frozen=True, slots=True)
-class Permission:
-    """One thing that may be allowed; services ask for the built-in ones by name."""
-
-    permission_id: int
-    name: str
-    description: str
-    is_built_in: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A role with the permissions that it carries, as `(permission_id, name)`."""
-
-    role_id: int
-    name: str
-    is_built_in: bool
-    permissions: tuple[tuple[int, str], ...] = ()
-
-    @property
-    def grant(self) -> RoleGrant:
-        """The role as the rules see it."""
-        return RoleGrant(self.role_id, self.name, frozenset(name for _, name in self.permissions))
-
 
 _ROLE = (roles.c.role_id, roles.c.name, roles.c.is_built_in)
 _PERMISSION = (
@@ -46,7 +20,7 @@ _PERMISSION = (
 
 
 async def find_roles(session: AsyncSession, role_ids: Collection[int]) -> dict[int, Role]:
-    """Those of the roles that there are, by id."""
+    """The roles with those ids, by id; an id that no role has is left out."""
     rows = (await session.execute(select(*_ROLE).where(roles.c.role_id.in_(role_ids)))).all()
     return {role.role_id: role for role in await _with_permissions(session, [Role(*row) for row in rows])}
 
@@ -62,17 +36,17 @@ async def list_roles(
 
 
 async def count_roles(session: AsyncSession) -> int:
-    """How many there are."""
+    """How many roles there are."""
     return (await session.scalar(select(func.count()).select_from(roles))) or 0
 
 
 async def add_role(
     session: AsyncSession, *, name: str, permission_ids: Collection[int] = (), is_built_in: bool = False
 ) -> int:
-    """A new role; its id.
+    """Add a role and return its id.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: the name is taken, or a permission is gone.
+        sqlalchemy.exc.IntegrityError: the name is taken, or a permission was deleted.
     """
     values = {"name": name, "name_key": name_key(name), "is_built_in": is_built_in}
     result = await session.execute(insert(roles).values(values).returning(roles.c.role_id))
@@ -82,13 +56,13 @@ async def add_role(
 
 
 async def rename_role(session: AsyncSession, role_id: int, name: str) -> None:
-    """Raises IntegrityError where the name is taken."""
+    """Set the role's name. Raises IntegrityError where it is taken."""
     values = {"name": name, "name_key": name_key(name)}
     await session.execute(update(roles).where(roles.c.role_id == role_id).values(values))
 
 
 async def set_permissions(session: AsyncSession, role_id: int, permission_ids: Collection[int]) -> None:
-    """Let the role carry exactly these permissions."""
+    """Give the role exactly these permissions."""
     await session.execute(delete(role_permissions).where(role_permissions.c.role_id == role_id))
     if permission_ids:
         rows = [{"role_id": role_id, "permission_id": one} for one in sorted(set(permission_ids))]
@@ -96,11 +70,11 @@ async def set_permissions(session: AsyncSession, role_id: int, permission_ids: C
 
 
 async def delete_role(session: AsyncSession, role_id: int) -> None:
-    """Delete the role; by the schema, nobody has it any more."""
+    """Delete the role; the foreign keys take it from every user."""
     await session.execute(delete(roles).where(roles.c.role_id == role_id))
 
 
-async def holders_of_role(session: AsyncSession, role_id: int) -> list[int]:
+async def user_ids_with_role(session: AsyncSession, role_id: int) -> list[int]:
     """The ids of the users who have the role."""
     return list(await session.scalars(select(user_roles.c.user_id).where(user_roles.c.role_id == role_id)))
 
@@ -114,7 +88,7 @@ async def find_role_id(session: AsyncSession, name: str) -> int | None:
 
 
 async def find_permissions(session: AsyncSession, permission_ids: Collection[int]) -> dict[int, Permission]:
-    """Those of the permissions that there are, by id."""
+    """The permissions with those ids, by id; an id that no permission has is left out."""
     statement = select(*_PERMISSION).where(permissions.c.permission_id.in_(permission_ids))
     return {row[0]: Permission(*row) for row in (await session.execute(statement)).all()}
 
@@ -133,19 +107,19 @@ async def list_permissions(
 
 
 async def count_permissions(session: AsyncSession) -> int:
-    """How many there are."""
+    """How many permissions there are."""
     return (await session.scalar(select(func.count()).select_from(permissions))) or 0
 
 
 async def permission_names(session: AsyncSession) -> frozenset[str]:
-    """The names of all."""
+    """The names of all permissions."""
     return frozenset(await session.scalars(select(permissions.c.name)))
 
 
 async def add_permission(
     session: AsyncSession, *, name: str, description: str, is_built_in: bool = False
 ) -> int:
-    """A new permission; its id. Raises IntegrityError where the name is taken."""
+    """Add a permission and return its id. Raises IntegrityError where the name is taken."""
     values = {"name": name, "description": description, "is_built_in": is_built_in}
     result = await session.execute(insert(permissions).values(values).returning(permissions.c.permission_id))
     permission_id: int = result.scalar_one()
@@ -155,7 +129,7 @@ async def add_permission(
 async def change_permission(
     session: AsyncSession, permission_id: int, *, name: str | None = None, description: str | None = None
 ) -> None:
-    """Set what is given, and leave the rest. Raises IntegrityError where the name is taken."""
+    """Set what is not None, and leave the rest unchanged. Raises IntegrityError where the name is taken."""
     values = {
         key: value for key, value in (("name", name), ("description", description)) if value is not None
     }
@@ -166,11 +140,11 @@ async def change_permission(
 
 
 async def delete_permission(session: AsyncSession, permission_id: int) -> None:
-    """Delete the permission; by the schema, no role carries it any more."""
+    """Delete the permission; the foreign keys take it from every role."""
     await session.execute(delete(permissions).where(permissions.c.permission_id == permission_id))
 
 
-async def holders_of_permission(session: AsyncSession, permission_id: int) -> list[int]:
+async def user_ids_with_permission(session: AsyncSession, permission_id: int) -> list[int]:
     """The ids of the users who have it through a role."""
     statement = (
         select(user_roles.c.user_id)
@@ -188,7 +162,7 @@ async def _with_permissions(session: AsyncSession, found: Sequence[Role]) -> lis
         .where(role_permissions.c.role_id.in_([role.role_id for role in found]))
         .order_by(permissions.c.permission_id)
     )
-    carried: dict[int, list[tuple[int, str]]] = {}
+    by_role: dict[int, list[tuple[int, str]]] = {}
     for role_id, permission_id, name in (await session.execute(statement)).all():
-        carried.setdefault(role_id, []).append((permission_id, name))
-    return [replace(role, permissions=tuple(carried.get(role.role_id, ()))) for role in found]
+        by_role.setdefault(role_id, []).append((permission_id, name))
+    return [replace(role, permissions=tuple(by_role.get(role.role_id, ()))) for role in found]

@@ -1,37 +1,27 @@
-"""Sign-ins: each a session with the refresh and access tokens that came of it."""
+"""Sessions, one for each sign-in, with their refresh and access tokens."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.domain.sessions import RefreshState
+from gateway.domain.sessions import RefreshState, StoredRefreshToken
 from gateway.store.tables import access_tokens, refresh_tokens, sessions, users
-
-
-@dataclass(frozen=True, slots=True)
-class KnownRefresh:
-    """A refresh token that was issued here, and what it is worth."""
-
-    session_id: UUID
-    user_id: int
-    state: RefreshState
 
 
 async def start_session(
     session: AsyncSession, *, session_id: UUID, user_id: int, now: datetime, expires_at: datetime
 ) -> None:
-    """A new sign-in."""
+    """Add a session."""
     await session.execute(
         insert(sessions).values(session_id=session_id, user_id=user_id, started_at=now, expires_at=expires_at)
     )
 
 
-async def prolong_session(session: AsyncSession, session_id: UUID, expires_at: datetime) -> None:
-    """Keep the session for as long as what was issued in it."""
+async def extend_session(session: AsyncSession, session_id: UUID, expires_at: datetime) -> None:
+    """Keep the session until the last of its tokens expires."""
     await session.execute(
         update(sessions).where(sessions.c.session_id == session_id).values(expires_at=expires_at)
     )
@@ -46,7 +36,7 @@ async def add_tokens(
     refresh_hash: str,
     refresh_expires_at: datetime,
 ) -> None:
-    """Note the two tokens that were issued together."""
+    """Store the two tokens that were issued together."""
     await session.execute(
         insert(access_tokens).values(token_id=token_id, session_id=session_id, expires_at=access_expires_at)
     )
@@ -57,8 +47,8 @@ async def add_tokens(
     )
 
 
-async def find_refresh(session: AsyncSession, token_hash: str) -> KnownRefresh | None:
-    """The refresh token, locked: of two that come with it at once, the second one finds it used."""
+async def find_refresh_token(session: AsyncSession, token_hash: str) -> StoredRefreshToken | None:
+    """The refresh token, its row locked: of two requests with the same token, the second one finds it used."""
     statement = (
         select(
             sessions.c.session_id,
@@ -77,18 +67,18 @@ async def find_refresh(session: AsyncSession, token_hash: str) -> KnownRefresh |
     if row is None:
         return None
     session_id, user_id, expires_at, used_at, ended_at, is_active = row
-    return KnownRefresh(session_id, user_id, RefreshState(expires_at, used_at, ended_at, is_active))
+    return StoredRefreshToken(session_id, user_id, RefreshState(expires_at, used_at, ended_at, is_active))
 
 
-async def use_refresh(session: AsyncSession, token_hash: str, now: datetime) -> None:
-    """Note that the token was exchanged."""
+async def mark_refresh_token_used(session: AsyncSession, token_hash: str, now: datetime) -> None:
+    """Store that the token was exchanged."""
     await session.execute(
         update(refresh_tokens).where(refresh_tokens.c.token_hash == token_hash).values(used_at=now)
     )
 
 
-async def is_token_live(session: AsyncSession, token_id: UUID) -> bool:
-    """Whether an access token is one of ours, not revoked, of a session that goes on and an active user."""
+async def is_access_token_valid(session: AsyncSession, token_id: UUID) -> bool:
+    """Whether an access token was issued here and not revoked, and its session and its user are active."""
     statement = (
         select(access_tokens.c.token_id)
         .join(sessions, sessions.c.session_id == access_tokens.c.session_id)
@@ -104,7 +94,7 @@ async def is_token_live(session: AsyncSession, token_id: UUID) -> bool:
 
 
 async def session_of_token(session: AsyncSession, token_id: UUID) -> UUID | None:
-    """The session that an access token was issued in."""
+    """The session of an access token."""
     found: UUID | None = await session.scalar(
         select(access_tokens.c.session_id).where(access_tokens.c.token_id == token_id)
     )
@@ -112,7 +102,7 @@ async def session_of_token(session: AsyncSession, token_id: UUID) -> UUID | None
 
 
 async def end_session(session: AsyncSession, session_id: UUID, now: datetime) -> None:
-    """End it: none of its tokens is worth anything from now on."""
+    """End the session: all its tokens are refused from now on."""
     await session.execute(
         update(sessions)
         .where(sessions.c.session_id == session_id, sessions.c.ended_at.is_(None))
@@ -120,7 +110,7 @@ async def end_session(session: AsyncSession, session_id: UUID, now: datetime) ->
     )
 
 
-async def end_sessions_of(session: AsyncSession, user_id: int, now: datetime) -> None:
+async def end_user_sessions(session: AsyncSession, user_id: int, now: datetime) -> None:
     """End all of a user's sessions."""
     await session.execute(
         update(sessions)
@@ -129,10 +119,10 @@ async def end_sessions_of(session: AsyncSession, user_id: int, now: datetime) ->
     )
 
 
-async def revoke_access_of(session: AsyncSession, user_ids: Collection[int], now: datetime) -> None:
-    """Revoke the users' access tokens: they say what the users may do, and that has changed.
+async def revoke_access_tokens(session: AsyncSession, user_ids: Collection[int], now: datetime) -> None:
+    """Revoke the users' access tokens, which contain permissions that have changed.
 
-    Refresh tokens stay; the next access token says what is true then.
+    Refresh tokens stay valid: the next access token contains the new permissions.
     """
     theirs = select(sessions.c.session_id).where(sessions.c.user_id.in_(user_ids))
     await session.execute(
@@ -142,7 +132,7 @@ async def revoke_access_of(session: AsyncSession, user_ids: Collection[int], now
     )
 
 
-async def sweep(session: AsyncSession, before: datetime) -> None:
-    """Forget what expired before: a token that is not known is not valid either."""
+async def delete_expired(session: AsyncSession, before: datetime) -> None:
+    """Delete tokens and sessions that expired before; a deleted token is not valid either."""
     await session.execute(delete(access_tokens).where(access_tokens.c.expires_at < before))
     await session.execute(delete(sessions).where(sessions.c.expires_at < before))

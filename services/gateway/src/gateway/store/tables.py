@@ -1,4 +1,4 @@
-"""The schema."""
+"""The tables."""
 
 from sqlalchemy import Boolean, Column, ForeignKey, Identity, Index, String, Table, Text, Uuid
 
@@ -11,7 +11,7 @@ users = Table(
     metadata,
     Column("user_id", BigIntId, Identity(), primary_key=True),
     Column("username", Text, nullable=False),
-    # `Alice` and `alice` are one user: what is unique is the folded name.
+    # `Alice` and `alice` are the same user, so the case-folded name is unique.
     Column("username_key", Text, nullable=False, unique=True),
     Column("password_hash", Text, nullable=False),
     Column("is_active", Boolean, nullable=False),
@@ -62,7 +62,7 @@ sessions = Table(
     Column("session_id", Uuid, primary_key=True),
     Column("user_id", ForeignKey("users.user_id", ondelete="CASCADE"), nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
-    # The latest end of what was issued in it: after that the sweep takes the whole session.
+    # The latest expiry of its tokens: after that the whole session is deleted.
     Column("expires_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Index("ix_sessions_user_id", "user_id"),
@@ -72,7 +72,7 @@ sessions = Table(
 refresh_tokens = Table(
     "refresh_tokens",
     metadata,
-    # SHA-256 of the token, in hex: who reads the table cannot refresh.
+    # SHA-256 of the token, in hex: whoever reads the table cannot use it.
     Column("token_hash", String(64), primary_key=True),
     Column("session_id", ForeignKey("sessions.session_id", ondelete="CASCADE"), nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),

@@ -1,39 +1,21 @@
-"""Users, and what they may do."""
+"""Users and their permissions."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.domain.access import SUPERADMIN, Standing
+from gateway.domain.accounts import SUPERADMIN, User
 from gateway.domain.names import name_key
 from gateway.store.tables import permissions, role_permissions, roles, user_roles, users
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A user with the roles that they have, as `(role_id, name)`."""
-
-    user_id: int
-    username: str
-    is_active: bool
-    created_at: datetime
-    updated_at: datetime
-    roles: tuple[tuple[int, str], ...] = ()
-
-    @property
-    def is_superadmin(self) -> bool:
-        """Whether one of the roles is the built-in one."""
-        return any(name == SUPERADMIN for _, name in self.roles)
-
 
 _COLUMNS = (users.c.user_id, users.c.username, users.c.is_active, users.c.created_at, users.c.updated_at)
 
 
 async def find_user(session: AsyncSession, user_id: int, *, for_update: bool = False) -> User | None:
-    """The user with that id; `for_update` keeps others from changing the row until the transaction ends."""
+    """The user with that id; `for_update` locks the row until the transaction ends."""
     statement = select(*_COLUMNS).where(users.c.user_id == user_id)
     row = (await session.execute(statement.with_for_update() if for_update else statement)).first()
     return (await _with_roles(session, [User(*row)]))[0] if row is not None else None
@@ -50,7 +32,7 @@ async def find_credentials(session: AsyncSession, username: str) -> tuple[User, 
 
 
 async def find_password_hash(session: AsyncSession, user_id: int) -> str | None:
-    """What is stored now for the user with that id."""
+    """The stored password hash of the user with that id."""
     found: str | None = await session.scalar(select(users.c.password_hash).where(users.c.user_id == user_id))
     return found
 
@@ -66,17 +48,17 @@ async def list_users(
 
 
 async def count_users(session: AsyncSession) -> int:
-    """How many there are."""
+    """How many users there are."""
     return (await session.scalar(select(func.count()).select_from(users))) or 0
 
 
 async def add_user(
     session: AsyncSession, *, username: str, password_hash: str, role_ids: Collection[int], now: datetime
 ) -> int:
-    """A new, active user; their id.
+    """Add an active user and return the id.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: the name is taken, or a role is gone.
+        sqlalchemy.exc.IntegrityError: the name is taken, or a role was deleted.
     """
     result = await session.execute(
         insert(users)
@@ -104,7 +86,7 @@ async def change_user(
     password_hash: str | None = None,
     is_active: bool | None = None,
 ) -> None:
-    """Set what is given, and leave the rest."""
+    """Set what is not None, and leave the rest unchanged."""
     values: dict[str, object] = {"updated_at": now}
     if username is not None:
         values |= {"username": username, "username_key": name_key(username)}
@@ -128,16 +110,8 @@ async def delete_user(session: AsyncSession, user_id: int) -> None:
     await session.execute(delete(users).where(users.c.user_id == user_id))
 
 
-async def standing_of(session: AsyncSession, user_id: int) -> Standing | None:
-    """What an active user may do at this moment; None where there is no such user."""
-    user = await find_user(session, user_id)
-    if user is None or not user.is_active:
-        return None
-    return Standing(user_id, await permissions_of(session, user), user.is_superadmin)
-
-
 async def permissions_of(session: AsyncSession, user: User) -> frozenset[str]:
-    """The names of the permissions that the user's roles carry; a superadmin's are all there are."""
+    """The names of the permissions of the user's roles; of a superadmin, the names of all permissions."""
     if user.is_superadmin:
         return frozenset(await session.scalars(select(permissions.c.name)))
     statement = (
@@ -150,7 +124,7 @@ async def permissions_of(session: AsyncSession, user: User) -> frozenset[str]:
 
 
 async def count_other_superadmins(session: AsyncSession, user_id: int) -> int:
-    """Active superadmins beside that user."""
+    """How many active superadmins there are apart from that user."""
     statement = (
         select(func.count())
         .select_from(users)
@@ -168,7 +142,7 @@ async def _with_roles(session: AsyncSession, found: Sequence[User]) -> list[User
         .where(user_roles.c.user_id.in_([user.user_id for user in found]))
         .order_by(roles.c.role_id)
     )
-    held: dict[int, list[tuple[int, str]]] = {}
+    by_user: dict[int, list[tuple[int, str]]] = {}
     for user_id, role_id, name in (await session.execute(statement)).all():
-        held.setdefault(user_id, []).append((role_id, name))
-    return [replace(user, roles=tuple(held.get(user.user_id, ()))) for user in found]
+        by_user.setdefault(user_id, []).append((role_id, name))
+    return [replace(user, roles=tuple(by_user.get(user.user_id, ()))) for user in found]

@@ -1,4 +1,4 @@
-"""What the use cases of users, roles and permissions have in common: who acts, and how rules refuse."""
+"""Shared by the use cases of users, roles and permissions: loading what a request names, and mapping rule errors."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -6,51 +6,74 @@ from contextlib import contextmanager
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.domain.access import KeptError, NotAllowedError, Standing
+from gateway.domain.access import NotAllowedError, ProtectedError, UserAccess
+from gateway.domain.accounts import Permission, Role, User
+from gateway.domain.passwords import PasswordRules
 from gateway.store import roles, users
-from gateway.store.roles import Permission, Role
 from kit.auth import Principal
 from kit.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, Unauthenticated
 
-# Two superadmins who remove each other at once would both find that one remains.
+# Without it two superadmins who delete each other at the same time would both find one other superadmin.
 SUPERADMIN_LOCK = "gateway.superadmins"
 
 
-async def standing_of(session: AsyncSession, caller: Principal) -> Standing:
-    """What the caller may do at this moment: their token may be older than a change of their roles.
-
-    Raises:
-        Unauthenticated: they were deleted or disabled meanwhile.
-    """
-    standing = await users.standing_of(session, caller.user_id)
-    if standing is None:
-        raise Unauthenticated("This user has been disabled.", code="token_revoked")
-    return standing
-
-
 @contextmanager
-def refusals(taken: str = "") -> Iterator[None]:
-    """Turn a rule's refusal, and a name that is `taken`, into what callers are told.
+def map_rule_errors(name_taken: str = "") -> Iterator[None]:
+    """Turn the errors of the domain's rules, and of a unique name, into errors with an HTTP status.
+
+    `name_taken` is the detail for a name that another row has.
 
     Raises:
-        Forbidden: it is above the caller.
-        Conflict: the site needs it as it is, or the name is taken.
+        Forbidden: the caller has too few permissions.
+        Conflict: the account must stay as it is, or the name is taken.
     """
     try:
         yield
     except NotAllowedError as error:
         raise Forbidden(_sentence(error), code="above_your_own") from None
-    except KeptError as error:
+    except ProtectedError as error:
         raise Conflict(_sentence(error), code="kept") from None
     except IntegrityError:
-        raise Conflict(taken or "This changed meanwhile.", code="name_taken" if taken else None) from None
+        raise Conflict(
+            name_taken or "Another request changed this at the same time: read it again and repeat.",
+            code="name_taken" if name_taken else None,
+        ) from None
+
+
+def check_password(password: str, rules: PasswordRules) -> None:
+    """Check a password that is to be set.
+
+    Raises:
+        Invalid: it is too short or too long.
+    """
+    try:
+        rules.check(password)
+    except ValueError as error:
+        raise Invalid(f"A password {error}.", errors=(FieldError("password", str(error)),)) from None
+
+
+async def current_access(session: AsyncSession, caller: Principal) -> UserAccess:
+    """What the caller may do at this moment: their roles may have changed since their token was issued.
+
+    Raises:
+        Unauthenticated: the caller was deleted or disabled since then.
+    """
+    user = await users.find_user(session, caller.user_id)
+    if user is None or not user.is_active:
+        raise Unauthenticated("This user has been disabled.", code="token_revoked")
+    return await access_of_user(session, user)
+
+
+async def access_of_user(session: AsyncSession, user: User) -> UserAccess:
+    """What that user may do while active."""
+    return UserAccess(user.user_id, await users.permissions_of(session, user), user.is_superadmin)
 
 
 async def load_roles(session: AsyncSession, role_ids: Collection[int]) -> list[Role]:
     """The roles with those ids.
 
     Raises:
-        Invalid: naming each id that is no role's.
+        Invalid: naming each id that no role has.
     """
     found = await roles.find_roles(session, role_ids)
     _refuse_unknown(role_ids, found, "role_ids", "role")
@@ -61,7 +84,7 @@ async def load_permissions(session: AsyncSession, permission_ids: Collection[int
     """The permissions with those ids.
 
     Raises:
-        Invalid: naming each id that is no permission's.
+        Invalid: naming each id that no permission has.
     """
     found = await roles.find_permissions(session, permission_ids)
     _refuse_unknown(permission_ids, found, "permission_ids", "permission")
@@ -92,7 +115,7 @@ async def load_permission(session: AsyncSession, permission_id: int) -> Permissi
     return found[permission_id]
 
 
-async def load_user(session: AsyncSession, user_id: int, *, for_update: bool = False) -> users.User:
+async def load_user(session: AsyncSession, user_id: int, *, for_update: bool = False) -> User:
     """One user.
 
     Raises:
@@ -102,11 +125,6 @@ async def load_user(session: AsyncSession, user_id: int, *, for_update: bool = F
     if user is None:
         raise NotFound(f"There is no user {user_id}.")
     return user
-
-
-async def standing_of_user(session: AsyncSession, user: users.User) -> Standing:
-    """What that user may do, were they active."""
-    return Standing(user.user_id, await users.permissions_of(session, user), user.is_superadmin)
 
 
 def _refuse_unknown(asked: Collection[int], found: Collection[int], field: str, kind: str) -> None:

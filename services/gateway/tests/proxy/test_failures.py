@@ -162,7 +162,7 @@ async def test_an_answer_that_stops_half_way_is_broken_off(behind, client, log_l
         assert response.status == 200
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
-    assert "answer_broken_off" in log_lines.getvalue()
+    assert "response_broken_off" in log_lines.getvalue()
 
 
 async def test_a_client_that_would_wait_is_given_the_time(behind, client):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.rates import RateLimit, parse_rate, spend
+from gateway.domain.rate_limits import RateLimit, parse_rate, take
 
 
 @pytest.mark.parametrize(
@@ -26,20 +26,20 @@ def test_the_bucket_empties_and_fills_again():
     state = None
     seen = []
     for at_s in [100.0, 100.0, 100.0, 100.0, 119.9, 120.1, 120.1]:
-        verdict = spend(limit, state, at_s)
-        state = verdict.next_free_s
-        seen.append((verdict.is_allowed, verdict.remaining))
+        result = take(limit, state, at_s)
+        state = result.full_at_s
+        seen.append((result.is_allowed, result.remaining))
     assert seen == [(True, 2), (True, 1), (True, 0), (False, 0), (False, 0), (True, 0), (False, 0)]
 
 
 def test_a_refusal_says_when_to_come_again():
     limit = RateLimit("x", 2, 10.0)
-    first = spend(limit, None, 0.0)
-    second = spend(limit, first.next_free_s, 0.0)
-    refused = spend(limit, second.next_free_s, 1.0)
+    first = take(limit, None, 0.0)
+    second = take(limit, first.full_at_s, 0.0)
+    refused = take(limit, second.full_at_s, 1.0)
     assert not refused.is_allowed
     assert refused.retry_after_s == pytest.approx(4.0)
-    assert spend(limit, refused.next_free_s, 1.0 + refused.retry_after_s).is_allowed
+    assert take(limit, refused.full_at_s, 1.0 + refused.retry_after_s).is_allowed
 
 
 @given(
@@ -53,8 +53,8 @@ def test_never_more_than_a_full_bucket_and_its_refill(amount, window_s, start_s,
     state, now_s, allowed = None, start_s, 0
     for gap_s in gaps:
         now_s += gap_s
-        verdict = spend(limit, state, now_s)
-        state = verdict.next_free_s
-        allowed += verdict.is_allowed
-        assert 0 <= verdict.remaining < amount
+        result = take(limit, state, now_s)
+        state = result.full_at_s
+        allowed += result.is_allowed
+        assert 0 <= result.remaining < amount
     assert allowed <= amount + (now_s - start_s) * amount / window_s + 1

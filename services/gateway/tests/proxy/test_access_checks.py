@@ -1,4 +1,4 @@
-"""Tokens, rate limits and CORS at the door."""
+"""Tokens, rate limits, CORS and security headers of the whole chain."""
 
 import asyncio
 
@@ -6,7 +6,6 @@ import pytest
 
 from gateway.domain.clients import TrustedProxies
 from gateway.domain.cors import CorsPolicy
-from gateway.door import DoorOptions
 from kit.health import Health
 
 ALICE = {"Authorization": "Bearer alice-token"}
@@ -86,7 +85,7 @@ async def test_guessing_tokens_is_counted_for_the_address(behind, client):
 
 
 async def test_addresses_behind_a_trusted_proxy_are_counted_one_by_one(build, client):
-    url = await build.asgi(ok, trusted=TrustedProxies(("127.0.0.0/8",)))
+    url = await build.asgi(ok, trusted_proxies=TrustedProxies(("127.0.0.0/8",)))
 
     async def status(address):
         async with client.get(f"{url}/api/v1/few", headers={"X-Forwarded-For": address}) as response:
@@ -109,7 +108,7 @@ async def test_nobody_escapes_the_limit_by_naming_another_address(build, client)
 
 async def test_a_listed_origin_may_read_and_send_credentials(behind, client):
     url = await behind(ok, cors=CorsPolicy.parse(("https://portal.example",)))
-    for path in ("/echo", "/own", "/api/v1/closed"):  # refusals must be readable too
+    for path in ("/echo", "/own", "/api/v1/closed"):  # map_rule_errors must be readable too
         async with client.get(url + path, headers={"Origin": "https://portal.example"}) as response:
             assert response.headers["access-control-allow-origin"] == "https://portal.example"
             assert response.headers["access-control-allow-credentials"] == "true"
@@ -148,8 +147,7 @@ async def test_plain_options_reach_the_service(behind, client):
 
 
 async def test_hsts_is_told_over_tls_only_and_only_when_wanted(build, client):
-    options = DoorOptions(prefer_wait_margin_s=1.0, max_prefer_wait_s=60.0, hsts_s=600)
-    url = await build.asgi(ok, options=options, trusted=TrustedProxies(("127.0.0.1",)))
+    url = await build.asgi(ok, hsts_s=600, trusted_proxies=TrustedProxies(("127.0.0.1",)))
     async with client.get(f"{url}/echo", headers={"X-Forwarded-Proto": "https"}) as response:
         assert response.headers["strict-transport-security"] == "max-age=600"
     async with client.get(f"{url}/echo") as response:
@@ -165,7 +163,7 @@ async def test_requests_are_told_in_the_log_and_the_metrics(behind, client, metr
     text = metrics.render().decode()
     assert 'lookout_gateway_http_requests_total{method="GET",route="/api/v1/echo",status="200"} 1.0' in text
     assert 'lookout_gateway_http_requests_total{method="GET",route="/api/v1/closed",status="401"} 1.0' in text
-    assert 'lookout_gateway_refusals_total{code="token_missing"} 1.0' in text
+    assert 'lookout_gateway_http_requests_refused_total{code="token_missing"} 1.0' in text
     assert "alice-token" not in log_lines.getvalue()
 
 

@@ -5,7 +5,8 @@ from datetime import timedelta
 import jwt
 import pytest
 
-from gateway.adapters.passwords import Passwords
+from gateway.adapters.argon2 import Argon2PasswordHasher
+from gateway.domain.passwords import PasswordRules
 from gateway.domain.routes import RouteTableError
 from gateway.handlers.reset_password import ResetPassword
 from gateway.handlers.rotate_keys import RotateKeys
@@ -19,12 +20,12 @@ from testkit import eventually
 
 async def test_a_made_up_password_is_told_once_and_works(gateways, any_database, capsys):
     first = await gateways.start(any_database, superadmin_password="")
-    assert len(first.announced) == 1
-    password = re.search(r"Password, shown this once:\s+(\S+)", first.announced[0]).group(1)
+    assert len(first.printed) == 1
+    password = re.search(r"Password, shown this once:\s+(\S+)", first.printed[0]).group(1)
     assert len(password) >= 16
     await first.sign_in(password=password)
     again = await gateways.start(any_database, superadmin_password="")
-    assert again.announced == []
+    assert again.printed == []
     await again.sign_in(password=password)
     assert password not in capsys.readouterr().out
 
@@ -32,7 +33,7 @@ async def test_a_made_up_password_is_told_once_and_works(gateways, any_database,
 async def test_a_given_password_is_not_told_and_does_not_change_an_existing_user(gateways, any_database):
     first = await gateways.start(any_database)
     again = await gateways.start(any_database, superadmin_password="another one")
-    assert first.announced == again.announced == []
+    assert first.printed == again.printed == []
     await again.sign_in()
 
 
@@ -40,9 +41,9 @@ async def test_replicas_that_start_together_make_one_superadmin(gateways, any_da
     replicas = await asyncio.gather(*(gateways.start(any_database, superadmin_password="") for _ in range(4)))
     for replica in replicas:  # on SQLite the last ones wait for the lock, and start by themselves then
         await eventually(replica.is_ready, 30)
-    announced = [text for replica in replicas for text in replica.announced]
-    assert len(announced) == 1
-    password = re.search(r"once:\s+(\S+)", announced[0]).group(1)
+    printed = [text for replica in replicas for text in replica.printed]
+    assert len(printed) == 1
+    password = re.search(r"once:\s+(\S+)", printed[0]).group(1)
     tokens = await replicas[0].sign_in(password=password)
     for replica in replicas:  # one superadmin, and one signing key
         answer = await replica.client.get(
@@ -64,7 +65,7 @@ async def test_keys_outlive_a_restart_and_are_sealed_at_rest(gateways, any_datab
 
 async def test_a_wrong_secrets_key_stops_the_start(gateways, sqlite_url):
     await gateways.start(sqlite_url, secrets_key="one key that is long enough")
-    with pytest.raises(Exception, match=r"(?i)key"):
+    with pytest.raises(Exception, match=r"(?i)seal|key"):
         await gateways.start(sqlite_url, secrets_key="quite another key, long enough")
 
 
@@ -77,15 +78,17 @@ async def test_a_rotated_key_takes_over_and_the_old_one_stays_for_its_tokens(
     gateways, any_database, manual_clock
 ):
     gateway = await gateways.start(
-        any_database, tokens={"key_reload_s": 0.000001, "check_cache_s": 0.000001, "access_ttl_s": 3600}
+        any_database,
+        tokens={"key_reload_s": 0.000001, "verification_cache_s": 0.000001, "access_ttl_s": 3600},
     )
-    db, keyring = gateway.service.resources[0], gateway.service.keys
+    db, signing_keys = gateway.service.resources[0], gateway.service.keys
     rotate = RotateKeys(
         db=db,
-        secret_box=keyring.secret_box,
+        secret_box=signing_keys.secret_box,
+        signer=signing_keys.signer,
         clock=manual_clock,
         publish_ahead=timedelta(minutes=10),
-        keep=keyring.keep,
+        keep=signing_keys.keep,
     )
 
     async def published():
@@ -105,7 +108,7 @@ async def test_a_rotated_key_takes_over_and_the_old_one_stays_for_its_tokens(
     assert kid == new
     for headers in (old_token, new_token):
         assert (await gateway.client.get("/users", headers=headers)).status_code == 200
-    manual_clock.advance(keyring.keep)
+    manual_clock.advance(signing_keys.keep)
     assert await published() == {new}
     third, _ = await rotate()
     async with db.reading() as session:
@@ -114,10 +117,10 @@ async def test_a_rotated_key_takes_over_and_the_old_one_stays_for_its_tokens(
 
 
 async def test_a_reset_password_lets_the_operator_in_again(gateways, any_database, manual_clock):
-    gateway = await gateways.start(any_database, tokens={"check_cache_s": 0.000001})
+    gateway = await gateways.start(any_database, tokens={"verification_cache_s": 0.000001})
     headers = await gateway.headers()
     db = gateway.service.resources[0]
-    reset = ResetPassword(db=db, passwords=passwords_of(gateway), clock=manual_clock)
+    reset = ResetPassword(db=db, passwords=hasher(), password_rules=PasswordRules(6, 256), clock=manual_clock)
     await reset("SuperAdmin", "brand new")
     assert (await gateway.client.get("/users", headers=headers)).status_code == 401
     await gateway.sign_in(password="brand new")
@@ -125,8 +128,8 @@ async def test_a_reset_password_lets_the_operator_in_again(gateways, any_databas
         await reset("nobody", "brand new")
 
 
-def passwords_of(gateway):
-    return Passwords(gateway.service.settings.sign_in)
+def hasher():
+    return Argon2PasswordHasher(memory_kib=8192, passes=1, lanes=1, max_concurrent=1)
 
 
 async def test_expired_tokens_are_swept(gateways, any_database, manual_clock):
@@ -143,7 +146,7 @@ async def test_expired_tokens_are_swept(gateways, any_database, manual_clock):
 
     async def sweep():
         async with db.transaction() as session:
-            await sessions.sweep(session, manual_clock.now())
+            await sessions.delete_expired(session, manual_clock.now())
 
     await sweep()
     assert await left() == [1, 1, 1]
@@ -159,7 +162,7 @@ def test_a_route_table_with_faults_stops_the_build(tmp_path, sqlite_url):
     path = tmp_path / "routes.toml"
     path.write_text('[[routes]]\nprefix = "/x"\nservice = "elsewhere"\n')
     settings = GatewaySettings(
-        mode="embedded", data_dir=tmp_path, database={"url": sqlite_url}, door={"routes_file": path}
+        mode="embedded", data_dir=tmp_path, database={"url": sqlite_url}, proxy={"routes_file": path}
     )
     with pytest.raises(RouteTableError, match="elsewhere"):
         build(settings)

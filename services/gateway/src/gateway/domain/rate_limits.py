@@ -1,4 +1,4 @@
-"""How many requests a client may make: a token bucket in its one-number form (GCRA, ITU-T I.371)."""
+"""How many requests a client may make: a token bucket that is stored as one number (GCRA, ITU-T I.371)."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ _WINDOWS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """`amount` requests may come at once; what is spent comes back evenly over `window_s`."""
+    """A bucket of `amount` requests, refilled evenly over `window_s`."""
 
     name: str
     amount: int
@@ -15,11 +15,11 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """`next_free_s` is the state to keep for the client: when its bucket is full again, on the same clock."""
+class RateLimitResult:
+    """`full_at_s` is the state to store for the client: when its bucket is full again, on the same clock."""
 
     is_allowed: bool
-    next_free_s: float
+    full_at_s: float
     remaining: int
     reset_after_s: float
     retry_after_s: float
@@ -29,7 +29,7 @@ def parse_rate(name: str, text: str) -> RateLimit:
     """A limit written as `600/minute` (second, minute, hour, day).
 
     Raises:
-        ValueError: with what is wrong.
+        ValueError: with the reason.
     """
     amount, slash, window = text.partition("/")
     window_s = _WINDOWS_S.get(window.strip())
@@ -38,25 +38,25 @@ def parse_rate(name: str, text: str) -> RateLimit:
     return RateLimit(name, int(amount), window_s)
 
 
-def spend(limit: RateLimit, next_free_s: float | None, now_s: float) -> Verdict:
-    """One request of a client whose kept state is `next_free_s` (None: not seen lately)."""
+def take(limit: RateLimit, full_at_s: float | None, now_s: float) -> RateLimitResult:
+    """Take one request from a client's bucket; `full_at_s` is its stored state, None for an unknown client."""
     interval_s = limit.window_s / limit.amount
-    full_at_s = max(next_free_s or 0.0, now_s)
-    after_s = full_at_s + interval_s
+    before_s = max(full_at_s or 0.0, now_s)
+    after_s = before_s + interval_s
     over_s = after_s - now_s - limit.window_s
-    # Sums of intervals drift by some 1e-10 s; without the slack the last request of a full bucket is refused.
+    # Sums of intervals drift by some 1e-10 s; without a tolerance the last request of a full bucket is refused.
     if over_s > interval_s * 1e-6:
-        return Verdict(
+        return RateLimitResult(
             is_allowed=False,
-            next_free_s=full_at_s,
+            full_at_s=before_s,
             remaining=0,
-            reset_after_s=full_at_s - now_s,
+            reset_after_s=before_s - now_s,
             retry_after_s=over_s,
         )
     remaining = int((now_s + limit.window_s - after_s) / interval_s + 1e-6)
-    return Verdict(
+    return RateLimitResult(
         is_allowed=True,
-        next_free_s=after_s,
+        full_at_s=after_s,
         remaining=remaining,
         reset_after_s=after_s - now_s,
         retry_after_s=0.0,

@@ -1,5 +1,5 @@
-from gateway.domain.rates import RateLimit
-from gateway.limiter import RateLimiter
+from gateway.domain.rate_limits import RateLimit
+from gateway.http.rate_limiter import RateLimiter
 
 LIMIT = RateLimit("x", 2, 10.0)
 
@@ -13,29 +13,29 @@ class Time:
 
 def test_clients_and_limits_are_counted_apart():
     limiter = RateLimiter(monotonic=Time())
-    assert [limiter.spend(LIMIT, "a").is_allowed for _ in range(3)] == [True, True, False]
-    assert limiter.spend(LIMIT, "b").is_allowed
-    assert limiter.spend(RateLimit("y", 1, 1.0), "a").is_allowed
+    assert [limiter.take(LIMIT, "a").is_allowed for _ in range(3)] == [True, True, False]
+    assert limiter.take(LIMIT, "b").is_allowed
+    assert limiter.take(RateLimit("y", 1, 1.0), "a").is_allowed
 
 
 def test_memory_is_bounded_and_the_idle_are_forgotten_first():
     time = Time()
     limiter = RateLimiter(max_clients=100, monotonic=time)
     for number in range(100):
-        limiter.spend(LIMIT, f"idle-{number}")
+        limiter.take(LIMIT, f"idle-{number}")
     time.now_s = 60.0
     for _ in range(2):
-        limiter.spend(LIMIT, "busy")
-    limiter.spend(LIMIT, "one more")
+        limiter.take(LIMIT, "busy")
+    limiter.take(LIMIT, "one more")
     assert len(limiter) == 2
-    assert not limiter.spend(LIMIT, "busy").is_allowed
+    assert not limiter.take(LIMIT, "busy").is_allowed
 
 
 def test_a_flood_of_addresses_keeps_the_busiest():
     limiter = RateLimiter(max_clients=100, monotonic=Time())
     for _ in range(3):
-        limiter.spend(LIMIT, "busy")
+        limiter.take(LIMIT, "busy")
     for number in range(1000):
-        limiter.spend(LIMIT, f"flood-{number}")
+        limiter.take(LIMIT, f"flood-{number}")
     assert len(limiter) <= 101
-    assert not limiter.spend(LIMIT, "busy").is_allowed
+    assert not limiter.take(LIMIT, "busy").is_allowed

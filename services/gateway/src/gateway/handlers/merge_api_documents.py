@@ -1,4 +1,4 @@
-"""The merged API document, made when somebody looks and kept for a while."""
+"""Merge the services' OpenAPI documents into one, on request, and cache it."""
 
 import asyncio
 import time
@@ -7,11 +7,10 @@ from typing import Any
 
 import orjson
 
-from gateway.asking import ask
 from gateway.domain.openapi import ServiceDocument, merge_openapi
 from gateway.domain.paths import clean_path
 from gateway.domain.routes import OWN_SERVICE, RouteTable
-from gateway.upstream import Upstream
+from gateway.handlers.upstreams import Upstream, get
 from kit.errors import LookoutError
 
 DESCRIPTION = (
@@ -21,8 +20,8 @@ DESCRIPTION = (
 )
 
 
-class ApiPage:
-    """Collects the services' documents. One that does not answer is named, and asked again next time."""
+class MergedApiDocument:
+    """A service that does not respond is named in the description, and asked again at the next request."""
 
     def __init__(
         self,
@@ -42,25 +41,25 @@ class ApiPage:
         self._timeout_s = timeout_s
         self._cache_s = cache_s
         self._monotonic = monotonic
-        self._kept: tuple[bytes, float] | None = None
-        self._one_look = asyncio.Lock()
+        self._cached: tuple[bytes, float] | None = None
+        self._lock = asyncio.Lock()
 
-    async def document(self) -> bytes:
+    async def __call__(self) -> bytes:
         """The OpenAPI document as JSON."""
-        async with self._one_look:
-            if self._kept is not None and self._monotonic() < self._kept[1]:
-                return self._kept[0]
-            asked = await asyncio.gather(*(self._ask(service) for service in self._table.services))
-            # On a thread: it takes some hundred milliseconds, in which cameras are not to wait.
-            body = await asyncio.to_thread(self._merge, asked)
-            is_whole = all(one.document is not None for one in asked)
-            # Half a page is shown, and not kept: the missing service may be up in a second.
-            self._kept = (body, self._monotonic() + self._cache_s) if is_whole else None
+        async with self._lock:
+            if self._cached is not None and self._monotonic() < self._cached[1]:
+                return self._cached[0]
+            documents = await asyncio.gather(*(self._fetch(service) for service in self._table.services))
+            # On a thread: it takes some hundred milliseconds, in which requests of cameras would wait.
+            body = await asyncio.to_thread(self._merge, documents)
+            is_complete = all(one.document is not None for one in documents)
+            # An incomplete document is not cached: the missing service may be up in a second.
+            self._cached = (body, self._monotonic() + self._cache_s) if is_complete else None
             return body
 
-    def _merge(self, asked: list[ServiceDocument]) -> bytes:
+    def _merge(self, documents: list[ServiceDocument]) -> bytes:
         merged = merge_openapi(
-            [ServiceDocument(OWN_SERVICE, self._own_document()), *asked],
+            [ServiceDocument(OWN_SERVICE, self._own_document()), *documents],
             title="Lookout",
             version=self._version,
             description=DESCRIPTION,
@@ -69,15 +68,15 @@ class ApiPage:
         )
         return orjson.dumps(merged)
 
-    async def _ask(self, service: str) -> ServiceDocument:
+    async def _fetch(self, service: str) -> ServiceDocument:
         try:
-            answered = await ask(self._upstreams[service], "/openapi.json", self._timeout_s)
+            response = await get(self._upstreams[service], "/openapi.json", self._timeout_s)
         except LookoutError as error:
             return ServiceDocument(service, None, error.detail.rstrip("."))
-        if answered.status != 200:
-            return ServiceDocument(service, None, f"it answered {answered.status}")
+        if response.status != 200:
+            return ServiceDocument(service, None, f"it answered {response.status}")
         try:
-            document = orjson.loads(answered.body)
+            document = orjson.loads(response.body)
         except orjson.JSONDecodeError:
             return ServiceDocument(service, None, "its document is not JSON")
         if not isinstance(document, dict):
@@ -97,5 +96,5 @@ class ApiPage:
 
 
 def _example(path: str) -> bytes:
-    """A path of the template, its parameters filled in with something harmless."""
+    """A path of the template, with `x` for each parameter."""
     return "/".join("x" if "{" in part else part for part in path.split("/")).encode()

@@ -1,20 +1,20 @@
 from datetime import UTC, datetime, timedelta
 
-from gateway.domain.throttle import ThrottlePolicy, after_failure, locked_for_s
+from gateway.domain.lockout import LockoutPolicy, after_failure, lockout_left_s
 
-POLICY = ThrottlePolicy(max_failures=3, window=timedelta(minutes=10), lockout=timedelta(minutes=5))
+POLICY = LockoutPolicy(max_failures=3, window=timedelta(minutes=10), lockout=timedelta(minutes=5))
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def after(*minutes):
-    guesses = None
+    failed_sign_ins = None
     for minute in minutes:
-        guesses = after_failure(guesses, START + timedelta(minutes=minute), POLICY)
-    return guesses
+        failed_sign_ins = after_failure(failed_sign_ins, START + timedelta(minutes=minute), POLICY)
+    return failed_sign_ins
 
 
-def locked(guesses, minute):
-    return locked_for_s(guesses, START + timedelta(minutes=minute))
+def locked(failed_sign_ins, minute):
+    return lockout_left_s(failed_sign_ins, START + timedelta(minutes=minute))
 
 
 def test_a_few_wrong_passwords_are_forgiven():
@@ -23,10 +23,10 @@ def test_a_few_wrong_passwords_are_forgiven():
 
 
 def test_the_limit_closes_the_door_for_the_lockout():
-    guesses = after(0, 1, 2)
-    assert locked(guesses, 2) == 300
-    assert locked(guesses, 6.999) == 1
-    assert locked(guesses, 7) == 0
+    failed_sign_ins = after(0, 1, 2)
+    assert locked(failed_sign_ins, 2) == 300
+    assert locked(failed_sign_ins, 6.999) == 1
+    assert locked(failed_sign_ins, 7) == 0
 
 
 def test_failures_outside_the_window_do_not_add_up():

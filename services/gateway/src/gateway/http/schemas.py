@@ -1,16 +1,15 @@
-"""What the gateway's own API takes and gives."""
+"""Request and response bodies of the gateway's own API."""
 
 from datetime import datetime
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from gateway.domain.accounts import Permission, Role, User
 from gateway.domain.names import clean_name, clean_permission_name
 from gateway.handlers.issue_tokens import TokenPair
-from gateway.store.roles import Permission, Role
-from gateway.store.users import User
 
-# Ids are BIGINT in the database: anything larger is an error there, and not merely unknown.
+# Ids are BIGINT in the database, where a larger number is an error and not an unknown id.
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(clean_name)]
 PermissionName = Annotated[str, Field(max_length=200), AfterValidator(clean_permission_name)]
@@ -18,42 +17,42 @@ Ids = Annotated[list[RowId], Field(max_length=500)]
 Description = Annotated[str, Field(max_length=500)]
 
 
-class Given(BaseModel):
-    """What a caller sends; a misspelt field is an error, and no error repeats a value."""
+class RequestModel(BaseModel):
+    """A request body: an unknown field is an error, and no error message contains a value."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-class Credentials(Given):
+class Credentials(RequestModel):
     """A user name and password."""
 
     username: str = Field(max_length=1024)
     password: SecretStr = Field(max_length=4096)
 
 
-class RefreshGiven(Given):
+class TokenRefresh(RequestModel):
     """A refresh token."""
 
     refresh_token: SecretStr = Field(max_length=1024)
 
 
-class Tokens(BaseModel):
-    """Tokens as OAuth 2 names them (RFC 6749, section 5.1)."""
+class TokensOut(BaseModel):
+    """TokensOut as OAuth 2 names them (RFC 6749, section 5.1)."""
 
     access_token: str
     token_type: str = "bearer"  # noqa: S105 - the type's name
     expires_in: int = Field(description="seconds that the access token is valid")
-    refresh_token: str = Field(description="gets new tokens at /api/v1/auth/refresh, once")
+    refresh_token: str = Field(description="exchanged for new tokens at /api/v1/auth/refresh, once")
 
     @classmethod
     def of(cls, pair: TokenPair) -> Self:
-        """The answer to a sign-in."""
+        """The response to a sign-in."""
         return cls(
             access_token=pair.access_token, expires_in=pair.expires_in_s, refresh_token=pair.refresh_token
         )
 
 
-class Me(BaseModel):
+class CallerOut(BaseModel):
     """The signed-in caller."""
 
     id: int
@@ -63,14 +62,14 @@ class Me(BaseModel):
     permissions: list[str]
 
 
-class PermissionTest(BaseModel):
-    """Whether the caller holds what was asked about."""
+class PermissionTestOut(BaseModel):
+    """Whether the caller has each of the permissions."""
 
     permissions: dict[str, bool]
     is_superadmin: bool
 
 
-class RoleName(BaseModel):
+class RoleReference(BaseModel):
     """A role, by id and name."""
 
     id: int
@@ -78,32 +77,32 @@ class RoleName(BaseModel):
     name: str
 
 
-class UserShown(BaseModel):
-    """A user; passwords are never shown."""
+class UserOut(BaseModel):
+    """A user, without the password."""
 
     id: int
     user_id: int
     username: str
     is_active: bool
-    roles: list[RoleName]
+    roles: list[RoleReference]
     created_at: datetime
     updated_at: datetime
 
     @classmethod
     def of(cls, user: User) -> Self:
-        """The user as callers see it."""
+        """The response for a user."""
         return cls(
             id=user.user_id,
             user_id=user.user_id,
             username=user.username,
             is_active=user.is_active,
-            roles=[RoleName(id=role_id, role_id=role_id, name=name) for role_id, name in user.roles],
+            roles=[RoleReference(id=role_id, role_id=role_id, name=name) for role_id, name in user.roles],
             created_at=user.created_at,
             updated_at=user.updated_at,
         )
 
 
-class UserGiven(Given):
+class UserCreate(RequestModel):
     """A new user."""
 
     username: Name
@@ -111,9 +110,9 @@ class UserGiven(Given):
     role_ids: Ids = Field(default_factory=list)
 
 
-class UserReplaced(Given):
-    """A user set anew. What is left out stays, but for the name: nobody can read a password to send it back,
-    and an older client that knows of no `is_active` must not undo a disabling.
+class UserReplace(RequestModel):
+    """A replaced user. What is left out stays unchanged, except the name, which is required: a client cannot read
+    the password to send it back, and one that does not know `is_active` must not enable a disabled user.
     """
 
     username: Name
@@ -122,8 +121,8 @@ class UserReplaced(Given):
     is_active: bool | None = None
 
 
-class UserPatched(Given):
-    """What is left out, or null, stays."""
+class UserUpdate(RequestModel):
+    """What is left out or null stays unchanged."""
 
     username: Name | None = None
     password: SecretStr | None = None
@@ -131,8 +130,8 @@ class UserPatched(Given):
     is_active: bool | None = None
 
 
-class PermissionShown(BaseModel):
-    """A permission; the built-in ones are what the services ask for."""
+class PermissionOut(BaseModel):
+    """A permission; services check the built-in ones."""
 
     id: int
     permission_id: int
@@ -142,7 +141,7 @@ class PermissionShown(BaseModel):
 
     @classmethod
     def of(cls, permission: Permission) -> Self:
-        """The permission as callers see it."""
+        """The response for a permission."""
         return cls(
             id=permission.permission_id,
             permission_id=permission.permission_id,
@@ -160,7 +159,7 @@ class PermissionReference(BaseModel):
     name: str
 
 
-class RoleShown(BaseModel):
+class RoleOut(BaseModel):
     """A role."""
 
     id: int
@@ -171,7 +170,7 @@ class RoleShown(BaseModel):
 
     @classmethod
     def of(cls, role: Role) -> Self:
-        """The role as callers see it."""
+        """The response for a role."""
         return cls(
             id=role.role_id,
             role_id=role.role_id,
@@ -184,29 +183,29 @@ class RoleShown(BaseModel):
         )
 
 
-class RoleGiven(Given):
-    """A new role, or a role set anew."""
+class RoleCreate(RequestModel):
+    """A new role, or a replaced role."""
 
     name: Name
     permission_ids: Ids = Field(default_factory=list)
 
 
-class RolePatched(Given):
-    """What is left out, or null, stays."""
+class RoleUpdate(RequestModel):
+    """What is left out or null stays unchanged."""
 
     name: Name | None = None
     permission_ids: Ids | None = None
 
 
-class PermissionGiven(Given):
-    """A new permission, or a permission set anew."""
+class PermissionCreate(RequestModel):
+    """A new permission, or a replaced permission."""
 
     name: PermissionName
     description: Description = ""
 
 
-class PermissionPatched(Given):
-    """What is left out, or null, stays."""
+class PermissionUpdate(RequestModel):
+    """What is left out or null stays unchanged."""
 
     name: PermissionName | None = None
     description: Description | None = None

@@ -1,12 +1,13 @@
-"""What a gateway's database must hold before anybody can sign in."""
+"""Create what a new gateway database must contain before anybody can sign in."""
 
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.adapters.passwords import Passwords
-from gateway.adapters.signing import new_key
-from gateway.domain.access import BUILT_IN_PERMISSIONS, SUPERADMIN
+from gateway.domain.access import BUILT_IN_PERMISSIONS
+from gateway.domain.accounts import SUPERADMIN
+from gateway.domain.keys import TokenSigner
+from gateway.domain.passwords import PasswordHasher
 from gateway.store import keys, roles, users
 from kit.clock import Clock
 from kit.db import Database
@@ -16,30 +17,32 @@ GENERATED_PASSWORD_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class FirstStart:
-    """Makes what is missing: permissions, the superadmin role and user, a signing key. Safe to repeat.
+class CreateInitialData:
+    """Creates what is missing: permissions, the superadmin role and user, a signing key. Safe to repeat.
 
-    `announce` is given the text with a made-up password, once: it goes to the terminal and to no log.
+    `print_text` gets the generated password once, for the terminal: it must not reach a log.
     """
 
     db: Database
-    passwords: Passwords
+    passwords: PasswordHasher
     secret_box: SecretBox
+    signer: TokenSigner
     clock: Clock
-    given_password: str
-    announce: Callable[[str], None]
+    superadmin_password: str
+    print_text: Callable[[str], None]
 
     async def __call__(self) -> None:
-        """Of several replicas that start together one makes it, the others find it made.
+        """Of several replicas that start at the same time one creates the data.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database cannot be reached.
         """
         async with self.db.reading() as session:
-            is_new = await users.count_users(session) == 0
-        password = self.given_password or secrets.token_urlsafe(GENERATED_PASSWORD_BYTES)
-        password_hash = await self.passwords.hash(password) if is_new else ""
-        is_made = False
+            has_no_users = await users.count_users(session) == 0
+        password = self.superadmin_password or secrets.token_urlsafe(GENERATED_PASSWORD_BYTES)
+        # Before the transaction: hashing is slow, and the lock below would be held for that time.
+        password_hash = await self.passwords.hash(password) if has_no_users else ""
+        is_user_created = False
         async with self.db.transaction() as session:
             await self.db.advisory_lock(session, "gateway.first_start")
             existing = await roles.permission_names(session)
@@ -50,15 +53,15 @@ class FirstStart:
             if role_id is None:
                 role_id = await roles.add_role(session, name=SUPERADMIN, is_built_in=True)
             now = self.clock.now()
-            if is_new and await users.count_users(session) == 0:
+            if has_no_users and await users.count_users(session) == 0:
                 await users.add_user(
                     session, username=SUPERADMIN, password_hash=password_hash, role_ids=[role_id], now=now
                 )
-                is_made = True
+                is_user_created = True
             if not await keys.list_keys(session, self.secret_box):
-                await keys.add_key(session, new_key(now, signs_from=now), self.secret_box)
-        if is_made and not self.given_password:
-            self.announce(
+                await keys.add_key(session, self.signer.new_key(now, signs_from=now), self.secret_box)
+        if is_user_created and not self.superadmin_password:
+            self.print_text(
                 f"\n  The first user has been made: {SUPERADMIN}\n"
                 f"  Password, shown this once:    {password}\n"
             )

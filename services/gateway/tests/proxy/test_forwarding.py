@@ -357,7 +357,7 @@ async def test_a_client_cannot_name_its_own_address_in_a_line_of_its_own(build):
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    url = await build.asgi(app, trusted=TrustedProxies(("127.0.0.0/8",)))
+    url = await build.asgi(app, trusted_proxies=TrustedProxies(("127.0.0.0/8",)))
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(

@@ -1,4 +1,4 @@
-"""What has expired is forgotten, so that the tables stay small."""
+"""Delete expired tokens and sessions at intervals, so that the tables stay small."""
 
 import asyncio
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from kit.db import Database
 
 
 @dataclass(frozen=True, slots=True)
-class SweepTokens:
-    """Every `interval_s`. A token stays for `leeway` past its end, as long as verifiers would take it."""
+class DeleteExpiredTokens:
+    """Every `interval_s`. A token stays for `leeway` after its expiry, since verifiers still accept it then."""
 
     db: Database
     clock: Clock
@@ -19,8 +19,8 @@ class SweepTokens:
     leeway: timedelta
 
     async def __call__(self) -> None:
-        """Forever."""
+        """Run until cancelled."""
         while True:
             async with self.db.transaction() as session:
-                await sessions.sweep(session, self.clock.now() - self.leeway)
+                await sessions.delete_expired(session, self.clock.now() - self.leeway)
             await asyncio.sleep(self.interval_s)
