@@ -170,8 +170,11 @@ class Link:
         url = URL(self._settings.url).update_query(
             name=f"lookout {self._name}", heartbeat=str(self._settings.heartbeat_s)
         )
+        # Not `aio_pika.connect`: a connection that failed has to be closed here as well (see `_close`), and that
+        # function keeps it to itself.
+        self._connection = aio_pika.Connection(url)
         async with asyncio.timeout(self._settings.connect_timeout_s):
-            self._connection = await aio_pika.connect(url)
+            await self._connection.connect()
         self._connection.close_callbacks.add(self._on_closed)
         if self._on_up is not None:
             await answered(self._on_up(self._connection))
@@ -186,6 +189,9 @@ class Link:
             with suppress(*FAULTS, asyncio.CancelledError):
                 async with asyncio.timeout(self._settings.connect_timeout_s):
                     await connection.close()
+            # A connection that is not closed when it is deleted starts a coroutine of its own, which nobody awaits
+            # if the garbage collector runs in another thread. The second call completes what failed above.
+            await connection.close()
 
 
 @asynccontextmanager
