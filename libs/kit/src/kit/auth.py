@@ -6,11 +6,11 @@ Every service checks for itself; nobody asks the gateway about a call.
 import asyncio
 import json
 import time
-import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
+import aiohttp
 import jwt
 from fastapi import Depends
 from fastapi.security import OAuth2PasswordBearer
@@ -132,20 +132,26 @@ class HttpJwks:
     async def _fetch(self) -> None:
         self._tried_at = self._monotonic()
         try:
-            document = await asyncio.to_thread(self._download)
-            keys = parse_jwks(document)
-        except (OSError, ValueError, AttributeError, TypeError, jwt.PyJWTError):
+            keys = parse_jwks(await self._download())
+        except (aiohttp.ClientError, TimeoutError, ValueError, AttributeError, TypeError, jwt.PyJWTError):
             return
         if keys:
             self._keys = keys
             self._fetched_at = self._tried_at
 
-    def _download(self) -> Mapping[str, Any]:
-        # A thread and the standard library: one small page every few minutes needs no HTTP client of its own.
-        with urllib.request.urlopen(  # noqa: S310 - the scheme is checked in the constructor
-            self._settings.jwks_url, timeout=self._settings.jwks_timeout_s
-        ) as response:
-            document = json.loads(response.read(MAX_JWKS_BYTES))
+    async def _download(self) -> Mapping[str, Any]:
+        timeout = aiohttp.ClientTimeout(total=self._settings.jwks_timeout_s)
+        # A session for each call: one small page every few minutes needs no connection pool.
+        async with (
+            aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
+            session.get(self._settings.jwks_url) as response,
+        ):
+            body = b""
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > MAX_JWKS_BYTES:
+                    raise ValueError(f"the JWKS document has more than {MAX_JWKS_BYTES} bytes")
+        document = json.loads(body)
         if not isinstance(document, dict):
             raise ValueError("no JWKS document")  # noqa: TRY004 - as any other answer that is not one
         return document

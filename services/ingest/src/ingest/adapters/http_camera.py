@@ -1,8 +1,7 @@
 """Calls to a street-parking camera: HTTP with Digest, `/snapshot.cgi` for a frame and `/dataloader.cgi` for a clip.
 
-The address comes from the registry, so it is checked after its name has been resolved, and the call goes to
-the address that was checked: a name that resolves differently a moment later leads nowhere. Redirects are not
-followed.
+The address comes from the registry, so it is checked after its name has been resolved, and the connection is made to
+the address that was checked: what the name resolves to later does not matter. Redirects are not followed.
 """
 
 import asyncio
@@ -16,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
+import aiohttp
+from yarl import URL
 
 from ingest.domain.addresses import Address, parse_address, why_not_called
 from ingest.domain.clips import Window
@@ -25,11 +25,12 @@ from kit.errors import LookoutError, UpstreamFailed, UpstreamTimeout
 from kit.metrics import Metrics
 
 _MAX_DIGESTS = 2_000
+_MAX_CONNECTIONS = 500
 _CAMERA_TIME = "%Y-%m-%d %H:%M:%S"
 
 
 class CameraUnreachable(LookoutError):  # noqa: N818 - as the errors of the kit
-    """The camera cannot be called at all: nothing was sent. Told as 502."""
+    """The camera cannot be called at all: nothing was sent. Answered as 502."""
 
     default_status = UpstreamFailed.default_status
     default_code = "camera_unreachable"
@@ -38,7 +39,7 @@ class CameraUnreachable(LookoutError):  # noqa: N818 - as the errors of the kit
 
 @dataclass(frozen=True, slots=True)
 class CameraAccess:
-    """Where a camera is and how to sign in; its addresses in the order to try them."""
+    """A camera's addresses, in the order to try them, and its credentials."""
 
     camera_id: int
     addresses: tuple[str, ...]
@@ -56,27 +57,32 @@ class HttpCameras:
 
     def __init__(self, settings: DeviceSettings, metrics: Metrics) -> None:
         self._settings = settings
-        # trust_env off: a proxy from the environment would be asked for private addresses.
-        self._client = httpx.AsyncClient(
-            trust_env=False,
-            follow_redirects=False,
-            verify=False,  # noqa: S501 - cameras speak plain HTTP; no TLS call is ever made
-            headers={"Accept-Encoding": "identity", "User-Agent": "lookout"},
-            limits=httpx.Limits(max_connections=500, max_keepalive_connections=0),
-        )
+        self._session: aiohttp.ClientSession | None = None
         # The server's last challenge per camera: with it the first request is signed already.
-        self._digests: OrderedDict[tuple[int, str, str], httpx.DigestAuth] = OrderedDict()
+        self._digests: OrderedDict[tuple[int, str, str], aiohttp.DigestAuthMiddleware] = OrderedDict()
         self._seconds = metrics.histogram("camera_call_seconds", "time a camera took", ("what",))
         self._failures = metrics.counter(
             "camera_call_failures_total", "calls to cameras that failed", ("what", "code")
         )
 
     async def start(self) -> None:
-        """Nothing is opened before the first call."""
+        """Make the connection pool. Nothing is opened before the first call."""
+        # Proxies from the environment are not used (aiohttp's default): one would be asked for private addresses.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS, force_close=True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity", "User-Agent": "lookout"},
+            timeout=aiohttp.ClientTimeout(
+                total=max(self._settings.frame_timeout_s, self._settings.clip_timeout_s),
+                sock_connect=self._settings.connect_timeout_s,
+            ),
+        )
 
     async def stop(self) -> None:
         """Close what is open."""
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     async def fetch_frame(self, access: CameraAccess, *, max_bytes: int) -> bytes:
         """The camera's current picture, as it came."""
@@ -113,64 +119,70 @@ class HttpCameras:
     @asynccontextmanager
     async def _get(
         self, access: CameraAccess, path: str, query: dict[str, str]
-    ) -> AsyncIterator[httpx.Response]:
-        """The answer of the first address that picks up."""
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response of the first address that accepts a connection."""
         unreachable: Exception | None = None
         for written in access.addresses:
             address = parse_address(written)
             try:
-                ip = await self._resolve(address)
-                response = await self._send(access, address, ip, path, query)
-            except (CameraUnreachable, httpx.ConnectError, httpx.ConnectTimeout) as error:
+                response = await self._send(access, address, await self._resolve(address), path, query)
+            except (CameraUnreachable, aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 unreachable = error
                 continue
-            except httpx.TimeoutException as error:
+            except TimeoutError as error:
                 raise UpstreamTimeout("the camera does not answer", code="camera_timeout") from error
-            except httpx.HTTPError as error:
-                raise _failed("broke the connection off") from error
+            except aiohttp.ClientError as error:
+                raise _failed("closed the connection or does not speak HTTP") from error
             try:
                 _check(response)
                 yield response
-            except httpx.TimeoutException as error:
-                raise UpstreamTimeout("the camera stopped in mid-answer", code="camera_timeout") from error
-            except httpx.HTTPError as error:
-                raise _failed("broke its answer off") from error
+            except TimeoutError as error:
+                raise UpstreamTimeout("the camera stopped while answering", code="camera_timeout") from error
+            except aiohttp.ClientError as error:
+                raise _failed("closed the connection while answering") from error
             finally:
-                await response.aclose()
+                response.close()
             return
         if isinstance(unreachable, CameraUnreachable):
             raise unreachable
-        if isinstance(unreachable, httpx.ConnectTimeout):
-            raise UpstreamTimeout("the camera does not pick up", code="camera_timeout") from unreachable
+        if isinstance(unreachable, aiohttp.ConnectionTimeoutError):
+            raise UpstreamTimeout(
+                "the camera does not accept the connection in time", code="camera_timeout"
+            ) from unreachable
         if unreachable is not None:
             raise CameraUnreachable("the camera refuses the connection") from unreachable
         raise CameraUnreachable("the camera has no address")
 
     async def _send(
         self, access: CameraAccess, address: Address, ip: str, path: str, query: dict[str, str]
-    ) -> httpx.Response:
-        url = httpx.URL(scheme="http", host=ip, port=address.port, path=path, params=query)
-        request = self._client.build_request(
-            "GET",
-            url,
+    ) -> aiohttp.ClientResponse:
+        assert self._session is not None, "started"
+        return await self._session.get(
+            URL.build(scheme="http", host=ip, port=address.port, path=path, query=query),
             headers={"Host": address.written},
-            timeout=httpx.Timeout(
-                max(self._settings.frame_timeout_s, self._settings.clip_timeout_s),
-                connect=self._settings.connect_timeout_s,
-            ),
+            allow_redirects=False,
+            middlewares=self._digest(access, address, ip),
         )
-        return await self._client.send(request, auth=self._digest(access, address), stream=True)
 
-    def _digest(self, access: CameraAccess, address: Address) -> httpx.DigestAuth | None:
+    def _digest(
+        self, access: CameraAccess, address: Address, ip: str
+    ) -> tuple[aiohttp.DigestAuthMiddleware, ...]:
         if not access.user:
-            return None
-        key = (access.camera_id, address.written, f"{access.user}\0{access.password}")
+            return ()
+        # By address too: the middleware signs for the one origin that it called first.
+        key = (access.camera_id, f"{ip}:{address.port}", f"{access.user}\0{access.password}")
         auth = self._digests.get(key)
         if auth is None:
-            auth = self._digests[key] = httpx.DigestAuth(access.user, access.password)
+            try:
+                auth = aiohttp.DigestAuthMiddleware(access.user, access.password)
+            except ValueError as error:
+                raise _failed(
+                    "cannot be signed in to: its user name has a colon", code="camera_credentials_refused"
+                ) from error
+            self._digests[key] = auth
             if len(self._digests) > _MAX_DIGESTS:
                 self._digests.popitem(last=False)
-        return auth
+        return (auth,)
 
     async def _resolve(self, address: Address) -> str:
         try:
@@ -179,7 +191,7 @@ class HttpCameras:
                     address.host, address.port, type=socket.SOCK_STREAM
                 )
         except TimeoutError as error:
-            raise CameraUnreachable("the camera's name is not resolved in time") from error
+            raise CameraUnreachable("the camera's name was not resolved in time") from error
         except (OSError, UnicodeError) as error:
             raise CameraUnreachable("the camera's name does not resolve") from error
         reason: str | None = None
@@ -207,7 +219,7 @@ class HttpCameras:
 
 @asynccontextmanager
 async def _deadline(timeout_s: float) -> AsyncIterator[None]:
-    """The time for the whole call; httpx only limits each wait in it, and a trickle would go on forever."""
+    """The time for the whole call, name resolution and every address included."""
     try:
         async with asyncio.timeout(timeout_s):
             yield
@@ -217,18 +229,18 @@ async def _deadline(timeout_s: float) -> AsyncIterator[None]:
         ) from error
 
 
-def _check(response: httpx.Response) -> None:
-    if response.status_code in {401, 403}:
+def _check(response: aiohttp.ClientResponse) -> None:
+    if response.status in {401, 403}:
         raise _failed("refuses our user name or password", code="camera_credentials_refused")
-    if response.status_code != httpx.codes.OK:
-        raise _failed(f"answered with status {response.status_code}")
+    if response.status != 200:
+        raise _failed(f"answered with status {response.status}")
     if response.headers.get("Content-Encoding", "identity").lower() not in {"", "identity"}:
         raise _failed("answered in an encoding that was not asked for")
 
 
-async def _limited(response: httpx.Response, max_bytes: int) -> AsyncIterator[bytes]:
+async def _limited(response: aiohttp.ClientResponse, max_bytes: int) -> AsyncIterator[bytes]:
     size_bytes = 0
-    async for chunk in response.aiter_raw():
+    async for chunk in response.content.iter_any():
         size_bytes += len(chunk)
         if size_bytes > max_bytes:
             raise _failed(f"sent more than {max_bytes} bytes", code="camera_answer_too_large")
