@@ -1,9 +1,11 @@
 """From the camera's push to the closed ticket, through the gateway."""
 
+import asyncio
 import io
 import json
 from typing import Any
 
+import aiohttp
 import cv2
 import httpx
 import numpy as np
@@ -21,11 +23,17 @@ pytestmark = [pytest.mark.e2e, pytest.mark.integration]
 @pytest.fixture(scope="module")
 def played(stack: Stack) -> tuple[Stack, str]:
     """The demo's morning has been played and every ticket of it is right."""
-    told = io.StringIO()
-    with stack.client() as client:
-        is_right = play(client, Console(file=told, width=160))
-    assert is_right, told.getvalue() + "\n" + stack.logs()[-6000:]
-    return stack, told.getvalue()
+    output = io.StringIO()
+
+    async def run() -> bool:
+        with stack.client() as signed_in:
+            headers = {"Authorization": signed_in.headers["Authorization"]}
+        async with aiohttp.ClientSession(stack.gateway_url, headers=headers) as client:
+            return await play(client, Console(file=output, width=160))
+
+    is_right = asyncio.run(run())
+    assert is_right, output.getvalue() + "\n" + stack.logs()[-6000:]
+    return stack, output.getvalue()
 
 
 def test_the_morning_comes_out_right(played: tuple[Stack, str]) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx
+import aiohttp
 from rich.console import Console
 from rich.table import Table
 
@@ -34,18 +34,18 @@ class Played:
     elapsed_s: float
 
 
-def play(client: httpx.Client, console: Console) -> bool:
+async def play(client: aiohttp.ClientSession, console: Console) -> bool:
     """Whether every outcome and every ticket is as the story demands. Prints the story and the tickets."""
     start = (datetime.now(UTC) - LENGTH).replace(second=0, microsecond=0)
     cameras = tuple(dict.fromkeys(step.place[0] for step in MORNING))
-    with make_site(client, cameras) as site:
+    async with make_site(client, cameras) as site:
         console.print(
             f"Site NAD: {len(cameras)} cameras, {len(cameras) * SPOTS_PER_CAMERA} spots. "
             f"Playing {len(MORNING)} camera events."
         )
-        played = [push_step(client, console, site, step, start) for step in MORNING]
+        played = [await push_step(client, console, site, step, start) for step in MORNING]
         wrong = [problem for one in played if (problem := outcome_problem(one))]
-        booked, rows = books(client, site, start)
+        booked, rows = await books(client, site, start)
     wrong += list(mistakes(EXPECTED, booked))
     console.print(ticket_table(rows, played, site))
     for problem in wrong:
@@ -53,7 +53,9 @@ def play(client: httpx.Client, console: Console) -> bool:
     return not wrong
 
 
-def push_step(client: httpx.Client, console: Console, site: Site, step: Step, start: datetime) -> Played:
+async def push_step(
+    client: aiohttp.ClientSession, console: Console, site: Site, step: Step, start: datetime
+) -> Played:
     """Change the scene, push the event, wait for what it comes to."""
     camera = site.cameras[step.place[0]]
     number = step.place[1]
@@ -66,15 +68,15 @@ def push_step(client: httpx.Client, console: Console, site: Site, step: Step, st
         camera.cars.pop(number, None)
     at = (start + step.offset).astimezone(ZoneInfo(TIME_ZONE))
     began = time.monotonic()
-    answer = client.post(
+    async with client.post(
         "/post",
         json=report(step, picture, at),
         headers={"Prefer": f"wait={WAIT_S}"},
-        timeout=WAIT_S + 10,
-    )
+        timeout=aiohttp.ClientTimeout(total=WAIT_S + 10),
+    ) as answer:
+        body = await answer.json(content_type=None)
     elapsed_s = time.monotonic() - began
-    body = answer.json()
-    outcome = body.get("status", answer.status_code)
+    outcome = body.get("status", answer.status)
     detail = body.get("reason") or body.get("detail") or body.get("plate", {}).get("text", "")
     repeat = " (known already)" if answer.headers.get("Lookout-Duplicate") else ""
     console.print(
@@ -93,13 +95,14 @@ def outcome_problem(played: Played) -> str:
     return f"{played.step.story}: expected {played.step.expect}, the answer says {found} ({played.answer})"
 
 
-def books(
-    client: httpx.Client, site: Site, start: datetime
+async def books(
+    client: aiohttp.ClientSession, site: Site, start: datetime
 ) -> tuple[list[BookedTicket], list[dict[str, Any]]]:
     """Every ticket of the site, as the API lists them, oldest first."""
-    answer = client.get("/tickets", params={"sort_by": "id", "sort_order": "asc", "page_size": 100})
-    answer.raise_for_status()
-    rows = [row for row in answer.json()["items"] if row["camera_id"] in site.camera_ids]
+    query = {"sort_by": "id", "sort_order": "asc", "page_size": "100"}
+    async with client.get("/tickets", params=query, raise_for_status=True) as answer:
+        items = (await answer.json())["items"]
+    rows = [row for row in items if row["camera_id"] in site.camera_ids]
     booked = [
         BookedTicket(
             place=place_of(row, site),

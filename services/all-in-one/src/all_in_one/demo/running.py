@@ -1,6 +1,8 @@
 """`all-in-one demo`: start Lookout in a process of its own, play the morning, say what came of it."""
 
 import argparse
+import asyncio
+import json
 import os
 import secrets
 import shutil
@@ -14,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import aiohttp
 from rich.console import Console
 
 from all_in_one.demo.play import play
@@ -52,9 +54,7 @@ def demo(options: argparse.Namespace) -> int:
     began = time.monotonic()
     try:
         with running(folder, free_or_wanted(options.port), keep=options.keep, console=console) as server:
-            with httpx.Client(base_url=server.url, timeout=30) as client:
-                sign_in(client, server.password)
-                is_right = play(client, console)
+            is_right = asyncio.run(sign_in_and_play(server, console))
             console.print()
             if is_right:
                 console.print(
@@ -67,7 +67,7 @@ def demo(options: argparse.Namespace) -> int:
             if options.keep:
                 tell_how_to_go_on(console, server, folder)
             return 0 if is_right else 1
-    except (DemoFailed, ApiError, httpx.HTTPError) as error:
+    except (DemoFailed, ApiError, aiohttp.ClientError, TimeoutError) as error:
         console.print(f"[red]The demo could not be played:[/] {error}")
         return 2
 
@@ -92,7 +92,7 @@ def running(folder: Path, port: int, *, keep: bool, console: Console) -> Iterato
     is_over = False
     try:
         with console.status(f"Starting Lookout, embedded, on {server.url} (log: {log}) ..."):
-            wait_ready(server)
+            asyncio.run(wait_ready(server))
         console.print(f"Lookout runs on {server.url}, one process, nothing but Python packages.")
         yield server
         is_over = True
@@ -102,7 +102,7 @@ def running(folder: Path, port: int, *, keep: bool, console: Console) -> Iterato
             pid_file(folder).unlink(missing_ok=True)
 
 
-def wait_ready(server: Server) -> None:
+async def wait_ready(server: Server) -> None:
     """Wait until every service is ready.
 
     Raises:
@@ -110,32 +110,37 @@ def wait_ready(server: Server) -> None:
     """
     deadline = time.monotonic() + START_TIMEOUT_S
     answer = "no answer"
+    timeout = aiohttp.ClientTimeout(total=2)
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             raise DemoFailed(
                 f"it ended at once with {server.process.returncode}; the last lines of {server.log}:\n"
                 + tail(server.log)
             )
-        with suppress(httpx.HTTPError):
-            response = httpx.get(f"{server.url}/health/ready", timeout=2)
-            if response.status_code == 200 and all_ready(response):
-                return
-            answer = response.text
-        time.sleep(0.1)
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with aiohttp.request("GET", f"{server.url}/health/ready", timeout=timeout) as response:
+                answer = await response.text()
+                if response.status == 200 and all_ready(answer):
+                    return
+        await asyncio.sleep(0.1)
     raise DemoFailed(f"it was not ready after {START_TIMEOUT_S:.0f} s: {answer}; log: {server.log}")
 
 
-def all_ready(response: httpx.Response) -> bool:
+def all_ready(answer: str) -> bool:
     """Whether the services behind the gateway are ready too; the gateway itself can do without them."""
-    return all(check.get("ok", True) for check in response.json().get("checks", {}).values())
+    return all(check.get("ok", True) for check in json.loads(answer).get("checks", {}).values())
 
 
-def sign_in(client: httpx.Client, password: str) -> None:
-    """Put the superadmin's token on the client."""
-    answer = client.post("/token", data={"username": "superadmin", "password": password})
-    if answer.status_code != 200:
-        raise DemoFailed(f"signing in was refused with {answer.status_code}: {answer.text}")
-    client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+async def sign_in_and_play(server: Server, console: Console) -> bool:
+    """Whether the story played by the superadmin went as it should."""
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with aiohttp.ClientSession(server.url, timeout=timeout) as client:
+        credentials = {"username": "superadmin", "password": server.password}
+        async with client.post("/token", data=credentials) as answer:
+            if answer.status != 200:
+                raise DemoFailed(f"signing in was refused with {answer.status}: {await answer.text()}")
+            client.headers["Authorization"] = f"Bearer {(await answer.json())['access_token']}"
+        return await play(client, console)
 
 
 def tell_how_to_go_on(console: Console, server: Server, folder: Path) -> None:

@@ -1,13 +1,13 @@
 """The demo's site, made through the public API as an operator would, and the pushes of its cameras."""
 
 import base64
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import httpx
+import aiohttp
 
 from all_in_one.demo.camera import DemoCamera
 from all_in_one.demo.morning import Place, Step
@@ -31,14 +31,14 @@ class Site:
     last_pictures: dict[Place, bytes] = field(default_factory=dict)
 
 
-@contextmanager
-def make_site(client: httpx.Client, codes: tuple[str, ...]) -> Iterator[Site]:
+@asynccontextmanager
+async def make_site(client: aiohttp.ClientSession, codes: tuple[str, ...]) -> AsyncIterator[Site]:
     """Register the location with its zone, pole, cameras and spots, and start the cameras.
 
     Raises:
         ApiError: something was refused.
     """
-    location = create(
+    location = await create(
         client,
         "/locations",
         name="Nad Al Hamar",
@@ -47,8 +47,8 @@ def make_site(client: httpx.Client, codes: tuple[str, ...]) -> Iterator[Site]:
         camera_user="admin",
         camera_pass="demo",  # noqa: S106 - of a camera that this program draws itself
     )
-    zone = create(client, "/zones", location_id=location, code="Z1")
-    pole = create(client, "/poles", zone_id=zone, name="Pole 1", code="P1")
+    zone = await create(client, "/zones", location_id=location, code="Z1")
+    pole = await create(client, "/poles", zone_id=zone, name="Pole 1", code="P1")
     cameras: dict[str, DemoCamera] = {}
     ids: dict[int, str] = {}
     running: list[DemoCamera] = []
@@ -56,7 +56,7 @@ def make_site(client: httpx.Client, codes: tuple[str, ...]) -> Iterator[Site]:
         for code in codes:
             cameras[code] = camera = DemoCamera(SPOTS_PER_CAMERA)
             running.append(camera.__enter__())
-            camera_id = create(
+            camera_id = await create(
                 client,
                 "/cameras",
                 pole_id=pole,
@@ -73,20 +73,20 @@ def make_site(client: httpx.Client, codes: tuple[str, ...]) -> Iterator[Site]:
                     for i, corner in enumerate(spot_polygon(number, SPOTS_PER_CAMERA), 1)
                     for axis, value in zip("xy", corner, strict=True)
                 }
-                create(client, "/spots", camera_id=camera_id, spot_number=number, status=0, **corners)
+                await create(client, "/spots", camera_id=camera_id, spot_number=number, status=0, **corners)
         yield Site(cameras, ids)
     finally:
         for camera in running:
             camera.__exit__(None, None, None)
 
 
-def create(client: httpx.Client, path: str, **fields: Any) -> int:
+async def create(client: aiohttp.ClientSession, path: str, **fields: Any) -> int:
     """POST it and return its id."""
-    answer = client.post(path, json=fields)
-    if answer.status_code not in {200, 201}:
-        raise ApiError(f"POST {path} was refused with {answer.status_code}: {answer.text}")
-    created: int = answer.json()["id"]
-    return created
+    async with client.post(path, json=fields) as answer:
+        if answer.status not in {200, 201}:
+            raise ApiError(f"POST {path} was refused with {answer.status}: {await answer.text()}")
+        created: int = (await answer.json())["id"]
+        return created
 
 
 def report(step: Step, picture: bytes, at: datetime) -> dict[str, Any]:
