@@ -114,8 +114,8 @@ def test_grpc_without_a_token_is_refused_unless_it_is_off() -> None:
         ("LOOKOUT_TOY_BOX__MODE", "standalone", "embedded"),
         ("LOOKOUT_TOY_BOX__BUS__RETRY_DELAYS_S", "1,-5", "more than 0"),
         ("LOOKOUT_TOY_BOX__BUS__PUBLISH_TIMEOUT_S", "nan", "LOOKOUT_TOY_BOX__BUS__PUBLISH_TIMEOUT_S"),
-        ("CORS_ORIGINS", "example.org", "is no origin"),
-        ("CORS_ORIGINS", "*,https://a.example", "stands alone"),
+        ("CORS_ORIGINS", "example.org", "is not an origin"),
+        ("CORS_ORIGINS", "*,https://a.example", "cannot be combined"),
         ("DATABASE_URL", "mysql+pymysql://u:hunter2@db/toys", "MySQL is not supported"),
         ("DATABASE_URL", "oracle://u:hunter2@db/toys", "oracle:// is not supported"),
         ("DATABASE_URL", "toys.db", "write postgresql://"),
@@ -185,7 +185,7 @@ def test_a_database_url_names_its_driver_afterwards(given: str, url: str) -> Non
 )
 def test_a_blob_url_may_be_given_in_parts(parts: dict[str, str], url: str, is_secure: bool) -> None:
     blobs = BlobSettings.model_validate({**parts, "access_key": "a", "secret_key": "s"})
-    assert (blobs.url, blobs.secure) == (url, is_secure)
+    assert (blobs.url, blobs.is_secure) == (url, is_secure)
 
 
 def test_an_s3_store_needs_its_keys() -> None:

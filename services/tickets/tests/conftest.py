@@ -289,7 +289,7 @@ async def running(database_url: str, folder: Path, clock: ManualClock, **blocks:
         mode="embedded",
         data_dir=folder,
         database=DatabaseSettings(url=database_url),
-        bus=BusSettings(url=f"sqlite:///{folder}/bus.db", relay_poll_s=0.1),
+        bus=BusSettings(url=f"sqlite:///{folder}/bus.db", relay_poll_interval_s=0.1),
         blobs=BlobSettings(url=f"file://{folder}/blobs"),
         **{
             "http": {"port": 0, "host": "127.0.0.1"},

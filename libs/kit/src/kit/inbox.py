@@ -115,7 +115,7 @@ class Inbox:
         """Sweep every `sweep_interval_s` seconds until cancelled."""
         while True:
             try:
-                swept = await self.sweep(db, clock.now() - timedelta(seconds=settings.inbox_keep_s))
+                swept = await self.sweep(db, clock.now() - timedelta(seconds=settings.inbox_retention_s))
             except LookoutError as error:
                 logger.warning("cannot sweep the inbox", error=str(error))
             else:

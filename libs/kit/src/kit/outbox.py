@@ -175,7 +175,7 @@ class Relay:
                     backoff = _Backoff()
                     if execute is not None:
                         await self._drain_forever(execute)
-                await asyncio.sleep(self._settings.relay_poll_s)
+                await asyncio.sleep(self._settings.relay_poll_interval_s)
             except Exception as error:  # noqa: BLE001 - a relay that ends publishes nothing ever again
                 self._failed.labels("database").inc()
                 self._logger.warning("the relay lost its database", error=reason_of(error))
@@ -208,14 +208,14 @@ class Relay:
             if (pause_s := self._bus_backoff.until - time.monotonic()) > 0:
                 await asyncio.sleep(pause_s)
             found = await self._publish_batch(execute)
-            if found < self._settings.relay_batch:
+            if found < self._settings.relay_batch_size:
                 await self._wait()
 
     async def _wait(self) -> None:
         now = time.monotonic()
         soonest = min((b.until for b in self._blocked.values() if b.until > now), default=now + 3600)
         try:
-            async with asyncio.timeout(min(self._settings.relay_poll_s, soonest - now)):
+            async with asyncio.timeout(min(self._settings.relay_poll_interval_s, soonest - now)):
                 await self._has_new_events.wait()
         except TimeoutError:
             return
@@ -234,7 +234,7 @@ class Relay:
         query = select(*(table.c[name] for name in _READ)).where(table.c.published_at.is_(None))
         if blocked:
             query = query.where(table.c.partition_key.not_in(blocked))
-        result = await execute(query.order_by(table.c.outbox_id).limit(self._settings.relay_batch))
+        result = await execute(query.order_by(table.c.outbox_id).limit(self._settings.relay_batch_size))
         return result.all()
 
     async def _note(
@@ -298,12 +298,12 @@ class Relay:
                 self._oldest.set(max(0.0, age.total_seconds()))
             except Exception as error:  # noqa: BLE001 - a figure that is missing must not end the relay
                 self._logger.warning("cannot read the outbox's backlog", error=reason_of(error))
-            await asyncio.sleep(self._settings.depth_interval_s)
+            await asyncio.sleep(self._settings.queue_depth_interval_s)
 
     async def _sweep_forever(self) -> None:
         while True:
             try:
-                await self.sweep(datetime.now(UTC) - timedelta(seconds=self._settings.outbox_keep_s))
+                await self.sweep(datetime.now(UTC) - timedelta(seconds=self._settings.outbox_retention_s))
             except Exception as error:  # noqa: BLE001 - it is tried again; the relay goes on meanwhile
                 self._logger.warning("cannot sweep the outbox", error=reason_of(error))
             await asyncio.sleep(self._settings.sweep_interval_s)

@@ -27,7 +27,9 @@ async def consume(args: argparse.Namespace) -> None:
 
     place = Place("", args.url)
     bus = await place.open(
-        delivery_limit=args.delivery_limit, suspect_after=args.suspect_after, shards=args.shards
+        delivery_limit=args.delivery_limit,
+        isolate_after_deliveries=args.isolate_after_deliveries,
+        shards=args.shards,
     )
     await bus.consume(THING, handler)
     await asyncio.Event().wait()

@@ -36,7 +36,7 @@ class Batches:
 
 
 async def test_what_waits_is_handed_over_together_in_order(place: Place, any_subscription):
-    bus, handler = await place.open(batch=16, shards=2), Batches()
+    bus, handler = await place.open(batch_size=16, shards=2), Batches()
     await bus.declare(any_subscription)
     await bus.publish_many([an_event(i, key=f"k{i % 4}") for i in range(200)])
     await bus.consume(any_subscription, handler)
@@ -57,7 +57,7 @@ async def _is_empty(bus, queue):
 async def test_a_batch_that_fails_is_taken_apart_and_only_the_one_at_fault_parks(
     place: Place, any_subscription
 ):
-    bus, handler = await place.open(batch=16, shards=1), Batches(fail_on={7, 23})
+    bus, handler = await place.open(batch_size=16, shards=1), Batches(fail_on={7, 23})
     await bus.declare(any_subscription)
     await bus.publish_many([an_event(i, key=f"k{i % 4}") for i in range(60)])
     await bus.consume(any_subscription, handler)
@@ -74,7 +74,7 @@ async def test_a_batch_that_fails_is_taken_apart_and_only_the_one_at_fault_parks
 
 
 async def test_a_key_that_retries_keeps_its_order_while_batches_of_others_go_on(place: Place):
-    bus, handler = await place.open(batch=8, shards=1), Batches(fail_on={4}, error=Transient("soon"))
+    bus, handler = await place.open(batch_size=8, shards=1), Batches(fail_on={4}, error=Transient("soon"))
     await bus.declare(THING)
     await bus.consume(THING, handler)
     await bus.publish_many([an_event(i, key=f"k{i % 4}") for i in range(40)])

@@ -60,7 +60,7 @@ async def test_what_a_killed_consumer_had_in_hand_is_delivered_again(place: Plac
 
 
 async def test_a_message_that_kills_its_process_parks_and_takes_nobody_with_it(place: Place, tmp_path):
-    bus = await place.open(delivery_limit=4, suspect_after=2, shards=1)
+    bus = await place.open(delivery_limit=4, isolate_after_deliveries=2, shards=1)
     await bus.declare(THING)
     await bus.publish_many([an_event(i, key=f"k{i}") for i in range(20)])
     options = ("--die-on", 3, "--delivery-limit", 4, "--suspect-after", 2, "--shards", 1)

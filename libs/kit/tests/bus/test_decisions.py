@@ -38,7 +38,7 @@ from lookout.common.v1.common_pb2 import BlobRef, Box
 from testkit.bus import an_event
 from testkit.messages import ThingHappened, message_class
 
-POLICY = RetryPolicy((1.0, 5.0), outage_s=60.0)
+POLICY = RetryPolicy((1.0, 5.0), outage_retry_limit_s=60.0)
 SETTINGS = BusSettings(url="amqp://localhost/")
 
 

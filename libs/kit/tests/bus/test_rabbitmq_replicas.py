@@ -36,7 +36,7 @@ async def test_a_replica_that_comes_later_gets_its_share_and_order_holds(place: 
 
         return handler
 
-    first = await place.open(depth_interval_s=0.2)
+    first = await place.open(queue_depth_interval_s=0.2)
     await first.declare(THING)
     await first.consume(THING, handler_of("first"))
     keys = [f"k{i}" for i in range(16)]
@@ -51,7 +51,7 @@ async def test_a_replica_that_comes_later_gets_its_share_and_order_holds(place: 
             published += 1
 
     await publish_until(lambda: handled_by["first"] >= 160)
-    second = await place.open(depth_interval_s=0.2)
+    second = await place.open(queue_depth_interval_s=0.2)
     await second.consume(THING, handler_of("second"))
     async with asyncio.timeout(60):
         await publish_until(lambda: handled_by["second"] > 100)

@@ -104,7 +104,7 @@ async def test_an_outage_is_waited_out_far_beyond_the_attempts_of_a_transient_fa
     place: Place, any_subscription
 ):
     bus, handler = await place.open(), Flaky({1}, 8, errors.Unavailable("the database is away"))
-    subscription = replace(any_subscription, retry=RetryPolicy((0.02, 0.05), outage_s=30))
+    subscription = replace(any_subscription, retry=RetryPolicy((0.02, 0.05), outage_retry_limit_s=30))
     await bus.declare(subscription)
     await bus.consume(subscription, handler)
     await bus.publish(an_event(1))
@@ -114,7 +114,7 @@ async def test_an_outage_is_waited_out_far_beyond_the_attempts_of_a_transient_fa
 
 async def test_an_outage_without_end_parks(place: Place, any_subscription):
     bus, handler = await place.open(), Flaky({1}, 9999, errors.Unavailable("the database is away"))
-    subscription = replace(any_subscription, retry=RetryPolicy((0.05,), outage_s=0.3))
+    subscription = replace(any_subscription, retry=RetryPolicy((0.05,), outage_retry_limit_s=0.3))
     await bus.declare(subscription)
     await bus.consume(subscription, handler)
     await bus.publish(an_event(1))
@@ -134,7 +134,7 @@ async def test_other_keys_flow_in_order_while_one_retries(place: Place):
         await seen(delivery)
 
     await bus.declare(THING)
-    await bus.consume(replace(THING, retry=RetryPolicy((0.1,), outage_s=60)), handler)
+    await bus.consume(replace(THING, retry=RetryPolicy((0.1,), outage_retry_limit_s=60)), handler)
     events = [an_event(i, key=key) for i in range(30) for key in ("sick", "a", "b")]
     assert await bus.publish_many(events) == [None] * 90
     await eventually(lambda: len(seen.deliveries) == 60)
@@ -157,7 +157,7 @@ async def test_a_backlog_of_a_retrying_key_within_the_window_holds_nobody_up(pla
     await bus.declare(THING)
     await bus.publish_many([an_event(i, key="sick") for i in range(90)])
     await bus.publish_many([an_event(i, key="well") for i in range(200)])
-    await bus.consume(replace(THING, retry=RetryPolicy((0.2,), outage_s=60)), handler)
+    await bus.consume(replace(THING, retry=RetryPolicy((0.2,), outage_retry_limit_s=60)), handler)
     await eventually(lambda: len(seen.deliveries) == 200)
     assert seen.numbers == list(range(200))
 

@@ -69,7 +69,7 @@ class Batches(Recorder):
 
 @pytest.mark.parametrize("error", FAULTS, ids=["unforeseen", "told"])
 async def test_a_fetch_that_fails_does_not_end_the_consumer(place: Place, monkeypatch, error: Exception):
-    bus, seen = await opened(place, poll_s=60), Recorder()
+    bus, seen = await opened(place, poll_interval_s=60), Recorder()
     await bus.declare(THING)
     broken = break_once(monkeypatch, "fetch", error)
     await bus.consume(THING, seen)
@@ -80,7 +80,7 @@ async def test_a_fetch_that_fails_does_not_end_the_consumer(place: Place, monkey
 
 
 async def test_a_lock_file_that_cannot_be_opened_is_tried_again(place: Place, monkeypatch):
-    bus, seen = await opened(place, poll_s=60), Recorder()
+    bus, seen = await opened(place, poll_interval_s=60), Recorder()
     await bus.declare(THING)
     refused = []
 
@@ -102,7 +102,7 @@ async def test_a_lock_file_that_cannot_be_opened_is_tried_again(place: Place, mo
 async def test_what_could_not_be_settled_is_handed_out_again(
     place: Place, monkeypatch, error: Exception, handler: Callable[[], Recorder]
 ):
-    bus, seen = await opened(place, poll_s=60), handler()
+    bus, seen = await opened(place, poll_interval_s=60), handler()
     await bus.declare(THING)
     await bus.publish_many([an_event(i) for i in range(5)])
     broken = break_once(monkeypatch, "settle", error)
@@ -117,7 +117,7 @@ async def test_what_could_not_be_settled_is_handed_out_again(
 async def test_a_key_whose_backlog_could_not_be_given_back_goes_on(
     place: Place, monkeypatch, error: Exception
 ):
-    bus, seen = await opened(place, poll_s=60), []
+    bus, seen = await opened(place, poll_interval_s=60), []
 
     async def fail_first(delivery):
         seen.append(number_of(delivery.event))
@@ -153,7 +153,7 @@ async def test_a_consumer_that_has_ended_is_not_ready(place: Place):
 
 
 async def test_a_look_for_others_that_fails_is_not_the_last(place: Place, monkeypatch):
-    bus, other, seen = await opened(place, poll_s=0.02), await opened(place), Recorder()
+    bus, other, seen = await opened(place, poll_interval_s=0.02), await opened(place), Recorder()
     await bus.declare(THING)
     await bus.consume(THING, seen)
     look, broken = store.data_version, []
@@ -173,7 +173,7 @@ async def test_a_look_for_others_that_fails_is_not_the_last(place: Place, monkey
 async def test_suspects_are_handled_one_by_one_without_looking_all_the_time(
     place: Place, monkeypatch, subscription
 ):
-    bus = await opened(place, suspect_after=2, poll_s=60)
+    bus = await opened(place, isolate_after_deliveries=2, poll_interval_s=60)
     await bus.declare(subscription)
     await bus.publish_many([an_event(i, key=f"k{i}") for i in range(6)])
     change(place, "UPDATE messages SET deliveries = 2 WHERE seq <= 3")
@@ -200,7 +200,7 @@ async def test_suspects_are_handled_one_by_one_without_looking_all_the_time(
 
 
 async def test_a_suspect_is_taken_when_the_last_in_hand_ended_during_the_look(place: Place, monkeypatch):
-    bus, seen, held = await opened(place, suspect_after=2, poll_s=60), [], asyncio.Event()
+    bus, seen, held = await opened(place, isolate_after_deliveries=2, poll_interval_s=60), [], asyncio.Event()
     await bus.declare(THING)
     await bus.publish_many([an_event(i, key=f"k{i}") for i in range(2)])
     change(place, "UPDATE messages SET deliveries = 2")

@@ -29,7 +29,12 @@ class House:
 
     def relay(self, bus: Bus, **overrides) -> Relay:
         settings = self.place.settings(
-            **{"relay_poll_s": 0.1, "relay_backoff_max_s": 0.5, "depth_interval_s": 0.1, **overrides}
+            **{
+                "relay_poll_interval_s": 0.1,
+                "relay_backoff_max_s": 0.5,
+                "queue_depth_interval_s": 0.1,
+                **overrides,
+            }
         )
         logger = make_logger("test", LogSettings(level="ERROR", format="console"))
         return Relay(self.db, self.outbox, bus, settings, logger, self.metrics)

@@ -92,7 +92,7 @@ async def live(args: argparse.Namespace) -> None:
         grave.passing("after the consumer committed")
 
     await bus.consume(THING, handler)
-    settings = place.settings(relay_poll_s=0.05, relay_batch=3)
+    settings = place.settings(relay_poll_interval_s=0.05, relay_batch_size=3)
     logger = make_logger("crash", LogSettings(level="ERROR", format="console"))
     mortal: Bus = MortalBus(bus, grave)  # type: ignore[assignment] # the relay publishes, and no more
     relay = Relay(db, outbox, mortal, settings, logger, Metrics("crash"))

@@ -35,7 +35,7 @@ async def test_what_was_committed_is_published_in_order_and_what_was_rolled_back
     bus, seen = await house.place.open(), Recorder()
     await bus.declare(THING)
     await bus.consume(THING, seen)
-    relay = house.relay(bus, relay_batch=7)
+    relay = house.relay(bus, relay_batch_size=7)
     events = [an_event(i, key=f"k{i % 3}") for i in range(50)]
     await house.add(*events[:30])
     with suppress(KeyError):
@@ -60,7 +60,7 @@ async def test_a_commit_wakes_the_relay_at_once(house):
     bus, seen = await house.place.open(), Recorder()
     await bus.declare(THING)
     await bus.consume(THING, seen)
-    relay = house.relay(bus, relay_poll_s=60.0)
+    relay = house.relay(bus, relay_poll_interval_s=60.0)
     async with running(relay):
         await house.add(an_event(1))
         await eventually(lambda: seen.numbers == [1])
@@ -104,7 +104,7 @@ async def test_two_relays_publish_nothing_twice_and_the_second_takes_over(distri
     bus, seen = await house.place.open(), Recorder()
     await bus.declare(THING)
     await bus.consume(THING, seen)
-    first, second = house.relay(bus, relay_batch=10), house.relay(bus, relay_batch=10)
+    first, second = house.relay(bus, relay_batch_size=10), house.relay(bus, relay_batch_size=10)
     async with running(first, second) as tasks:
         await house.add(*(an_event(i, key=f"k{i % 5}") for i in range(300)))
         await eventually(lambda: len(seen.deliveries) >= 300)

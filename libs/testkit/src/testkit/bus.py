@@ -21,7 +21,7 @@ FAST: dict[str, Any] = {
     "retry_delays_s": (0.1, 0.3),
     "publish_timeout_s": 5.0,
     "reconnect_max_s": 0.5,
-    "stop_grace_s": 5.0,
+    "shutdown_grace_s": 5.0,
     "heartbeat_s": 5,
 }
 

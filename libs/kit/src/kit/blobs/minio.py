@@ -67,7 +67,7 @@ class MinioBlobs:
             endpoint,
             access_key=settings.access_key,
             secret_key=settings.secret_key.get_secret_value(),
-            secure=settings.secure,
+            secure=settings.is_secure,
             region=REGION,
             http_client=self._pool,
         )

@@ -41,7 +41,7 @@ class RetryPolicy:
     """When a failed event is tried again: after each delay in turn; in an outage the last again and again."""
 
     delays_s: tuple[float, ...]
-    outage_s: float = 3600.0
+    outage_retry_limit_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def next_step(policy: RetryPolicy, failure: Failure, failures: int, elapsed_s: f
     if failure is Failure.BUG:
         return Park("bug")
     if failure is Failure.OUTAGE:
-        if policy.delays_s and elapsed_s < policy.outage_s:
+        if policy.delays_s and elapsed_s < policy.outage_retry_limit_s:
             return Again(policy.delays_s[min(failures, len(policy.delays_s)) - 1])
         return Park(f"still unavailable after {elapsed_s:.0f} s and {failures} attempts")
     if failures <= len(policy.delays_s):

@@ -37,7 +37,7 @@ def policy_of(subscription: Subscription, settings: BusSettings) -> RetryPolicy:
     if subscription.retry is not None:
         return subscription.retry
     delays_s = settings.ordered_retry_delays_s if subscription.is_ordered else settings.retry_delays_s
-    return RetryPolicy(delays_s, settings.outage_s)
+    return RetryPolicy(delays_s, settings.outage_retry_limit_s)
 
 
 def jittered(delay_s: float) -> float:

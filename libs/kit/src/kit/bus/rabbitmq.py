@@ -229,7 +229,7 @@ class RabbitMqBus:
                         await self._look_at(consumer, topology)
                     except LookoutError as error:
                         self._logger.warning("cannot read the queues' depths", error=str(error))
-            await asyncio.sleep(self._settings.depth_interval_s)
+            await asyncio.sleep(self._settings.queue_depth_interval_s)
 
     async def _look_at(self, consumer: RabbitConsumer, topology: Topology) -> None:
         queue, is_ordered = consumer.subscription.queue, consumer.subscription.is_ordered

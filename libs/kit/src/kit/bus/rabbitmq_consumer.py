@@ -166,7 +166,7 @@ class QueueSession:
 
     The channel is given up and opened anew when it breaks, when a message has been in hand for too long (the
     broker's consumer timeout would end it the hard way), and to change the window: a message that was taken
-    `suspect_after` times may be what kills the process, and is then taken alone, so that its neighbours are
+    `isolate_after_deliveries` times may be what kills the process, and is then taken alone, so that its neighbours are
     not counted down to the delivery limit with it.
     """
 
@@ -227,14 +227,14 @@ class QueueSession:
                 await self._renewal.wait()
             finally:
                 self.is_attached = self.is_active = False
-                await self._dispatcher.drain(self._consumer.settings.stop_grace_s)
+                await self._dispatcher.drain(self._consumer.settings.shutdown_grace_s)
                 self._consumer.in_hand.dec(len(self._received_at))
                 self._received_at.clear()
 
     def _new_dispatcher(self) -> Dispatcher:
         is_ordered = self._consumer.subscription.is_ordered
         if self._consumer.runner.takes_many:
-            batch = self._consumer.settings.batch
+            batch = self._consumer.settings.batch_size
             return BatchingDispatcher(self._process, self._process_many, batch, is_ordered=is_ordered)
         return Dispatcher(self._process, is_ordered=is_ordered)
 
@@ -265,7 +265,7 @@ class QueueSession:
 
     def _window_suits(self, redeliveries: int) -> bool:
         """Whether the first message of a window may be taken in it; else the other window is opened."""
-        is_suspect = redeliveries >= self._consumer.settings.suspect_after
+        is_suspect = redeliveries >= self._consumer.settings.isolate_after_deliveries
         if is_suspect == self._is_alone:
             return True
         self._is_alone = is_suspect
@@ -336,7 +336,7 @@ class QueueSession:
 
     async def _wait_in_place(self, delay_s: float) -> bool:
         oldest = next(iter(self._received_at.values()), time.monotonic())
-        if time.monotonic() - oldest + delay_s > self._consumer.settings.hold_limit_s:
+        if time.monotonic() - oldest + delay_s > self._consumer.settings.processing_limit_s:
             self.step_back()
             return False
         return await self._dispatcher.pause(delay_s)

@@ -147,7 +147,7 @@ class SqliteBus:
         """Wake the consumers when another process (the `kit` command, say) has put something there."""
         seen = -1
         while True:
-            await asyncio.sleep(self._settings.poll_s)
+            await asyncio.sleep(self._settings.poll_interval_s)
             if not self._consumers:
                 continue
             try:
@@ -168,4 +168,4 @@ class SqliteBus:
                         self._metrics.note_depth(info.queue, info.depth, info.parked)
             except Exception as error:  # noqa: BLE001 - the next look may succeed
                 self._logger.warning("cannot read the queues' depths", error=str(error))
-            await asyncio.sleep(self._settings.depth_interval_s)
+            await asyncio.sleep(self._settings.queue_depth_interval_s)

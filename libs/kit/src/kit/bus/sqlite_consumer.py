@@ -45,13 +45,13 @@ class SqliteConsumer:
         self._settings = settings
         self._logger = logger
         self._clock = clock
-        self._limits = store.Limits(settings.delivery_limit, settings.suspect_after)
+        self._limits = store.Limits(settings.delivery_limit, settings.isolate_after_deliveries)
         policy = policy_of(subscription, settings)
         self._runner = Runner(subscription.queue, handler, policy, logger, metrics)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._dispatcher = (
             BatchingDispatcher(
-                self._process, self._process_many, settings.batch, is_ordered=subscription.is_ordered
+                self._process, self._process_many, settings.batch_size, is_ordered=subscription.is_ordered
             )
             if self._runner.takes_many
             else Dispatcher(self._process, is_ordered=subscription.is_ordered)
@@ -84,7 +84,7 @@ class SqliteConsumer:
             self._wake.set()
             with suppress(asyncio.CancelledError):
                 await self._task
-        await self._dispatcher.drain(self._settings.stop_grace_s)
+        await self._dispatcher.drain(self._settings.shutdown_grace_s)
         if self._timer is not None:
             self._timer.cancel()
         await self._give_back([item for seq, item in self.in_hand.items() if seq not in self._begun])
@@ -122,7 +122,7 @@ class SqliteConsumer:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                await self._dispatcher.pause(self._settings.poll_s)
+                await self._dispatcher.pause(self._settings.poll_interval_s)
             else:
                 return lock
         lock.close()

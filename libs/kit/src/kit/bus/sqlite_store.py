@@ -50,7 +50,7 @@ class Limits:
     """When a message counts as one that kills its consumer; see `BusSettings`."""
 
     delivery_limit: int
-    suspect_after: int
+    isolate_after_deliveries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def fetch(
 ) -> Callable[[sqlite3.Connection], Batch]:
     """Take up to `limit` messages that are due and whose key is not blocked, counting the delivery.
 
-    A message that was taken `suspect_after` times and never settled may be what kills the process, so it is
+    A message that was taken `isolate_after_deliveries` times and never settled may be what kills the process, so it is
     taken alone: its neighbours must not be counted down with it. At the delivery limit it is parked.
     """
     now_s = now.timestamp()
@@ -141,7 +141,7 @@ def fetch(
             )
             _park(db, row["seq"], parking, now)
         rows = [row for row in rows if row["deliveries"] < limits.delivery_limit]
-        if rows and rows[0]["deliveries"] >= limits.suspect_after:
+        if rows and rows[0]["deliveries"] >= limits.isolate_after_deliveries:
             has_more, is_held_back = not in_hand, bool(in_hand)
             rows = [] if is_held_back else rows[:1]
         db.executemany(

@@ -1,4 +1,4 @@
-"""The blocks that services compose their settings from. Each description stands in the documented table."""
+"""The blocks that services compose their settings from. The descriptions are printed in docs/configuration.md."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,10 +17,10 @@ class Block(BaseModel):
 
 
 class LogSettings(Block):
-    """What is logged, and how it looks."""
+    """What is logged, and in which format."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level written")
-    format: Literal["json", "console"] = Field("json", description="JSON lines, or text for people")
+    format: Literal["json", "console"] = Field("json", description="JSON lines, or text for a terminal")
 
     @field_validator("level", mode="before")
     @classmethod
@@ -31,23 +31,28 @@ class LogSettings(Block):
 class HttpSettings(Block):
     """The REST listener."""
 
-    host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a container is reached from outside; embedded mode listens on the loopback only
+    host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a container is reached from outside; embedded mode listens on loopback only
     port: Port = Field(8000, description="port to listen on; 0 takes a free one")
     max_body_bytes: int = Field(16_777_216, gt=0, description="largest request body in bytes")
     page_size_default: int = Field(
-        50, gt=0, description="items a page of a list when the caller does not say"
+        50, gt=0, description="items per page of a list when the caller sets no page size"
     )
-    page_size_max: int = Field(200, gt=0, description="most items that a caller may ask for in a page")
+    page_size_max: int = Field(200, gt=0, description="largest page size that a caller may ask for")
     cors_origins: tuple[str, ...] = Field(
         (), description="origins that browsers may call from, comma separated, or `*`"
     )
     keep_alive_s: int = Field(75, gt=0, description="idle time in seconds after which a connection is closed")
-    backlog: int = Field(2048, gt=0, description="connections the system queues before they are accepted")
+    backlog: int = Field(
+        2048, gt=0, description="connections that the operating system queues before they are accepted"
+    )
     drain_delay_s: float = Field(
-        0.0, ge=0, le=300, description="seconds between turning unready and closing the port, for balancers"
+        0.0,
+        ge=0,
+        le=300,
+        description="seconds between reporting not ready and closing the port, for load balancers",
     )
     shutdown_grace_s: Seconds = Field(
-        20.0, description="seconds that work in hand may take to finish on shutdown"
+        20.0, description="seconds that requests in progress may take to finish on shutdown"
     )
 
     @field_validator("cors_origins", mode="after")
@@ -55,9 +60,9 @@ class HttpSettings(Block):
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             if origin != "*" and not origin.startswith(("http://", "https://")):
-                raise ValueError(f"{origin!r} is no origin: write scheme://host[:port], or * for any")
+                raise ValueError(f"{origin!r} is not an origin: write scheme://host[:port], or * for any")
         if "*" in value and len(value) > 1:
-            raise ValueError("* stands alone")
+            raise ValueError("* cannot be combined with other origins")
         return tuple(origin.rstrip("/") for origin in value)
 
 
@@ -67,21 +72,23 @@ class GrpcSettings(Block):
     host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - as for HTTP
     port: Port = Field(0, description="port to listen on; 0 switches the listener off")
     token: SecretStr = Field(
-        SecretStr(""), description="token that services show one another; required where gRPC is on"
+        SecretStr(""), description="token that services send to one another; required where gRPC is on"
     )
-    max_message_bytes: int = Field(33_554_432, gt=0, description="largest message in bytes, either way")
+    max_message_bytes: int = Field(33_554_432, gt=0, description="largest message in bytes, sent or received")
     default_deadline_s: Seconds = Field(
-        30.0, description="longest a call may take in seconds when the caller set no deadline of its own"
+        30.0, description="seconds that a call may take when the caller set no deadline"
     )
-    keepalive_s: Seconds = Field(30.0, description="seconds between pings on a quiet connection")
+    keepalive_s: Seconds = Field(30.0, description="seconds between pings on an idle connection")
     max_connection_age_s: Seconds = Field(
-        300.0, description="seconds after which a connection is renewed, so that new replicas get their share"
+        300.0, description="seconds after which a connection is renewed, so that new replicas get calls too"
     )
-    max_concurrent_calls: int = Field(256, gt=0, description="calls served at once; more are refused")
-    tls_certificate: Path | None = Field(None, description="PEM file with the certificate chain; set: TLS")
+    max_concurrent_calls: int = Field(256, gt=0, description="concurrent calls; more are refused")
+    tls_certificate: Path | None = Field(
+        None, description="PEM file with the certificate chain; TLS is on where it is set"
+    )
     tls_key: Path | None = Field(None, description="PEM file with the certificate's private key")
     tls_ca: Path | None = Field(
-        None, description="PEM file with the authority that peers are checked against"
+        None, description="PEM file with the certificate authority that peers are checked against"
     )
     is_client_certificate_required: bool = Field(
         False, description="refuse callers without a certificate of `tls_ca`"
@@ -98,17 +105,18 @@ class GrpcSettings(Block):
 
 
 class AuthSettings(Block):
-    """How the tokens of callers are checked."""
+    """How access tokens are checked."""
 
     jwks_url: str = Field(
-        "http://127.0.0.1:8000/.well-known/jwks.json", description="where the gateway's public keys stand"
+        "http://127.0.0.1:8000/.well-known/jwks.json",
+        description="URL of the public keys (JWKS) that tokens are signed with",
     )
     issuer: str = Field("lookout", description="`iss` that a token must carry")
     audience: str = Field("lookout", description="`aud` that a token must carry")
-    leeway_s: int = Field(30, ge=0, description="seconds that clocks may differ")
+    leeway_s: int = Field(30, ge=0, description="tolerated difference between clocks in seconds")
     jwks_refresh_s: Seconds = Field(300.0, description="seconds after which the keys are fetched again")
     jwks_min_refresh_s: Seconds = Field(
-        10.0, description="shortest time in seconds between two fetches, however many unknown key ids come"
+        10.0, description="shortest time in seconds between two fetches, even when tokens name unknown keys"
     )
     jwks_timeout_s: Seconds = Field(5.0, description="seconds to wait for the keys")
 
@@ -124,9 +132,13 @@ class DatabaseSettings(Block):
     pool_size: int = Field(10, gt=0, description="connections kept open")
     connect_timeout_s: Seconds = Field(5.0, description="seconds to wait for a connection")
     statement_timeout_s: Seconds = Field(15.0, description="seconds after which a statement is cancelled")
-    lock_timeout_s: Seconds = Field(5.0, description="seconds that a migration waits for a table's lock")
-    retry_after_s: int = Field(5, gt=0, description="`Retry-After` in seconds while the database is away")
-    migrate_on_start: bool = Field(True, description="bring the schema up to date when the service starts")
+    lock_timeout_s: Seconds = Field(5.0, description="seconds that a migration waits for a table lock")
+    retry_after_s: int = Field(
+        5, gt=0, description="`Retry-After` in seconds while the database is unavailable"
+    )
+    migrate_on_start: bool = Field(
+        True, description="migrate the schema to the newest revision when the service starts"
+    )
 
     @field_validator("url", mode="after")
     @classmethod
@@ -135,7 +147,7 @@ class DatabaseSettings(Block):
 
 
 class BusSettings(Block):
-    """The event bus, and how patient its consumers are."""
+    """The event bus, its consumers, and the outbox and inbox."""
 
     url: str = Field(
         description="`amqp://user:password@host:port/vhost`, or `sqlite:///path` for one process",
@@ -143,59 +155,77 @@ class BusSettings(Block):
         json_schema_extra={"secret": True},
     )
     exchange: str = Field("lookout.events", description="topic exchange that all events go through")
-    shards: int = Field(4, gt=0, le=64, description="queues that an ordered consumer's keys are spread over")
-    prefetch: int = Field(
-        200, gt=0, le=60_000, description="messages in hand at once from one queue; a waiting key fills it"
+    shards: int = Field(
+        4, gt=0, le=64, description="queues that an ordered consumer's partition keys are distributed over"
     )
-    concurrency: int = Field(32, gt=0, description="handlers that run side by side, for each consumer")
-    batch: int = Field(
-        50, gt=0, description="deliveries given at once to a handler that takes several in one transaction"
+    prefetch: int = Field(
+        200,
+        gt=0,
+        le=60_000,
+        description="unacknowledged messages of one queue; those of a key that waits for a retry count too",
+    )
+    concurrency: int = Field(32, gt=0, description="concurrent handlers of each consumer")
+    batch_size: int = Field(
+        50, gt=0, description="largest number of deliveries that are handled in one transaction"
     )
     connect_timeout_s: Seconds = Field(10.0, description="seconds to wait for the broker to answer")
-    heartbeat_s: int = Field(20, gt=0, description="seconds after which a silent broker counts as away")
+    heartbeat_s: int = Field(
+        20, gt=0, description="seconds after which a silent broker counts as disconnected"
+    )
     publish_timeout_s: Seconds = Field(10.0, description="seconds to wait for a publish to be confirmed")
     retry_delays_s: tuple[float, ...] = Field(
         (1.0, 5.0, 30.0, 120.0),
-        description="delays in seconds before each repeat of an unordered consumer; after the last it parks",
+        description="delays in seconds before each retry of an unordered consumer; after the last, dead letter",
     )
     ordered_retry_delays_s: tuple[float, ...] = Field(
         (0.2, 1.0, 5.0, 15.0, 30.0),
-        description="delays in seconds before each repeat of an ordered consumer, its key waiting meanwhile",
+        description="delays in seconds before each retry of an ordered consumer; its partition key waits",
     )
     delivery_limit: int = Field(
-        20, gt=0, description="deliveries after which the broker parks a message that kills its consumer"
+        20,
+        gt=0,
+        description="deliveries after which the broker dead-letters a message that crashes its consumer",
     )
-    suspect_after: int = Field(
+    isolate_after_deliveries: int = Field(
         3,
         gt=0,
-        description="deliveries after which a message is handed out alone, lest it take others with it",
+        description="deliveries after which a message is delivered alone, as it may be what crashes its consumer",
     )
-    outage_s: Seconds = Field(
-        3600.0, description="seconds that a message is repeated while what its handler needs is away"
+    outage_retry_limit_s: Seconds = Field(
+        3600.0,
+        description="seconds that a message is retried while a server that its handler needs is unavailable",
     )
-    hold_limit_s: Seconds = Field(
+    processing_limit_s: Seconds = Field(
         600.0,
-        description="seconds after which a message still in hand is given back and taken anew;"
+        description="seconds after which an unacknowledged message is returned to its queue and delivered again;"
         " well below the broker's consumer timeout, half an hour by default",
     )
-    stop_grace_s: Seconds = Field(20.0, description="seconds that handlers may take to finish on shutdown")
+    shutdown_grace_s: Seconds = Field(
+        20.0, description="seconds that handlers may take to finish on shutdown"
+    )
     reconnect_max_s: Seconds = Field(15.0, description="longest wait in seconds between attempts to connect")
-    depth_interval_s: Seconds = Field(15.0, description="seconds between looks at the queues' depths")
-    relay_batch: int = Field(500, gt=0, description="outbox rows published in one go")
-    relay_poll_s: Seconds = Field(1.0, description="seconds between looks into the outbox when none is woken")
+    queue_depth_interval_s: Seconds = Field(
+        15.0, description="seconds between measurements of the queue depths"
+    )
+    relay_batch_size: int = Field(500, gt=0, description="outbox rows that are published together")
+    relay_poll_interval_s: Seconds = Field(
+        1.0, description="seconds between polls of the outbox for events that another process stored"
+    )
     relay_backoff_max_s: Seconds = Field(
-        30.0, description="longest wait in seconds before an event that could not be published is tried again"
+        30.0, description="longest delay in seconds before publishing an event is retried"
     )
-    outbox_keep_s: Seconds = Field(
-        86_400.0, description="seconds that published events stay in the outbox, for a look back"
+    outbox_retention_s: Seconds = Field(
+        86_400.0, description="seconds that published events stay in the outbox"
     )
-    inbox_keep_s: Seconds = Field(
+    inbox_retention_s: Seconds = Field(
         1_209_600.0,
-        description="seconds that a handled event is remembered; a repeat after that is handled again",
+        description="seconds that a handled event is remembered; a duplicate after that is handled again",
     )
-    sweep_interval_s: Seconds = Field(600.0, description="seconds between sweeps of outbox and inbox")
-    poll_s: Seconds = Field(
-        0.2, description="seconds between looks into the embedded bus for what another process put there"
+    sweep_interval_s: Seconds = Field(
+        600.0, description="seconds between deletions of old rows in outbox and inbox"
+    )
+    poll_interval_s: Seconds = Field(
+        0.2, description="seconds between polls of the embedded bus for events of another process"
     )
     busy_timeout_s: Seconds = Field(
         10.0, description="seconds to wait while another process writes to the embedded bus"
@@ -217,18 +247,18 @@ class BusSettings(Block):
 
 
 class BlobSettings(Block):
-    """Where pictures and clips are kept."""
+    """The blob store."""
 
     url: str = Field(
         description="`s3://host:port/bucket` or `file:///directory`; or give `endpoint` (MINIO_ENDPOINT)"
     )
     access_key: str = Field("", description="name of the S3 account; required for s3://")
     secret_key: SecretStr = Field(SecretStr(""), description="its password; required for s3://")
-    secure: bool = Field(False, description="speak TLS to the S3 server")
+    is_secure: bool = Field(False, description="use TLS to the S3 server")
     endpoint: str = Field("", description="`host:port` of the S3 server, used where `url` is not given")
     bucket: str = Field("lookout", description="bucket, used where `url` is not given")
     timeout_s: Seconds = Field(10.0, description="seconds to wait for the store")
-    retry_after_s: int = Field(5, gt=0, description="`Retry-After` in seconds while the store is away")
+    retry_after_s: int = Field(5, gt=0, description="`Retry-After` in seconds while the store is unavailable")
 
     @model_validator(mode="before")
     @classmethod
@@ -236,8 +266,8 @@ class BlobSettings(Block):
         if not isinstance(data, dict) or data.get("url") or not data.get("endpoint"):
             return data
         scheme, found, host = str(data["endpoint"]).rpartition("://")
-        secure = {"secure": scheme == "https"} if found and "secure" not in data else {}
-        return {**data, **secure, "url": f"s3://{host.rstrip('/')}/{data.get('bucket') or 'lookout'}"}
+        is_secure = {"is_secure": scheme == "https"} if found and "is_secure" not in data else {}
+        return {**data, **is_secure, "url": f"s3://{host.rstrip('/')}/{data.get('bucket') or 'lookout'}"}
 
     @field_validator("url", mode="after")
     @classmethod
@@ -254,15 +284,15 @@ class BlobSettings(Block):
 
 
 def needed(field: str, reason: str) -> PydanticCustomError:
-    """The error of a rule over several fields, told under the name of the one (a dotted path) to be set."""
+    """The error of a rule over several fields, reported under the one (a dotted path) that has to be set."""
     return PydanticCustomError("needed", "{reason}", {"field": field, "reason": reason})
 
 
 def database_url(url: str) -> str:
-    """The same address with the asynchronous driver named.
+    """The same URL with the asynchronous driver in its scheme.
 
     Raises:
-        ValueError: it is neither PostgreSQL nor SQLite; the text says what is wrong and not the password.
+        ValueError: it is neither PostgreSQL nor SQLite. The text never contains the password.
     """
     scheme, found, rest = url.partition("://")
     if not found:

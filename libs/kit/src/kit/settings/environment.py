@@ -1,17 +1,19 @@
-"""Reading a service's settings from the environment, and telling the operator what is wrong with it."""
+"""Read a service's settings from the environment, and report what is wrong with it: one line for each problem."""
 
 import difflib
 import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args, get_origin
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+from pydantic_settings import EnvSettingsSource
 
-from kit.settings.service import Leaf, ServiceSettings, env_name, leaves
+from kit.settings.service import Leaf, ServiceSettings, env_name, leaves, put_if_absent
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -51,18 +53,9 @@ def read(
     env = os.environ if environ is None else environ
     known = leaves(cls)
     problems = _unknown_names(cls, known, env)
-    values: dict[str, Any] = {}
+    values = _Environment(cls, known, env)()
     for path, value in (defaults or {}).items():
-        _put(values, path, value)
-    for leaf in known:
-        for name in (leaf.env, *leaf.aliases):
-            raw = env.get(name, "")
-            if raw.strip():
-                try:
-                    _put(values, leaf.path, _parse(raw, leaf.field))
-                except ValueError as error:
-                    problems.append(f"{name}: {error}")
-                break
+        put_if_absent(values, path, value)
     try:
         settings = cls(**values)
     except ValidationError as error:
@@ -71,6 +64,33 @@ def read(
         if not problems:
             return settings
     raise SettingsError(cls.service_name, problems)
+
+
+class _Environment(EnvSettingsSource):
+    """pydantic-settings' own source, with what it has not: another name for a nested value (`DATABASE_URL`), and
+    lists that are comma separated as well as JSON.
+    """
+
+    def __init__(self, cls: type[ServiceSettings], known: list[Leaf], environ: Mapping[str, str]) -> None:
+        super().__init__(cls, env_prefix=cls.env_prefix(), env_nested_delimiter="__")
+        # Keyed in lower case, as the source keeps them. Only known names: others are reported with the nearest name.
+        self.env_vars = {leaf.env.lower(): value for leaf in known if (value := _first_set(leaf, environ))}
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """A list or mapping from its text. What is neither is left to pydantic, which refuses it by name."""
+        if value.startswith(("[", "{")):
+            with suppress(json.JSONDecodeError):
+                return json.loads(value)
+            return value
+        return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _first_set(leaf: Leaf, environ: Mapping[str, str]) -> str:
+    for name in (leaf.env, *leaf.aliases):
+        value = environ.get(name, "")
+        if value.strip():
+            return value if leaf.is_secret else value.strip()
+    return ""
 
 
 def _unknown_names(cls: type[ServiceSettings], known: list[Leaf], env: Mapping[str, str]) -> list[str]:
@@ -84,30 +104,12 @@ def _unknown_names(cls: type[ServiceSettings], known: list[Leaf], env: Mapping[s
     return problems
 
 
-def _parse(raw: str, field: FieldInfo) -> Any:
-    """Lists are comma separated or JSON, mappings JSON; all else pydantic reads from the text itself."""
-    text = raw.strip()
-    kinds = {get_origin(kind) or kind for kind in (field.annotation, *get_args(field.annotation))}
-    if dict in kinds or (text.startswith("[") and kinds & {tuple, list, frozenset, set}):
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError:
-            raise ValueError("is not valid JSON") from None
-    if kinds & {tuple, list, frozenset, set}:
-        return [part.strip() for part in text.split(",") if part.strip()]
-    return raw if _is_secret(field) else text
-
-
-def _is_secret(field: FieldInfo) -> bool:
-    return "SecretStr" in str(field.annotation)
-
-
 def _sentence(cls: type[ServiceSettings], known: list[Leaf], detail: ErrorDetails) -> str:
     by_path = {leaf.path: leaf for leaf in known}
     parts = [str(part) for part in detail["loc"]]
     if detail["type"] == "needed":
         parts += detail["ctx"]["field"].split(".")
-    # The place of a list's item, or of a rule over a whole block, is cut back to a name that can be set.
+    # An error in a list's item, or of a rule over a whole block, is reported under a name that can be set.
     while parts and ".".join(parts) not in by_path:
         if any(path.startswith(".".join(parts) + ".") for path in by_path):
             break
@@ -121,11 +123,6 @@ def _sentence(cls: type[ServiceSettings], known: list[Leaf], detail: ErrorDetail
     if detail["type"] == "missing":
         meaning = leaf.field.description if leaf is not None else None
         return f"{names}: required and not set" + (f": {meaning}" if meaning else "")
+    if detail["type"] in {"dict_type", "tuple_type", "list_type", "frozen_set_type"}:
+        return f"{names}: is not valid JSON"
     return f"{names}: {detail['msg'].removeprefix('Value error, ')}"
-
-
-def _put(values: dict[str, Any], path: str, value: Any) -> None:
-    *blocks, name = path.split(".")
-    for block in blocks:
-        values = values.setdefault(block, {})
-    values[name] = value

@@ -1,4 +1,4 @@
-"""The settings of one service: its blocks, and where each value comes from when nobody gives it."""
+"""The settings of one service: its blocks, and the default of each value."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from kit.settings.blocks import AuthSettings, GrpcSettings, HttpSettings, LogSet
 
 
 class ServiceSettings(BaseSettings):
-    """What every service is told. A service subclasses it, names itself and adds the blocks that it uses.
+    """Settings that every service has. A service subclasses it, sets `service_name` and adds the blocks that it uses.
 
     The class variables are merged along the class hierarchy; their keys (`aliases`: values) are dotted paths
-    such as `http.port`. `defaults` differ from a block's own (a service's port), `embedded_defaults` hold in
-    embedded mode only and may say `{data_dir}` and `{service}`; `aliases` are further environment names.
-    The constructor reads nothing but its arguments: the environment is read by `kit.settings.load`.
+    such as `http.port`. `defaults` replace a block's own (a service's port), `embedded_defaults` apply in embedded
+    mode only and may contain `{data_dir}` and `{service}`; `aliases` are additional environment names.
+    The constructor reads nothing but its arguments: `kit.settings.load` reads the environment.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -53,7 +53,7 @@ class ServiceSettings(BaseSettings):
     mode: Literal["embedded", "distributed"] = Field(
         "distributed", description="`embedded`: one process on SQLite and a folder; `distributed`: servers"
     )
-    data_dir: Path = Field(Path(".run"), description="folder of all that embedded mode keeps")
+    data_dir: Path = Field(Path(".run"), description="folder of everything that embedded mode stores")
     log: LogSettings = Field(default_factory=LogSettings, description="logs")
     http: HttpSettings = Field(default_factory=HttpSettings, description="REST listener")
     grpc: GrpcSettings = Field(default_factory=GrpcSettings, description="gRPC listener")
@@ -68,7 +68,7 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - passed by name
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - passed by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what the constructor is given."""
+        """Only the arguments of the constructor."""
         return (init_settings,)
 
     @model_validator(mode="before")
@@ -86,10 +86,10 @@ class ServiceSettings(BaseSettings):
         for layer in layers:
             for path, value in layer.items():
                 if has_path(cls, path):
-                    _put_if_absent(filled, path, value.format(**words) if isinstance(value, str) else value)
+                    put_if_absent(filled, path, value.format(**words) if isinstance(value, str) else value)
         for name, info in cls.model_fields.items():
             if name not in filled and block_of(info) is not None and info.is_required():
-                filled[name] = {}  # so that the error names the block's missing field, and not the block
+                filled[name] = {}  # the error then names the missing field of the block, not the block
         return filled
 
     @model_validator(mode="after")
@@ -114,7 +114,7 @@ class ServiceSettings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One value that can be set: its dotted path, its environment names and its field."""
+    """One value that can be set."""
 
     path: str
     env: str
@@ -123,7 +123,7 @@ class Leaf:
 
     @property
     def is_secret(self) -> bool:
-        """Whether its value must not be shown."""
+        """Whether its value must not be printed."""
         extra = self.field.json_schema_extra
         marked = isinstance(extra, dict) and bool(extra.get("secret"))
         return marked or SecretStr in (self.field.annotation, *get_args(self.field.annotation))
@@ -174,12 +174,13 @@ def _walk(cls: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
             yield from _walk(block, f"{prefix}{name}.")
 
 
-def _put_if_absent(values: dict[str, Any], path: str, value: Any) -> None:
+def put_if_absent(values: dict[str, Any], path: str, value: Any) -> None:
+    """Set the value at a dotted path of nested dictionaries, unless it is set. A block object stays as it is."""
     name, _, rest = path.partition(".")
     if not rest:
         values.setdefault(name, value)
         return
     inner = values.get(name, {})
-    if isinstance(inner, dict):  # a block given whole is taken as it is
+    if isinstance(inner, dict):
         values[name] = inner = dict(inner)
-        _put_if_absent(inner, rest, value)
+        put_if_absent(inner, rest, value)
