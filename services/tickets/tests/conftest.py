@@ -11,6 +11,7 @@ import jwt
 import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from google.protobuf.duration_pb2 import Duration
 
 from kit.auth import StaticJwks
 from kit.blobs import BlobStore, open_blobs
@@ -32,14 +33,14 @@ from testkit.waiting import eventually
 from tickets.consumers import consumers
 from tickets.domain.triggers import Rules
 from tickets.handlers.decide_trigger import DecideTrigger
-from tickets.messages import timestamp
+from tickets.mapping import timestamp
+from tickets.metrics import TicketsMetrics
 from tickets.settings import TicketsSettings
-from tickets.sight import Sight
 from tickets.store.tables import inbox, outbox
 from tickets.wiring import build
 
 SIGNING_KEY = Ed25519PrivateKey.generate()
-GRPC_TOKEN = "between services"
+GRPC_TOKEN = "token between services"
 MORNING = datetime(2026, 3, 14, 8, 0, tzinfo=UTC)
 SEED = UUID(int=11)
 POLYGON = ((20.0, 10.0), (60.0, 10.0), (70.0, 40.0), (10.0, 40.0))
@@ -47,7 +48,7 @@ POLYGON = ((20.0, 10.0), (60.0, 10.0), (70.0, 40.0), (10.0, 40.0))
 
 @dataclass
 class Frames:
-    """Builds what plate-ocr publishes about a camera's frames. Times are minutes after 8:00."""
+    """Builds `PlatesRead` messages of one camera, as plate-ocr publishes them. Times are minutes after 8:00."""
 
     camera_id: int = 95
     location: tuple[int, str] = (1, "NAD")
@@ -59,7 +60,7 @@ class Frames:
     def entry(self, minute: float, text: str | None = "A12345", **more: Any) -> plates.PlatesRead:
         return self._read(camera.PURPOSE_ENTRY, minute, text, **more)
 
-    def leaving(self, minute: float, text: str | None = None, **more: Any) -> plates.PlatesRead:
+    def exit(self, minute: float, text: str | None = None, **more: Any) -> plates.PlatesRead:
         return self._read(camera.PURPOSE_EXIT, minute, text, **more)
 
     def snapshot(self, minute: float) -> plates.PlatesRead:
@@ -76,6 +77,7 @@ class Frames:
         confidence: float = 0.93,
         occupancy: plates.SpotOccupancy.ValueType | None = None,
         received_after_s: float = 1,
+        clock_skew: timedelta = timedelta(),
         picture: common.BlobRef | None = None,
         crop: common.BlobRef | None = None,
         failure: str = "",
@@ -85,6 +87,14 @@ class Frames:
         self.made += 1
         is_entry = purpose == camera.PURPOSE_ENTRY
         frame_id = uuid5(SEED, f"{self.camera_id} {self.made}")
+        occurred_at = self.at(minute)
+        received_at = occurred_at + timedelta(seconds=received_after_s)
+        skew = Duration()
+        skew.FromTimedelta(clock_skew or -timedelta(seconds=received_after_s))
+        clock_state = camera.CLOCK_STATE_OK
+        if clock_skew:  # implausible: ingest has replaced the camera's time by that of receipt
+            occurred_at = received_at
+            clock_state = camera.CLOCK_STATE_AHEAD if clock_skew > timedelta() else camera.CLOCK_STATE_BEHIND
         frame = camera.FrameCaptured(
             frame_id=str(frame_id),
             purpose=purpose,
@@ -103,8 +113,23 @@ class Frames:
                 spot_number=spot,
                 polygon=common.Polygon(points=[common.Point(x=x, y=y) for x, y in POLYGON]),
             ),
-            captured_at=timestamp(self.at(minute)),
-            received_at=timestamp(self.at(minute) + timedelta(seconds=received_after_s)),
+            captured_at=timestamp(occurred_at),
+            received_at=timestamp(received_at),
+            clock_state=clock_state,
+            clock_skew=skew,
+            camera=common.CameraRef(
+                camera_id=self.camera_id,
+                name=f"NAD-P1-C{self.camera_id}",
+                api_code=str(self.camera_id),
+                location_id=self.location[0],
+                location_code=self.location[1],
+                zone_id=2,
+                zone_code="Z1",
+                pole_id=3,
+                pole_code="P1",
+                time_zone=time_zone,
+            ),
+            spot_ref=common.SpotRef(spot_id=100 + spot, spot_number=spot),
             picture=picture or blob(f"frames/2026/03/14/{frame_id}.jpg"),
             picture_source=source
             or (camera.PICTURE_SOURCE_PUSHED if is_entry else camera.PICTURE_SOURCE_FETCHED),
@@ -146,7 +171,7 @@ def blob(key: str) -> common.BlobRef:
 
 
 def event_of(read: plates.PlatesRead) -> Event:
-    """As plate-ocr publishes it."""
+    """The event in which plate-ocr publishes it."""
     frame = read.frame
     return Event.of(
         read,
@@ -160,8 +185,8 @@ def event_of(read: plates.PlatesRead) -> Event:
 
 
 @dataclass
-class Desk:
-    """The handler on a real database, without a bus."""
+class Decider:
+    """`DecideTrigger` behind its consumer, on a real database and without a bus."""
 
     db: Database
     clock: ManualClock
@@ -169,12 +194,12 @@ class Desk:
     handler: Handler
     decided: list[int]
 
-    async def play(self, *reads: plates.PlatesRead) -> None:
+    async def decide(self, *reads: plates.PlatesRead) -> None:
         for read in reads:
             await self.handler(Delivery(event_of(read), "tickets.plates_read.v1"))
 
 
-MakeDesk = Callable[..., Desk]
+MakeDecider = Callable[..., Decider]
 
 
 @pytest.fixture
@@ -193,8 +218,8 @@ async def database(any_database: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def make_desk(database: Database, manual_clock: ManualClock) -> MakeDesk:
-    def make(rules: Rules | None = None, history_limit: int = 200) -> Desk:
+def make_decider(database: Database, manual_clock: ManualClock) -> MakeDecider:
+    def make(rules: Rules | None = None, history_limit: int = 200) -> Decider:
         metrics = Metrics("tickets")
         decided: list[int] = []
         decide = DecideTrigger(
@@ -203,18 +228,18 @@ def make_desk(database: Database, manual_clock: ManualClock) -> MakeDesk:
             history_limit=history_limit,
             clock=manual_clock,
             logger=structlog.get_logger(),
-            sight=Sight(metrics),
+            metrics=TicketsMetrics(metrics),
             on_decided=lambda: decided.append(1),
         )
-        [consumer] = consumers(decide, rules or Rules(), database, Inbox(inbox, metrics))
-        return Desk(database, manual_clock, metrics, consumer.handler("tickets"), decided)
+        [consumer] = consumers(decide, database, Inbox(inbox, metrics))
+        return Decider(database, manual_clock, metrics, consumer.handler("tickets"), decided)
 
     return make
 
 
 @pytest.fixture
-def desk(make_desk: MakeDesk) -> Desk:
-    return make_desk()
+def decider(make_decider: MakeDecider) -> Decider:
+    return make_decider()
 
 
 def jwks() -> StaticJwks:
@@ -240,8 +265,8 @@ def token_of(clock: ManualClock, *permissions: str) -> str:
 
 
 @dataclass
-class House:
-    """The whole service on real sockets, with a bus of its own and a folder of pictures."""
+class RunningTickets:
+    """The service on real sockets, with a bus and a blob folder of its own."""
 
     service: Service
     settings: TicketsSettings
@@ -251,7 +276,7 @@ class House:
     http: httpx.AsyncClient
     anonymous: httpx.AsyncClient
 
-    async def play(self, *reads: plates.PlatesRead) -> None:
+    async def publish(self, *reads: plates.PlatesRead) -> None:
         """Publish, and wait until all are decided."""
         before = await self.decided()
         for read in reads:
@@ -270,13 +295,13 @@ class House:
         return round(sum(float(line.rsplit(" ", 1)[1]) for line in lines))
 
     async def get(self, path: str, /, **params: Any) -> Any:
-        """The JSON of a page that is there."""
+        """The JSON of a 200 response."""
         response = await self.http.get(f"/api/v1{path}", params=params)
         assert response.status_code == 200, response.text
         return response.json()
 
-    async def refused(self, path: str, code: int, /, **params: Any) -> Any:
-        """The problem of a page that is not."""
+    async def get_problem(self, path: str, code: int, /, **params: Any) -> Any:
+        """The problem of an error response."""
         response = await self.http.get(f"/api/v1{path}", params=params)
         assert response.status_code == code, response.text
         assert response.headers["content-type"] == "application/problem+json"
@@ -284,7 +309,9 @@ class House:
 
 
 @asynccontextmanager
-async def running(database_url: str, folder: Path, clock: ManualClock, **blocks: Any) -> AsyncIterator[House]:
+async def running(
+    database_url: str, folder: Path, clock: ManualClock, **blocks: Any
+) -> AsyncIterator[RunningTickets]:
     settings = TicketsSettings(
         mode="embedded",
         data_dir=folder,
@@ -314,19 +341,23 @@ async def running(database_url: str, folder: Path, clock: ManualClock, **blocks:
             httpx.AsyncClient(base_url=url, headers=headers) as http,
             httpx.AsyncClient(base_url=url) as anonymous,
         ):
-            yield House(service, settings, bus, blobs, clock, http, anonymous)
+            yield RunningTickets(service, settings, bus, blobs, clock, http, anonymous)
     finally:
-        await bus.stop()  # before the service, as its own would: handlers in hand need the database
+        await bus.stop()  # before the service, as its own bus would: running handlers need the database
         await runner.stop()
 
 
 @pytest.fixture
-async def house(sqlite_url: str, tmp_path: Path, manual_clock: ManualClock) -> AsyncIterator[House]:
+async def service(
+    sqlite_url: str, tmp_path: Path, manual_clock: ManualClock
+) -> AsyncIterator[RunningTickets]:
     async with running(sqlite_url, tmp_path, manual_clock) as made:
         yield made
 
 
 @pytest.fixture
-async def any_house(any_database: str, tmp_path: Path, manual_clock: ManualClock) -> AsyncIterator[House]:
+async def any_service(
+    any_database: str, tmp_path: Path, manual_clock: ManualClock
+) -> AsyncIterator[RunningTickets]:
     async with running(any_database, tmp_path, manual_clock) as made:
         yield made

@@ -1,4 +1,4 @@
-"""The whole service on the embedded bus: repeats, disorder, poison, and what it publishes in turn."""
+"""The service on the embedded bus: repeated, late and invalid messages, and the events that it publishes."""
 
 import random
 from datetime import timedelta
@@ -16,22 +16,22 @@ from testkit.clock import ManualClock
 from testkit.postgres import PostgresServer
 from testkit.waiting import eventually
 from tickets.handlers.housekeeping import Housekeeping
-from tickets.sight import Sight
+from tickets.metrics import TicketsMetrics
 
-from .conftest import Desk, Frames, House, event_of, running
+from .conftest import Decider, Frames, RunningTickets, event_of, running
 
 QUEUE = "tickets.plates_read.v1"
 
 
-async def test_the_queue_is_the_contracts(house: House) -> None:
-    [consumer] = house.service.consumers
+async def test_the_queue_and_its_binding(service: RunningTickets) -> None:
+    [consumer] = service.service.consumers
     subscription = consumer.subscription("tickets")
     assert (subscription.queue, subscription.binding) == (QUEUE, "plates.plates_read.v1.#")
     assert subscription.is_ordered
 
 
-async def stays(house: House) -> set[tuple[int, int, str, str, str | None]]:
-    page = await house.get("/tickets", page_size=200)
+async def sessions(service: RunningTickets) -> set[tuple[int, int, str, str, str | None]]:
+    page = await service.get("/tickets", page_size=200)
     assert page["total"] == len(page["items"])
     return {
         (t["camera_id"], t["spot_number"], t["plate_text"], t["entry_time"], t["exit_time"])
@@ -39,57 +39,60 @@ async def stays(house: House) -> set[tuple[int, int, str, str, str | None]]:
     }
 
 
-async def test_a_morning_with_every_event_repeated_and_entries_late(house: House) -> None:
+async def test_events_that_are_repeated_and_entries_that_are_late(service: RunningTickets) -> None:
     """Six cameras with two spots each; exits in order among themselves, entries anywhere, all twice."""
-    disorder = random.Random(5)
+    rng = random.Random(5)
     arrivals: list[plates.PlatesRead] = []
     expected = set()
     for camera_id in range(1, 7):
         frames = Frames(camera_id=camera_id)
         for spot in (1, 2):
-            coming, going = [], []
+            entries, exits = [], []
             for n in range(4):
                 text = f"{'AKRX'[n]}{camera_id}{spot}7{3 * n + 1}"
                 entered, left = 60.0 * n + spot, 60.0 * n + spot + 40
-                coming.append(frames.entry(entered, text, spot=spot))
-                going.append(frames.leaving(left, spot=spot))
+                entries.append(frames.entry(entered, text, spot=spot))
+                exits.append(frames.exit(left, spot=spot))
                 stay = tuple(frames.at(m).isoformat().replace("+00:00", "Z") for m in (entered, left))
                 expected.add((camera_id, spot, text, *stay))
-            ordered = [*going]
-            for entry in coming:
-                ordered.insert(disorder.randrange(len(ordered) + 1), entry)
+            ordered = [*exits]
+            for entry in entries:
+                ordered.insert(rng.randrange(len(ordered) + 1), entry)
             arrivals += ordered
     for read in arrivals:
-        await house.bus.publish(event_of(read))
-        if disorder.random() < 0.5:
-            await house.bus.publish(event_of(read))
-    for read in disorder.sample(arrivals, len(arrivals)):
-        await house.bus.publish(event_of(read))
+        await service.bus.publish(event_of(read))
+        if rng.random() < 0.5:
+            await service.bus.publish(event_of(read))
+    for read in rng.sample(arrivals, len(arrivals)):
+        await service.bus.publish(event_of(read))
 
-    async def is_through() -> bool:
-        return await house.bus.depth(QUEUE) == 0 and await stays(house) == expected
+    async def is_done() -> bool:
+        return await service.bus.depth(QUEUE) == 0 and await sessions(service) == expected
 
-    _: bool = await eventually(is_through, timeout_s=60, message="all tickets as they were")
-    assert (await house.bus.parked(QUEUE)) == []
+    _: bool = await eventually(is_done, timeout_s=60, message="all tickets as expected")
+    assert (await service.bus.parked(QUEUE)) == []
 
 
-async def test_what_is_no_frame_is_parked_and_the_next_ones_flow(house: House, frames: Frames) -> None:
+async def test_invalid_frames_become_dead_letters_and_the_next_ones_are_handled(
+    service: RunningTickets, frames: Frames
+) -> None:
     no_spot = frames.entry(0)
     no_spot.frame.ClearField("spot")
+    no_spot.frame.ClearField("spot_ref")
     no_purpose = frames.entry(0)
     no_purpose.frame.ClearField("purpose")
-    await house.bus.publish(event_of(no_spot))
-    await house.bus.publish(event_of(no_purpose))
-    await house.play(frames.entry(1), frames.leaving(2))
-    reasons = sorted(parked.reason for parked in await house.bus.parked(QUEUE))
+    await service.bus.publish(event_of(no_spot))
+    await service.bus.publish(event_of(no_purpose))
+    await service.publish(frames.entry(1), frames.exit(2))
+    reasons = sorted(parked.reason for parked in await service.bus.parked(QUEUE))
     assert len(reasons) == 2
-    assert "camera and a spot number" in reasons[0] + reasons[1]
-    assert "what it is for" in reasons[0] + reasons[1]
-    assert len(await stays(house)) == 1
+    assert "camera_id and a spot_number" in reasons[0] + reasons[1]
+    assert "no purpose" in reasons[0] + reasons[1]
+    assert len(await sessions(service)) == 1
 
 
-async def test_its_events_go_out_on_the_bus_in_order(house: House, frames: Frames) -> None:
-    heard: list[Any] = []
+async def test_its_events_are_published_in_order(service: RunningTickets, frames: Frames) -> None:
+    received: list[Any] = []
     kinds: dict[str, Any] = {
         "lookout.parking.v1.TicketOpened": parking.TicketOpened,
         "lookout.parking.v1.TicketClosed": parking.TicketClosed,
@@ -97,80 +100,80 @@ async def test_its_events_go_out_on_the_bus_in_order(house: House, frames: Frame
         "lookout.parking.v1.TriggerDecided": parking.TriggerDecided,
     }
 
-    async def hear(delivery: Delivery) -> None:
-        heard.append((delivery.event, kinds[delivery.event.type].FromString(delivery.event.body)))
+    async def receive(delivery: Delivery) -> None:
+        received.append((delivery.event, kinds[delivery.event.type].FromString(delivery.event.body)))
 
-    await house.bus.consume(Subscription("listener", "parking", "parking.#"), hear)
-    entry, leaving = frames.entry(0, None), frames.leaving(30)
-    await house.play(entry, leaving)
-    await eventually(lambda: len(heard) == 5, message="five events")
-    assert [type(message).__name__ for _, message in heard] == [
+    await service.bus.consume(Subscription("listener", "parking", "parking.#"), receive)
+    entry, leaving = frames.entry(0, None), frames.exit(30)
+    await service.publish(entry, leaving)
+    await eventually(lambda: len(received) == 5, message="five events")
+    assert [type(message).__name__ for _, message in received] == [
         "TicketOpened",
         "ReviewRequested",
         "TriggerDecided",
         "TicketClosed",
         "TriggerDecided",
     ]
-    assert {event.partition_key for event, _ in heard} == {"camera:95"}
-    assert [event.correlation_id for event, _ in heard] == [entry.frame.frame_id] * 3 + [
+    assert {event.partition_key for event, _ in received} == {"camera:95"}
+    assert [event.correlation_id for event, _ in received] == [entry.frame.frame_id] * 3 + [
         leaving.frame.frame_id
     ] * 2
-    assert heard[-1][0].routing_key == "parking.trigger_decided.v1.NAD.95"
+    assert received[-1][0].routing_key == "parking.trigger_decided.v1.NAD.95"
 
 
-async def test_one_trace_from_the_frame_to_the_events(house: House, frames: Frames) -> None:
-    heard: list[str | None] = []
+async def test_events_continue_the_trace_of_the_frame(service: RunningTickets, frames: Frames) -> None:
+    received: list[str | None] = []
 
-    async def hear(delivery: Delivery) -> None:
-        heard.append(delivery.event.traceparent)
+    async def receive(delivery: Delivery) -> None:
+        received.append(delivery.event.traceparent)
 
-    await house.bus.consume(Subscription("listener", "parking", "parking.#"), hear)
+    await service.bus.consume(Subscription("listener", "parking", "parking.#"), receive)
     trace_id = uuid7().hex
     event = event_of(frames.entry(0))
     traced = type(event)(**{**_fields(event), "traceparent": f"00-{trace_id}-{'1' * 16}-01"})
-    await house.bus.publish(traced)
-    await eventually(lambda: len(heard) == 2, message="two events")
-    assert [parent and parent.split("-")[1] for parent in heard] == [trace_id] * 2
+    await service.bus.publish(traced)
+    await eventually(lambda: len(received) == 2, message="two events")
+    assert [parent and parent.split("-")[1] for parent in received] == [trace_id] * 2
 
 
 def _fields(event: Any) -> dict[str, Any]:
     return {name: getattr(event, name) for name in event.__dataclass_fields__}
 
 
-async def test_gauges_and_an_end_to_waiting(desk: Desk, frames: Frames) -> None:
-    logger, sight = structlog.get_logger(), Sight(desk.metrics)
-    keeping = Housekeeping(db=desk.db, clock=desk.clock, logger=logger, sight=sight)
-    await desk.play(frames.leaving(0), frames.entry(1), frames.entry(2, None, spot=2), frames.leaving(3))
-    await keeping.count()
-    rendered = desk.metrics.render()
+async def test_gauges_and_the_end_of_waiting(decider: Decider, frames: Frames) -> None:
+    logger, tickets_metrics = structlog.get_logger(), TicketsMetrics(decider.metrics)
+    housekeeping = Housekeeping(db=decider.db, clock=decider.clock, logger=logger, metrics=tickets_metrics)
+    await decider.decide(frames.exit(0), frames.entry(1), frames.entry(2, None, spot=2), frames.exit(3))
+    await housekeeping.count()
+    rendered = decider.metrics.render()
     assert b"lookout_tickets_open_tickets 1.0" in rendered
     assert b"lookout_tickets_pending_reviews 1.0" in rendered
     assert b"lookout_tickets_pending_exit_pictures 1.0" in rendered
-    assert await keeping.stop_waiting(timedelta(hours=1)) == 0
-    desk.clock.advance(timedelta(days=9))
-    assert await keeping.stop_waiting(timedelta(days=8)) == 1
-    assert await keeping.stop_waiting(timedelta(days=8)) == 0
+    assert await housekeeping.stop_waiting(timedelta(hours=1)) == 0
+    decider.clock.advance(timedelta(days=9))
+    assert await housekeeping.stop_waiting(timedelta(days=8)) == 1
+    assert await housekeeping.stop_waiting(timedelta(days=8)) == 0
 
 
 @pytest.mark.integration
-async def test_the_database_goes_away_and_comes_back(
+async def test_events_wait_while_the_database_is_down(
     own_postgres_server: PostgresServer, tmp_path: Path, manual_clock: ManualClock, frames: Frames
 ) -> None:
-    """Pages answer 503, events wait in their order, nothing is lost."""
-    async with running(own_postgres_server.fresh_database(), tmp_path, manual_clock) as house:
-        await house.play(frames.entry(0))
+    """The API answers 503, events wait in order, none is lost."""
+    async with running(own_postgres_server.fresh_database(), tmp_path, manual_clock) as service:
+        await service.publish(frames.entry(0))
         own_postgres_server.kill()
-        response = await house.http.get("/api/v1/tickets")
+        response = await service.http.get("/api/v1/tickets")
         assert (response.status_code, response.json()["code"]) == (503, "database_away")
         assert int(response.headers["retry-after"]) > 0
-        assert (await house.anonymous.get("/health/ready")).status_code == 503
-        for read in (frames.leaving(30), frames.entry(40, "K77310"), frames.leaving(50)):
-            await house.bus.publish(event_of(read))
+        assert (await service.anonymous.get("/health/ready")).status_code == 503
+        for read in (frames.exit(30), frames.entry(40, "K77310"), frames.exit(50)):
+            await service.bus.publish(event_of(read))
         own_postgres_server.start()
 
-        async def is_through() -> bool:
-            response = await house.http.get("/api/v1/tickets", params={"status": "CLOSED"})
+        async def is_done() -> bool:
+            response = await service.http.get("/api/v1/tickets", params={"status": "CLOSED"})
             return response.status_code == 200 and response.json()["total"] == 2
 
-        _: bool = await eventually(is_through, timeout_s=60, message="both tickets closed")
-        assert await house.bus.parked(QUEUE) == []
+        _: bool = await eventually(is_done, timeout_s=60, message="both tickets closed")
+        assert await service.bus.parked(QUEUE) == []

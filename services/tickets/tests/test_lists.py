@@ -1,4 +1,4 @@
-"""GET /tickets, ignored triggers and reviews over real sockets: filters, sorting, paging, bad input."""
+"""The lists of the REST API on real sockets: filters, sorting, paging, invalid input."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from kit.pagination import encode_cursor
 from lookout.plates.v1 import plates_pb2 as plates
 from testkit.waiting import eventually
 
-from .conftest import Frames, House, token_of
+from .conftest import Frames, RunningTickets, token_of
 
 FREE = plates.SPOT_OCCUPANCY_FREE
 
 
-async def settle_down(house: House) -> None:
+async def publish_examples(service: RunningTickets) -> None:
     """A morning at two locations.
 
     1 A12345 NAD/95/1 0-10 closed, 2 B200 (Abu Dhabi) NAD/95/2 5- open, 3 UNKNOWN NAD/96/1 8-20 closed,
@@ -21,28 +21,28 @@ async def settle_down(house: House) -> None:
     """
     gate, yard = Frames(camera_id=95), Frames(camera_id=96)
     south = Frames(camera_id=7, location=(2, "17"))
-    await house.play(
-        gate.entry(0), gate.entry(5, "B200", spot=2, region="ae-az", confidence=0.61), gate.leaving(10)
+    await service.publish(
+        gate.entry(0), gate.entry(5, "B200", spot=2, region="ae-az", confidence=0.61), gate.exit(10)
     )
-    await house.play(yard.entry(8, "X1", confidence=0.2), yard.leaving(20))
-    await house.play(south.entry(12, "K77310", region="ae-aj"))
-    await house.play(gate.entry(30, "A1234"), gate.entry(31, "R90521"))
+    await service.publish(yard.entry(8, "X1", confidence=0.2), yard.exit(20))
+    await service.publish(south.entry(12, "K77310", region="ae-aj"))
+    await service.publish(gate.entry(30, "A1234"), gate.entry(31, "R90521"))
 
 
 def ids(page: Any) -> list[int]:
     return [item["id"] for item in page["items"]]
 
 
-async def test_filters(any_house: House) -> None:
-    await settle_down(any_house)
-    everything = await any_house.get("/tickets")
+async def test_filters(any_service: RunningTickets) -> None:
+    await publish_examples(any_service)
+    everything = await any_service.get("/tickets")
     names = {item["plate_text"] + item["entry_time"][11:16]: item["id"] for item in everything["items"]}
     a, b, u, k, again = (
         names[n] for n in ("A1234508:00", "B20008:05", "UNKNOWN08:08", "K7731008:12", "A123408:30")
     )
 
     async def found(**params: Any) -> set[int]:
-        page = await any_house.get("/tickets", **params)
+        page = await any_service.get("/tickets", **params)
         assert page["total"] == len(page["items"])
         return set(ids(page))
 
@@ -80,15 +80,15 @@ async def test_filters(any_house: House) -> None:
     assert await found(entry_start="") == {a, b, u, k, again}
 
 
-async def test_an_offset_whose_plus_was_not_escaped(house: House) -> None:
-    await settle_down(house)
-    response = await house.http.get("/api/v1/tickets?entry_start=2026-03-14T12:12:00+04:00")
+async def test_an_offset_whose_plus_was_not_escaped(service: RunningTickets) -> None:
+    await publish_examples(service)
+    response = await service.http.get("/api/v1/tickets?entry_start=2026-03-14T12:12:00+04:00")
     assert response.json()["total"] == 2
 
 
-async def test_sorting_and_paging_by_number_and_cursor(any_house: House) -> None:
-    await settle_down(any_house)
-    default = await any_house.get("/tickets")
+async def test_sorting_and_paging_by_number_and_cursor(any_service: RunningTickets) -> None:
+    await publish_examples(any_service)
+    default = await any_service.get("/tickets")
     assert ids(default) == sorted(ids(default), reverse=True)
     assert (default["page"], default["page_size"], default["total"], default["next_cursor"]) == (
         1,
@@ -100,8 +100,8 @@ async def test_sorting_and_paging_by_number_and_cursor(any_house: House) -> None
         *("id", "entry_time", "exit_time", "plate_number", "plate_code", "plate_city", "plate_text"),
         *("confidence", "status", "spot_number", "camera_id", "location_id"),
     ):
-        up = await any_house.get("/tickets", sort_by=sort_by, sort_order="asc")
-        down = await any_house.get("/tickets", sort_by=sort_by, sort_order="desc")
+        up = await any_service.get("/tickets", sort_by=sort_by, sort_order="asc")
+        down = await any_service.get("/tickets", sort_by=sort_by, sort_order="desc")
         assert ids(up) == ids(down)[::-1], sort_by
         if sort_by != "exit_time":
             values = [item[sort_by] for item in up["items"]]
@@ -109,7 +109,7 @@ async def test_sorting_and_paging_by_number_and_cursor(any_house: House) -> None
         for order, whole in (("asc", up), ("desc", down)):
             by_number = []
             for page in (1, 2, 3, 4):
-                part = await any_house.get(
+                part = await any_service.get(
                     "/tickets", sort_by=sort_by, sort_order=order, page=page, page_size=2
                 )
                 by_number += ids(part)
@@ -117,16 +117,18 @@ async def test_sorting_and_paging_by_number_and_cursor(any_house: House) -> None
             assert by_number == ids(whole), sort_by
             by_cursor, cursor = [], None
             while cursor != "":
-                wish: dict[str, Any] = {"cursor": cursor} if cursor else {}
-                part = await any_house.get("/tickets", sort_by=sort_by, sort_order=order, page_size=2, **wish)
+                more: dict[str, Any] = {"cursor": cursor} if cursor else {}
+                part = await any_service.get(
+                    "/tickets", sort_by=sort_by, sort_order=order, page_size=2, **more
+                )
                 by_cursor += ids(part)
                 cursor = part["next_cursor"] or ""
             assert by_cursor == ids(whole), sort_by
 
 
-async def test_open_tickets_have_the_latest_exit_time(house: House) -> None:
-    await settle_down(house)
-    page = await house.get("/tickets", sort_by="exit_time", sort_order="asc")
+async def test_open_tickets_have_the_latest_exit_time(service: RunningTickets) -> None:
+    await publish_examples(service)
+    page = await service.get("/tickets", sort_by="exit_time", sort_order="asc")
     assert [item["exit_time"] for item in page["items"]][:2] == [
         "2026-03-14T08:10:00Z",
         "2026-03-14T08:20:00Z",
@@ -134,11 +136,11 @@ async def test_open_tickets_have_the_latest_exit_time(house: House) -> None:
     assert [item["exit_time"] for item in page["items"]][2:] == [None] * 3
 
 
-async def test_a_cursor_holds_while_tickets_come_in(house: House) -> None:
-    await settle_down(house)
-    first = await house.get("/tickets", page_size=2)
-    await house.play(Frames(camera_id=200).entry(40, "Z99999"))
-    second = await house.get("/tickets", page_size=10, cursor=first["next_cursor"])
+async def test_a_cursor_stays_valid_while_tickets_are_opened(service: RunningTickets) -> None:
+    await publish_examples(service)
+    first = await service.get("/tickets", page_size=2)
+    await service.publish(Frames(camera_id=200).entry(40, "Z99999"))
+    second = await service.get("/tickets", page_size=10, cursor=first["next_cursor"])
     assert ids(second) == [3, 2, 1]
 
 
@@ -166,7 +168,7 @@ async def test_a_cursor_holds_while_tickets_come_in(house: House) -> None:
         ({"status": "GONE"}, "status"),
         ({"search": "x" * 65}, "search"),
         ({"search": "a\x00b"}, "search"),
-        ({"cursor": "nonsense"}, "cursor"),
+        ({"cursor": "invalid"}, "cursor"),
         ({"cursor": "!!!"}, "cursor"),
         ({"cursor": encode_cursor("id asc", 1, 1)}, "cursor"),
         ({"cursor": encode_cursor("id desc", "1", 1)}, "cursor"),
@@ -174,15 +176,17 @@ async def test_a_cursor_holds_while_tickets_come_in(house: House) -> None:
         ({"cursor": encode_cursor("id desc", 1)}, "cursor"),
     ],
 )
-async def test_bad_input_is_told_by_field(house: House, params: dict[str, Any], field: str) -> None:
-    problem = await house.refused("/tickets", 422, **params)
+async def test_invalid_input_is_reported_by_field(
+    service: RunningTickets, params: dict[str, Any], field: str
+) -> None:
+    problem = await service.get_problem("/tickets", 422, **params)
     assert field in [error["field"] for error in problem["errors"]], problem
     assert problem["trace_id"]
 
 
-async def test_a_ticket_as_operators_see_it(house: House, frames: Frames) -> None:
-    await house.play(frames.entry(0, confidence=0.934), frames.leaving(30))
-    item = (await house.get("/tickets"))["items"][0]
+async def test_the_json_of_a_ticket(service: RunningTickets, frames: Frames) -> None:
+    await service.publish(frames.entry(0, confidence=0.934), frames.exit(30))
+    item = (await service.get("/tickets"))["items"][0]
     assert item == {
         "id": 1,
         "status": "CLOSED",
@@ -213,24 +217,26 @@ async def test_a_ticket_as_operators_see_it(house: House, frames: Frames) -> Non
         "has_exit_image": True,
         "has_plate_image": True,
     }
-    detail = await house.get("/tickets/1")
+    detail = await service.get("/tickets/1")
     assert item.items() <= detail.items()
     assert detail["characters"][0] == {"text": "A", "confidence": 93}
 
 
-async def test_an_open_ticket_lasts_until_now_and_a_plate_without_number_is_whole(house: House) -> None:
-    await house.play(Frames().entry(0, "BAB1234", region="de", time_zone="Nowhere/At-All"))
-    item = await house.get("/tickets/1")
+async def test_an_open_ticket_lasts_until_now_and_a_plate_without_number_is_shown_whole(
+    service: RunningTickets,
+) -> None:
+    await service.publish(Frames().entry(0, "BAB1234", region="de", time_zone="Nowhere/At-All"))
+    item = await service.get("/tickets/1")
     assert (item["plate_number"], item["plate_code"], item["plate_city"]) == ("BAB1234", "", "DE")
     assert (item["status"], item["exit_time"], item["duration_s"]) == ("OPEN", None, 1800)
     assert item["entry_time_local"] == "2026-03-14T08:00:00+00:00"
 
 
-async def test_tickets_that_are_not_there(house: House) -> None:
+async def test_ticket_not_found(service: RunningTickets) -> None:
     for number in (1, 2**63 - 1):
-        assert (await house.refused(f"/tickets/{number}", 404))["code"] == "not_found"
-    for nonsense in ("0", "-1", str(2**63), "one"):
-        await house.refused(f"/tickets/{nonsense}", 422)
+        assert (await service.get_problem(f"/tickets/{number}", 404))["code"] == "not_found"
+    for invalid in ("0", "-1", str(2**63), "one"):
+        await service.get_problem(f"/tickets/{invalid}", 422)
 
 
 @pytest.mark.parametrize(
@@ -252,63 +258,65 @@ async def test_tickets_that_are_not_there(house: House) -> None:
         "/location-stats",
     ],
 )
-async def test_every_page_asks_who_is_there(house: House, path: str) -> None:
-    assert (await house.anonymous.get(f"/api/v1{path}")).status_code == 401
-    header = {"Authorization": f"Bearer {token_of(house.clock, 'plates:read')}"}
-    assert (await house.anonymous.get(f"/api/v1{path}", headers=header)).status_code == 403
+async def test_every_route_requires_a_token_with_the_permission(service: RunningTickets, path: str) -> None:
+    assert (await service.anonymous.get(f"/api/v1{path}")).status_code == 401
+    header = {"Authorization": f"Bearer {token_of(service.clock, 'plates:read')}"}
+    assert (await service.anonymous.get(f"/api/v1{path}", headers=header)).status_code == 403
 
 
-async def test_ignored_triggers(any_house: House) -> None:
-    house, frames = any_house, Frames()
-    await house.play(
-        frames.leaving(0),
+async def test_ignored_triggers(any_service: RunningTickets) -> None:
+    service, frames = any_service, Frames()
+    await service.publish(
+        frames.exit(0),
         frames.entry(1),
         frames.entry(2, "K77310"),
         frames.entry(3, spot=2, occupancy=FREE),
         Frames(camera_id=7, location=(2, "17")).entry(4, occupancy=FREE),
     )
-    page = await house.get("/ignored-triggers")
+    page = await service.get("/ignored-triggers")
     assert (page["total"], [item["reason"] for item in page["items"]]) == (
         4,
         ["No car detected", "No car detected", "Spot already occupied", "No open ticket"],
     )
 
     async def found(**params: Any) -> list[str]:
-        return [item["time"][14:16] for item in (await house.get("/ignored-triggers", **params))["items"]]
+        return [item["time"][14:16] for item in (await service.get("/ignored-triggers", **params))["items"]]
 
     assert await found(camera_id=95) == ["03", "02", "00"]
     assert await found(spot_number=2) == ["03"]
     assert await found(location="17") == ["04"]
     assert await found(reason="No car detected") == ["04", "03"]
+    assert await found(reason="NO_CAR_DETECTED") == ["04", "03"]
+    assert await found(reason="no such reason") == []
     assert await found(start="2026-03-14T08:02:00Z", end="2026-03-14T08:03:00Z") == ["03", "02"]
-    first = await house.get("/ignored-triggers", page_size=3)
-    rest = await house.get("/ignored-triggers", page_size=3, cursor=first["next_cursor"])
+    first = await service.get("/ignored-triggers", page_size=3)
+    rest = await service.get("/ignored-triggers", page_size=3, cursor=first["next_cursor"])
     assert [item["time"][14:16] for item in first["items"] + rest["items"]] == ["04", "03", "02", "00"]
-    one = await house.get(f"/ignored-triggers/{page['items'][2]['id']}")
+    one = await service.get(f"/ignored-triggers/{page['items'][2]['id']}")
     assert one["ticket_id"] == 1
     assert (one["plate_text"], one["plate_confidence"], one["purpose"]) == ("K77310", 93, "ENTRY")
     assert one["notes"] == ["another plate than the ticket's: K77310, not A12345"]
     assert one["time_local"] == "2026-03-14T12:02:00+04:00"
 
 
-async def test_ignored_triggers_that_are_not_there(house: House, frames: Frames) -> None:
-    await house.play(frames.entry(0))
-    await house.refused("/ignored-triggers/1", 404)  # it opened a ticket
-    await house.refused("/ignored-triggers/99", 404)
-    await house.refused("/ignored-triggers", 422, start="noon")
-    await house.refused("/ignored-triggers", 422, cursor=encode_cursor("id desc", 1, 1))
+async def test_ignored_trigger_not_found(service: RunningTickets, frames: Frames) -> None:
+    await service.publish(frames.entry(0))
+    await service.get_problem("/ignored-triggers/1", 404)  # it opened a ticket
+    await service.get_problem("/ignored-triggers/99", 404)
+    await service.get_problem("/ignored-triggers", 422, start="noon")
+    await service.get_problem("/ignored-triggers", 422, cursor=encode_cursor("id desc", 1, 1))
 
 
-async def test_manual_reviews(any_house: House) -> None:
-    house, frames = any_house, Frames()
-    await house.play(
+async def test_manual_reviews(any_service: RunningTickets) -> None:
+    service, frames = any_service, Frames()
+    await service.publish(
         frames.entry(0, "A12345", confidence=0.31), frames.entry(1, None, spot=2), frames.entry(2, spot=3)
     )
-    page = await house.get("/manual-reviews")
+    page = await service.get("/manual-reviews")
     assert (page["total"], ids(page)) == (2, [2, 1])
-    assert await house.get("/manual-reviews", status="PENDING") == page
-    assert (await house.get("/manual-reviews", status="RESOLVED"))["items"] == []
-    review = await house.get("/manual-reviews/1")
+    assert await service.get("/manual-reviews", status="PENDING") == page
+    assert (await service.get("/manual-reviews", status="RESOLVED"))["items"] == []
+    review = await service.get("/manual-reviews/1")
     expected = {
         "id": 1,
         "status": "PENDING",
@@ -328,18 +336,18 @@ async def test_manual_reviews(any_house: House) -> None:
     assert {name: review[name] for name in expected} == expected
     assert page["items"][0]["reason"] == "unread_plate"
     assert (page["items"][0]["guess_text"], page["items"][0]["has_plate_image"]) == ("", False)
-    assert (await house.get("/tickets/1"))["review_id"] == 1
-    first = await house.get("/manual-reviews", page_size=1)
-    rest = await house.get("/manual-reviews", page_size=1, cursor=first["next_cursor"])
+    assert (await service.get("/tickets/1"))["review_id"] == 1
+    first = await service.get("/manual-reviews", page_size=1)
+    rest = await service.get("/manual-reviews", page_size=1, cursor=first["next_cursor"])
     assert (ids(first), ids(rest), rest["next_cursor"]) == ([2], [1], None)
-    await house.refused("/manual-reviews", 422, status="LOST")
-    await house.refused("/manual-reviews/9", 404)
+    await service.get_problem("/manual-reviews", 422, status="LOST")
+    await service.get_problem("/manual-reviews/9", 404)
 
 
-async def test_camera_occupancy_and_location_stats(any_house: House) -> None:
-    house = any_house
-    await settle_down(house)
-    page = await house.get("/camera-occupancy")
+async def test_camera_occupancy_and_location_stats(any_service: RunningTickets) -> None:
+    service = any_service
+    await publish_examples(service)
+    page = await service.get("/camera-occupancy")
     assert [(c["camera_id"], c["known_spots"], c["occupied_count"]) for c in page["items"]] == [
         (7, 1, 1),
         (95, 2, 2),
@@ -360,12 +368,12 @@ async def test_camera_occupancy_and_location_stats(any_house: House) -> None:
         "duration_s": 25 * 60,
     }
     for location, expected in (("1", [95, 96]), ("NAD", [95, 96]), ("17", [7]), ("2", [7])):
-        found = await house.get(f"/camera-occupancy/{location}")
+        found = await service.get(f"/camera-occupancy/{location}")
         assert [camera["camera_id"] for camera in found["items"]] == expected
-    second = await house.get("/camera-occupancy", page=2, page_size=2)
+    second = await service.get("/camera-occupancy", page=2, page_size=2)
     assert ([c["camera_id"] for c in second["items"]], second["total"]) == ([96], 3)
-    assert (await house.get("/camera-occupancy/NOWHERE"))["items"] == []
-    assert await house.get("/location-stats") == [
+    assert (await service.get("/camera-occupancy/NOWHERE"))["items"] == []
+    assert await service.get("/location-stats") == [
         {
             "location_id": 1,
             "location_code": "NAD",
@@ -393,18 +401,18 @@ async def test_camera_occupancy_and_location_stats(any_house: House) -> None:
     ]
 
 
-async def test_metrics_tell_of_decisions_and_backlogs(house: House, frames: Frames) -> None:
-    house.clock.advance(5)
-    await house.play(frames.entry(0), frames.entry(1), frames.entry(2, None, spot=2))
-    rendered = (await house.anonymous.get("/metrics")).text
-    assert 'decisions_total{decision="IGNORED",reason="Spot already occupied"} 1.0' in rendered
+async def test_metrics_count_decisions(service: RunningTickets, frames: Frames) -> None:
+    service.clock.advance(5)
+    await service.publish(frames.entry(0), frames.entry(1), frames.entry(2, None, spot=2))
+    rendered = (await service.anonymous.get("/metrics")).text
+    assert 'decisions_total{decision="IGNORED",reason="SPOT_ALREADY_OCCUPIED"} 1.0' in rendered
     assert 'decisions_total{decision="OPENED",reason=""} 2.0' in rendered
     assert 'lookout_tickets_decision_lag_seconds_count{since="received"} 3.0' in rendered
 
 
-async def test_readiness_names_what_it_needs(house: House) -> None:
+async def test_readiness_names_its_checks(service: RunningTickets) -> None:
     async def is_ready() -> dict[str, Any]:
-        response = await house.anonymous.get("/health/ready")
+        response = await service.anonymous.get("/health/ready")
         return dict(response.json()["checks"]) if response.status_code == 200 else {}
 
     checks: dict[str, Any] = await eventually(is_ready)

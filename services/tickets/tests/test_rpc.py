@@ -9,29 +9,29 @@ import pytest
 from kit.grpc import channel
 from lookout.parking.v1 import parking_pb2 as parking
 from lookout.parking.v1 import parking_pb2_grpc as stubs
-from tickets.messages import timestamp
+from tickets.mapping import timestamp
 
-from .conftest import GRPC_TOKEN, Frames, House
+from .conftest import GRPC_TOKEN, Frames, RunningTickets
 
 DEADLINE_S = 10
 
 
 @pytest.fixture
-async def rpc(any_house: House) -> "AsyncIterator[stubs.TicketsAsyncStub]":
-    settings = any_house.settings.grpc
+async def rpc(any_service: RunningTickets) -> "AsyncIterator[stubs.TicketsAsyncStub]":
+    settings = any_service.settings.grpc
     async with channel(f"127.0.0.1:{settings.port}", settings, token=GRPC_TOKEN) as made:
         yield stubs.TicketsStub(made)
 
 
-async def fill(house: House) -> None:
+async def fill(service: RunningTickets) -> None:
     gate, south = Frames(camera_id=95), Frames(camera_id=7, location=(2, "17"))
-    await house.play(gate.entry(0), gate.leaving(10), gate.entry(20, "K77310", region="ae-aj"))
-    await house.play(gate.entry(25, None, spot=2))
-    await house.play(south.entry(30, "R90521"))  # by itself: cameras are decided side by side
+    await service.publish(gate.entry(0), gate.exit(10), gate.entry(20, "K77310", region="ae-aj"))
+    await service.publish(gate.entry(25, None, spot=2))
+    await service.publish(south.entry(30, "R90521"))  # separately: cameras are handled concurrently
 
 
-async def test_a_ticket(any_house: House, rpc: "stubs.TicketsAsyncStub") -> None:
-    await fill(any_house)
+async def test_get_ticket(any_service: RunningTickets, rpc: "stubs.TicketsAsyncStub") -> None:
+    await fill(any_service)
     ticket = (await rpc.GetTicket(parking.GetTicketRequest(ticket_id=1), timeout=DEADLINE_S)).ticket
     assert (ticket.ticket_id, ticket.status, ticket.plate.text) == (1, parking.TICKET_STATUS_CLOSED, "A12345")
     assert (ticket.plate_city, ticket.camera_name, ticket.spot_number) == ("DXB", "NAD-P1-C95", 1)
@@ -41,36 +41,40 @@ async def test_a_ticket(any_house: House, rpc: "stubs.TicketsAsyncStub") -> None
 
 
 @pytest.mark.parametrize("number", [0, -1, 99, 2**63 - 1])
-async def test_no_ticket(rpc: "stubs.TicketsAsyncStub", number: int) -> None:
+async def test_get_ticket_not_found(rpc: "stubs.TicketsAsyncStub", number: int) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await rpc.GetTicket(parking.GetTicketRequest(ticket_id=number), timeout=DEADLINE_S)
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_lists(any_house: House, rpc: "stubs.TicketsAsyncStub") -> None:
-    await fill(any_house)
+async def test_list_tickets(any_service: RunningTickets, rpc: "stubs.TicketsAsyncStub") -> None:
+    await fill(any_service)
     frames = Frames()
 
-    async def found(request: parking.ListTicketsRequest) -> list[int]:
-        return [ticket.ticket_id for ticket in (await rpc.ListTickets(request, timeout=DEADLINE_S)).tickets]
+    async def found(list_request: parking.ListTicketsRequest) -> list[int]:
+        return [
+            ticket.ticket_id for ticket in (await rpc.ListTickets(list_request, timeout=DEADLINE_S)).tickets
+        ]
 
-    wish = parking.ListTicketsRequest
-    assert await found(wish()) == [4, 3, 2, 1]
-    assert await found(wish(camera_id=95)) == [3, 2, 1]
-    assert await found(wish(spot_number=2)) == [3]
-    assert await found(wish(plate_number="77310")) == [2]
-    assert await found(wish(plate_code="K")) == [2]
-    assert await found(wish(plate_city="AJM")) == [2]
-    assert await found(wish(status=parking.TICKET_STATUS_CLOSED)) == [1]
-    assert await found(wish(location_id=2)) == [4]
-    assert await found(wish(entry_start=timestamp(frames.at(20)), entry_end=timestamp(frames.at(25)))) == [
+    request = parking.ListTicketsRequest
+    assert await found(request()) == [4, 3, 2, 1]
+    assert await found(request(camera_id=95)) == [3, 2, 1]
+    assert await found(request(spot_number=2)) == [3]
+    assert await found(request(plate_number="77310")) == [2]
+    assert await found(request(plate_code="K")) == [2]
+    assert await found(request(plate_city="AJM")) == [2]
+    assert await found(request(status=parking.TICKET_STATUS_CLOSED)) == [1]
+    assert await found(request(location_id=2)) == [4]
+    assert await found(request(entry_start=timestamp(frames.at(20)), entry_end=timestamp(frames.at(25)))) == [
         3,
         2,
     ]
 
 
-async def test_page_tokens_lead_through_the_list(any_house: House, rpc: "stubs.TicketsAsyncStub") -> None:
-    await fill(any_house)
+async def test_page_tokens_page_through_the_list(
+    any_service: RunningTickets, rpc: "stubs.TicketsAsyncStub"
+) -> None:
+    await fill(any_service)
     seen, token = [], ""
     for _ in range(4):
         page = await rpc.ListTickets(
@@ -88,14 +92,14 @@ async def test_page_tokens_lead_through_the_list(any_house: House, rpc: "stubs.T
         parking.ListTicketsRequest(page_size=-1),
     ],
 )
-async def test_nonsense(rpc: "stubs.TicketsAsyncStub", request_: parking.ListTicketsRequest) -> None:
+async def test_invalid_requests(rpc: "stubs.TicketsAsyncStub", request_: parking.ListTicketsRequest) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await rpc.ListTickets(request_, timeout=DEADLINE_S)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_counts(any_house: House, rpc: "stubs.TicketsAsyncStub") -> None:
-    await fill(any_house)
+async def test_count_by_camera(any_service: RunningTickets, rpc: "stubs.TicketsAsyncStub") -> None:
+    await fill(any_service)
 
     async def counts(request: parking.CountByCameraRequest) -> list[tuple[int, str, int, int]]:
         answer = await rpc.CountByCamera(request, timeout=DEADLINE_S)
@@ -109,9 +113,9 @@ async def test_counts(any_house: House, rpc: "stubs.TicketsAsyncStub") -> None:
     ]
 
 
-async def test_without_the_token_nothing_is_told(any_house: House) -> None:
-    settings = any_house.settings.grpc
-    async with channel(f"127.0.0.1:{settings.port}", settings, token="guess") as made:
+async def test_a_call_without_the_token_is_unauthenticated(any_service: RunningTickets) -> None:
+    settings = any_service.settings.grpc
+    async with channel(f"127.0.0.1:{settings.port}", settings, token="wrong") as made:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stubs.TicketsStub(made).GetTicket(parking.GetTicketRequest(ticket_id=1), timeout=DEADLINE_S)
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED

@@ -1,42 +1,36 @@
-"""gRPC in: the Tickets service."""
+"""gRPC in: the service `lookout.parking.v1.Tickets`."""
 
 import grpc
 
 from kit.errors import FieldError, Invalid
 from lookout.parking.v1 import parking_pb2 as parking
 from lookout.parking.v1 import parking_pb2_grpc as stubs
-from tickets.domain.tickets import TicketStatus
-from tickets.handlers.read import Read
-from tickets.messages import bound_of, ticket_message
-from tickets.store.lists import Slice, TicketFilter
+from tickets.domain.lists import Slice, TicketFilter
+from tickets.handlers.queries import Queries
+from tickets.mapping import bound_from, status_from, ticket_message
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 
-_STATUSES = {
-    parking.TICKET_STATUS_OPEN: TicketStatus.OPEN,
-    parking.TICKET_STATUS_CLOSED: TicketStatus.CLOSED,
-}
-
 
 class TicketsRpc(stubs.TicketsServicer):
-    """NOT_FOUND: no such ticket. INVALID_ARGUMENT: a page token or size that is none."""
+    """NOT_FOUND: no such ticket. INVALID_ARGUMENT: an invalid page token or size."""
 
-    def __init__(self, read: Read) -> None:
-        self._read = read
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
 
     async def GetTicket(  # noqa: N802 - the contract's name
         self, request: parking.GetTicketRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> parking.GetTicketResponse:
         """One ticket."""
-        return parking.GetTicketResponse(ticket=ticket_message(await self._read.ticket(request.ticket_id)))
+        return parking.GetTicketResponse(ticket=ticket_message(await self._queries.ticket(request.ticket_id)))
 
     async def ListTickets(  # noqa: N802 - the contract's name
         self, request: parking.ListTicketsRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> parking.ListTicketsResponse:
-        """A page of tickets, newest first. An empty or zero filter is no condition."""
+        """A page of tickets, newest first. An empty or zero field of the request is no condition."""
         if request.page_size < 0:
-            raise Invalid("A page size is not negative.", errors=(FieldError("page_size", "is negative"),))
+            raise Invalid("The page size is negative.", errors=(FieldError("page_size", "must be 0 to 200"),))
         part = Slice(
             limit=min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE),
             cursor=request.page_token or None,
@@ -47,12 +41,12 @@ class TicketsRpc(stubs.TicketsServicer):
             plate_number=request.plate_number or None,
             plate_code=request.plate_code or None,
             plate_city=request.plate_city or None,
-            entry_start=bound_of(request.entry_start),
-            entry_end=bound_of(request.entry_end),
-            status=_STATUSES.get(request.status),
+            entry_start=bound_from(request.entry_start),
+            entry_end=bound_from(request.entry_end),
+            status=status_from(request.status),
             location_id=request.location_id or None,
         )
-        found = await self._read.tickets(wanted, part, is_counted=False)
+        found = await self._queries.tickets(wanted, part, is_counted=False)
         return parking.ListTicketsResponse(
             tickets=[ticket_message(ticket) for ticket in found.items],
             next_page_token=found.next_cursor or "",
@@ -64,10 +58,10 @@ class TicketsRpc(stubs.TicketsServicer):
         """Open and closed tickets of each camera that has any."""
         wanted = TicketFilter(
             location_id=request.location_id or None,
-            entry_start=bound_of(request.entry_start),
-            entry_end=bound_of(request.entry_end),
+            entry_start=bound_from(request.entry_start),
+            entry_end=bound_from(request.entry_end),
         )
-        counts = await self._read.counts_by_camera(wanted)
+        counts = await self._queries.counts_by_camera(wanted)
         return parking.CountByCameraResponse(
             counts=[
                 parking.CameraCount(

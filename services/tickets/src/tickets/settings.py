@@ -1,4 +1,4 @@
-"""What an operator may set. Every limit, timeout and default of tickets stands here."""
+"""The settings of tickets: every limit, timeout and default."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -13,59 +13,62 @@ Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class RuleSettings(Block):
-    """What entries and exits are judged by."""
+    """The session rules."""
 
     min_read_confidence: float = Field(
         0.50,
         ge=0,
         le=1,
-        description="confidence, 0 to 1, from which a read counts; below it is UNKNOWN",
+        description="confidence, 0 to 1, from which a read counts; a plate read with less is UNKNOWN",
     )
     reopen_window_s: Seconds = Field(
-        900.0, ge=0, description="seconds after an exit in which the same plate goes on with its ticket"
+        900.0,
+        ge=0,
+        description="seconds after an exit within which an entry with the same plate reopens the ticket",
     )
     late_event_window_s: Seconds = Field(
-        86_400.0, ge=0, description="seconds an entry and an exit may lie apart when one of them came late"
-    )
-    clock_ahead_limit_s: Seconds = Field(
-        600.0,
+        86_400.0,
         ge=0,
-        description="seconds a camera's clock may be ahead; beyond that the receive time counts",
+        description="seconds between an entry and an exit that are combined although one of them arrived late",
     )
-    clock_behind_limit_s: Seconds = Field(
-        604_800.0, ge=0, description="seconds an event may be late; beyond that the receive time counts"
+    max_wait_s: Seconds = Field(
+        691_200.0,
+        ge=0,
+        description="seconds after its own time for which an ignored entry or exit waits for one that arrives late",
     )
     history_limit: int = Field(
-        200, gt=0, description="tickets and waiting triggers of a spot looked at when an event comes late"
+        200,
+        gt=0,
+        description="tickets and waiting triggers of a spot that are loaded for an event that arrives late",
     )
 
     def rules(self) -> Rules:
-        """As the state machine takes them."""
+        """As the domain needs them."""
         return Rules(
             min_read_confidence=self.min_read_confidence,
             reopen_window=timedelta(seconds=self.reopen_window_s),
             late_event_window=timedelta(seconds=self.late_event_window_s),
-            clock_ahead_limit=timedelta(seconds=self.clock_ahead_limit_s),
-            clock_behind_limit=timedelta(seconds=self.clock_behind_limit_s),
         )
 
 
 class ExitPictureSettings(Block):
-    """How spots are outlined in exit pictures."""
+    """How the spot is outlined in exit pictures."""
 
-    batch: int = Field(32, gt=0, description="pictures looked up at a time")
-    poll_s: Seconds = Field(5.0, gt=0, description="seconds between looks for what another replica left")
-    max_picture_pixels: int = Field(
-        40_000_000, gt=0, description="pictures that say they are larger, width times height, stay plain"
+    batch_size: int = Field(32, gt=0, description="exit pictures loaded from the database at a time")
+    poll_interval_s: Seconds = Field(
+        5.0, gt=0, description="seconds between searches for exit pictures that another replica left undone"
+    )
+    max_picture_px: int = Field(
+        40_000_000, gt=0, description="pictures with more pixels (width times height) get no outline"
     )
 
 
 class HousekeepingSettings(Block):
-    """What is done now and then."""
+    """Periodic work."""
 
-    gauge_interval_s: Seconds = Field(15.0, gt=0, description="seconds between counts for the gauges")
+    gauge_interval_s: Seconds = Field(15.0, gt=0, description="seconds between updates of the gauges")
     sweep_interval_s: Seconds = Field(
-        600.0, gt=0, description="seconds between sweeps of triggers that need wait no longer"
+        600.0, gt=0, description="seconds between sweeps that end the waiting of old triggers"
     )
 
 

@@ -1,5 +1,6 @@
-"""Builds the service: the only place that names what is behind each part."""
+"""Builds the service: the only place that names concrete classes."""
 
+from datetime import timedelta
 from importlib.metadata import version
 
 import grpc
@@ -19,17 +20,18 @@ from kit.metrics import Metrics
 from kit.outbox import Outbox, Relay
 from kit.service import Resource, Service
 from lookout.parking.v1 import parking_pb2_grpc as stubs
+from tickets.adapters.outline import outline_spot
 from tickets.consumers import consumers
-from tickets.events import EVENTS
 from tickets.handlers.decide_trigger import DecideTrigger
+from tickets.handlers.fetch_pictures import FetchPictures
 from tickets.handlers.housekeeping import Housekeeping
-from tickets.handlers.mark_exit_pictures import MarkExitPictures
-from tickets.handlers.pictures import Pictures
-from tickets.handlers.read import Read
+from tickets.handlers.outline_exit_pictures import OutlineExitPictures
+from tickets.handlers.queries import Queries
 from tickets.http import add_routes
+from tickets.mapping import EVENTS
+from tickets.metrics import TicketsMetrics
 from tickets.rpc import TicketsRpc
 from tickets.settings import TicketsSettings
-from tickets.sight import Sight
 from tickets.store.tables import inbox as inbox_rows
 from tickets.store.tables import outbox as outbox_rows
 
@@ -44,7 +46,7 @@ def build(
     bus: Bus | None = None,
     keys: JwksSource | None = None,
 ) -> Service:
-    """The service, not started. A `bus` that is given is shared: who made it starts and stops it."""
+    """The service, not started. A given `bus` is shared: its owner starts and stops it."""
     clock = clock or SystemClock()
     logger = make_logger(NAME, settings.log)
     metrics, health = Metrics(NAME), Health()
@@ -53,40 +55,40 @@ def build(
     own_bus = bus is None
     bus = bus or open_bus(settings.bus, logger=logger, metrics=metrics, clock=clock, app_id=NAME)
 
-    sight = Sight(metrics)
-    rules = settings.rules.rules()
+    tickets_metrics = TicketsMetrics(metrics)
     outbox, inbox = Outbox(outbox_rows), Inbox(inbox_rows, metrics)
     relay = Relay(db, outbox, bus, settings.bus, logger, metrics)
-    marker = MarkExitPictures(
+    outliner = OutlineExitPictures(
         db=db,
         blobs=blobs,
         logger=logger,
-        sight=sight,
-        batch=settings.exit_pictures.batch,
-        poll_s=settings.exit_pictures.poll_s,
-        max_picture_px=settings.exit_pictures.max_picture_pixels,
+        metrics=tickets_metrics,
+        outline=outline_spot,
+        batch_size=settings.exit_pictures.batch_size,
+        poll_interval_s=settings.exit_pictures.poll_interval_s,
+        max_picture_px=settings.exit_pictures.max_picture_px,
     )
 
     decide = DecideTrigger(
         outbox=outbox,
-        rules=rules,
+        rules=settings.rules.rules(),
         history_limit=settings.rules.history_limit,
         clock=clock,
         logger=logger,
-        sight=sight,
-        on_decided=marker.notify,
+        metrics=tickets_metrics,
+        on_decided=outliner.notify,
     )
-    housekeeping = Housekeeping(db=db, clock=clock, logger=logger, sight=sight)
-    read = Read(db)
+    housekeeping = Housekeeping(db=db, clock=clock, logger=logger, metrics=tickets_metrics)
+    queries = Queries(db)
 
     health.add("database", db.ping)
-    # Told, and no reason to take the service off the air: without the bus the pages stand as they were, and
-    # without pictures all but the pictures does.
+    # Not required: without the bus the API still answers, and without the blob store only the pictures are missing.
     health.add("bus", bus.ready, required=False)
     health.add("blobs", blobs.ping, required=False)
 
     app = _app(settings, logger, metrics, health, keys, clock)
-    add_routes(app, read=read, pictures=Pictures(read, blobs, marker), clock=clock)
+    pictures = FetchPictures(queries, blobs, outliner)
+    add_routes(app, queries=queries, pictures=pictures, clock=clock)
 
     async def migrate() -> None:
         if settings.database.migrate_on_start:
@@ -99,12 +101,11 @@ def build(
         await housekeeping.keep_counting(settings.housekeeping.gauge_interval_s)
 
     async def keep_sweeping() -> None:
-        # The latest that an event may come, and the furthest that it may reach back then.
-        age = rules.clock_behind_limit + rules.late_event_window
-        await housekeeping.keep_sweeping(age, settings.housekeeping.sweep_interval_s)
+        max_wait = timedelta(seconds=settings.rules.max_wait_s)
+        await housekeeping.keep_sweeping(max_wait, settings.housekeeping.sweep_interval_s)
 
     def register_grpc(server: grpc.aio.Server) -> None:
-        stubs.add_TicketsServicer_to_server(TicketsRpc(read), server)
+        stubs.add_TicketsServicer_to_server(TicketsRpc(queries), server)
 
     resources: list[Resource] = [db, blobs]
     if own_bus:
@@ -121,11 +122,11 @@ def build(
         resources=resources,
         migrate=migrate,
         bus=bus,
-        consumers=consumers(decide, rules, db, inbox),
+        consumers=consumers(decide, db, inbox),
         publishes=EVENTS,
         background=[
             ("relay", relay.run),
-            ("exit_pictures", marker.run),
+            ("exit_pictures", outliner.run),
             ("gauges", keep_counting),
             ("waiting", keep_sweeping),
             ("inbox", keep_inbox),
@@ -151,5 +152,5 @@ def _app(
         health=health,
         verifier=TokenVerifier(settings.auth, keys or HttpJwks(settings.auth), clock=clock),
         clock=clock,
-        description="Parking sessions: who stands where, since when, and what a person has to look at.",
+        description="Parking sessions: tickets, occupancy, ignored triggers and manual reviews.",
     )

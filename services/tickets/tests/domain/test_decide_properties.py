@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tickets.domain.decide import decide
 from tickets.domain.plates import Plate
 from tickets.domain.sessions import Closed, Decision, Ignored, Opened, Reopened, SpotHistory
-from tickets.domain.triggers import Kind, Occupancy, PictureSource, Rules, Trigger
+from tickets.domain.triggers import Occupancy, PictureSource, Rules, Trigger, TriggerKind
 
 RULES = Rules()
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -17,7 +17,7 @@ triggers = st.lists(
     st.builds(
         Trigger,
         frame_id=st.integers(1, 2**64).map(lambda n: UUID(int=n)),
-        kind=st.sampled_from(Kind),
+        kind=st.sampled_from(TriggerKind),
         # Few distinct minutes, so that equal times and collisions are common.
         at=st.integers(0, 40).map(lambda minute: START + timedelta(minutes=minute)),
         plate=st.sampled_from(PLATES),
@@ -61,35 +61,35 @@ def test_every_trigger_is_decided_and_none_opens_or_closes_twice(sequence: list[
     assert {d.trigger.frame_id for d in decisions} == {t.frame_id for t in sequence}
     effects = [d.trigger.frame_id for d in decisions if not isinstance(d, Ignored)]
     assert len(effects) == len(set(effects))
-    standing: dict[UUID, bool] = {}
+    is_open: dict[UUID, bool] = {}
     for decision in decisions:
         match decision:
             case Opened():
-                assert decision.session.key not in standing
-                assert decision.session.key == decision.trigger.frame_id
-                standing[decision.session.key] = True
+                assert decision.session.entry_frame_id not in is_open
+                assert decision.session.entry_frame_id == decision.trigger.frame_id
+                is_open[decision.session.entry_frame_id] = True
             case Reopened():
-                assert standing[decision.session.key] is False
-                standing[decision.session.key] = True
+                assert is_open[decision.session.entry_frame_id] is False
+                is_open[decision.session.entry_frame_id] = True
             case Closed():
-                assert standing[decision.session.key] is True
-                standing[decision.session.key] = False
+                assert is_open[decision.session.entry_frame_id] is True
+                is_open[decision.session.entry_frame_id] = False
             case Ignored():
                 continue
-        assert sum(standing.values()) <= 2  # a stay in the past is opened and closed in one breath
+        assert sum(is_open.values()) <= 2  # a stay in the past is opened and closed at once
     histories, _ = play(sequence)
-    assert sum(standing.values()) == sum(s.is_open for s in histories[-1].sessions)
+    assert sum(is_open.values()) == sum(s.is_open for s in histories[-1].sessions)
 
 
 @settings(max_examples=200, deadline=None)
 @given(triggers)
-def test_the_same_sequence_always_comes_to_the_same(sequence: list[Trigger]) -> None:
+def test_the_same_sequence_always_has_the_same_result(sequence: list[Trigger]) -> None:
     assert play(sequence) == play(list(sequence))
 
 
 @settings(max_examples=300, deadline=None)
 @given(triggers, st.data())
-def test_a_camera_that_repeats_an_event_as_a_new_one_makes_no_ticket_of_it(
+def test_an_event_repeated_with_a_new_id_opens_no_ticket(
     sequence: list[Trigger], data: st.DataObject
 ) -> None:
     """In order of time; each event at a time of its own."""
@@ -104,8 +104,8 @@ def test_a_camera_that_repeats_an_event_as_a_new_one_makes_no_ticket_of_it(
             "frame_id": UUID(int=2**100),
         }
     )
-    comes = data.draw(st.integers(repeated + 1, len(ordered)))
-    with_repeat = [*ordered[:comes], again, *ordered[comes:]]
+    position = data.draw(st.integers(repeated + 1, len(ordered)))
+    with_repeat = [*ordered[:position], again, *ordered[position:]]
     assert _stays(play(with_repeat)[0][-1]) == _stays(play(ordered)[0][-1])
 
 
@@ -115,23 +115,23 @@ def _stays(spot: SpotHistory) -> list[tuple[datetime, datetime | None, str]]:
 
 @settings(max_examples=600, deadline=None)
 @given(st.integers(1, 5), st.booleans(), st.data())
-def test_late_entries_end_in_the_same_sessions(cars: int, is_last_gone: bool, data: st.DataObject) -> None:
-    """The promise of the README: exits in order among themselves, entries in any order at all."""
+def test_late_entries_result_in_the_same_sessions(cars: int, is_last_gone: bool, data: st.DataObject) -> None:
+    """The guarantee in the README: exits in order among themselves, entries in any order."""
     minutes = sorted(data.draw(st.sets(st.integers(0, 300), min_size=2 * cars, max_size=2 * cars)))
     in_order = [_nth(n, minute) for n, minute in enumerate(minutes)][: None if is_last_gone else -1]
     arrival = data.draw(st.permutations(in_order))
-    exits = iter([t for t in in_order if t.kind is Kind.EXIT])
-    arrival = [next(exits) if t.kind is Kind.EXIT else t for t in arrival]
+    exits = iter([t for t in in_order if t.kind is TriggerKind.EXIT])
+    arrival = [next(exits) if t.kind is TriggerKind.EXIT else t for t in arrival]
     assert _stays(play(arrival)[0][-1]) == _stays(play(in_order)[0][-1])
     assert len(play(in_order)[0][-1].sessions) == cars
 
 
 def _nth(n: int, minute: int) -> Trigger:
-    """Entry and exit by turns, every car with a plate of its own."""
+    """Entry and exit alternating, every car with a plate of its own."""
     car = n // 2
     return Trigger(
         frame_id=UUID(int=n + 1),
-        kind=Kind.EXIT if n % 2 else Kind.ENTRY,
+        kind=TriggerKind.EXIT if n % 2 else TriggerKind.ENTRY,
         at=START + timedelta(minutes=minute),
         plate=None if n % 2 else Plate(f"{'AKRTX'[car]}{car}{car + 3}{car + 1}7{car}", confidence=0.9),
         occupancy=Occupancy.FREE if n % 2 else Occupancy.OCCUPIED,

@@ -1,1 +1,1 @@
-"""The rules of a parking session, pure: no I/O, no clock, no ids made here."""
+"""The session rules and their values. Standard library only."""

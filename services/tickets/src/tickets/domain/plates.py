@@ -1,9 +1,9 @@
-"""A plate as it was read, and the question whether two readings are of one car."""
+"""Plates as they were read, and whether two reads may be of the same plate."""
 
 from dataclasses import dataclass
 from enum import Enum
 
-# The plate_city values that parking portals use; the regions are the contract's ISO 3166-2 codes.
+# The plate_city values that parking portals use, by region as in `lookout.common.v1.Plate`.
 EMIRATE_CITIES = {
     "ae-du": "DXB",
     "ae-az": "AUH",
@@ -16,14 +16,13 @@ EMIRATE_CITIES = {
 
 UNKNOWN = "UNKNOWN"
 
-# Characters that a reader takes for one another at a parking camera's distance. Folding serves only the
-# question "is it the same car"; what is stored and shown is always the reading itself.
+# Characters that OCR confuses at the distance of a parking camera. Folded texts are compared and never stored or shown.
 _FOLD = str.maketrans("OQDILZSGB", "000112568")
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A blob; sizes are 0 when its maker did not say."""
+    """A picture in the blob store. Sizes are 0 where the sender did not give them."""
 
     key: str
     content_type: str = ""
@@ -41,7 +40,7 @@ class Character:
 
 @dataclass(frozen=True, slots=True)
 class Plate:
-    """`confidence` is 0 to 1; `box_px` is x, y, width, height in the picture it was read in."""
+    """`confidence` is 0 to 1; `box_px` is x, y, width, height in pixels of the picture that it was read in."""
 
     text: str
     region: str = ""
@@ -55,47 +54,47 @@ class Plate:
 
     @property
     def full_number(self) -> str:
-        """The number; the whole text where the plate has no number of its own."""
+        """The number, or the whole text of a plate that has no separate number."""
         return self.number or self.text
 
     @property
     def city(self) -> str:
-        """As operators name it: an emirate's short name, else the region in upper case."""
+        """An emirate's short name as portals use it, else the region in upper case."""
         return EMIRATE_CITIES.get(self.region, self.region.upper())
 
 
-class Likeness(Enum):
+class PlateMatch(Enum):
     SAME = "same"
     DIFFERENT = "different"
-    # The readings contradict each other no more than one bad reading of one plate would.
+    # The texts differ by no more than one misread character or a missing part.
     UNCLEAR = "unclear"
 
 
 def fold(text: str) -> str:
-    """`text` with the characters that are easily mistaken for one another made equal."""
+    """`text` in upper case, letters and digits only, with characters that OCR confuses replaced by one of them."""
     return "".join(c for c in text.upper() if c.isalnum()).translate(_FOLD)
 
 
-def likeness(a: Plate, b: Plate) -> Likeness:
-    """Whether two readings are of one plate.
+def compare_plates(a: Plate, b: Plate) -> PlateMatch:
+    """Whether two reads are of the same plate.
 
-    DIFFERENT needs two characters' worth of contradiction, and is not claimed where one reading may be a part
-    of the other (a code that was not seen). The cost is accepted: two cars whose plates differ in a single
-    character stay UNCLEAR, and the caller then keeps things as they are.
+    DIFFERENT needs a difference of at least two characters, and is never returned where one text contains the other
+    (the code may not have been visible). Two cars whose plates differ in a single character are therefore UNCLEAR, and
+    callers treat them as possibly the same.
     """
     first, second = fold(a.text), fold(b.text)
     if not first or not second:
-        return Likeness.UNCLEAR
+        return PlateMatch.UNCLEAR
     if first == second:
-        regions_differ = bool(a.region and b.region and a.region != b.region)
-        return Likeness.UNCLEAR if regions_differ else Likeness.SAME
+        is_other_region = bool(a.region and b.region and a.region != b.region)
+        return PlateMatch.UNCLEAR if is_other_region else PlateMatch.SAME
     if first in second or second in first:
-        return Likeness.UNCLEAR
-    return Likeness.UNCLEAR if _is_within_one_edit(first, second) else Likeness.DIFFERENT
+        return PlateMatch.UNCLEAR
+    return PlateMatch.UNCLEAR if _is_within_one_edit(first, second) else PlateMatch.DIFFERENT
 
 
 def _is_within_one_edit(a: str, b: str) -> bool:
-    """For unequal strings: one substitution, insertion or deletion apart."""
+    """Whether unequal strings differ by one substitution, insertion or deletion."""
     if abs(len(a) - len(b)) > 1:
         return False
     start = 0

@@ -1,4 +1,4 @@
-"""Sessions of one spot on its line of time: what stands where a trigger falls."""
+"""The sessions of one spot in order of time, and the decisions that change them."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -6,19 +6,32 @@ from enum import Enum, StrEnum
 from uuid import UUID
 
 from tickets.domain.plates import Plate
-from tickets.domain.triggers import Kind, Trigger
+from tickets.domain.triggers import Trigger, TriggerKind
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class IgnoredReason(StrEnum):
-    """Why a trigger changed no ticket; the values are what operators read."""
+    """Why a trigger changed no ticket."""
 
-    SPOT_ALREADY_OCCUPIED = "Spot already occupied"
-    NO_CAR_DETECTED = "No car detected"
-    SPOT_STILL_OCCUPIED = "Spot still occupied"
-    NO_OPEN_TICKET = "No open ticket"
-    OLDER_THAN_LATEST_TICKET = "Older than the latest ticket"
+    SPOT_ALREADY_OCCUPIED = "SPOT_ALREADY_OCCUPIED"
+    NO_CAR_DETECTED = "NO_CAR_DETECTED"
+    SPOT_STILL_OCCUPIED = "SPOT_STILL_OCCUPIED"
+    NO_OPEN_TICKET = "NO_OPEN_TICKET"
+    OLDER_THAN_LATEST_TICKET = "OLDER_THAN_LATEST_TICKET"
+
+
+class ReviewReason(StrEnum):
+    UNREAD_PLATE = "unread_plate"
+    LOW_CONFIDENCE = "low_confidence"
+    UNREADABLE_PICTURE = "unreadable_picture"
+
+
+class DecisionKind(StrEnum):
+    OPENED = "OPENED"
+    REOPENED = "REOPENED"
+    CLOSED = "CLOSED"
+    IGNORED = "IGNORED"
 
 
 class TriggerOutcome(StrEnum):
@@ -28,26 +41,20 @@ class TriggerOutcome(StrEnum):
     REOPENED = "REOPENED"
     CLOSED = "CLOSED"
     IGNORED = "IGNORED"
-    # An exit whose picture shows the vehicle still in the spot; no other ignored exit is answered so.
+    # An exit whose picture shows the vehicle still in the spot; no other ignored exit has this outcome.
     STILL_OCCUPIED = "STILL_OCCUPIED"
-
-
-class ReviewReason(StrEnum):
-    UNREAD_PLATE = "unread_plate"
-    LOW_CONFIDENCE = "low_confidence"
-    UNREADABLE_PICTURE = "unreadable_picture"
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A car's stay. Known by the frame of its entry: the ticket's number is the store's business."""
+    """The stay of one vehicle. Identified by the frame of its entry; ticket numbers are given by the database."""
 
-    key: UUID
+    entry_frame_id: UUID
     entry_at: datetime
-    # None where no plate could be read: the ticket is UNKNOWN.
+    # None if the plate could not be read: the ticket is UNKNOWN.
     plate: Plate | None
     exit_at: datetime | None = None
-    # When it last went on after an exit; None when it never did.
+    # When it was last reopened; None if it never was.
     resumed_at: datetime | None = None
 
     @property
@@ -55,8 +62,8 @@ class Session:
         return self.exit_at is None
 
     @property
-    def since(self) -> datetime:
-        """From when on an exit may end it: one before it was reopened ended it already."""
+    def earliest_exit_at(self) -> datetime:
+        """An exit from before this time cannot end the session: it belongs to the part before it was reopened."""
         return self.resumed_at or self.entry_at
 
 
@@ -72,7 +79,7 @@ class Opened:
 class Reopened:
     trigger: Trigger
     session: Session
-    # When the session had ended before it went on.
+    # The exit that the reopening takes back.
     earlier_exit_at: datetime
     notes: tuple[str, ...] = ()
 
@@ -88,9 +95,9 @@ class Closed:
 class Ignored:
     trigger: Trigger
     reason: IgnoredReason
-    # The session it ran into, when there is one.
+    # The session at the trigger's time, or the next one after it; None if there is none.
     session: Session | None = None
-    # It may still find its counterpart: a late event that precedes it in time.
+    # A trigger that arrives late may still complete it.
     is_waiting: bool = False
     notes: tuple[str, ...] = ()
 
@@ -98,51 +105,56 @@ class Ignored:
 Decision = Opened | Reopened | Closed | Ignored
 
 
-def outcome_of(decision: Decision) -> TriggerOutcome:
-    """What the camera's side is answered. The one place that says so."""
+def kind_of(decision: Decision) -> DecisionKind:
+    """What the decision does to a ticket."""
     match decision:
         case Opened():
-            return TriggerOutcome.OPENED
+            return DecisionKind.OPENED
         case Reopened():
-            return TriggerOutcome.REOPENED
+            return DecisionKind.REOPENED
         case Closed():
-            return TriggerOutcome.CLOSED
-        case Ignored(reason=IgnoredReason.SPOT_STILL_OCCUPIED):
-            return TriggerOutcome.STILL_OCCUPIED
+            return DecisionKind.CLOSED
         case Ignored():
-            return TriggerOutcome.IGNORED
+            return DecisionKind.IGNORED
 
 
-class Where(Enum):
-    """Where a moment lies on the spot's line of time."""
+def outcome_of(decision: Decision) -> TriggerOutcome:
+    """What the camera's side is answered. Determined here only; ingest translates it to words."""
+    if isinstance(decision, Ignored) and decision.reason is IgnoredReason.SPOT_STILL_OCCUPIED:
+        return TriggerOutcome.STILL_OCCUPIED
+    return TriggerOutcome(kind_of(decision))
+
+
+class PositionKind(Enum):
+    """Where a moment lies among the sessions of a spot."""
 
     # At or after the entry of the open session.
-    IN_OPEN = "in the open session"
-    # At or after the end of the last session, or there was none yet.
-    AFTER_ALL = "after all sessions"
-    IN_CLOSED = "in a closed session"
+    IN_OPEN_SESSION = "in the open session"
+    # At or after the end of the last session, or there is no session.
+    AFTER_ALL_SESSIONS = "after all sessions"
+    IN_CLOSED_SESSION = "in a closed session"
     # Before a known session, and in none.
-    BETWEEN = "between sessions"
-    # Before everything that was loaded, where older sessions may be.
-    BEYOND = "beyond what is known"
+    BETWEEN_SESSIONS = "between sessions"
+    # Before everything that was loaded, where older sessions may exist.
+    BEFORE_KNOWN_SESSIONS = "before the known sessions"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    where: Where
-    # IN_*: the session itself. AFTER_ALL: the last one. BETWEEN and BEYOND: the next one.
+class Position:
+    kind: PositionKind
+    # IN_…: that session. AFTER_ALL_SESSIONS: the last one. BETWEEN_SESSIONS and BEFORE_KNOWN_SESSIONS: the next one.
     session: Session | None = None
-    # BETWEEN: when the gap begins; None when nothing precedes it.
+    # BETWEEN_SESSIONS: the end of the session before; None if there is none.
     gap_start: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SpotHistory:
-    """What is known of a spot when a trigger comes.
+    """What is known of a spot when a trigger arrives.
 
-    sessions: in order of entry; they do not overlap and at most the last is open.
-    waiting: ignored triggers that may still find their counterpart, in order of time.
-    is_complete: False when sessions older than the first may exist.
+    sessions: in order of entry; they do not overlap, and only the last may be open.
+    waiting: waiting triggers, in order of time.
+    is_complete: False if sessions older than the first may exist.
     """
 
     sessions: tuple[Session, ...] = ()
@@ -153,46 +165,46 @@ class SpotHistory:
     def last(self) -> Session | None:
         return self.sessions[-1] if self.sessions else None
 
-    @property
-    def open(self) -> Session | None:
-        return self.last if self.last is not None and self.last.is_open else None
+    def locate(self, trigger: Trigger) -> Position:
+        """Where the trigger lies among the sessions.
 
-    def place(self, trigger: Trigger) -> Place:
-        """Where the trigger falls.
-
-        An entry at the very second of an exit follows it; an exit at that second belongs to the session that
-        it ended (cameras repeat themselves).
+        An entry at the very second of an exit comes after it; an exit at that second belongs to the session that
+        it ended, since cameras repeat events.
         """
-        at, is_exit = trigger.at, trigger.kind is Kind.EXIT
+        at, is_exit = trigger.at, trigger.kind is TriggerKind.EXIT
         following: Session | None = None
         for session in reversed(self.sessions):
             if at < session.entry_at:
                 following = session
                 continue
             if session.exit_at is None:
-                is_over = is_exit and at < session.since
-                return Place(Where.IN_CLOSED if is_over else Where.IN_OPEN, session)
+                is_before_reopening = is_exit and at < session.earliest_exit_at
+                kind = PositionKind.IN_CLOSED_SESSION if is_before_reopening else PositionKind.IN_OPEN_SESSION
+                return Position(kind, session)
             if at < session.exit_at or at == session.entry_at or (is_exit and at == session.exit_at):
-                return Place(Where.IN_CLOSED, session)
+                return Position(PositionKind.IN_CLOSED_SESSION, session)
             if following is None:
-                return Place(Where.AFTER_ALL, session)
-            return Place(Where.BETWEEN, following, gap_start=session.exit_at)
+                return Position(PositionKind.AFTER_ALL_SESSIONS, session)
+            return Position(PositionKind.BETWEEN_SESSIONS, following, gap_start=session.exit_at)
         if following is None:
-            return Place(Where.AFTER_ALL)
-        return Place(Where.BETWEEN if self.is_complete else Where.BEYOND, following)
+            return Position(PositionKind.AFTER_ALL_SESSIONS)
+        is_known = self.is_complete
+        kind = PositionKind.BETWEEN_SESSIONS if is_known else PositionKind.BEFORE_KNOWN_SESSIONS
+        return Position(kind, following)
 
     def after(self, decision: Decision) -> "SpotHistory":
-        """The history once `decision` is in force."""
+        """The history with `decision` applied."""
         waiting = tuple(t for t in self.waiting if t.frame_id != decision.trigger.frame_id)
         if isinstance(decision, Ignored):
             if decision.is_waiting:
-                waiting = tuple(sorted((*waiting, decision.trigger), key=order))
+                waiting = tuple(sorted((*waiting, decision.trigger), key=time_order))
             return replace(self, waiting=waiting)
-        others = (s for s in self.sessions if s.key != decision.session.key)
-        sessions = sorted((*others, decision.session), key=lambda s: (s.entry_at, s.exit_at or _NEVER))
+        changed = decision.session
+        others = (s for s in self.sessions if s.entry_frame_id != changed.entry_frame_id)
+        sessions = sorted((*others, changed), key=lambda s: (s.entry_at, s.exit_at or _NEVER))
         return replace(self, sessions=tuple(sessions), waiting=waiting)
 
 
-def order(trigger: Trigger) -> tuple[datetime, str]:
-    """Sorts triggers by time; the frame decides between equals, so that the order is always the same."""
+def time_order(trigger: Trigger) -> tuple[datetime, str]:
+    """Sort key: by time, then by frame, so that the order of simultaneous triggers is always the same."""
     return (trigger.at, str(trigger.frame_id))

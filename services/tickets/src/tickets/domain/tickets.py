@@ -1,4 +1,4 @@
-"""What is kept of a session, and of the triggers that made it."""
+"""Tickets, reviews, and the triggers that lead to them, as they are stored."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from tickets.domain.plates import Picture, Plate
-from tickets.domain.sessions import ReviewReason, Session
+from tickets.domain.sessions import DecisionKind, IgnoredReason, ReviewReason, Session
 from tickets.domain.triggers import Trigger
 
 Point = tuple[float, float]
@@ -31,10 +31,12 @@ class SpotAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """A trigger with all that came with it. `polygon_px` is the spot in pixels of the picture.
+class ReceivedTrigger:
+    """A trigger with the data that is stored with it.
 
-    body: the message it was read from, so that a trigger that waits loses nothing.
+    captured_at: the time by the camera's own clock, however wrong; None if it sent none.
+    picture_note: why the picture is not the wanted one; empty if it is.
+    spot_polygon_px: the spot's outline in pixels of the picture; empty if it is not known.
     """
 
     trigger: Trigger
@@ -43,8 +45,28 @@ class Report:
     received_at: datetime
     picture: Picture | None
     picture_note: str
-    polygon_px: tuple[Point, ...]
-    body: bytes
+    spot_polygon_px: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerDecision:
+    """The decision about a trigger as it is stored with it. `ticket_id` is None if no ticket is concerned."""
+
+    kind: DecisionKind
+    reason: IgnoredReason | None
+    ticket_id: int | None
+    is_waiting: bool
+    notes: tuple[str, ...]
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredTrigger:
+    """A stored trigger that changed no ticket."""
+
+    trigger_id: int
+    received: ReceivedTrigger
+    decision: TriggerDecision
 
 
 class TicketStatus(StrEnum):
@@ -52,23 +74,23 @@ class TicketStatus(StrEnum):
     CLOSED = "CLOSED"
 
 
-class MarkState(StrEnum):
-    """How far the exit picture is: the spot is outlined in it after the ticket has closed."""
+class OutlineState(StrEnum):
+    """Whether the spot is outlined in the exit picture. It is drawn after the ticket has closed."""
 
     PENDING = "PENDING"
     MARKED = "MARKED"
-    # It could not be drawn in and stays as it came; the note says why.
+    # It cannot be drawn: the picture stays as it was received, and the note says why.
     PLAIN = "PLAIN"
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A session as it is stored. `ticket_id` is 0 until the store has given one."""
+    """A session as it is stored. `ticket_id` is 0 until the database has given one."""
 
     ticket_id: int
     address: SpotAddress
-    # What was seen of the plate at the entry, however badly; None when nothing was.
-    seen: Plate | None
+    # The plate as read at the entry, with any confidence; None if none was found.
+    entry_plate: Plate | None
     is_unknown: bool
     entry_at: datetime
     entry_frame_id: UUID
@@ -77,10 +99,10 @@ class Ticket:
     exit_frame_id: UUID | None = None
     exit_picture: Picture | None = None
     exit_polygon_px: tuple[Point, ...] = ()
-    mark_state: MarkState | None = None
-    mark_note: str = ""
+    outline_state: OutlineState | None = None
+    outline_note: str = ""
     resumed_at: datetime | None = None
-    # When it had ended before it went on, oldest first.
+    # The exits that reopenings took back, oldest first.
     earlier_exits: tuple[datetime, ...] = ()
     review_id: int | None = None
     notes: tuple[str, ...] = ()
@@ -91,12 +113,12 @@ class Ticket:
 
     @property
     def plate(self) -> Plate | None:
-        """The plate, where it was read well enough to count."""
-        return None if self.is_unknown else self.seen
+        """The plate, if it was read with enough confidence to count."""
+        return None if self.is_unknown else self.entry_plate
 
     @property
     def session(self) -> Session:
-        """The part of it that the rules look at."""
+        """The part that the session rules need."""
         return Session(self.entry_frame_id, self.entry_at, self.plate, self.exit_at, self.resumed_at)
 
 
@@ -107,7 +129,7 @@ class ReviewStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A person is asked what stands on the plate; `guess` is the reading that did not count."""
+    """The question to a person what a ticket's plate is; `guess` is the read that did not count."""
 
     review_id: int
     ticket_id: int
@@ -119,3 +141,7 @@ class Review:
     requested_at: datetime
     resolved_at: datetime | None = None
     resolved_by: str | None = None
+
+
+class CannotOutline(Exception):  # noqa: N818 - named after what it says about the picture
+    """The spot cannot be drawn into a picture; the text says why."""

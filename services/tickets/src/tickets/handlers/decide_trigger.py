@@ -1,4 +1,4 @@
-"""An entry or exit came: decide what it means, keep that, and tell the others. One transaction."""
+"""Decide an entry or exit: change the spot's tickets and publish the events, in the consumer's transaction."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,38 +13,29 @@ from kit.clock import Clock
 from kit.db import after_commit
 from kit.logging import Logger
 from kit.outbox import Outbox
-from lookout.plates.v1.plates_pb2 import PlatesRead
 from tickets.domain.decide import decide
-from tickets.domain.sessions import Closed, Decision, Ignored, Opened, Reopened
-from tickets.domain.tickets import MarkState, Report, Review, Ticket
+from tickets.domain.sessions import Closed, Decision, Ignored, Opened, Reopened, kind_of
+from tickets.domain.tickets import OutlineState, ReceivedTrigger, Review, Ticket, TriggerDecision
 from tickets.domain.triggers import Rules
-from tickets.events import events_of
-from tickets.messages import report_of
-from tickets.sight import Sight
+from tickets.mapping import events_of
+from tickets.metrics import TicketsMetrics
 from tickets.store import sites, spots
-from tickets.store.spots import SpotRows, TriggerOutcome, WaitingRow
-
-_KINDS: dict[type[Decision], str] = {
-    Opened: "OPENED",
-    Reopened: "REOPENED",
-    Closed: "CLOSED",
-    Ignored: "IGNORED",
-}
+from tickets.store.spots import LoadedSpot
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One decision on its way into the store. `ticket` is as it stands right after the decision."""
+    """A decision, and its ticket right after it; None if the decision is about no ticket."""
 
     decision: Decision
-    report: Report
+    received: ReceivedTrigger
     ticket: Ticket | None
 
 
 class DecideTrigger:
-    """Decides triggers. `on_decided` is called after each commit, for what waits to go out.
+    """Decides triggers. `on_decided` is called after each commit.
 
-    history_limit: tickets and waiting triggers that are looked at when an event comes late.
+    history_limit: tickets and waiting triggers of a spot that are loaded for a trigger that arrives late.
     """
 
     def __init__(
@@ -55,7 +46,7 @@ class DecideTrigger:
         history_limit: int,
         clock: Clock,
         logger: Logger,
-        sight: Sight,
+        metrics: TicketsMetrics,
         on_decided: Callable[[], None],
     ) -> None:
         self._outbox = outbox
@@ -63,122 +54,106 @@ class DecideTrigger:
         self._history_limit = history_limit
         self._clock = clock
         self._logger = logger
-        self._sight = sight
+        self._metrics = metrics
         self._on_decided = on_decided
-        self._sites = sites.SeenSites()
+        self._sites = sites.KnownSites()
 
-    async def __call__(self, session: AsyncSession, report: Report, message_id: UUID) -> None:
-        """Decide, within the caller's transaction.
+    async def __call__(self, session: AsyncSession, received: ReceivedTrigger, message_id: UUID) -> None:
+        """Decide, within the caller's transaction. A trigger that was decided already changes nothing.
 
         Raises:
-            Transient: another transaction opened a ticket on this spot meanwhile.
+            Transient: another transaction decided a trigger of this spot at the same time.
         """
-        if await spots.is_decided(session, report.trigger.frame_id):
-            # The frame was handled before, and its inbox row is gone.
-            self._sight.repeats.inc()
+        try:
+            await self._decide(session, received, message_id)
+        except IntegrityError as error:
+            raise Transient(
+                "another transaction changed the tickets of this spot at the same time"
+            ) from error
+
+    async def _decide(self, session: AsyncSession, received: ReceivedTrigger, message_id: UUID) -> None:
+        spot = await spots.load_spot(session, received, self._rules.late_event_window, self._history_limit)
+        if spot is None:
+            # The message was handled before, and its inbox row was swept since.
+            self._metrics.repeats.inc()
             return
         decided_at = self._clock.now()
-        try:
-            steps = await self._decide(session, report, message_id, decided_at)
-            seen = await self._sites.note(session, report.address)
-        except IntegrityError as error:
-            raise Transient("another transaction changed the spot") from error
-
-        def on_commit() -> None:
-            self._sites.remember(seen)
-            self._on_decided()
-            self._tell(steps, report, decided_at)
-
-        after_commit(session, on_commit)
-
-    async def _decide(
-        self, session: AsyncSession, report: Report, cause: UUID, decided_at: datetime
-    ) -> list[_Step]:
-        rules = self._rules
-        rows = await spots.load_spot(
-            session, report.address, report.trigger.at, rules.late_event_window, self._history_limit
-        )
-        waiting = {row.frame_id: _waiting_report(row, rules) for row in rows.waiting}
-        decisions = decide(rows.history(waiting), report.trigger, rules)
-        steps = _steps(decisions, {**waiting, report.trigger.frame_id: report}, rows)
-        written = await _write_tickets(session, steps, rows)
+        by_frame = {waiting.trigger.frame_id: waiting for waiting in spot.waiting}
+        by_frame[received.trigger.frame_id] = received
+        steps = _steps(decide(spot.history, received.trigger, self._rules), by_frame, spot)
+        numbers = await _write_tickets(session, steps, spot)
         events = []
         for step in steps:
-            number, review = None, None
-            if step.ticket is not None:
-                number = written[step.ticket.entry_frame_id].ticket_id
-                if isinstance(step.decision, Opened) and step.decision.review is not None:
-                    ticket = replace(step.ticket, ticket_id=number)
-                    reason = step.decision.review
-                    review = await spots.insert_review(session, ticket, step.report, reason, decided_at)
-            outcome = _outcome(step.decision, number, decided_at)
-            if step.report is report:
-                await spots.insert_trigger(session, report, outcome)
+            ticket = _with_number(step.ticket, numbers)
+            review = await _request_review(session, step, ticket, decided_at)
+            if ticket is not None and review is not None:
+                ticket = replace(ticket, review_id=review.review_id)
+            decision = _trigger_decision(step.decision, ticket, decided_at)
+            if step.received is received:
+                await spots.insert_trigger(session, received, decision)
             else:
-                await spots.settle_trigger(session, step.report.trigger.frame_id, outcome)
-            ticket_now = _numbered(step.ticket, number, review)
+                await spots.update_trigger(session, step.received.trigger.frame_id, decision)
             events += events_of(
-                step.decision, step.report, ticket_now, review, cause=cause, decided_at=decided_at
+                step.decision, step.received, ticket, review, cause=message_id, decided_at=decided_at
             )
         await self._outbox.add(session, *events)
-        return steps
+        await self._sites.store(session, received.address)
+        after_commit(session, lambda: self._on_commit(steps, received, decided_at))
 
-    def _tell(self, steps: list[_Step], report: Report, decided_at: datetime) -> None:
+    def _on_commit(self, steps: list[_Step], received: ReceivedTrigger, decided_at: datetime) -> None:
+        self._sites.remember(received.address)
+        self._on_decided()
         for step in steps:
-            decision = step.decision
+            kind, decision = kind_of(step.decision), step.decision
             reason = decision.reason.value if isinstance(decision, Ignored) else ""
-            self._sight.decisions.labels(_KINDS[type(decision)], reason).inc()
+            self._metrics.decisions.labels(kind.value, reason).inc()
             self._logger.info(
                 "trigger decided",
-                frame_id=str(step.report.trigger.frame_id),
-                camera_id=step.report.address.camera_id,
-                spot_number=step.report.address.spot_number,
-                decision=_KINDS[type(decision)],
+                frame_id=str(step.received.trigger.frame_id),
+                camera_id=step.received.address.camera_id,
+                spot_number=step.received.address.spot_number,
+                decision=kind.value,
                 reason=reason,
-                settled_late=step.report is not report,
+                was_waiting=step.received is not received,
             )
-        self._sight.lag("received", decided_at - report.received_at)
-        self._sight.lag("captured", decided_at - report.trigger.at)
+        self._metrics.observe_lag("received", decided_at - received.received_at)
+        self._metrics.observe_lag("captured", decided_at - received.trigger.at)
 
 
-def _waiting_report(row: WaitingRow, rules: Rules) -> Report:
-    """A waiting trigger as it came, at the time that was found for it then."""
-    report = report_of(PlatesRead.FromString(row.body), row.body, rules)
-    assert report is not None  # only entries and exits are kept
-    return replace(report, trigger=replace(report.trigger, at=row.at))
-
-
-def _steps(decisions: tuple[Decision, ...], reports: dict[UUID, Report], rows: SpotRows) -> list[_Step]:
-    """Each decision with the ticket as it stands after it."""
-    tickets = dict(rows.by_key)
+def _steps(
+    decisions: tuple[Decision, ...], by_frame: dict[UUID, ReceivedTrigger], spot: LoadedSpot
+) -> list[_Step]:
+    """Each decision with its ticket right after it. New tickets have no number yet."""
+    tickets = {ticket.entry_frame_id: ticket for ticket in spot.tickets}
     steps = []
     for decision in decisions:
-        report = reports[decision.trigger.frame_id]
+        received = by_frame[decision.trigger.frame_id]
         ticket: Ticket | None = None
         match decision:
             case Opened():
-                ticket = _opened(decision, report)
+                ticket = _opened(decision, received)
             case Reopened():
-                ticket = _reopened(tickets[decision.session.key], decision)
+                ticket = _reopened(tickets[decision.session.entry_frame_id], decision)
             case Closed():
-                ticket = _closed(tickets[decision.session.key], decision, report)
+                ticket = _closed(tickets[decision.session.entry_frame_id], decision, received)
             case Ignored():
-                ticket = tickets[decision.session.key] if decision.session is not None else None
+                session = decision.session
+                ticket = tickets[session.entry_frame_id] if session is not None else None
         if ticket is not None:
             tickets[ticket.entry_frame_id] = ticket
-        steps.append(_Step(decision, report, ticket))
+        steps.append(_Step(decision, received, ticket))
     return steps
 
 
-def _opened(decision: Opened, report: Report) -> Ticket:
+def _opened(decision: Opened, received: ReceivedTrigger) -> Ticket:
     return Ticket(
         ticket_id=0,
-        address=report.address,
-        seen=decision.trigger.plate,
+        address=received.address,
+        entry_plate=decision.trigger.plate,
         is_unknown=decision.session.plate is None,
         entry_at=decision.session.entry_at,
-        entry_frame_id=decision.session.key,
-        entry_picture=report.picture,
+        entry_frame_id=decision.session.entry_frame_id,
+        entry_picture=received.picture,
         notes=decision.trigger.notes + decision.notes,
     )
 
@@ -190,57 +165,62 @@ def _reopened(ticket: Ticket, decision: Reopened) -> Ticket:
         exit_frame_id=None,
         exit_picture=None,
         exit_polygon_px=(),
-        mark_state=None,
-        mark_note="",
+        outline_state=None,
+        outline_note="",
         resumed_at=decision.session.resumed_at,
         earlier_exits=(*ticket.earlier_exits, decision.earlier_exit_at),
         notes=ticket.notes + decision.trigger.notes + decision.notes,
     )
 
 
-def _closed(ticket: Ticket, decision: Closed, report: Report) -> Ticket:
+def _closed(ticket: Ticket, decision: Closed, received: ReceivedTrigger) -> Ticket:
     return replace(
         ticket,
         exit_at=decision.session.exit_at,
         exit_frame_id=decision.trigger.frame_id,
-        exit_picture=report.picture,
-        exit_polygon_px=report.polygon_px,
-        mark_state=MarkState.PENDING if report.picture is not None else None,
+        exit_picture=received.picture,
+        exit_polygon_px=received.spot_polygon_px,
+        outline_state=OutlineState.PENDING if received.picture is not None else None,
         notes=ticket.notes + decision.trigger.notes + decision.notes,
     )
 
 
-async def _write_tickets(session: AsyncSession, steps: list[_Step], rows: SpotRows) -> dict[UUID, Ticket]:
-    """Store each changed ticket once, as it stands in the end; returns all of them with their numbers.
+async def _write_tickets(session: AsyncSession, steps: list[_Step], spot: LoadedSpot) -> dict[UUID, int]:
+    """Store each changed ticket once, in its final state; returns the numbers of all tickets by entry frame.
 
-    In the order of the decisions, which close a spot's open ticket before they open another: so the unique
-    index holds in between too. A stay in the past is stored closed and never was open to it.
+    In the order of the decisions, which close the open ticket of a spot before they open another one, as the unique
+    index requires. A session in the past is stored closed.
     """
-    last = {step.ticket.entry_frame_id: step.ticket for step in steps if step.ticket is not None}
-    written = dict(rows.by_key)
-    for key, ticket in last.items():
-        before = rows.by_key.get(key)
-        if before is None:
-            written[key] = await spots.insert_ticket(session, ticket)
-        elif before != ticket:
+    stored = {ticket.entry_frame_id: ticket for ticket in spot.tickets}
+    numbers = {frame_id: ticket.ticket_id for frame_id, ticket in stored.items()}
+    final = {step.ticket.entry_frame_id: step.ticket for step in steps if step.ticket is not None}
+    for frame_id, ticket in final.items():
+        if frame_id not in stored:
+            numbers[frame_id] = (await spots.insert_ticket(session, ticket)).ticket_id
+        elif stored[frame_id] != ticket:
             await spots.update_ticket(session, ticket)
-            written[key] = ticket
-    return written
+    return numbers
 
 
-def _numbered(ticket: Ticket | None, number: int | None, review: Review | None) -> Ticket | None:
-    if ticket is None or number is None:
+def _with_number(ticket: Ticket | None, numbers: dict[UUID, int]) -> Ticket | None:
+    return None if ticket is None else replace(ticket, ticket_id=numbers[ticket.entry_frame_id])
+
+
+async def _request_review(
+    session: AsyncSession, step: _Step, ticket: Ticket | None, requested_at: datetime
+) -> Review | None:
+    decision = step.decision
+    if ticket is None or not isinstance(decision, Opened) or decision.review is None:
         return None
-    review_id = review.review_id if review is not None else ticket.review_id
-    return replace(ticket, ticket_id=number, review_id=review_id)
+    return await spots.insert_review(session, ticket, step.received, decision.review, requested_at)
 
 
-def _outcome(decision: Decision, ticket_id: int | None, decided_at: datetime) -> TriggerOutcome:
+def _trigger_decision(decision: Decision, ticket: Ticket | None, decided_at: datetime) -> TriggerDecision:
     ignored = decision if isinstance(decision, Ignored) else None
-    return TriggerOutcome(
-        kind=_KINDS[type(decision)],
-        reason=ignored.reason.value if ignored is not None else "",
-        ticket_id=ticket_id,
+    return TriggerDecision(
+        kind=kind_of(decision),
+        reason=ignored.reason if ignored is not None else None,
+        ticket_id=ticket.ticket_id if ticket is not None else None,
         is_waiting=ignored is not None and ignored.is_waiting,
         notes=decision.trigger.notes + decision.notes,
         decided_at=decided_at,

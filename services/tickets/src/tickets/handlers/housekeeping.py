@@ -1,4 +1,4 @@
-"""What is done now and then: gauges that count rows, and an end to waiting."""
+"""Periodic work: gauges that count rows, and the end of waiting."""
 
 import asyncio
 from datetime import timedelta
@@ -8,38 +8,38 @@ from kit.db import Database
 from kit.errors import LookoutError
 from kit.logging import Logger
 from tickets.domain.tickets import ReviewStatus
-from tickets.sight import Sight
-from tickets.store import lists, marks, spots
+from tickets.metrics import TicketsMetrics
+from tickets.store import exit_pictures, lists, spots
 
-# Rows changed in one transaction: a sweep must not hold up the decisions.
+# Rows changed in one transaction, so that a sweep does not delay decisions.
 _SWEEP_ROWS = 2_000
 
 
 class Housekeeping:
-    """The background work of one instance."""
+    """The periodic work of one service instance."""
 
-    def __init__(self, *, db: Database, clock: Clock, logger: Logger, sight: Sight) -> None:
+    def __init__(self, *, db: Database, clock: Clock, logger: Logger, metrics: TicketsMetrics) -> None:
         self._db = db
         self._clock = clock
         self._logger = logger
-        self._sight = sight
+        self._metrics = metrics
 
     async def count(self) -> None:
         """Set the gauges.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database cannot be reached.
         """
         async with self._db.reading() as session:
-            self._sight.open_tickets.set(await lists.count_open(session))
-            self._sight.pending_reviews.set(await lists.count_reviews(session, ReviewStatus.PENDING))
-            self._sight.pending_marks.set(await marks.count_pending_marks(session))
+            self._metrics.open_tickets.set(await lists.count_open(session))
+            self._metrics.pending_reviews.set(await lists.count_reviews(session, ReviewStatus.PENDING))
+            self._metrics.pending_exit_pictures.set(await exit_pictures.count_pending(session))
 
     async def stop_waiting(self, age: timedelta) -> int:
-        """Triggers older than that can find no counterpart any more: forget what they waited with; how many.
+        """Let triggers older than `age` wait no longer: none that completes them can arrive; returns how many.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable: the database cannot be reached.
         """
         before, stopped = self._clock.now() - age, 0
         while True:
@@ -55,7 +55,7 @@ class Housekeeping:
             try:
                 await self.count()
             except LookoutError as error:
-                self._logger.warning("cannot count for the gauges", error=str(error))
+                self._logger.warning("cannot update the gauges", error=str(error))
             await asyncio.sleep(interval_s)
 
     async def keep_sweeping(self, age: timedelta, interval_s: float) -> None:
@@ -64,5 +64,5 @@ class Housekeeping:
             try:
                 await self.stop_waiting(age)
             except LookoutError as error:
-                self._logger.warning("cannot sweep waiting triggers", error=str(error))
+                self._logger.warning("cannot end the waiting of old triggers", error=str(error))
             await asyncio.sleep(interval_s)

@@ -1,4 +1,4 @@
-"""What callers may ask for, read strictly."""
+"""Query and path parameters, validated strictly."""
 
 import re
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from pydantic import BeforeValidator
 
 from kit.errors import FieldError, Invalid
 from kit.pagination import Page
+from tickets.domain.lists import TICKET_SORT_KEYS, IgnoredTriggerFilter, Slice, TicketFilter
 from tickets.domain.tickets import TicketStatus
-from tickets.store.lists import SORTS, IgnoredFilter, Slice, TicketFilter
+from tickets.mapping import REASON_TEXTS
 
 MAX_ID = 2**63 - 1
 MAX_SPOT_NUMBER = 2**31 - 1
@@ -27,34 +28,37 @@ Moment = Annotated[
     Query(max_length=MAX_WORD_CHARS, description="ISO 8601; without an offset it is UTC"),
 ]
 
-# People type these; which case they do it in says nothing.
+# Accepted in any case, since people type them.
 _UPPER = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 _LOWER = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 
-# An offset's plus sign that came unescaped in a query arrives as a space.
-_LOST_PLUS = re.compile(r"(?<=:\d\d) (?=\d\d:?\d\d$)|(?<=\d\.\d{3}) (?=\d\d:?\d\d$)")
+# The plus sign of an offset that was not escaped in the query is decoded as a space.
+_UNESCAPED_PLUS = re.compile(r"(?<=:\d\d) (?=\d\d:?\d\d$)|(?<=\d\.\d{3}) (?=\d\d:?\d\d$)")
+
+
+_REASON_NAMES = {text: reason.value for reason, text in REASON_TEXTS.items()}
 
 
 def slice_of(page: Page) -> Slice:
-    """The part of the list that a request's page names."""
+    """The rows of a request's page."""
     return Slice(limit=page.page_size, offset=page.offset, cursor=page.cursor)
 
 
 def moment(field: str, text: str | None) -> datetime | None:
-    """An instant; naive means UTC, a bare date its first moment.
+    """A time; without an offset it is UTC, and a date is its first moment.
 
     Raises:
-        Invalid: it is no ISO 8601 time.
+        Invalid: it is not an ISO 8601 time.
     """
     if text is None or not text.strip():
         return None
     try:
-        parsed = datetime.fromisoformat(_LOST_PLUS.sub("+", text.strip()))
+        parsed = datetime.fromisoformat(_UNESCAPED_PLUS.sub("+", text.strip()))
         aware = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
         return aware.astimezone(UTC)
     except (ValueError, OverflowError):
         raise Invalid(
-            "A time is not valid.", errors=(FieldError(field, "write ISO 8601, as 2024-01-31T23:59:59Z"),)
+            "A time is not valid.", errors=(FieldError(field, "must be ISO 8601, as 2024-01-31T23:59:59Z"),)
         ) from None
 
 
@@ -64,7 +68,7 @@ def bounds(
     """Both ends of a range of time.
 
     Raises:
-        Invalid: one is no time, or the end lies before the start.
+        Invalid: one is not a time, or the end is before the start.
     """
     first, last = moment(names[0], start), moment(names[1], end)
     if first is not None and last is not None and last < first:
@@ -73,7 +77,7 @@ def bounds(
 
 
 @dataclass(frozen=True, slots=True)
-class TicketWish:
+class TicketQuery:
     """Which tickets, in what order."""
 
     wanted: TicketFilter
@@ -81,7 +85,7 @@ class TicketWish:
     is_descending: bool
 
 
-def ticket_wish(
+def ticket_query(
     search: Annotated[
         str | None, Query(max_length=MAX_WORD_CHARS, description="a part of the plate, code included")
     ] = None,
@@ -102,11 +106,11 @@ def ticket_wish(
         str | None, Query(max_length=MAX_WORD_CHARS, description="a location's number or code")
     ] = None,
     sort_by: Annotated[
-        str, Query(max_length=MAX_WORD_CHARS, description=f"one of {', '.join(SORTS)}")
+        str, Query(max_length=MAX_WORD_CHARS, description=f"one of {', '.join(TICKET_SORT_KEYS)}")
     ] = "id",
     sort_order: Annotated[Literal["asc", "desc"], _LOWER] = "desc",
-) -> TicketWish:
-    """The dependency that reads the filters of a list of tickets.
+) -> TicketQuery:
+    """The dependency for the filters of a list of tickets.
 
     Raises:
         Invalid: a time is not valid.
@@ -124,10 +128,10 @@ def ticket_wish(
         status=TicketStatus(status) if status is not None else None,
         location=location,
     )
-    return TicketWish(wanted, sort_by, sort_order == "desc")
+    return TicketQuery(wanted, sort_by, sort_order == "desc")
 
 
-def ignored_wish(
+def ignored_trigger_query(
     camera_id: CameraId = None,
     spot_number: SpotNumber = None,
     location: Annotated[
@@ -138,11 +142,12 @@ def ignored_wish(
     ] = None,
     start: Moment = None,
     end: Moment = None,
-) -> IgnoredFilter:
-    """The dependency that reads the filters of a list of ignored triggers.
+) -> IgnoredTriggerFilter:
+    """The dependency for the filters of a list of ignored triggers.
 
     Raises:
         Invalid: a time is not valid.
     """
     first, last = bounds(("start", "end"), start, end)
-    return IgnoredFilter(camera_id, spot_number, location, reason, first, last)
+    name = _REASON_NAMES.get(reason, reason) if reason is not None else None
+    return IgnoredTriggerFilter(camera_id, spot_number, location, name, first, last)

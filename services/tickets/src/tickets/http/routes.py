@@ -1,4 +1,4 @@
-"""The routes. All of them ask for `tickets:read`."""
+"""The routes. All of them require the permission `tickets:read`."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -10,62 +10,62 @@ from pydantic import BaseModel
 from kit.auth import require
 from kit.clock import Clock
 from kit.pagination import Page, PageOf, PageParams
+from tickets.domain.lists import IgnoredTriggerFilter, ListPage
 from tickets.domain.tickets import ReviewStatus
-from tickets.handlers.pictures import Image, Pictures
-from tickets.handlers.read import Found, Read
-from tickets.http.params import Id, Location, TicketWish, ignored_wish, slice_of, ticket_wish
-from tickets.http.shapes import (
-    CameraItem,
-    IgnoredItem,
-    LocationItem,
-    ReviewItem,
-    TicketDetail,
-    TicketItem,
-    camera_item,
-    ignored_item,
-    location_item,
-    review_item,
-    ticket_detail,
-    ticket_item,
+from tickets.handlers.fetch_pictures import FetchPictures, Image
+from tickets.handlers.queries import Queries
+from tickets.http.params import Id, Location, TicketQuery, ignored_trigger_query, slice_of, ticket_query
+from tickets.http.schemas import (
+    CameraOccupancyOut,
+    IgnoredTriggerOut,
+    LocationStatsOut,
+    ReviewOut,
+    TicketDetailOut,
+    TicketOut,
+    camera_occupancy_out,
+    ignored_trigger_out,
+    location_stats_out,
+    review_out,
+    ticket_detail_out,
+    ticket_out,
 )
-from tickets.store.lists import IgnoredFilter
 
 T = TypeVar("T", bound=BaseModel)
 
 _IMAGE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 }
-# A header that says what is odd about a picture: its body has no room for it.
+# Says why a picture is not as expected; its body cannot.
 _NOTE_HEADER = "X-Image-Note"
 
 
-def add_routes(app: FastAPI, *, read: Read, pictures: Pictures, clock: Clock) -> None:
-    """Serve tickets, reviews, ignored triggers and what stands where."""
+def add_routes(app: FastAPI, *, queries: Queries, pictures: FetchPictures, clock: Clock) -> None:
+    """Add the routes of tickets, reviews, ignored triggers and occupancy."""
     guard = [Depends(require("tickets:read"))]
     router = APIRouter(prefix="/api/v1", dependencies=guard)
-    _add_tickets(router, read, pictures, clock)
-    _add_reviews(router, read, pictures)
-    _add_ignored(router, read, pictures)
-    _add_site(router, read, clock)
+    _add_tickets(router, queries, pictures, clock)
+    _add_reviews(router, queries, pictures)
+    _add_ignored(router, queries, pictures)
+    _add_site(router, queries, clock)
     app.include_router(router)
 
 
-def _add_tickets(router: APIRouter, read: Read, pictures: Pictures, clock: Clock) -> None:
+def _add_tickets(router: APIRouter, queries: Queries, pictures: FetchPictures, clock: Clock) -> None:
     tags: list[str | Enum] = ["tickets"]
 
     @router.get("/tickets", tags=tags, summary="Tickets, filtered, sorted, in pages")
     async def list_tickets(
-        wish: Annotated[TicketWish, Depends(ticket_wish)], page: PageParams
-    ) -> PageOf[TicketItem]:
-        found = await read.tickets(
-            wish.wanted, slice_of(page), sort_by=wish.sort_by, is_descending=wish.is_descending
+        query: Annotated[TicketQuery, Depends(ticket_query)], page: PageParams
+    ) -> PageOf[TicketOut]:
+        found = await queries.tickets(
+            query.wanted, slice_of(page), sort_by=query.sort_by, is_descending=query.is_descending
         )
         now = clock.now()
-        return _page(page, found, [ticket_item(ticket, now) for ticket in found.items])
+        return _page(page, found, [ticket_out(ticket, now) for ticket in found.items])
 
     @router.get("/tickets/{ticket_id}", tags=tags, summary="One ticket")
-    async def get_ticket(ticket_id: Id) -> TicketDetail:
-        return ticket_detail(await read.ticket(ticket_id), clock.now())
+    async def get_ticket(ticket_id: Id) -> TicketDetailOut:
+        return ticket_detail_out(await queries.ticket(ticket_id), clock.now())
 
     @router.get("/tickets/{ticket_id}/image", tags=tags, summary="The entry snapshot", **_image_route())
     async def get_image(ticket_id: Id) -> Response:
@@ -87,19 +87,19 @@ def _add_tickets(router: APIRouter, read: Read, pictures: Pictures, clock: Clock
     del list_tickets, get_ticket, get_image, get_exit_image, get_plate_image
 
 
-def _add_reviews(router: APIRouter, read: Read, pictures: Pictures) -> None:
+def _add_reviews(router: APIRouter, queries: Queries, pictures: FetchPictures) -> None:
     tags: list[str | Enum] = ["manual reviews"]
 
-    @router.get("/manual-reviews", tags=tags, summary="Plates that a person has to look at")
+    @router.get("/manual-reviews", tags=tags, summary="Plates that a person has to read")
     async def list_reviews(
         page: PageParams, status: Annotated[ReviewStatus, Query()] = ReviewStatus.PENDING
-    ) -> PageOf[ReviewItem]:
-        found = await read.reviews(status, slice_of(page))
-        return _page(page, found, [review_item(review, ticket) for review, ticket in found.items])
+    ) -> PageOf[ReviewOut]:
+        found = await queries.reviews(status, slice_of(page))
+        return _page(page, found, [review_out(review, ticket) for review, ticket in found.items])
 
     @router.get("/manual-reviews/{review_id}", tags=tags, summary="One review")
-    async def get_review(review_id: Id) -> ReviewItem:
-        return review_item(*await read.review(review_id))
+    async def get_review(review_id: Id) -> ReviewOut:
+        return review_out(*await queries.review(review_id))
 
     @router.get("/manual-reviews/{review_id}/image", tags=tags, summary="Its snapshot", **_image_route())
     async def get_review_image(review_id: Id) -> Response:
@@ -114,19 +114,19 @@ def _add_reviews(router: APIRouter, read: Read, pictures: Pictures) -> None:
     del list_reviews, get_review, get_review_image, get_review_plate
 
 
-def _add_ignored(router: APIRouter, read: Read, pictures: Pictures) -> None:
+def _add_ignored(router: APIRouter, queries: Queries, pictures: FetchPictures) -> None:
     tags: list[str | Enum] = ["ignored triggers"]
 
-    @router.get("/ignored-triggers", tags=tags, summary="Entries and exits that changed nothing, and why")
+    @router.get("/ignored-triggers", tags=tags, summary="Entries and exits that changed no ticket, and why")
     async def list_ignored(
-        wanted: Annotated[IgnoredFilter, Depends(ignored_wish)], page: PageParams
-    ) -> PageOf[IgnoredItem]:
-        found = await read.ignored(wanted, slice_of(page))
-        return _page(page, found, [ignored_item(row) for row in found.items])
+        wanted: Annotated[IgnoredTriggerFilter, Depends(ignored_trigger_query)], page: PageParams
+    ) -> PageOf[IgnoredTriggerOut]:
+        found = await queries.ignored(wanted, slice_of(page))
+        return _page(page, found, [ignored_trigger_out(row) for row in found.items])
 
     @router.get("/ignored-triggers/{trigger_id}", tags=tags, summary="One of them")
-    async def get_ignored(trigger_id: Id) -> IgnoredItem:
-        return ignored_item(await read.ignored_trigger(trigger_id))
+    async def get_ignored(trigger_id: Id) -> IgnoredTriggerOut:
+        return ignored_trigger_out(await queries.ignored_trigger(trigger_id))
 
     @router.get("/ignored-triggers/{trigger_id}/image", tags=tags, summary="Its picture", **_image_route())
     async def get_ignored_image(trigger_id: Id) -> Response:
@@ -135,32 +135,32 @@ def _add_ignored(router: APIRouter, read: Read, pictures: Pictures) -> None:
     del list_ignored, get_ignored, get_ignored_image
 
 
-def _add_site(router: APIRouter, read: Read, clock: Clock) -> None:
+def _add_site(router: APIRouter, queries: Queries, clock: Clock) -> None:
     tags: list[str | Enum] = ["occupancy"]
 
-    async def occupancy(location: str | None, page: Page) -> PageOf[CameraItem]:
-        found = await read.occupancy(location, slice_of(page))
+    async def occupancy(location: str | None, page: Page) -> PageOf[CameraOccupancyOut]:
+        found = await queries.occupancy(location, slice_of(page))
         now = clock.now()
-        return _page(page, found, [camera_item(camera, now) for camera in found.items])
+        return _page(page, found, [camera_occupancy_out(camera, now) for camera in found.items])
 
     @router.get("/camera-occupancy", tags=tags, summary="Cameras with their occupied spots")
-    async def all_occupancy(page: PageParams) -> PageOf[CameraItem]:
+    async def all_occupancy(page: PageParams) -> PageOf[CameraOccupancyOut]:
         return await occupancy(None, page)
 
     @router.get(
         "/camera-occupancy/{location}", tags=tags, summary="The same of one location, by number or code"
     )
-    async def location_occupancy(location: Location, page: PageParams) -> PageOf[CameraItem]:
+    async def location_occupancy(location: Location, page: PageParams) -> PageOf[CameraOccupancyOut]:
         return await occupancy(location, page)
 
     @router.get("/location-stats", tags=tags, summary="Locations in numbers")
-    async def location_stats() -> list[LocationItem]:
-        return [location_item(counts) for counts in await read.location_counts()]
+    async def location_stats() -> list[LocationStatsOut]:
+        return [location_stats_out(counts) for counts in await queries.location_counts()]
 
     del all_occupancy, location_occupancy, location_stats
 
 
-def _page(page: Page, found: Found[Any], items: Sequence[T]) -> PageOf[T]:
+def _page(page: Page, found: ListPage[Any], items: Sequence[T]) -> PageOf[T]:
     return PageOf(
         items=list(items),
         page=page.page,

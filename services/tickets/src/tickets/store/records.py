@@ -1,4 +1,4 @@
-"""Rows to values and back."""
+"""Rows to domain values and back."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -9,8 +9,19 @@ from uuid import UUID
 from sqlalchemy.engine import RowMapping
 
 from tickets.domain.plates import UNKNOWN, Character, Picture, Plate
-from tickets.domain.sessions import ReviewReason
-from tickets.domain.tickets import MarkState, Point, Report, Review, ReviewStatus, SpotAddress, Ticket
+from tickets.domain.sessions import DecisionKind, IgnoredReason, ReviewReason
+from tickets.domain.tickets import (
+    IgnoredTrigger,
+    OutlineState,
+    Point,
+    ReceivedTrigger,
+    Review,
+    ReviewStatus,
+    SpotAddress,
+    Ticket,
+    TriggerDecision,
+)
+from tickets.domain.triggers import Occupancy, PictureSource, Trigger, TriggerKind
 
 _ADDRESS_FIELDS = tuple(field.name for field in fields(SpotAddress))
 
@@ -19,7 +30,7 @@ def picture_document(picture: Picture | None) -> dict[str, Any] | None:
     """A picture's reference as JSON."""
     if picture is None:
         return None
-    # Spelt out: `dataclasses.asdict` copies deeply, and took a tenth of a decision's time.
+    # Not `dataclasses.asdict`: it copies deeply, which took a tenth of the time of a decision.
     return {
         "key": picture.key,
         "content_type": picture.content_type,
@@ -36,7 +47,7 @@ def picture_from(document: Mapping[str, Any] | None) -> Picture | None:
 
 
 def plate_document(plate: Plate | None) -> dict[str, Any] | None:
-    """A reading as JSON, with all that is known of it."""
+    """A plate as JSON."""
     if plate is None:
         return None
     return {
@@ -67,8 +78,13 @@ def plate_from(document: Mapping[str, Any] | None) -> Plate | None:
     )
 
 
+def polygon_document(polygon_px: tuple[Point, ...]) -> list[list[float]]:
+    """A polygon as JSON: a list of [x, y]."""
+    return [list(point) for point in polygon_px]
+
+
 def polygon_from(document: list[list[float]] | None) -> tuple[Point, ...]:
-    """Corners as they are stored: a list of [x, y]."""
+    """The inverse of `polygon_document`."""
     return tuple((x, y) for x, y in document or ())
 
 
@@ -83,12 +99,12 @@ def address_from(row: RowMapping) -> SpotAddress:
 
 
 def ticket_values(ticket: Ticket) -> dict[str, Any]:
-    """The columns of a ticket, its number aside."""
+    """The columns of a ticket except its number."""
     return {
         **address_values(ticket.address),
         **_plate_values(ticket.plate),
         "is_unknown": ticket.is_unknown,
-        "seen": plate_document(ticket.seen),
+        "seen": plate_document(ticket.entry_plate),
         "entry_at": ticket.entry_at,
         "entry_frame_id": ticket.entry_frame_id,
         "entry_picture": picture_document(ticket.entry_picture),
@@ -97,15 +113,15 @@ def ticket_values(ticket: Ticket) -> dict[str, Any]:
 
 
 def state_values(ticket: Ticket) -> dict[str, Any]:
-    """The columns of a ticket that a trigger may change after it was opened."""
+    """The columns of a ticket that later triggers may change."""
     return {
         "status": ticket.status.value,
         "exit_at": ticket.exit_at,
         "exit_frame_id": ticket.exit_frame_id,
         "exit_picture": picture_document(ticket.exit_picture),
-        "exit_polygon_px": [list(point) for point in ticket.exit_polygon_px],
-        "mark_state": None if ticket.mark_state is None else ticket.mark_state.value,
-        "mark_note": ticket.mark_note,
+        "exit_polygon_px": polygon_document(ticket.exit_polygon_px),
+        "mark_state": None if ticket.outline_state is None else ticket.outline_state.value,
+        "mark_note": ticket.outline_note,
         "resumed_at": ticket.resumed_at,
         "earlier_exits": [moment.isoformat() for moment in ticket.earlier_exits],
         "notes": list(ticket.notes),
@@ -137,7 +153,7 @@ def ticket_from(row: RowMapping) -> Ticket:
     return Ticket(
         ticket_id=row["ticket_id"],
         address=address_from(row),
-        seen=plate_from(row["seen"]),
+        entry_plate=plate_from(row["seen"]),
         is_unknown=row["is_unknown"],
         entry_at=row["entry_at"],
         entry_frame_id=row["entry_frame_id"],
@@ -146,8 +162,8 @@ def ticket_from(row: RowMapping) -> Ticket:
         exit_frame_id=row["exit_frame_id"],
         exit_picture=picture_from(row["exit_picture"]),
         exit_polygon_px=polygon_from(row["exit_polygon_px"]),
-        mark_state=None if row["mark_state"] is None else MarkState(row["mark_state"]),
-        mark_note=row["mark_note"],
+        outline_state=None if row["mark_state"] is None else OutlineState(row["mark_state"]),
+        outline_note=row["mark_note"],
         resumed_at=row["resumed_at"],
         earlier_exits=tuple(datetime.fromisoformat(moment) for moment in row["earlier_exits"]),
         review_id=row["review_id"],
@@ -171,21 +187,92 @@ def review_from(row: RowMapping) -> Review:
     )
 
 
-def trigger_values(report: Report) -> dict[str, Any]:
-    """The columns that say what came; those that say what was decided are the handler's."""
-    trigger = report.trigger
+def trigger_values(received: ReceivedTrigger, decision: TriggerDecision) -> dict[str, Any]:
+    """The columns of a trigger except its number."""
+    trigger = received.trigger
     return {
         "frame_id": trigger.frame_id,
         "purpose": trigger.kind.value,
-        **address_values(report.address),
+        **address_values(received.address),
         "at": trigger.at,
-        "captured_at": report.captured_at,
-        "received_at": report.received_at,
+        "captured_at": received.captured_at,
+        "received_at": received.received_at,
         "plate_text": trigger.plate.text if trigger.plate is not None else "",
         "plate": plate_document(trigger.plate),
         "occupancy": trigger.occupancy.value,
-        "picture": picture_document(report.picture),
+        "is_vehicle_seen": trigger.is_vehicle_seen,
+        "picture": picture_document(received.picture),
         "picture_source": trigger.picture_source.value,
-        "picture_note": report.picture_note,
+        "picture_note": received.picture_note,
         "failure": trigger.failure,
+        "trigger_notes": list(trigger.notes),
+        "spot_polygon_px": polygon_document(received.spot_polygon_px),
+        **decision_values(decision),
     }
+
+
+def decision_values(decision: TriggerDecision) -> dict[str, Any]:
+    """The columns of a trigger that another decision about it changes."""
+    return {
+        "decision": decision.kind.value,
+        "reason": decision.reason.value if decision.reason is not None else "",
+        "ticket_id": decision.ticket_id,
+        "is_waiting": decision.is_waiting,
+        "notes": list(decision.notes),
+        "decided_at": decision.decided_at,
+    }
+
+
+def received_trigger_from(row: RowMapping) -> ReceivedTrigger:
+    """A row of the triggers table, without the decision."""
+    return ReceivedTrigger(
+        trigger=Trigger(
+            frame_id=row["frame_id"],
+            kind=TriggerKind(row["purpose"]),
+            at=row["at"],
+            plate=plate_from(row["plate"]),
+            occupancy=Occupancy(row["occupancy"]),
+            is_vehicle_seen=row["is_vehicle_seen"],
+            picture_source=PictureSource(row["picture_source"]),
+            failure=row["failure"],
+            notes=tuple(row["trigger_notes"] or ()),
+        ),
+        address=address_from(row),
+        captured_at=row["captured_at"],
+        received_at=row["received_at"],
+        picture=picture_from(row["picture"]),
+        picture_note=row["picture_note"],
+        spot_polygon_px=polygon_from(row["spot_polygon_px"]),
+    )
+
+
+def ignored_trigger_from(row: RowMapping) -> IgnoredTrigger:
+    """A row of the triggers table."""
+    return IgnoredTrigger(
+        trigger_id=row["trigger_id"],
+        received=received_trigger_from(row),
+        decision=TriggerDecision(
+            kind=DecisionKind(row["decision"]),
+            reason=_reason_from(row["reason"]),
+            ticket_id=row["ticket_id"],
+            is_waiting=row["is_waiting"],
+            notes=tuple(row["notes"]),
+            decided_at=row["decided_at"],
+        ),
+    )
+
+
+# What replicas of the release before migration 0002 write, which may still run during an upgrade.
+_OLDER_REASONS = {
+    "Spot already occupied": IgnoredReason.SPOT_ALREADY_OCCUPIED,
+    "No car detected": IgnoredReason.NO_CAR_DETECTED,
+    "Spot still occupied": IgnoredReason.SPOT_STILL_OCCUPIED,
+    "No open ticket": IgnoredReason.NO_OPEN_TICKET,
+    "Older than the latest ticket": IgnoredReason.OLDER_THAN_LATEST_TICKET,
+}
+
+
+def _reason_from(text: str) -> IgnoredReason | None:
+    if not text:
+        return None
+    return _OLDER_REASONS.get(text) or IgnoredReason(text)

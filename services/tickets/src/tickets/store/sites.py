@@ -1,49 +1,48 @@
-"""What is seen of the site in passing: cameras and spots, and what stands where."""
+"""Cameras and spots as triggers name them, and their occupancy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, distinct, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from tickets.domain.lists import Camera, CameraOccupancy, LocationCounts
 from tickets.domain.tickets import ReviewStatus, SpotAddress, Ticket, TicketStatus
 from tickets.store.records import ticket_from
 from tickets.store.spots import TICKET_ROWS
 from tickets.store.tables import cameras, reviews, spots, tickets
 
-# What fits into 64 bits whatever the digits are.
+# Numbers with more digits do not fit into 64 bits.
 _MAX_ID_DIGITS = 18
 
 
-class SeenSites:
-    """Keeps the cameras and spots of passing events, and remembers which it kept: most cost no statement."""
+class KnownSites:
+    """Stores the cameras and spots that triggers name. A cache of what is stored saves the statements for most."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], SpotAddress] = {}
+        self._stored: dict[tuple[int, int], SpotAddress] = {}
 
-    async def note(self, session: AsyncSession, address: SpotAddress) -> SpotAddress:
-        """Keep it, where it is new or has changed. Call `remember` once that is committed."""
-        if self._known.get((address.camera_id, address.spot_number)) != address:
-            dialect = session.get_bind().dialect.name
-            await session.execute(_upsert(dialect, cameras, ["camera_id"], _camera_values(address)))
-            spot = {
-                "camera_id": address.camera_id,
-                "spot_number": address.spot_number,
-                "spot_id": address.spot_id,
-            }
-            await session.execute(_upsert(dialect, spots, ["camera_id", "spot_number"], spot))
-        return address
+    async def store(self, session: AsyncSession, address: SpotAddress) -> None:
+        """Store the address if it is new or has changed. Call `remember` when the transaction has committed."""
+        if self._stored.get((address.camera_id, address.spot_number)) == address:
+            return
+        dialect = session.get_bind().dialect.name
+        await session.execute(_upsert(dialect, cameras, ["camera_id"], _camera_values(address)))
+        spot = {
+            "camera_id": address.camera_id,
+            "spot_number": address.spot_number,
+            "spot_id": address.spot_id,
+        }
+        await session.execute(_upsert(dialect, spots, ["camera_id", "spot_number"], spot))
 
     def remember(self, address: SpotAddress) -> None:
-        """It is kept now."""
-        self._known[address.camera_id, address.spot_number] = address
+        """Note that the address is stored."""
+        self._stored[address.camera_id, address.spot_number] = address
 
 
 def _upsert(dialect: str, table: Any, keys: list[str], values: dict[str, Any]) -> Any:
-    # The same words in two classes that know nothing of each other.
+    # Both classes have `on_conflict_do_update`, but no common base class that declares it.
     insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement = insert(table).values(values)
     changed = {name: statement.excluded[name] for name in values if name not in keys}
@@ -65,28 +64,19 @@ def _camera_values(address: SpotAddress) -> dict[str, Any]:
     }
 
 
-def locations_called(location: str) -> Select[tuple[int]]:
-    """The numbers of the locations of that number or code; a code may be all digits."""
-    is_called = cameras.c.location_code == location.upper()
+def location_ids(location: str) -> Select[tuple[int]]:
+    """The numbers of the locations with this number or code. A code may consist of digits."""
+    matches = cameras.c.location_code == location.upper()
     if location.isascii() and location.isdigit() and len(location) <= _MAX_ID_DIGITS:
-        is_called |= cameras.c.location_id == int(location)
-    return select(cameras.c.location_id).where(is_called)
-
-
-@dataclass(frozen=True, slots=True)
-class CameraOccupancy:
-    """A camera, how many of its spots are known, and the open tickets on them."""
-
-    camera: RowMapping
-    known_spots: int
-    tickets: tuple[Ticket, ...]
+        matches |= cameras.c.location_id == int(location)
+    return select(cameras.c.location_id).where(matches)
 
 
 async def camera_occupancy(
     session: AsyncSession, location: str | None, *, offset: int, limit: int
 ) -> tuple[list[CameraOccupancy], int]:
-    """Cameras by number with what stands at them, and how many cameras there are in all."""
-    condition = [] if location is None else [cameras.c.location_id.in_(locations_called(location))]
+    """Cameras by number with their open tickets, and the number of all cameras."""
+    condition = [] if location is None else [cameras.c.location_id.in_(location_ids(location))]
     total = (await session.execute(select(func.count()).select_from(cameras).where(*condition))).scalar_one()
     count = select(func.count()).where(spots.c.camera_id == cameras.c.camera_id).scalar_subquery()
     page = select(cameras, count.label("known_spots")).where(*condition)
@@ -95,37 +85,33 @@ async def camera_occupancy(
         .mappings()
         .all()
     )
-    standing = TICKET_ROWS.where(
+    open_tickets = TICKET_ROWS.where(
         tickets.c.status == TicketStatus.OPEN.value,
         tickets.c.camera_id.in_([row["camera_id"] for row in rows]),
     ).order_by(tickets.c.camera_id, tickets.c.spot_number)
     by_camera: dict[int, list[Ticket]] = {}
-    for row in (await session.execute(standing)).mappings():
+    for row in (await session.execute(open_tickets)).mappings():
         by_camera.setdefault(row["camera_id"], []).append(ticket_from(row))
     found = [
-        CameraOccupancy(row, row["known_spots"], tuple(by_camera.get(row["camera_id"], ()))) for row in rows
+        CameraOccupancy(
+            camera=Camera(
+                camera_id=row["camera_id"],
+                name=row["name"],
+                location_id=row["location_id"],
+                location_code=row["location_code"],
+                zone_code=row["zone_code"],
+                pole_code=row["pole_code"],
+            ),
+            known_spots=row["known_spots"],
+            tickets=tuple(by_camera.get(row["camera_id"], ())),
+        )
+        for row in rows
     ]
     return found, total
 
 
-@dataclass(frozen=True, slots=True)
-class LocationCounts:
-    """What is known of a location, in numbers."""
-
-    location_id: int
-    location_code: str
-    zones: int
-    poles: int
-    cameras: int
-    spots: int
-    tickets: int
-    open_tickets: int
-    reviews: int
-    pending_reviews: int
-
-
 async def location_counts(session: AsyncSession) -> list[LocationCounts]:
-    """Every location that was ever seen, by number."""
+    """Every location that a trigger has named, by number."""
     site = select(
         cameras.c.location_id,
         func.max(cameras.c.location_code).label("location_code"),

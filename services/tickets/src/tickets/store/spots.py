@@ -1,19 +1,22 @@
-"""What the state machine reads and writes: one spot's tickets and triggers, in few statements."""
+"""What a decision reads and writes: the tickets and triggers of one spot, in few statements."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, RowMapping, and_, bindparam, func, insert, select, update
+from sqlalchemy import Integer, RowMapping, Uuid, and_, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.db import BigIntId, UtcDateTime
 from tickets.domain.sessions import ReviewReason, SpotHistory
-from tickets.domain.tickets import Report, Review, ReviewStatus, SpotAddress, Ticket
+from tickets.domain.tickets import ReceivedTrigger, Review, ReviewStatus, Ticket, TriggerDecision
 from tickets.store.records import (
+    decision_values,
     picture_document,
     plate_document,
+    received_trigger_from,
     state_values,
     ticket_from,
     ticket_values,
@@ -27,8 +30,11 @@ TICKET_ROWS = select(tickets, reviews.c.review_id).outerjoin(
 """Tickets with the number of their review."""
 
 
-# The statements of every event stand ready: building one anew costs as much as running it.
+# Built once: building a statement takes as long as executing it.
 _CAMERA, _SPOT = bindparam("camera", type_=BigIntId), bindparam("spot", type_=Integer)
+_IS_DECIDED = (
+    select(triggers.c.trigger_id).where(triggers.c.frame_id == bindparam("frame", type_=Uuid)).exists()
+)
 _IS_WAITING_HERE = and_(
     triggers.c.camera_id == _CAMERA, triggers.c.spot_number == _SPOT, triggers.c.is_waiting
 )
@@ -37,17 +43,18 @@ _NEWEST_FIRST = TICKET_ROWS.where(tickets.c.camera_id == _CAMERA, tickets.c.spot
 )
 _NEWEST = (
     _NEWEST_FIRST.add_columns(
-        select(func.max(triggers.c.at)).where(_IS_WAITING_HERE).scalar_subquery().label("latest_waiting")
+        select(func.max(triggers.c.at)).where(_IS_WAITING_HERE).scalar_subquery().label("latest_waiting"),
+        _IS_DECIDED.label("is_decided"),
     )
     .limit(1)
-    # For the moment in which two replicas believe that the camera is theirs.
+    # While a shard moves from one replica to another, both may handle triggers of the same camera for a moment.
     .with_for_update(of=tickets)
 )
 _NEAR = _NEWEST_FIRST.where(
     tickets.c.exit_at.is_(None) | (tickets.c.exit_at >= bindparam("start", type_=UtcDateTime))
 ).limit(bindparam("limit", type_=Integer))
 _WAITING = (
-    select(triggers.c.frame_id, triggers.c.at, triggers.c.body)
+    select(*(column for column in triggers.c if column is not triggers.c.body))
     .where(
         _IS_WAITING_HERE,
         triggers.c.at >= bindparam("start", type_=UtcDateTime),
@@ -63,73 +70,73 @@ _INSERT_TRIGGER = insert(triggers).inline()
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingRow:
-    """A trigger that waits: the message that it came in, and the time that was found to count for it."""
-
-    frame_id: UUID
-    at: datetime
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SpotRows:
-    """What was loaded of a spot. `tickets` is in order of entry."""
+class LoadedSpot:
+    """What a decision needs to know of a spot. Both tuples are in order of time."""
 
     tickets: tuple[Ticket, ...] = ()
-    waiting: tuple[WaitingRow, ...] = ()
+    waiting: tuple[ReceivedTrigger, ...] = ()
     is_complete: bool = True
-    by_key: dict[UUID, Ticket] = field(default_factory=dict)
 
-    def history(self, reports: dict[UUID, Report]) -> SpotHistory:
-        """As the rules want it; `reports` are the waiting rows' by frame."""
+    @property
+    def history(self) -> SpotHistory:
+        """The part that the session rules need."""
         return SpotHistory(
             sessions=tuple(ticket.session for ticket in self.tickets),
-            waiting=tuple(reports[row.frame_id].trigger for row in self.waiting),
+            waiting=tuple(received.trigger for received in self.waiting),
             is_complete=self.is_complete,
         )
 
 
 async def load_spot(
-    session: AsyncSession, address: SpotAddress, at: datetime, window: timedelta, limit: int
-) -> SpotRows:
-    """What a trigger at `at` needs to know of its spot.
+    session: AsyncSession, received: ReceivedTrigger, window: timedelta, limit: int
+) -> LoadedSpot | None:
+    """What the decision about a trigger needs to know of its spot; None if it was decided already.
 
-    One row and one statement where it comes in order and nothing waits for it, which is nearly always.
-    Otherwise up to `limit` tickets and waiting triggers, no further than `window` from `at`.
+    One row and one statement if the trigger is in order and none waits for it, which is nearly always.
+    Otherwise up to `limit` tickets and waiting triggers, no further than `window` from the trigger.
     """
-    here = {"camera": address.camera_id, "spot": address.spot_number}
-    newest = (await session.execute(_NEWEST, here)).mappings().first()
-    if newest is not None and _is_enough(newest, at):
-        return _spot_rows([newest], [], is_complete=True)
-    near = {**here, "start": at - window, "end": at + window, "limit": limit}
-    rows = []
+    address, at = received.address, received.trigger.at
+    spot = {"camera": address.camera_id, "spot": address.spot_number}
+    frame = {"frame": received.trigger.frame_id}
+    newest = (await session.execute(_NEWEST, spot | frame)).mappings().first()
+    if newest is None:
+        is_decided = bool((await session.execute(select(_IS_DECIDED), frame)).scalar_one())
+    else:
+        is_decided = newest["is_decided"]
+    if is_decided:
+        return None
+    if newest is not None and _is_sufficient(newest, at):
+        return _loaded_spot([newest], [], is_complete=True)
+    near = {**spot, "start": at - window, "end": at + window, "limit": limit}
+    rows: list[RowMapping] = []
     if newest is not None:
         rows = list((await session.execute(_NEAR, near)).mappings())
     waiting = list((await session.execute(_WAITING, near)).mappings())
-    return _spot_rows(
-        rows or ([newest] if newest is not None else []), waiting, is_complete=len(rows) < limit
-    )
+    is_complete = len(rows) < limit
+    return _loaded_spot(rows or ([newest] if newest is not None else []), waiting, is_complete=is_complete)
 
 
-def _is_enough(newest: RowMapping, at: datetime) -> bool:
-    """Whether the newest ticket alone says what a trigger at `at` means."""
+def _is_sufficient(newest: RowMapping, at: datetime) -> bool:
+    """Whether a trigger at `at` can be decided with the newest ticket alone."""
     is_in_order = at >= (newest["exit_at"] or newest["entry_at"])
     return is_in_order and (newest["latest_waiting"] is None or newest["latest_waiting"] < at)
 
 
-def _spot_rows(
-    ticket_rows: list[RowMapping], waiting_rows: list[RowMapping], *, is_complete: bool
-) -> SpotRows:
-    loaded = tuple(ticket_from(row) for row in reversed(ticket_rows))
-    waiting = tuple(WaitingRow(row["frame_id"], row["at"], row["body"]) for row in reversed(waiting_rows))
-    return SpotRows(loaded, waiting, is_complete, {ticket.entry_frame_id: ticket for ticket in loaded})
+def _loaded_spot(
+    ticket_rows: Sequence[RowMapping], waiting_rows: Sequence[RowMapping], *, is_complete: bool
+) -> LoadedSpot:
+    return LoadedSpot(
+        tickets=tuple(ticket_from(row) for row in reversed(ticket_rows)),
+        waiting=tuple(received_trigger_from(row) for row in reversed(waiting_rows)),
+        is_complete=is_complete,
+    )
 
 
 async def insert_ticket(session: AsyncSession, ticket: Ticket) -> Ticket:
     """Store a new ticket; returns it with its number.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: it is open and so is another one of its spot.
+        sqlalchemy.exc.IntegrityError: the ticket is open, and its spot has another open one.
     """
     number = (await session.execute(_INSERT_TICKET, ticket_values(ticket))).scalar_one()
     return replace(ticket, ticket_id=number)
@@ -137,21 +144,26 @@ async def insert_ticket(session: AsyncSession, ticket: Ticket) -> Ticket:
 
 async def update_ticket(session: AsyncSession, ticket: Ticket) -> None:
     """Store what a trigger changed of a ticket."""
-    connection = await session.connection()  # the session itself would take it for an update by primary key
+    connection = await session.connection()  # the session would take it for an ORM update by primary key
     await connection.execute(_UPDATE_TICKET, {**state_values(ticket), "changed_ticket": ticket.ticket_id})
 
 
 async def insert_review(
-    session: AsyncSession, ticket: Ticket, report: Report, reason: ReviewReason, requested_at: datetime
+    session: AsyncSession,
+    ticket: Ticket,
+    received: ReceivedTrigger,
+    reason: ReviewReason,
+    requested_at: datetime,
 ) -> Review:
-    """Ask a person about a ticket's plate."""
+    """Request a review of a ticket's plate."""
+    frame_id, guess = received.trigger.frame_id, received.trigger.plate
     values: dict[str, Any] = {
         "ticket_id": ticket.ticket_id,
         "status": ReviewStatus.PENDING.value,
         "reason": reason.value,
-        "frame_id": report.trigger.frame_id,
-        "guess": plate_document(report.trigger.plate),
-        "picture": picture_document(report.picture),
+        "frame_id": frame_id,
+        "guess": plate_document(guess),
+        "picture": picture_document(received.picture),
         "requested_at": requested_at,
     }
     return Review(
@@ -159,67 +171,35 @@ async def insert_review(
         ticket_id=ticket.ticket_id,
         reason=reason,
         status=ReviewStatus.PENDING,
-        frame_id=report.trigger.frame_id,
-        guess=report.trigger.plate,
-        picture=report.picture,
+        frame_id=frame_id,
+        guess=guess,
+        picture=received.picture,
         requested_at=requested_at,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerOutcome:
-    """What a trigger came to. `kind` is OPENED, REOPENED, CLOSED or IGNORED."""
+async def insert_trigger(session: AsyncSession, received: ReceivedTrigger, decision: TriggerDecision) -> None:
+    """Store a trigger with the decision about it.
 
-    kind: str
-    reason: str
-    ticket_id: int | None
-    is_waiting: bool
-    notes: tuple[str, ...]
-    decided_at: datetime
+    Raises:
+        sqlalchemy.exc.IntegrityError: a trigger of this frame is stored already.
+    """
+    await session.execute(_INSERT_TRIGGER, trigger_values(received, decision))
 
 
-async def insert_trigger(session: AsyncSession, report: Report, outcome: TriggerOutcome) -> None:
-    """Keep a trigger with what it came to."""
-    values = {
-        **trigger_values(report),
-        **_outcome_values(outcome),
-        "body": report.body if outcome.is_waiting else None,
-    }
-    await session.execute(_INSERT_TRIGGER, values)
-
-
-async def settle_trigger(session: AsyncSession, frame_id: UUID, outcome: TriggerOutcome) -> None:
-    """A trigger that waited has come to something; what was first said of it is kept beside."""
+async def update_trigger(session: AsyncSession, frame_id: UUID, decision: TriggerDecision) -> None:
+    """Store another decision about a waiting trigger, and keep the reason of the first one."""
     await session.execute(
         update(triggers)
         .where(triggers.c.frame_id == frame_id)
-        .values(**_outcome_values(outcome), first_reason=triggers.c.reason, body=None)
+        .values(**decision_values(decision), first_reason=triggers.c.reason)
     )
-
-
-def _outcome_values(outcome: TriggerOutcome) -> dict[str, Any]:
-    return {
-        "decision": outcome.kind,
-        "reason": outcome.reason,
-        "ticket_id": outcome.ticket_id,
-        "is_waiting": outcome.is_waiting,
-        "notes": list(outcome.notes),
-        "decided_at": outcome.decided_at,
-    }
-
-
-async def is_decided(session: AsyncSession, frame_id: UUID) -> bool:
-    """Whether a trigger of that frame is known."""
-    found = select(triggers.c.trigger_id).where(triggers.c.frame_id == frame_id)
-    return (await session.execute(found)).first() is not None
 
 
 async def stop_waiting(session: AsyncSession, before: datetime, limit: int) -> int:
     """Let triggers from before that time wait no longer; returns how many, at most `limit`."""
     old = select(triggers.c.trigger_id).where(triggers.c.is_waiting, triggers.c.at < before).limit(limit)
     result = await session.execute(
-        update(triggers)
-        .where(triggers.c.trigger_id.in_(old.scalar_subquery()))
-        .values(is_waiting=False, body=None)
+        update(triggers).where(triggers.c.trigger_id.in_(old.scalar_subquery())).values(is_waiting=False)
     )
     return int(result.rowcount)  # type: ignore[attr-defined]  # an UPDATE's result is a CursorResult

@@ -1,4 +1,4 @@
-"""The schema. One definition for PostgreSQL and SQLite; the migrations are checked against it."""
+"""The tables, for PostgreSQL and SQLite. The migrations are checked against them."""
 
 from sqlalchemy import (
     Boolean,
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    false,
     text,
 )
 
@@ -27,7 +28,7 @@ inbox = inbox_table(metadata)
 
 
 def _address_columns() -> list[Column[object]]:
-    """As the frame named it: a ticket keeps the names of its day when the site is renamed later."""
+    """As the frame named them: a ticket keeps these names when cameras or locations are renamed later."""
     return [
         Column("location_id", BigIntId, nullable=False),
         Column("location_code", Text, nullable=False),
@@ -50,7 +51,7 @@ tickets = Table(
     Column("ticket_id", BigIntId, Identity(), primary_key=True),
     Column("status", Text, nullable=False),
     *_address_columns(),
-    # "UNKNOWN" where none could be read; then the four below are empty.
+    # "UNKNOWN" if the plate could not be read; the four columns below are empty then.
     Column("plate_text", Text, nullable=False),
     Column("plate_number", Text, nullable=False),
     Column("plate_code", Text, nullable=False),
@@ -58,6 +59,7 @@ tickets = Table(
     Column("region", Text, nullable=False),
     Column("confidence", Float, nullable=False),
     Column("is_unknown", Boolean, nullable=False),
+    # The plate as read at the entry, with any confidence.
     Column("seen", JsonDocument),
     Column("entry_at", UtcDateTime, nullable=False),
     Column("entry_frame_id", Uuid, nullable=False),
@@ -66,6 +68,7 @@ tickets = Table(
     Column("exit_frame_id", Uuid),
     Column("exit_picture", JsonDocument),
     Column("exit_polygon_px", JsonDocument),
+    # Whether the spot is outlined in the exit picture.
     Column("mark_state", Text),
     Column("mark_note", Text, nullable=False, server_default=""),
     Column("resumed_at", UtcDateTime),
@@ -74,7 +77,7 @@ tickets = Table(
     CheckConstraint("status IN ('OPEN', 'CLOSED')", name="status"),
     CheckConstraint("(status = 'OPEN') = (exit_at IS NULL)", name="exit"),
     CheckConstraint("exit_at IS NULL OR exit_at >= entry_at", name="order"),
-    # The rule that must hold whatever happens to the code above it.
+    # At most one open ticket a spot, whatever the code does.
     Index(
         "uq_tickets_open_spot",
         "camera_id",
@@ -136,7 +139,7 @@ triggers = Table(
     Column("purpose", Text, nullable=False),
     Column("decision", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    # What was said when it came, where a later event changed that.
+    # The reason of the first decision, if a trigger that arrived late changed the decision.
     Column("first_reason", Text),
     Column("ticket_id", BigIntId, ForeignKey("tickets.ticket_id"), index=True),
     *_address_columns(),
@@ -152,8 +155,13 @@ triggers = Table(
     Column("picture_note", Text, nullable=False),
     Column("failure", Text, nullable=False),
     Column("notes", JsonDocument, nullable=False),
-    # May still find its counterpart; the message is kept so long.
+    # A trigger that arrives late may still complete it. The columns below are what deciding it again needs besides.
     Column("is_waiting", Boolean, nullable=False),
+    Column("is_vehicle_seen", Boolean, nullable=False, server_default=false()),
+    # Notes of the trigger; `notes` has those of the decision as well.
+    Column("trigger_notes", JsonDocument),
+    Column("spot_polygon_px", JsonDocument),
+    # Not used any more. Replicas of the release before 0002 still write it during an upgrade; drop it in the next one.
     Column("body", LargeBinary),
     Index("uq_triggers_frame_id", "frame_id", unique=True),
     Index(
@@ -164,7 +172,7 @@ triggers = Table(
         postgresql_where=text("is_waiting"),
         sqlite_where=text("is_waiting"),
     ),
-    # Listed are the ignored ones only, and most are not.
+    # Only ignored triggers are listed, and most triggers are not ignored.
     _index_of_ignored("at"),
     _index_of_ignored("reason", "at"),
     _index_of_ignored("camera_id", "spot_number", "at"),
@@ -173,7 +181,7 @@ triggers = Table(
     sqlite_autoincrement=True,
 )
 
-# What this service has seen of the site: enough for its own pages, owned by ingest.
+# Cameras and spots as the last trigger named them, for this service's own pages. ingest owns the registry.
 cameras = Table(
     "cameras",
     metadata,

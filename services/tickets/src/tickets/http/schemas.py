@@ -1,29 +1,30 @@
-"""The JSON that people get. The field names are the operators' own."""
+"""The JSON of the REST API. Field names and texts are part of its contract."""
 
 from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, Field
-from sqlalchemy.engine import RowMapping
 
+from tickets.domain.lists import CameraOccupancy, LocationCounts
 from tickets.domain.plates import UNKNOWN, Plate
-from tickets.domain.tickets import Review, Ticket
-from tickets.store.records import plate_from
-from tickets.store.sites import CameraOccupancy, LocationCounts
+from tickets.domain.tickets import IgnoredTrigger, Review, Ticket
+from tickets.mapping import REASON_TEXTS
 
 
-class TicketItem(BaseModel):
-    """A parking session. Times are UTC; those named local are the location's own, with its offset."""
+class TicketOut(BaseModel):
+    """A parking session. Times are UTC; those named local are in the location's time zone, with its offset."""
 
     id: int
     status: Literal["OPEN", "CLOSED"]
-    plate_number: str = Field(description="the whole plate where it has no number of its own; or UNKNOWN")
+    plate_number: str = Field(
+        description="the whole text of a plate without a separate number; UNKNOWN if not read"
+    )
     plate_code: str
     plate_city: str = Field(description="DXB, AUH, SHJ, AJM, UAQ, RAK, FUJ, or the region in upper case")
-    plate_text: str = Field(description="code and number together; or UNKNOWN")
-    region: str = Field(description="ISO 3166, lower case; empty when not known")
-    confidence: int = Field(description="of the reading, 0 to 99; 0 when the plate is not known")
+    plate_text: str = Field(description="code and number together; UNKNOWN if not read")
+    region: str = Field(description="ISO 3166, lower case; empty if not known")
+    confidence: int = Field(description="of the read, 0 to 99; 0 if the plate is not known")
     is_unknown: bool
     location_id: int
     location_code: str
@@ -39,28 +40,30 @@ class TicketItem(BaseModel):
     exit_time_local: str | None
     time_zone: str
     duration_s: int = Field(description="seconds from entry to exit, or until now")
-    reopened_count: int = Field(description="times that the same car was back soon after its exit")
+    reopened_count: int = Field(
+        description="how often the ticket was reopened because the same car came back soon"
+    )
     review_id: int | None
     has_image: bool
     has_exit_image: bool
     has_plate_image: bool
 
 
-class CharacterItem(BaseModel):
-    """One character of the reading; confidence 0 to 99."""
+class CharacterOut(BaseModel):
+    """One character of a plate; confidence 0 to 99."""
 
     text: str
     confidence: int
 
 
-class TicketDetail(TicketItem):
-    """A ticket with what led to it."""
+class TicketDetailOut(TicketOut):
+    """A ticket with its details."""
 
-    characters: list[CharacterItem]
-    raw_text: str = Field(description="the reading before any grammar touched it")
+    characters: list[CharacterOut]
+    raw_text: str = Field(description="the read before the grammar was applied")
     earlier_exit_times: list[str]
     exit_image_state: Literal["PENDING", "MARKED", "PLAIN"] | None = Field(
-        description="whether the spot is outlined in the exit image yet; PLAIN: it cannot be, see the note"
+        description="whether the spot is outlined in the exit image; PLAIN: it cannot be, see the note"
     )
     exit_image_note: str
     entry_frame_id: str
@@ -68,8 +71,8 @@ class TicketDetail(TicketItem):
     notes: list[str]
 
 
-class ReviewItem(BaseModel):
-    """A plate that a person has to look at. `guess_…` is the reading that did not count."""
+class ReviewOut(BaseModel):
+    """A plate that a person has to read. `guess_…` is the read that did not count."""
 
     id: int
     status: Literal["PENDING", "RESOLVED"]
@@ -95,8 +98,8 @@ class ReviewItem(BaseModel):
     has_plate_image: bool
 
 
-class IgnoredItem(BaseModel):
-    """An entry or exit that changed nothing, and why."""
+class IgnoredTriggerOut(BaseModel):
+    """An entry or exit that changed no ticket, and why."""
 
     id: int
     purpose: Literal["ENTRY", "EXIT"]
@@ -108,7 +111,7 @@ class IgnoredItem(BaseModel):
     spot_id: int
     spot_number: int
     time: str = Field(
-        description="the time that counts: the camera's, or the arrival when its clock is wrong"
+        description="when it happened: the camera's time, or that of receipt if its clock is implausible"
     )
     time_local: str
     captured_at: str | None
@@ -120,14 +123,14 @@ class IgnoredItem(BaseModel):
     picture_source: str
     picture_note: str
     failure: str
-    ticket_id: int | None = Field(description="the ticket that it ran into")
+    ticket_id: int | None = Field(description="the ticket that it left unchanged")
     frame_id: str
     notes: list[str]
     has_image: bool
 
 
-class OccupiedSpot(BaseModel):
-    """A spot with a car on it."""
+class OccupiedSpotOut(BaseModel):
+    """A spot with an open ticket."""
 
     spot_number: int
     spot_id: int
@@ -142,8 +145,8 @@ class OccupiedSpot(BaseModel):
     duration_s: int
 
 
-class CameraItem(BaseModel):
-    """A camera and what stands at it."""
+class CameraOccupancyOut(BaseModel):
+    """A camera and its occupied spots."""
 
     camera_id: int
     camera_name: str
@@ -151,13 +154,13 @@ class CameraItem(BaseModel):
     location_code: str
     zone_code: str
     pole_code: str
-    known_spots: int = Field(description="spots that have reported something so far")
+    known_spots: int = Field(description="spots that have sent an entry or exit so far")
     occupied_count: int
-    occupied: list[OccupiedSpot]
+    occupied: list[OccupiedSpotOut]
 
 
-class LocationItem(BaseModel):
-    """A location in numbers, as far as its cameras have reported."""
+class LocationStatsOut(BaseModel):
+    """A location in numbers, as far as its cameras have sent entries or exits."""
 
     location_id: int
     location_code: str
@@ -171,24 +174,24 @@ class LocationItem(BaseModel):
     pending_manual_reviews: int
 
 
-def ticket_item(ticket: Ticket, now: datetime) -> TicketItem:
+def ticket_out(ticket: Ticket, now: datetime) -> TicketOut:
     """A ticket in a list."""
-    return TicketItem(**_ticket_fields(ticket, now))
+    return TicketOut(**_ticket_fields(ticket, now))
 
 
-def ticket_detail(ticket: Ticket, now: datetime) -> TicketDetail:
-    """A ticket by itself."""
+def ticket_detail_out(ticket: Ticket, now: datetime) -> TicketDetailOut:
+    """A ticket on its own page."""
     plate = ticket.plate
-    return TicketDetail(
+    return TicketDetailOut(
         **_ticket_fields(ticket, now),
         characters=[
-            CharacterItem(text=c.text, confidence=percent(c.confidence))
+            CharacterOut(text=c.text, confidence=percent(c.confidence))
             for c in (plate.characters if plate is not None else ())
         ],
         raw_text=plate.raw_text if plate is not None else "",
         earlier_exit_times=[utc(moment) for moment in ticket.earlier_exits],
-        exit_image_state=ticket.mark_state.value if ticket.mark_state is not None else None,
-        exit_image_note=ticket.mark_note,
+        exit_image_state=ticket.outline_state.value if ticket.outline_state is not None else None,
+        exit_image_note=ticket.outline_note,
         entry_frame_id=str(ticket.entry_frame_id),
         exit_frame_id=str(ticket.exit_frame_id) if ticket.exit_frame_id is not None else None,
         notes=list(ticket.notes),
@@ -222,7 +225,7 @@ def _ticket_fields(ticket: Ticket, now: datetime) -> dict[str, Any]:
         "review_id": ticket.review_id,
         "has_image": ticket.entry_picture is not None,
         "has_exit_image": ticket.exit_picture is not None,
-        "has_plate_image": ticket.seen is not None and ticket.seen.crop is not None,
+        "has_plate_image": ticket.entry_plate is not None and ticket.entry_plate.crop is not None,
     }
 
 
@@ -235,10 +238,10 @@ def _plate_fields(plate: Plate | None) -> dict[str, Any]:
     }
 
 
-def review_item(review: Review, ticket: Ticket) -> ReviewItem:
-    """A review with the part of its ticket that tells where and when."""
+def review_out(review: Review, ticket: Ticket) -> ReviewOut:
+    """A review, with place and time of its ticket."""
     guess = review.guess or Plate("")
-    return ReviewItem(
+    return ReviewOut(
         id=review.review_id,
         status=review.status.value,
         reason=review.reason.value,
@@ -264,55 +267,56 @@ def review_item(review: Review, ticket: Ticket) -> ReviewItem:
     )
 
 
-def ignored_item(row: RowMapping) -> IgnoredItem:
-    """A row of the triggers table."""
-    plate = plate_from(row["plate"])
-    return IgnoredItem(
-        id=row["trigger_id"],
-        purpose=row["purpose"],
-        reason=row["reason"],
-        location_id=row["location_id"],
-        location_code=row["location_code"],
-        camera_id=row["camera_id"],
-        camera_name=row["camera_name"],
-        spot_id=row["spot_id"],
-        spot_number=row["spot_number"],
-        time=utc(row["at"]),
-        time_local=local(row["at"], row["time_zone"]),
-        captured_at=utc(row["captured_at"]) if row["captured_at"] is not None else None,
-        received_at=utc(row["received_at"]),
-        decided_at=utc(row["decided_at"]),
-        plate_text=row["plate_text"],
+def ignored_trigger_out(ignored: IgnoredTrigger) -> IgnoredTriggerOut:
+    """An ignored trigger, its reason in words."""
+    received, decision = ignored.received, ignored.decision
+    trigger, address, plate = received.trigger, received.address, received.trigger.plate
+    return IgnoredTriggerOut(
+        id=ignored.trigger_id,
+        purpose=trigger.kind.value,
+        reason=REASON_TEXTS[decision.reason] if decision.reason is not None else "",
+        location_id=address.location_id,
+        location_code=address.location_code,
+        camera_id=address.camera_id,
+        camera_name=address.camera_name,
+        spot_id=address.spot_id,
+        spot_number=address.spot_number,
+        time=utc(trigger.at),
+        time_local=local(trigger.at, address.time_zone),
+        captured_at=utc(received.captured_at) if received.captured_at is not None else None,
+        received_at=utc(received.received_at),
+        decided_at=utc(decision.decided_at),
+        plate_text=plate.text if plate is not None else "",
         plate_confidence=percent(plate.confidence) if plate is not None else 0,
-        occupancy=row["occupancy"],
-        picture_source=row["picture_source"],
-        picture_note=row["picture_note"],
-        failure=row["failure"],
-        ticket_id=row["ticket_id"],
-        frame_id=str(row["frame_id"]),
-        notes=row["notes"],
-        has_image=row["picture"] is not None,
+        occupancy=trigger.occupancy.value,
+        picture_source=trigger.picture_source.value,
+        picture_note=received.picture_note,
+        failure=trigger.failure,
+        ticket_id=decision.ticket_id,
+        frame_id=str(trigger.frame_id),
+        notes=list(decision.notes),
+        has_image=received.picture is not None,
     )
 
 
-def camera_item(occupancy: CameraOccupancy, now: datetime) -> CameraItem:
+def camera_occupancy_out(occupancy: CameraOccupancy, now: datetime) -> CameraOccupancyOut:
     """A camera with its occupied spots, by spot number."""
     camera = occupancy.camera
-    return CameraItem(
-        camera_id=camera["camera_id"],
-        camera_name=camera["name"],
-        location_id=camera["location_id"],
-        location_code=camera["location_code"],
-        zone_code=camera["zone_code"],
-        pole_code=camera["pole_code"],
+    return CameraOccupancyOut(
+        camera_id=camera.camera_id,
+        camera_name=camera.name,
+        location_id=camera.location_id,
+        location_code=camera.location_code,
+        zone_code=camera.zone_code,
+        pole_code=camera.pole_code,
         known_spots=occupancy.known_spots,
         occupied_count=len(occupancy.tickets),
-        occupied=[_occupied_spot(ticket, now) for ticket in occupancy.tickets],
+        occupied=[_occupied_spot_out(ticket, now) for ticket in occupancy.tickets],
     )
 
 
-def _occupied_spot(ticket: Ticket, now: datetime) -> OccupiedSpot:
-    return OccupiedSpot(
+def _occupied_spot_out(ticket: Ticket, now: datetime) -> OccupiedSpotOut:
+    return OccupiedSpotOut(
         **_plate_fields(ticket.plate),
         spot_number=ticket.address.spot_number,
         spot_id=ticket.address.spot_id,
@@ -324,9 +328,9 @@ def _occupied_spot(ticket: Ticket, now: datetime) -> OccupiedSpot:
     )
 
 
-def location_item(counts: LocationCounts) -> LocationItem:
-    """A location's numbers under their documented names."""
-    return LocationItem(
+def location_stats_out(counts: LocationCounts) -> LocationStatsOut:
+    """A location in numbers."""
+    return LocationStatsOut(
         location_id=counts.location_id,
         location_code=counts.location_code,
         zones=counts.zones,
@@ -341,7 +345,7 @@ def location_item(counts: LocationCounts) -> LocationItem:
 
 
 def percent(share: float) -> int:
-    """As operators count confidence: 0 to 99, as no picture proves a plate."""
+    """A confidence of 0 to 1 as the API shows it: 0 to 99, since no read is certain."""
     return min(round(share * 100), 99)
 
 
@@ -351,12 +355,12 @@ def utc(moment: datetime) -> str:
 
 
 def local(moment: datetime, time_zone: str) -> str:
-    """ISO 8601 with the zone's offset; UTC where nobody knows the zone."""
+    """ISO 8601 with the zone's offset; UTC if the zone is unknown."""
     return moment.astimezone(_zone(time_zone)).isoformat()
 
 
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # what was typed may be no name, or a folder's
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # not a zone name, or the name of a folder
         return ZoneInfo("UTC")
