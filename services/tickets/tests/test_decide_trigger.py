@@ -504,6 +504,32 @@ async def test_two_replicas_at_once_open_one_ticket(make_decider: MakeDecider) -
     assert {row["decision"] for row in await rows(here.db, triggers)} == {"OPENED", "IGNORED"}
 
 
+class TestSeveralDeliveriesInOneTransaction:
+    async def test_each_is_decided_with_those_before_it(self, decider: Decider, frames: Frames) -> None:
+        entry, leaving = frames.entry(0), frames.exit(30)
+        await decider.decide_in_one_transaction(
+            entry, entry, leaving, frames.entry(0, "K77310", spot=2), frames.entry(40, "R90521")
+        )
+        assert await sessions(decider.db) == [
+            ("A12345", "CLOSED", 0, 30),
+            ("K77310", "OPEN", 0, None),
+            ("R90521", "OPEN", 40, None),
+        ]
+        assert len(await rows(decider.db, outbox)) == 8
+        assert decider.decided == [1, 1, 1, 1]
+
+    async def test_one_that_is_rejected_rolls_back_the_others(self, decider: Decider, frames: Frames) -> None:
+        entry, invalid = frames.entry(0), frames.entry(1, spot=2)
+        invalid.frame.frame_id = "no UUID"
+        with pytest.raises(Rejected):
+            await decider.decide_in_one_transaction(entry, invalid)
+        for table in (tickets, triggers, outbox, inbox):
+            assert await rows(decider.db, table) == []
+        assert decider.decided == []
+        await decider.decide(entry)
+        assert await sessions(decider.db) == [("A12345", "OPEN", 0, None)]
+
+
 async def test_a_decision_is_written_whole_or_not_at_all(decider: Decider, frames: Frames) -> None:
     """The outbox fails: no ticket, no trigger, no inbox row; the next attempt writes all of them."""
     entry = frames.entry(0)
