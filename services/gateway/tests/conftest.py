@@ -13,7 +13,7 @@ from testkit import eventually
 
 
 class Served:
-    """A real uvicorn around an application, in the test's own loop."""
+    """An application served by uvicorn in the test's event loop."""
 
     def __init__(self, app, *, port=0):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -31,7 +31,7 @@ EMPTY = role(4, "empty")
         (CLERK, [SUPERADMIN], False),
     ],
 )
-def test_nobody_gives_a_role_that_is_above_them(actor, roles, is_allowed):
+def test_nobody_grants_a_role_with_permissions_they_do_not_have(actor, roles, is_allowed):
     assert passes(access.check_grants_roles, actor, roles) is is_allowed
 
 
@@ -46,7 +46,7 @@ def test_nobody_gives_a_role_that_is_above_them(actor, roles, is_allowed):
         (CLERK, ROOT, False),
     ],
 )
-def test_nobody_changes_a_user_who_is_above_them(actor, target, is_allowed):
+def test_nobody_changes_a_user_with_permissions_they_do_not_have(actor, target, is_allowed):
     assert passes(access.check_changes_user, actor, target) is is_allowed
 
 
@@ -60,7 +60,7 @@ def test_nobody_changes_a_user_who_is_above_them(actor, target, is_allowed):
         (READER, {"manage_roles"}, False),
     ],
 )
-def test_nobody_grants_what_they_may_not_do(actor, permissions, is_allowed):
+def test_nobody_grants_permissions_they_do_not_have(actor, permissions, is_allowed):
     assert passes(access.check_grants_permissions, actor, permissions) is is_allowed
 
 
@@ -68,17 +68,17 @@ def test_nobody_grants_what_they_may_not_do(actor, permissions, is_allowed):
     ("actor", "role", "is_allowed"),
     [(ROOT, WRITING, True), (CLERK, READING, True), (CLERK, WRITING, False)],
 )
-def test_nobody_changes_a_role_that_is_above_them(actor, role, is_allowed):
+def test_nobody_changes_a_role_with_permissions_they_do_not_have(actor, role, is_allowed):
     assert passes(access.check_changes_role, actor, role) is is_allowed
 
 
 @pytest.mark.parametrize("actor", [ROOT, CLERK])
-def test_not_even_a_superadmin_changes_the_superadmin_role(actor):
+def test_a_superadmin_cannot_change_the_superadmin_role(actor):
     with pytest.raises(ProtectedError):
         access.check_changes_role(actor, SUPERADMIN)
 
 
-def test_permissions_that_services_ask_for_stay():
+def test_built_in_permissions_cannot_be_changed():
     with pytest.raises(ProtectedError):
         access.check_changes_permission(ROOT, "tickets:read", is_built_in=True, is_renamed=True)
     access.check_changes_permission(CLERK, "own", is_built_in=False, is_renamed=False)
@@ -97,7 +97,7 @@ def test_permissions_that_services_ask_for_stay():
         (False, True, 0, True),
     ],
 )
-def test_somebody_can_always_administer_the_site(before, after, others, is_allowed):
+def test_the_last_superadmin_remains(before, after, others, is_allowed):
     try:
         access.check_superadmin_remains(is_superadmin_before=before, is_superadmin_after=after, others=others)
     except ProtectedError:
@@ -106,7 +106,7 @@ def test_somebody_can_always_administer_the_site(before, after, others, is_allow
         assert is_allowed
 
 
-def test_the_documented_examples_find_the_management_permissions_first():
+def test_the_management_permissions_have_the_ids_of_the_documented_examples():
     names = [name for name, _ in access.BUILT_IN_PERMISSIONS]
     assert names[:3] == ["manage_users", "manage_roles", "manage_permissions"]
     assert len(set(names)) == len(names)

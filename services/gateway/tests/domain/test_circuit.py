@@ -3,7 +3,7 @@ from gateway.domain.circuit import Circuit, CircuitPolicy, after_connect_failure
 POLICY = CircuitPolicy(max_failures=3, pause_s=2.0)
 
 
-def test_failures_in_a_row_open_the_circuit_for_a_while():
+def test_failures_in_a_row_open_the_circuit():
     circuit = Circuit()
     pauses = []
     for at_s in (10.0, 11.0, 12.0):
@@ -14,6 +14,6 @@ def test_failures_in_a_row_open_the_circuit_for_a_while():
     assert circuit.pause_left_s(14.0) == 0.0
 
 
-def test_one_more_failure_after_the_pause_opens_it_again():
+def test_one_more_failure_after_the_pause_opens_the_circuit_again():
     circuit = Circuit(3, 14.0)
     assert after_connect_failure(circuit, 20.0, POLICY).pause_left_s(20.0) == 2.0

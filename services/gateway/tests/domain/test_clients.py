@@ -31,13 +31,13 @@ BEHIND = TrustedProxies(("10.0.0.0/8", "fd00::/8", "192.0.2.1"))
         ("unknown", b"203.0.113.5", BEHIND, "unknown", "unknown"),
     ],
 )
-def test_only_trusted_proxies_are_believed(peer, forwarded_for, trusted, address, told):
+def test_only_forwarding_headers_of_trusted_proxies_are_used(peer, forwarded_for, trusted, address, told):
     client = find_client(peer, "http", forwarded_for, None, trusted)
     assert (client.address, client.forwarded_for) == (address, told)
 
 
 @pytest.mark.parametrize(
-    ("peer", "said", "proto"),
+    ("peer", "forwarded_proto", "proto"),
     [
         ("10.1.1.1", b"https", "https"),
         ("10.1.1.1", b"HTTPS", "https"),
@@ -46,8 +46,8 @@ def test_only_trusted_proxies_are_believed(peer, forwarded_for, trusted, address
         ("203.0.113.5", b"https", "http"),
     ],
 )
-def test_the_outer_scheme(peer, said, proto):
-    assert find_client(peer, "http", None, said, BEHIND).proto == proto
+def test_the_scheme_from_a_trusted_proxy(peer, forwarded_proto, proto):
+    assert find_client(peer, "http", None, forwarded_proto, BEHIND).proto == proto
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,10 @@ def test_the_outer_scheme(peer, said, proto):
         ("odd:thing", "odd:thing"),
     ],
 )
-def test_what_limits_count_by(address, key):
+def test_the_key_that_limits_count_by(address, key):
     assert Client(address, address, "http").limit_key == key
 
 
-def test_a_wrong_network_is_refused():
+def test_an_invalid_network_is_refused():
     with pytest.raises(ValueError, match="does not appear"):
         TrustedProxies(("10.0.0.0/99",))

@@ -20,7 +20,7 @@ CLOSED = CorsPolicy.parse(())
         (CLOSED, b"https://portal.example", None, False),
     ],
 )
-def test_who_may_read_an_answer(policy, origin, allowed, with_credentials):
+def test_which_origins_may_read_a_response(policy, origin, allowed, with_credentials):
     for headers in (
         dict(policy.response_headers(origin)),
         dict(policy.preflight_headers(origin, b"x-a") or []),
@@ -29,14 +29,14 @@ def test_who_may_read_an_answer(policy, origin, allowed, with_credentials):
         assert (b"access-control-allow-credentials" in headers) is with_credentials
 
 
-def test_a_preflight_names_what_may_be_sent():
+def test_a_preflight_lists_methods_and_headers():
     headers = dict(LISTED.preflight_headers(b"https://portal.example", b"authorization, content-type") or [])
     assert headers[b"access-control-allow-headers"] == b"authorization, content-type"
     assert b"DELETE" in headers[b"access-control-allow-methods"]
     assert LISTED.preflight_headers(b"https://evil.example", b"authorization") is None
 
 
-def test_caches_are_told_that_the_origin_matters():
+def test_vary_names_the_origin():
     assert (b"vary", b"Origin") in LISTED.response_headers(b"https://portal.example")
     assert LISTED.response_headers(None) == [(b"vary", b"Origin")]
     assert OPEN.response_headers(None) == CLOSED.response_headers(None) == []

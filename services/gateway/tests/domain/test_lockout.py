@@ -17,12 +17,12 @@ def locked(failed_sign_ins, minute):
     return lockout_left_s(failed_sign_ins, START + timedelta(minutes=minute))
 
 
-def test_a_few_wrong_passwords_are_forgiven():
+def test_failures_below_the_maximum_do_not_lock_out():
     assert locked(None, 0) == 0
     assert locked(after(0, 1), 1) == 0
 
 
-def test_the_limit_closes_the_door_for_the_lockout():
+def test_the_maximum_of_failures_locks_out():
     failed_sign_ins = after(0, 1, 2)
     assert locked(failed_sign_ins, 2) == 300
     assert locked(failed_sign_ins, 6.999) == 1
@@ -38,6 +38,6 @@ def test_after_a_lockout_within_the_window_one_more_failure_locks_again():
     assert locked(after(0, 1, 2, 8), 8) == 300
 
 
-def test_what_is_past_its_window_and_lockout_is_forgotten():
+def test_failures_past_their_window_and_lockout_do_not_count():
     assert after(0, 1, 2).expires_at(POLICY) == START + timedelta(minutes=10)
     assert locked(after(0, 1, 2, 10.5), 10.5) == 0

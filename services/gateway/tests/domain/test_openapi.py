@@ -28,7 +28,7 @@ def merged(*documents, is_routed=lambda _service, path: path.startswith("/api/")
     )
 
 
-def test_paths_come_together_under_their_services_tag():
+def test_paths_of_all_services_are_merged_and_tagged():
     page = merged(
         service(
             "ingest", {"/api/v1/post": {"post": operation("post")}, "/metrics": {"get": operation("metrics")}}
@@ -40,7 +40,7 @@ def test_paths_come_together_under_their_services_tag():
     assert [tag["name"] for tag in page["tags"]] == ["ingest", "tickets"]
 
 
-def test_older_names_are_told():
+def test_aliases_are_in_the_description():
     page = merged(
         service("ingest", {"/api/v1/post": {"post": operation("post", description="A report.")}}),
         aliases={"/api/v1/post": ("/post",)},
@@ -48,7 +48,7 @@ def test_older_names_are_told():
     assert page["paths"]["/api/v1/post"]["post"]["description"] == "A report.\n\nAlso at `/post`."
 
 
-def test_components_of_one_name_and_two_meanings_are_kept_apart():
+def test_components_with_one_name_and_two_definitions_get_prefixes():
     page = merged(
         service(
             "ingest",
@@ -70,7 +70,7 @@ def test_components_of_one_name_and_two_meanings_are_kept_apart():
     assert ref_of(page, "/api/v1/b") == "#/components/schemas/PlateOcrPage"
 
 
-def test_a_component_that_refers_to_a_clashing_one_is_kept_apart_too():
+def test_a_component_that_refers_to_a_clashing_one_gets_a_prefix():
     def schemas(title):
         return {
             "schemas": {
@@ -113,7 +113,7 @@ def test_operation_ids_stay_unique():
     assert page["paths"]["/api/v1/b"]["get"]["operationId"] == "plate_ocr_list"
 
 
-def test_a_service_that_is_away_is_named_and_the_others_stand():
+def test_a_missing_document_is_named_and_the_others_are_merged():
     page = merged(
         ServiceDocument("tickets", None, "no answer"),
         service("ingest", {"/api/v1/post": {"post": operation("post")}}),
@@ -122,7 +122,7 @@ def test_a_service_that_is_away_is_named_and_the_others_stand():
     assert set(page["paths"]) == {"/api/v1/post"}
 
 
-def test_what_came_in_is_left_as_it_was():
+def test_the_merged_documents_are_not_modified():
     given = service("a", {"/api/v1/a": {"get": operation("a")}})
     merged(given, service("b", {"/api/v1/b": {"get": operation("a")}}))
     assert "tags" not in given.document["paths"]["/api/v1/a"]["get"]

@@ -53,6 +53,6 @@ def test_a_path_is_split_and_decoded_once(raw_path, decoded, raw):
         b"http://other/tickets",
     ],
 )
-def test_what_could_be_read_in_two_ways_is_refused(raw_path):
+def test_ambiguous_paths_are_refused(raw_path):
     with pytest.raises(UnsafePathError):
         clean_path(raw_path)

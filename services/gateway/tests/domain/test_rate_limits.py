@@ -9,19 +9,19 @@ from gateway.domain.rate_limits import RateLimit, parse_rate, take
     ("text", "amount", "window_s"),
     [("1/second", 1, 1.0), ("600/minute", 600, 60.0), (" 5 / hour ", 5, 3600.0), ("9/day", 9, 86400.0)],
 )
-def test_a_rate_is_read(text, amount, window_s):
+def test_a_rate_is_parsed(text, amount, window_s):
     assert parse_rate("x", text) == RateLimit("x", amount, window_s)
 
 
 @pytest.mark.parametrize(
     "text", ["", "10", "0/minute", "-1/minute", "ten/minute", "1.5/minute", "10/fortnight", "10 per minute"]
 )
-def test_nonsense_is_no_rate(text):
+def test_an_invalid_rate_is_refused(text):
     with pytest.raises(ValueError, match="is not a rate"):
         parse_rate("x", text)
 
 
-def test_the_bucket_empties_and_fills_again():
+def test_the_bucket_empties_and_refills():
     limit = RateLimit("x", 3, 60.0)
     state = None
     seen = []
@@ -32,7 +32,7 @@ def test_the_bucket_empties_and_fills_again():
     assert seen == [(True, 2), (True, 1), (True, 0), (False, 0), (False, 0), (True, 0), (False, 0)]
 
 
-def test_a_refusal_says_when_to_come_again():
+def test_a_refusal_says_when_to_retry():
     limit = RateLimit("x", 2, 10.0)
     first = take(limit, None, 0.0)
     second = take(limit, first.full_at_s, 0.0)
@@ -48,7 +48,7 @@ def test_a_refusal_says_when_to_come_again():
     start_s=st.floats(0, 1e9),
     gaps=st.lists(st.floats(0, 2.0), max_size=300),
 )
-def test_never_more_than_a_full_bucket_and_its_refill(amount, window_s, start_s, gaps):
+def test_no_more_requests_than_a_full_bucket_and_its_refill(amount, window_s, start_s, gaps):
     limit = RateLimit("x", amount, window_s)
     state, now_s, allowed = None, start_s, 0
     for gap_s in gaps:

@@ -41,7 +41,7 @@ def packaged():
         (b"/.well-known/jwks.json", "gateway", b"/.well-known/jwks.json"),
     ],
 )
-def test_the_packaged_table_leads_to_the_service(path, service, upstream_path):
+def test_the_packaged_table_routes_to_the_service(path, service, upstream_path):
     match = packaged().match(clean_path(path))
     assert match is not None
     assert (match.route.service, match.upstream_path) == (service, upstream_path)
@@ -62,11 +62,11 @@ def test_the_packaged_table_leads_to_the_service(path, service, upstream_path):
         b"/xtickets",
     ],
 )
-def test_what_is_no_prefix_in_whole_segments_leads_nowhere(path):
+def test_a_prefix_matches_whole_segments_only(path):
     assert packaged().match(clean_path(path)) is None
 
 
-def test_only_these_are_open_to_everyone():
+def test_the_public_routes_of_the_packaged_table():
     public = {route.path for route in packaged().by_prefix.values() if route.is_public}
     assert public == {"/token", "/api/v1/auth", "/.well-known/jwks.json", "/api/v1/post", "/api/v1/ocr-image"}
 
@@ -80,7 +80,7 @@ def document(*routes, **more):
     }
 
 
-def test_the_longest_prefix_wins_whatever_the_order():
+def test_the_longest_prefix_wins_in_any_order():
     table = parse_route_table(
         document(
             {"prefix": "/a/b/c", "service": "tickets"},
@@ -102,7 +102,7 @@ def test_the_longest_prefix_wins_whatever_the_order():
     assert table.services == ("tickets", "ingest", "plate-ocr")
 
 
-def test_a_route_takes_defaults_where_it_says_nothing():
+def test_a_route_takes_the_defaults():
     table = parse_route_table(
         document(
             {"prefix": "/a", "service": "ingest"},
@@ -156,7 +156,7 @@ def test_a_fault_in_the_table_is_named(broken, fault):
     assert "routes[2]" in str(raised.value)
 
 
-def test_all_faults_are_told_at_once():
+def test_all_faults_are_listed_together():
     with pytest.raises(RouteTableError) as raised:
         parse_route_table(
             {"rate_limits": {"x": "10 per minute"}, "routes": [{"prefix": "a"}], "route": []}, SERVICES

@@ -21,5 +21,5 @@ LATER, EARLIER = NOW + timedelta(days=1), NOW - timedelta(days=1)
         (LATER, None, None, False, RefreshOutcome.ENDED),
     ],
 )
-def test_what_a_refresh_token_is_worth(expires_at, used_at, ended_at, is_active, outcome):
+def test_the_outcome_for_a_refresh_token(expires_at, used_at, ended_at, is_active, outcome):
     assert decide_refresh(RefreshState(expires_at, used_at, ended_at, is_active), NOW) is outcome

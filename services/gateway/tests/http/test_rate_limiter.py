@@ -11,14 +11,14 @@ class Time:
         return self.now_s
 
 
-def test_clients_and_limits_are_counted_apart():
+def test_each_client_and_limit_has_its_own_bucket():
     limiter = RateLimiter(monotonic=Time())
     assert [limiter.take(LIMIT, "a").is_allowed for _ in range(3)] == [True, True, False]
     assert limiter.take(LIMIT, "b").is_allowed
     assert limiter.take(RateLimit("y", 1, 1.0), "a").is_allowed
 
 
-def test_memory_is_bounded_and_the_idle_are_forgotten_first():
+def test_memory_is_bounded_and_full_buckets_are_dropped_first():
     time = Time()
     limiter = RateLimiter(max_clients=100, monotonic=time)
     for number in range(100):
@@ -31,7 +31,7 @@ def test_memory_is_bounded_and_the_idle_are_forgotten_first():
     assert not limiter.take(LIMIT, "busy").is_allowed
 
 
-def test_a_flood_of_addresses_keeps_the_busiest():
+def test_a_flood_of_addresses_keeps_the_emptiest_buckets():
     limiter = RateLimiter(max_clients=100, monotonic=Time())
     for _ in range(3):
         limiter.take(LIMIT, "busy")

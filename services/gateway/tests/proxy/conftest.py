@@ -16,7 +16,7 @@ from kit.health import Health
 from kit.http_edge import Edge
 
 OPTIONS = HttpUpstreamOptions(
-    connect_timeout_s=0.5,
+    connect_timeout_s=5.0,
     connect_attempts=2,
     connect_retry_s=0.01,
     keep_alive_s=5.0,
@@ -48,7 +48,7 @@ def table(**changes):
             "routes": [
                 {**route, **changes},
                 {"prefix": "/api/v1/small", "service": "echo", "public": True, "max_body_bytes": 1000},
-                {"prefix": "/api/v1/quick", "service": "echo", "public": True, "timeout_s": 0.2},
+                {"prefix": "/api/v1/quick", "service": "echo", "public": True, "timeout_s": 1.0},
                 {"prefix": "/api/v1/closed", "service": "echo"},
                 {"prefix": "/api/v1/few", "service": "echo", "public": True, "rate_limit": "three"},
                 {"prefix": "/api/v1/few-closed", "service": "echo", "rate_limit": "three"},
@@ -116,7 +116,7 @@ async def build(serve, logger, metrics):
 
 @pytest.fixture(params=["http", "asgi"])
 def behind(request, build):
-    """Puts an application behind the gateway, in each of the two ways."""
+    """Serves an application behind the gateway, over HTTP and in this process."""
     return getattr(build, request.param)
 
 

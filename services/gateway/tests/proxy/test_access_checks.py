@@ -28,7 +28,7 @@ async def ok(scope, receive, send):
         (BOB, 200, None),
     ],
 )
-async def test_a_closed_route_needs_a_token(behind, client, headers, status, code):
+async def test_a_route_that_is_not_public_requires_a_token(behind, client, headers, status, code):
     url = await behind(ok)
     async with client.get(f"{url}/api/v1/closed/x", headers=headers) as response:
         assert response.status == status
@@ -38,13 +38,13 @@ async def test_a_closed_route_needs_a_token(behind, client, headers, status, cod
             assert "x-asked" not in response.headers
 
 
-async def test_a_public_route_does_not_look_at_tokens(behind, client):
+async def test_a_public_route_ignores_tokens(behind, client):
     url = await behind(ok)
     async with client.get(f"{url}/echo", headers={"Authorization": "Bearer nonsense"}) as response:
         assert response.status == 200
 
 
-async def test_the_limit_refuses_what_is_over_it(behind, client):
+async def test_requests_over_the_rate_limit_are_refused(behind, client):
     url = await behind(ok)
     seen = []
     for _ in range(4):
@@ -59,7 +59,7 @@ async def test_the_limit_refuses_what_is_over_it(behind, client):
         assert response.status == 200  # another route's limit is its own
 
 
-async def test_users_are_counted_one_by_one(behind, client):
+async def test_each_user_has_their_own_rate_limit(behind, client):
     url = await behind(ok)
 
     async def statuses(headers, times):
@@ -73,7 +73,7 @@ async def test_users_are_counted_one_by_one(behind, client):
     assert await statuses(BOB, 1) == [200]
 
 
-async def test_guessing_tokens_is_counted_for_the_address(behind, client):
+async def test_wrong_tokens_count_for_the_address(behind, client):
     url = await behind(ok)
     found = []
     for _ in range(4):
@@ -84,7 +84,7 @@ async def test_guessing_tokens_is_counted_for_the_address(behind, client):
     assert found == [401, 401, 401, 429]
 
 
-async def test_addresses_behind_a_trusted_proxy_are_counted_one_by_one(build, client):
+async def test_each_address_behind_a_trusted_proxy_has_its_own_rate_limit(build, client):
     url = await build.asgi(ok, trusted_proxies=TrustedProxies(("127.0.0.0/8",)))
 
     async def status(address):
@@ -95,7 +95,7 @@ async def test_addresses_behind_a_trusted_proxy_are_counted_one_by_one(build, cl
     assert await status("203.0.113.2") == 200
 
 
-async def test_nobody_escapes_the_limit_by_naming_another_address(build, client):
+async def test_x_forwarded_for_of_a_client_does_not_evade_the_rate_limit(build, client):
     url = await build.asgi(ok)
     found = []
     for number in range(4):
@@ -106,9 +106,9 @@ async def test_nobody_escapes_the_limit_by_naming_another_address(build, client)
     assert found[-1] == 429
 
 
-async def test_a_listed_origin_may_read_and_send_credentials(behind, client):
+async def test_a_listed_origin_may_read_responses_and_send_credentials(behind, client):
     url = await behind(ok, cors=CorsPolicy.parse(("https://portal.example",)))
-    for path in ("/echo", "/own", "/api/v1/closed"):  # map_rule_errors must be readable too
+    for path in ("/echo", "/own", "/api/v1/closed"):  # refusals must be readable too
         async with client.get(url + path, headers={"Origin": "https://portal.example"}) as response:
             assert response.headers["access-control-allow-origin"] == "https://portal.example"
             assert response.headers["access-control-allow-credentials"] == "true"
@@ -117,7 +117,7 @@ async def test_a_listed_origin_may_read_and_send_credentials(behind, client):
         assert "access-control-allow-origin" not in response.headers
 
 
-async def test_a_preflight_is_answered_at_the_door(behind, client):
+async def test_a_preflight_is_answered_by_the_gateway(behind, client):
     url = await behind(ok, cors=CorsPolicy.parse(("*",)))
     headers = {
         "Origin": "https://anyone.example",
@@ -132,7 +132,7 @@ async def test_a_preflight_is_answered_at_the_door(behind, client):
         assert "x-asked" not in response.headers
 
 
-async def test_a_preflight_of_a_stranger_is_refused(behind, client):
+async def test_a_preflight_of_an_unlisted_origin_is_refused(behind, client):
     url = await behind(ok, cors=CorsPolicy.parse(("https://portal.example",)))
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"}
     async with client.options(f"{url}/echo", headers=headers) as response:
@@ -140,13 +140,13 @@ async def test_a_preflight_of_a_stranger_is_refused(behind, client):
         assert "access-control-allow-origin" not in response.headers
 
 
-async def test_plain_options_reach_the_service(behind, client):
+async def test_options_without_preflight_headers_are_forwarded(behind, client):
     url = await behind(ok)
     async with client.options(f"{url}/echo") as response:
         assert response.headers["x-asked"] == "1"
 
 
-async def test_hsts_is_told_over_tls_only_and_only_when_wanted(build, client):
+async def test_hsts_is_sent_over_tls_only_and_only_when_set(build, client):
     url = await build.asgi(ok, hsts_s=600, trusted_proxies=TrustedProxies(("127.0.0.1",)))
     async with client.get(f"{url}/echo", headers={"X-Forwarded-Proto": "https"}) as response:
         assert response.headers["strict-transport-security"] == "max-age=600"
@@ -154,7 +154,7 @@ async def test_hsts_is_told_over_tls_only_and_only_when_wanted(build, client):
         assert "strict-transport-security" not in response.headers
 
 
-async def test_requests_are_told_in_the_log_and_the_metrics(behind, client, metrics, log_lines):
+async def test_requests_are_in_the_log_and_the_metrics(behind, client, metrics, log_lines):
     url = await behind(ok)
     async with client.get(f"{url}/echo/x", headers=ALICE) as response:
         assert response.status == 200
@@ -167,7 +167,7 @@ async def test_requests_are_told_in_the_log_and_the_metrics(behind, client, metr
     assert "alice-token" not in log_lines.getvalue()
 
 
-async def test_many_clients_at_once(behind, client):
+async def test_many_concurrent_clients(behind, client):
     url = await behind(ok)
 
     async def one():
@@ -177,7 +177,7 @@ async def test_many_clients_at_once(behind, client):
     assert set(await asyncio.gather(*(one() for _ in range(200)))) == {200}
 
 
-async def test_cameras_come_in_while_the_gateway_still_starts(build, client):
+async def test_public_routes_are_forwarded_while_the_gateway_starts(build, client):
     health = Health()
     health.refuse_calls("the service is still starting")
     url = await build.asgi(ok, health=health)

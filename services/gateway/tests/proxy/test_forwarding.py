@@ -35,9 +35,9 @@ async def answer(send, status, body, *headers):
 
 
 async def echo(scope, receive, send):
-    """Answers with everything it was sent."""
+    """Responds with everything that it received."""
     body = await read_body(receive)
-    said = {
+    received = {
         "method": scope["method"],
         "path": scope["path"],
         "raw_path": scope["raw_path"].decode(),
@@ -49,7 +49,7 @@ async def echo(scope, receive, send):
     await answer(
         send,
         201,
-        json.dumps(said).encode(),
+        json.dumps(received).encode(),
         (b"content-type", b"application/json"),
         (b"x-own", b"1"),
         (b"set-cookie", b"a=1"),
@@ -61,26 +61,26 @@ async def echo(scope, receive, send):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"])
-async def test_a_request_arrives_as_it_was_sent(behind, client, method):
+async def test_a_request_is_forwarded_unchanged(behind, client, method):
     url = await behind(echo)
     body = b"" if method == "GET" else b"some bytes"
     asked = URL(f"{url}/echo/a%20b/c?x=1&x=%2F&y=%C3%A9", encoded=True)
     async with client.request(method, asked, data=body or None, headers={"Accept": "a/b"}) as response:
-        said = await response.json()
+        received = await response.json()
         assert response.status == 201
-    assert said["method"] == method
-    assert said["raw_path"] == "/api/v1/echo/a%20b/c"
-    assert said["path"] == "/api/v1/echo/a b/c"
-    assert said["query"] == "x=1&x=%2F&y=%C3%A9"
-    assert said["sha256"] == hashlib.sha256(body).hexdigest()
-    headers = dict(said["headers"])
+    assert received["method"] == method
+    assert received["raw_path"] == "/api/v1/echo/a%20b/c"
+    assert received["path"] == "/api/v1/echo/a b/c"
+    assert received["query"] == "x=1&x=%2F&y=%C3%A9"
+    assert received["sha256"] == hashlib.sha256(body).hexdigest()
+    headers = dict(received["headers"])
     assert headers["accept"] == "a/b"
     assert headers["x-forwarded-for"] == "127.0.0.1"
     assert headers["x-forwarded-proto"] == "http"
     assert headers["x-forwarded-host"] == headers["host"] == url.removeprefix("http://")
 
 
-async def test_an_answer_comes_back_as_it_was_given(behind, client):
+async def test_a_response_is_forwarded_unchanged(behind, client):
     url = await behind(echo)
     async with client.get(f"{url}/api/v1/echo") as response:
         await response.read()
@@ -93,7 +93,7 @@ async def test_an_answer_comes_back_as_it_was_given(behind, client):
         assert len(headers.getall("date")) == 1
 
 
-async def test_every_answer_has_the_security_headers(behind, client):
+async def test_every_response_has_the_security_headers(behind, client):
     url = await behind(echo)
     for path, status in (("/echo", 201), ("/own", 200), ("/echo/..%2f", 400), ("/api/v1/closed", 401)):
         async with client.get(url + path) as response:
@@ -106,18 +106,18 @@ async def test_every_answer_has_the_security_headers(behind, client):
             assert "strict-transport-security" not in response.headers
 
 
-async def test_the_trace_goes_on(behind, client):
+async def test_the_trace_is_continued(behind, client):
     url = await behind(echo)
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     headers = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}
     async with client.get(f"{url}/echo", headers=headers) as response:
-        said = dict((await response.json())["headers"])
-        assert said["traceparent"].startswith(f"00-{trace_id}-")
-        assert said["traceparent"] != headers["traceparent"]
+        received = dict((await response.json())["headers"])
+        assert received["traceparent"].startswith(f"00-{trace_id}-")
+        assert received["traceparent"] != headers["traceparent"]
         assert response.headers["x-trace-id"] == trace_id
 
 
-async def test_a_large_upload_streams_through(behind, client):
+async def test_a_large_upload_is_streamed(behind, client):
     url = await behind(echo)
     piece, count = os.urandom(1_000_000), 30
 
@@ -126,15 +126,15 @@ async def test_a_large_upload_streams_through(behind, client):
             yield piece
 
     async with client.post(f"{url}/echo", data=pieces()) as response:
-        said = await response.json()
-    assert said["size"] == len(piece) * count
-    assert said["sha256"] == hashlib.sha256(piece * count).hexdigest()
-    assert ["transfer-encoding", "chunked"] not in said["headers"] or "content-length" not in dict(
-        said["headers"]
+        received = await response.json()
+    assert received["size"] == len(piece) * count
+    assert received["sha256"] == hashlib.sha256(piece * count).hexdigest()
+    assert ["transfer-encoding", "chunked"] not in received["headers"] or "content-length" not in dict(
+        received["headers"]
     )
 
 
-async def test_an_upload_is_passed_on_before_it_is_complete(behind, client):
+async def test_an_upload_is_forwarded_before_it_is_complete(behind, client):
     arrived = asyncio.Event()
 
     async def app(scope, receive, send):
@@ -145,7 +145,7 @@ async def test_an_upload_is_passed_on_before_it_is_complete(behind, client):
 
     async def pieces():
         yield b"first"
-        await asyncio.wait_for(arrived.wait(), 5)  # only comes when nobody waits for the end
+        await asyncio.wait_for(arrived.wait(), 30)  # set only if the first piece is forwarded before the end
         yield b"second"
 
     url = await behind(app)
@@ -153,7 +153,7 @@ async def test_an_upload_is_passed_on_before_it_is_complete(behind, client):
         assert await response.text() == "all of it"
 
 
-async def test_a_large_answer_streams_through(behind, client):
+async def test_a_large_response_is_streamed(behind, client):
     piece, count = os.urandom(1_000_000), 30
 
     async def app(scope, receive, send):
@@ -172,7 +172,7 @@ async def test_a_large_answer_streams_through(behind, client):
     assert digest.hexdigest() == hashlib.sha256(piece * count).hexdigest()
 
 
-async def test_an_answer_is_passed_on_before_it_is_complete(behind, client):
+async def test_a_response_is_forwarded_before_it_is_complete(behind, client):
     may_end = asyncio.Event()
 
     async def app(scope, receive, send):
@@ -188,7 +188,7 @@ async def test_an_answer_is_passed_on_before_it_is_complete(behind, client):
         assert await response.content.read() == b"second"
 
 
-async def test_compressed_bodies_and_redirects_are_left_alone(behind, client):
+async def test_compressed_bodies_and_redirects_are_forwarded_unchanged(behind, client):
     async def app(scope, receive, send):
         await answer(
             send,
@@ -206,7 +206,7 @@ async def test_compressed_bodies_and_redirects_are_left_alone(behind, client):
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_answers_without_a_body(behind, client, status):
+async def test_responses_without_a_body(behind, client, status):
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": status, "headers": [(b"etag", b'"1"')]})
         await send({"type": "http.response.body"})
@@ -217,7 +217,7 @@ async def test_answers_without_a_body(behind, client, status):
         assert response.headers["etag"] == '"1"'
 
 
-async def test_head_tells_the_length_and_sends_nothing(behind, client):
+async def test_head_has_the_length_and_no_body(behind, client):
     async def app(scope, receive, send):
         assert scope["method"] == "HEAD"
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1234")]})
@@ -240,7 +240,7 @@ async def test_head_tells_the_length_and_sends_nothing(behind, client):
         "/echo\\x",
     ],
 )
-async def test_paths_with_two_meanings_do_not_pass(behind, path):
+async def test_ambiguous_paths_are_refused(behind, path):
     asked = []
 
     async def app(scope, receive, send):
@@ -254,7 +254,7 @@ async def test_paths_with_two_meanings_do_not_pass(behind, path):
     assert asked == []
 
 
-async def test_what_the_table_does_not_name_goes_to_the_gateway_itself(behind, client):
+async def test_paths_without_a_route_are_served_by_the_gateway_itself(behind, client):
     url = await behind(echo)
     for path, seen in (("/", "own /"), ("/echoX", "own /echoX"), ("/own/x", "own /api/v1/own/x")):
         async with client.get(url + path) as response:
@@ -278,7 +278,7 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(behind, client
     assert asked == [1000]
 
 
-async def test_a_body_of_unknown_length_is_cut_at_the_limit(behind):
+async def test_a_body_of_unknown_length_is_refused_at_the_limit(behind):
     read = []
 
     async def app(scope, receive, send):
@@ -304,7 +304,7 @@ async def test_a_body_of_unknown_length_is_cut_at_the_limit(behind):
                 assert response.status == 413
                 assert (await response.json())["code"] == "too_large"
         except aiohttp.ClientConnectionError:
-            pass  # the connection is closed under the endless body; whether the answer is read first is luck
+            pass  # the connection is closed under the endless body; the response may or may not be read before that
     assert sum(read) <= 1000
     assert sent < 20_000_000
 
@@ -335,7 +335,7 @@ async def test_many_requests_share_few_connections(build, client):
     assert len(peers) <= 2
 
 
-async def test_requests_leave_nothing_running(behind, client):
+async def test_requests_leave_no_task_running(behind, client):
     url = await behind(echo)
     before = len(asyncio.all_tasks())
     for _ in range(20):
@@ -348,8 +348,8 @@ async def test_requests_leave_nothing_running(behind, client):
     await eventually(settled)
 
 
-async def test_a_client_cannot_name_its_own_address_in_a_line_of_its_own(build):
-    """Proxies that add a second X-Forwarded-For line, as HAProxy does, leave the client's own before it."""
+async def test_a_client_cannot_set_its_address_in_a_separate_header(build):
+    """Some proxies, such as HAProxy, add a second X-Forwarded-For header after the client's own."""
     seen = []
 
     async def app(scope, receive, send):
@@ -363,7 +363,7 @@ async def test_a_client_cannot_name_its_own_address_in_a_line_of_its_own(build):
     writer.write(
         b"GET /echo HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.99\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n"
     )
-    assert b"204" in await asyncio.wait_for(reader.readline(), 5)
+    assert b"204" in await asyncio.wait_for(reader.readline(), 30)
     writer.close()
     await writer.wait_closed()
     assert seen == [("198.51.100.7", b"198.51.100.7, 127.0.0.1")]

@@ -43,7 +43,7 @@ async def url(behind, codes):
     return await behind(app)
 
 
-async def test_messages_go_both_ways(url, client):
+async def test_messages_are_forwarded_both_ways(url, client):
     async with client.ws_connect(f"{url}/echo/live", protocols=("lookout.v1",)) as socket:
         assert await socket.receive_str() == "/api/v1/echo/live 127.0.0.1"
         assert socket.protocol == "lookout.v1"
@@ -54,7 +54,7 @@ async def test_messages_go_both_ways(url, client):
         assert await socket.receive_bytes() == b"\x02\x01\x00"
 
 
-async def test_the_service_closes_with_its_code(url, client):
+async def test_the_services_close_code_is_forwarded(url, client):
     async with client.ws_connect(f"{url}/echo/live") as socket:
         await socket.receive()
         await socket.send_str("bye")
@@ -63,7 +63,7 @@ async def test_the_service_closes_with_its_code(url, client):
         assert socket.close_code == 4001
 
 
-async def test_the_client_closes_with_its_code(url, client, codes):
+async def test_the_clients_close_code_is_forwarded(url, client, codes):
     async with client.ws_connect(f"{url}/echo/live") as socket:
         await socket.receive()
         await socket.close(code=4002)
@@ -80,13 +80,13 @@ async def test_a_refused_websocket(url, client, path, status):
     assert refused.value.status in status
 
 
-async def test_a_token_opens_a_closed_route(url, client):
+async def test_a_token_allows_a_websocket_on_a_route_that_is_not_public(url, client):
     headers = {"Authorization": "Bearer alice-token"}
     async with client.ws_connect(f"{url}/api/v1/closed", headers=headers) as socket:
         assert (await socket.receive_str()).startswith("/api/v1/closed")
 
 
-async def test_a_service_that_is_away(build, client, free_port):
+async def test_an_unreachable_service(build, client, free_port):
     url = await build.http(f"http://127.0.0.1:{free_port}")
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await client.ws_connect(f"{url}/echo")

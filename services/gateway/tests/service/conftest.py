@@ -13,7 +13,7 @@ EXAMPLE_PASSWORD = "secret"
 
 @dataclass
 class Running:
-    """A started gateway and a client of it."""
+    """A started gateway and an HTTP client for it."""
 
     service: GatewayService
     client: httpx.AsyncClient
@@ -36,7 +36,7 @@ class Running:
         return [by_name[name] for name in names]
 
     async def user_with(self, root, username, *permissions, password=EXAMPLE_PASSWORD):
-        """Make a user who may do just that; their id and headers."""
+        """Create a user with exactly these permissions; returns the ids of user and role, and the headers."""
         ids = await self.permission_ids(root, *permissions)
         role = await self.client.post(
             "/roles", headers=root, json={"name": f"role of {username}", "permission_ids": ids}

@@ -36,12 +36,12 @@ async def test_the_documented_example_works(gateway, root):
     assert user.status_code == 201
     assert "password" not in user.text
     token = (await gateway.sign_in("alice", "secret"))["access_token"]
-    said = (await gateway.client.get("/api/v1/auth/me", headers=bearer(token))).json()
-    assert said["roles"] == ["admin"]
-    assert said["permissions"] == ["manage_permissions", "manage_roles", "manage_users"]
+    caller = (await gateway.client.get("/api/v1/auth/me", headers=bearer(token))).json()
+    assert caller["roles"] == ["admin"]
+    assert caller["permissions"] == ["manage_permissions", "manage_roles", "manage_users"]
 
 
-async def test_the_built_in_rows_are_there_once(gateway, root, gateways):
+async def test_the_built_in_rows_exist_once(gateway, root, gateways):
     permissions = (await gateway.client.get("/api/v1/permissions", headers=root)).json()
     assert [one["id"] for one in permissions["items"]] == list(range(1, 10))
     assert permissions["total"] == 9
@@ -53,7 +53,7 @@ async def test_the_built_in_rows_are_there_once(gateway, root, gateways):
 
 
 @pytest.mark.parametrize("prefix", ["", "/api/v1"])
-async def test_a_user_is_made_changed_and_deleted(gateway, root, prefix):
+async def test_a_user_is_created_changed_and_deleted(gateway, root, prefix):
     client = gateway.client
     made = (
         await client.post(f"{prefix}/users", headers=root, json={"username": "bob", "password": "secret"})
@@ -74,7 +74,7 @@ async def test_a_user_is_made_changed_and_deleted(gateway, root, prefix):
     assert (await client.delete(path, headers=root)).status_code == 404
 
 
-async def test_a_role_is_made_changed_and_deleted(gateway, root):
+async def test_a_role_is_created_changed_and_deleted(gateway, root):
     client = gateway.client
     made = (await client.post("/roles", headers=root, json={"name": "clerk", "permission_ids": [6]})).json()
     path = f"/roles/{made['id']}"
@@ -86,7 +86,7 @@ async def test_a_role_is_made_changed_and_deleted(gateway, root):
     assert (await client.get(path, headers=root)).status_code == 404
 
 
-async def test_a_permission_is_made_changed_and_deleted(gateway, root):
+async def test_a_permission_is_created_changed_and_deleted(gateway, root):
     client = gateway.client
     made = (
         await client.post(
@@ -110,7 +110,7 @@ async def test_a_permission_is_made_changed_and_deleted(gateway, root):
         ("/permissions", {"name": "tickets:read"}, "name_taken"),
     ],
 )
-async def test_a_name_is_given_once_however_it_is_written(gateway, root, path, body, code):
+async def test_a_name_is_unique_whatever_its_case_or_form(gateway, root, path, body, code):
     answer = await gateway.client.post(path, headers=root, json=body)
     assert (answer.status_code, answer.json()["code"]) == (409, code)
 
@@ -132,7 +132,7 @@ async def test_a_name_is_given_once_however_it_is_written(gateway, root, path, b
         ("/permissions", {"name": "With Space"}, "name"),
     ],
 )
-async def test_what_is_wrong_is_named(gateway, root, path, body, field):
+async def test_the_invalid_field_is_named(gateway, root, path, body, field):
     answer = await gateway.client.post(path, headers=root, json=body)
     assert answer.status_code == 422, answer.text
     assert field in [error["field"] for error in answer.json()["errors"]]
@@ -145,7 +145,7 @@ async def test_unknown_roles_are_named_by_id(gateway, root):
     assert answer.json()["errors"] == [{"field": "role_ids.1", "reason": "there is no role 99"}]
 
 
-async def test_lists_come_in_pages(gateway, root):
+async def test_lists_are_paginated(gateway, root):
     for number in range(5):
         answer = await gateway.client.post("/roles", headers=root, json={"name": f"role {number}"})
         assert answer.status_code == 201
@@ -162,7 +162,7 @@ async def test_lists_come_in_pages(gateway, root):
     ("path", "permission"),
     [("/users", "manage_users"), ("/roles", "manage_roles"), ("/permissions", "manage_permissions")],
 )
-async def test_each_needs_its_permission(gateway, root, path, permission):
+async def test_each_resource_requires_its_permission(gateway, root, path, permission):
     assert (await gateway.client.get(path)).status_code == 401
     everything_else = {"manage_users", "manage_roles", "manage_permissions", "site:write"} - {permission}
     _, _, without = await gateway.user_with(root, "without", *everything_else)
@@ -175,8 +175,8 @@ async def test_each_needs_its_permission(gateway, root, path, permission):
         assert (await gateway.client.request(method, target, headers=without, json={})).status_code == 403
 
 
-async def test_nobody_rises_above_themselves(gateway, root):
-    """Every way that a user with all three management permissions could try to become more."""
+async def test_nobody_can_extend_their_own_permissions(gateway, root):
+    """Every way in which a user with all three management permissions could try to get more permissions."""
     client = gateway.client
     clerk_id, clerk_role, clerk = await gateway.user_with(
         root, "clerk", "manage_users", "manage_roles", "manage_permissions"
@@ -219,14 +219,14 @@ async def test_nobody_rises_above_themselves(gateway, root):
     assert (await client.post("/users", headers=clerk, json=puppet)).status_code == 201
 
 
-async def test_a_role_above_them_that_a_user_already_has_does_not_block_other_changes(gateway, root):
+async def test_a_role_that_a_user_already_has_does_not_block_other_changes(gateway, root):
     user_id, role_id, _ = await gateway.user_with(root, "alice", "tickets:read")
     _, _, clerk = await gateway.user_with(root, "clerk", "manage_users", "tickets:read")
     answer = await gateway.client.patch(f"/users/{user_id}", headers=clerk, json={"role_ids": [role_id]})
     assert answer.status_code == 200
 
 
-async def test_what_the_site_needs_is_kept(gateway, root):
+async def test_protected_accounts_cannot_be_changed(gateway, root):
     tries = [
         ("DELETE", "/users/1", None),
         ("PATCH", "/users/1", {"is_active": False}),
@@ -242,7 +242,7 @@ async def test_what_the_site_needs_is_kept(gateway, root):
         assert (answer.status_code, answer.json()["code"]) == (409, "kept"), (method, path, body)
 
 
-async def test_of_two_superadmins_one_may_go(gateway, root):
+async def test_one_of_two_superadmins_can_be_removed(gateway, root):
     second = {"username": "second", "password": "secret", "role_ids": [1]}
     assert (await gateway.client.post("/users", headers=root, json=second)).status_code == 201
     headers = await gateway.headers("second", "secret")
@@ -251,8 +251,8 @@ async def test_of_two_superadmins_one_may_go(gateway, root):
     assert (await gateway.client.get("/users", headers=root)).status_code == 401
 
 
-async def test_two_superadmins_who_remove_each_other_leave_one(gateways, postgres_url):
-    """Both are held where they delete, having counted: neither may have counted on the other."""
+async def test_two_superadmins_who_delete_each_other_leave_one(gateways, postgres_url):
+    """A lock holds both deletions after they counted the superadmins: one of them must count again."""
     gateway = await gateways.start(postgres_url)
     root = await gateway.headers()
     second = {"username": "second", "password": "secret", "role_ids": [1]}
@@ -276,7 +276,7 @@ async def test_two_superadmins_who_remove_each_other_leave_one(gateways, postgre
     assert sorted(answer.status_code for answer in answers) in ([204, 401], [204, 409])
 
 
-async def test_two_users_of_one_name_at_once_leave_one(gateway, root):
+async def test_two_concurrent_users_of_one_name_leave_one(gateway, root):
     body = {"username": "twin", "password": "secret"}
     answers = await asyncio.gather(
         *(gateway.client.post("/users", headers=root, json=body) for _ in range(4))
@@ -301,7 +301,7 @@ async def signed_in(gateway, tokens):
         ({"username": "alicia"}, (200, 200)),
     ],
 )
-async def test_what_a_change_does_to_tokens(gateway, root, change, left):
+async def test_which_tokens_a_change_of_the_user_revokes(gateway, root, change, left):
     user_id, _, _ = await gateway.user_with(root, "alice", "tickets:read")
     tokens = await gateway.sign_in("alice", "secret")
     answer = await gateway.client.patch(f"/users/{user_id}", headers=root, json=change)
@@ -309,14 +309,14 @@ async def test_what_a_change_does_to_tokens(gateway, root, change, left):
     assert await signed_in(gateway, tokens) == left
 
 
-async def test_deleting_a_user_ends_their_tokens(gateway, root):
+async def test_deleting_a_user_revokes_their_tokens(gateway, root):
     user_id, _, _ = await gateway.user_with(root, "alice")
     tokens = await gateway.sign_in("alice", "secret")
     await gateway.client.delete(f"/users/{user_id}", headers=root)
     assert await signed_in(gateway, tokens) == (401, 401)
 
 
-async def test_taking_a_permission_from_a_role_takes_it_from_tokens(gateway, root):
+async def test_removing_a_permission_from_a_role_revokes_access_tokens(gateway, root):
     _, role_id, headers = await gateway.user_with(root, "alice", "manage_users")
     tokens = await gateway.sign_in("alice", "secret")
     assert (await gateway.client.get("/users", headers=headers)).status_code == 200
@@ -328,5 +328,5 @@ async def test_taking_a_permission_from_a_role_takes_it_from_tokens(gateway, roo
 
 
 @pytest.mark.parametrize("path", ["/users/0", "/users/-1", "/users/x", f"/users/{2**63}"])
-async def test_ids_that_cannot_be(gateway, root, path):
+async def test_impossible_ids_are_refused(gateway, root, path):
     assert (await gateway.client.get(path, headers=root)).status_code == 422

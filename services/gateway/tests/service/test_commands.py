@@ -1,4 +1,4 @@
-"""The program itself, as an operator runs it."""
+"""The commands, each in a process of its own."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ async def finished(process, given=b""):
     return process.returncode, output.decode()
 
 
-async def test_an_operators_day(run, free_port):
+async def test_the_commands_against_a_running_gateway(run, free_port):
     assert (await finished(await run("migrate")))[0] == 0
     server = await run("serve")
     url = f"http://127.0.0.1:{free_port}"
@@ -56,29 +56,29 @@ async def test_an_operators_day(run, free_port):
                 return False
 
         await eventually(is_up, 60)
-        status, said = await finished(await run("rotate-keys"))
+        status, output = await finished(await run("rotate-keys"))
         assert status == 0
-        assert re.match(r"The key \S+ signs from \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.", said)
-        status, said = await finished(await run("reset-password", "superadmin"), b"from the terminal\n")
-        assert (status, "is set" in said) == (0, True)
-        assert "from the terminal" not in said
+        assert re.match(r"The key \S+ signs from \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.", output)
+        status, output = await finished(await run("reset-password", "superadmin"), b"from the terminal\n")
+        assert (status, "is set" in output) == (0, True)
+        assert "from the terminal" not in output
         answer = await client.post("/token", data={"username": "superadmin", "password": "from the terminal"})
         assert answer.status_code == 200
-        status, said = await finished(await run("reset-password", "superadmin"), b"short\n")
-        assert (status, "must have 6 to 256 characters" in said) == (1, True)
-        status, said = await finished(await run("reset-password", "nobody"), b"long enough\n")
-        assert (status, "there is no user nobody" in said) == (1, True)
+        status, output = await finished(await run("reset-password", "superadmin"), b"short\n")
+        assert (status, "must have 6 to 256 characters" in output) == (1, True)
+        status, output = await finished(await run("reset-password", "nobody"), b"long enough\n")
+        assert (status, "there is no user nobody" in output) == (1, True)
     server.send_signal(signal.SIGTERM)
     status, output = await finished(server)
     assert status == 0, output
-    made_up = re.search(r"Password, shown this once:\s+(\S+)", output)
-    assert made_up is not None
-    assert output.count(made_up.group(1)) == 1
+    generated = re.search(r"Password, shown this once:\s+(\S+)", output)
+    assert generated is not None
+    assert output.count(generated.group(1)) == 1
     assert "from the terminal" not in output
     assert "Traceback" not in output
 
 
-async def test_settings_that_are_wrong_are_told_without_a_traceback(run):
-    status, said = await finished(await run("serve", "--nonsense"))
+async def test_invalid_settings_are_reported_without_a_traceback(run):
+    status, output = await finished(await run("serve", "--nonsense"))
     assert status == 2
-    assert "Traceback" not in said
+    assert "Traceback" not in output

@@ -18,7 +18,7 @@ from kit.settings import SettingsError, read
 from testkit import eventually
 
 
-async def test_a_made_up_password_is_told_once_and_works(gateways, any_database, capsys):
+async def test_a_generated_password_is_printed_once_and_works(gateways, any_database, capsys):
     first = await gateways.start(any_database, superadmin_password="")
     assert len(first.printed) == 1
     password = re.search(r"Password, shown this once:\s+(\S+)", first.printed[0]).group(1)
@@ -30,16 +30,18 @@ async def test_a_made_up_password_is_told_once_and_works(gateways, any_database,
     assert password not in capsys.readouterr().out
 
 
-async def test_a_given_password_is_not_told_and_does_not_change_an_existing_user(gateways, any_database):
+async def test_a_configured_password_is_not_printed_and_does_not_change_an_existing_user(
+    gateways, any_database
+):
     first = await gateways.start(any_database)
     again = await gateways.start(any_database, superadmin_password="another one")
     assert first.printed == again.printed == []
     await again.sign_in()
 
 
-async def test_replicas_that_start_together_make_one_superadmin(gateways, any_database):
+async def test_replicas_that_start_together_create_one_superadmin(gateways, any_database):
     replicas = await asyncio.gather(*(gateways.start(any_database, superadmin_password="") for _ in range(4)))
-    for replica in replicas:  # on SQLite the last ones wait for the lock, and start by themselves then
+    for replica in replicas:  # on SQLite some wait for the lock and complete their start later
         await eventually(replica.is_ready, 30)
     printed = [text for replica in replicas for text in replica.printed]
     assert len(printed) == 1
@@ -52,7 +54,7 @@ async def test_replicas_that_start_together_make_one_superadmin(gateways, any_da
         assert answer.json()["total"] == 1
 
 
-async def test_keys_outlive_a_restart_and_are_sealed_at_rest(gateways, any_database):
+async def test_keys_survive_a_restart_and_are_encrypted_at_rest(gateways, any_database):
     first = await gateways.start(any_database)
     headers = await first.headers()
     again = await gateways.start(any_database)
@@ -74,7 +76,7 @@ def test_distributed_mode_needs_a_secrets_key():
         read(GatewaySettings, environ={"DATABASE_URL": "postgresql://x@localhost/x"})
 
 
-async def test_a_rotated_key_takes_over_and_the_old_one_stays_for_its_tokens(
+async def test_a_rotated_key_signs_and_the_old_one_stays_published_for_its_tokens(
     gateways, any_database, manual_clock
 ):
     gateway = await gateways.start(
@@ -101,7 +103,7 @@ async def test_a_rotated_key_takes_over_and_the_old_one_stays_for_its_tokens(
     old, old_token = await signs_now()
     new, signs_from = await rotate()
     assert signs_from == manual_clock.now() + timedelta(minutes=10)
-    assert await published() == {old, new}  # so that others know it before its first token comes
+    assert await published() == {old, new}  # services fetch the new key before it signs its first token
     assert (await signs_now())[0] == old
     manual_clock.advance(timedelta(minutes=10))
     kid, new_token = await signs_now()
@@ -116,7 +118,7 @@ async def test_a_rotated_key_takes_over_and_the_old_one_stays_for_its_tokens(
     assert stored == {new, third}
 
 
-async def test_a_reset_password_lets_the_operator_in_again(gateways, any_database, manual_clock):
+async def test_the_operator_can_sign_in_after_a_password_reset(gateways, any_database, manual_clock):
     gateway = await gateways.start(any_database, tokens={"verification_cache_s": 0.000001})
     headers = await gateway.headers()
     db = gateway.service.resources[0]
@@ -132,7 +134,7 @@ def hasher():
     return Argon2PasswordHasher(memory_kib=8192, passes=1, lanes=1, max_concurrent=1)
 
 
-async def test_expired_tokens_are_swept(gateways, any_database, manual_clock):
+async def test_expired_tokens_are_deleted(gateways, any_database, manual_clock):
     gateway = await gateways.start(any_database)
     db = gateway.service.resources[0]
     await gateway.sign_in()

@@ -5,7 +5,7 @@ from kit.db import Database
 from kit.settings import DatabaseSettings
 
 
-async def test_the_schema_goes_up_and_down_and_fits_the_code(any_database):
+async def test_migrations_upgrade_and_downgrade_and_match_the_tables(any_database):
     settings = DatabaseSettings(url=any_database)
     await migrations.upgrade(settings, "gateway")
     await migrations.check(settings, "gateway")

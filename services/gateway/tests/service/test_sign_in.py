@@ -40,18 +40,18 @@ async def test_the_documented_form_gives_a_token(gateway):
 
 
 @pytest.mark.parametrize("path", ["/api/v1/auth/login", "/api/auth/login"])
-async def test_json_gives_a_token_too(gateway, path):
+async def test_json_gives_a_token(gateway, path):
     answer = await gateway.client.post(path, json={"username": "SuperAdmin", "password": ROOT_PASSWORD})
     assert answer.status_code == 200
-    said = await me(gateway, answer.json()["access_token"])
-    assert said.json()["username"] == "superadmin"
-    assert "manage_users" in said.json()["permissions"]
+    caller = await me(gateway, answer.json()["access_token"])
+    assert caller.json()["username"] == "superadmin"
+    assert "manage_users" in caller.json()["permissions"]
 
 
-async def test_any_service_can_check_the_token_with_the_published_keys(gateway, manual_clock):
+async def test_any_service_can_verify_the_token_with_the_published_keys(gateway, manual_clock):
     token = (await gateway.sign_in())["access_token"]
     document = (await gateway.client.get("/.well-known/jwks.json")).json()
-    assert set(document["keys"][0]) == {"kty", "crv", "use", "alg", "kid", "x"}  # and no private part
+    assert set(document["keys"][0]) == {"kty", "crv", "use", "alg", "kid", "x"}  # without the private key
     verifier = TokenVerifier(AuthSettings(), StaticJwks(document), clock=manual_clock)
     principal = await verifier.verify(token)
     assert (principal.user_id, principal.username) == (1, "superadmin")
@@ -69,13 +69,13 @@ async def test_any_service_can_check_the_token_with_the_published_keys(gateway, 
         {"username": "", "password": ""},
     ],
 )
-async def test_what_is_wrong_is_not_told(gateway, given):
+async def test_a_refused_sign_in_does_not_say_what_was_wrong(gateway, given):
     answer = await gateway.client.post("/api/v1/auth/login", json=given)
     assert (answer.status_code, answer.json()["code"]) == (401, "credentials_invalid")
     assert answer.json()["detail"] == "The user name or the password is wrong."
 
 
-async def test_a_long_password_is_not_cut(gateways, sqlite_url):
+async def test_a_long_password_is_not_truncated(gateways, sqlite_url):
     password = "x" * 256
     gateway = await gateways.start(sqlite_url, superadmin_password=password)
     await gateway.sign_in(password=password)
@@ -90,7 +90,7 @@ async def test_a_disabled_user_cannot_sign_in(gateway, root):
     assert (answer.status_code, answer.json()["code"]) == (401, "credentials_invalid")
 
 
-async def test_guessing_locks_the_pair_of_user_and_address(gateways, sqlite_url, manual_clock):
+async def test_wrong_passwords_lock_out_the_pair_of_user_and_address(gateways, sqlite_url, manual_clock):
     gateway = await gateways.start(
         sqlite_url, sign_in={"max_failures": 3, "failure_window_s": 600, "lockout_s": 60}
     )
@@ -110,7 +110,7 @@ async def test_guessing_locks_the_pair_of_user_and_address(gateways, sqlite_url,
     assert (await try_it(ROOT_PASSWORD)).status_code == 200
 
 
-async def test_a_right_password_forgives_the_wrong_ones_before(gateways, sqlite_url):
+async def test_the_right_password_resets_the_count_of_wrong_ones(gateways, sqlite_url):
     gateway = await gateways.start(sqlite_url, sign_in={"max_failures": 2})
     for password in ("wrong", ROOT_PASSWORD, "wrong", ROOT_PASSWORD):
         await gateway.client.post("/token", data={"username": "superadmin", "password": password})
@@ -130,7 +130,7 @@ def unsigned(token):
 
 
 def symmetric(token):
-    """Signed with HMAC under our public key, as if that were a shared secret."""
+    """Signed with HMAC, with the public key as the shared secret."""
     return jwt.encode(read(token), "x" * 32, algorithm="HS256", headers={"kid": kid_of(token)})
 
 
@@ -177,8 +177,8 @@ async def test_a_token_of_another_issuer_is_refused(gateways, sqlite_url, auth):
     assert (answer.status_code, answer.json()["code"]) == (401, "token_invalid")
 
 
-async def test_a_token_that_we_signed_and_never_gave_out_is_refused(gateway, manual_clock):
-    """Who steals the signing key still has to get into the database."""
+async def test_a_token_that_was_signed_and_never_issued_is_refused(gateway, manual_clock):
+    """A stolen signing key is not enough: a token must also be in the database."""
     token = (await gateway.sign_in())["access_token"]
     keys = gateway.service.keys
     claims = read(token) | {"jti": "01890000-0000-7000-8000-000000000000"}
@@ -187,7 +187,7 @@ async def test_a_token_that_we_signed_and_never_gave_out_is_refused(gateway, man
     assert (answer.status_code, answer.json()["code"]) == (401, "token_revoked")
 
 
-async def test_a_token_ends(gateways, sqlite_url, manual_clock):
+async def test_an_access_token_expires(gateways, sqlite_url, manual_clock):
     gateway = await gateways.start(sqlite_url, tokens={"verification_cache_s": 0.000001})
     tokens = await gateway.sign_in()
     manual_clock.advance(timedelta(hours=24, seconds=-1))
@@ -209,7 +209,7 @@ async def test_a_refresh_token_gets_new_tokens(gateway):
         assert (await me(gateway, tokens["access_token"])).status_code == 200
 
 
-async def test_a_refresh_token_that_comes_twice_ends_the_session(gateway):
+async def test_a_refresh_token_used_twice_ends_the_session(gateway):
     first = await gateway.sign_in()
     other = await gateway.sign_in()
     second = (await refresh(gateway, first["refresh_token"])).json()
@@ -218,10 +218,12 @@ async def test_a_refresh_token_that_comes_twice_ends_the_session(gateway):
     for tokens in (first, second):
         assert (await me(gateway, tokens["access_token"])).status_code == 401
     assert (await refresh(gateway, second["refresh_token"])).status_code == 401
-    assert (await me(gateway, other["access_token"])).status_code == 200  # another sign-in is another family
+    assert (
+        await me(gateway, other["access_token"])
+    ).status_code == 200  # another sign-in has its own session
 
 
-async def test_of_two_refreshes_at_once_one_wins(gateways, any_database):
+async def test_of_concurrent_refreshes_one_succeeds(gateways, any_database):
     gateway = await gateways.start(any_database)
     token = (await gateway.sign_in())["refresh_token"]
     answers = await asyncio.gather(*(refresh(gateway, token) for _ in range(5)))
@@ -229,18 +231,18 @@ async def test_of_two_refreshes_at_once_one_wins(gateways, any_database):
 
 
 @pytest.mark.parametrize("token", ["nonsense", "", "ü", "x" * 1000])
-async def test_a_refresh_token_that_is_none(gateway, token):
+async def test_an_invalid_refresh_token_is_refused(gateway, token):
     answer = await refresh(gateway, token)
     assert (answer.status_code, answer.json()["code"]) == (401, "refresh_invalid")
 
 
-async def test_an_access_token_is_no_refresh_token(gateway):
+async def test_an_access_token_is_not_accepted_as_a_refresh_token(gateway):
     tokens = await gateway.sign_in()
     assert (await refresh(gateway, tokens["access_token"])).json()["code"] == "refresh_invalid"
     assert (await me(gateway, tokens["refresh_token"])).json()["code"] == "token_invalid"
 
 
-async def test_a_refresh_token_ends(gateway, manual_clock):
+async def test_a_refresh_token_expires(gateway, manual_clock):
     token = (await gateway.sign_in())["refresh_token"]
     manual_clock.advance(timedelta(days=30))
     assert (await refresh(gateway, token)).json()["code"] == "refresh_invalid"
@@ -257,7 +259,7 @@ async def test_signing_out_ends_both_tokens_at_once(gateway, path):
     assert (await me(gateway, other["access_token"])).status_code == 200
 
 
-async def test_another_replica_notices_a_sign_out(gateways, any_database):
+async def test_a_sign_out_takes_effect_at_another_replica(gateways, any_database):
     here = await gateways.start(any_database)
     there = await gateways.start(any_database, tokens={"verification_cache_s": 0.000001})
     token = (await here.sign_in())["access_token"]
@@ -266,7 +268,7 @@ async def test_another_replica_notices_a_sign_out(gateways, any_database):
     assert (await me(there, token)).status_code == 401
 
 
-async def test_permissions_can_be_asked_about(gateway, root):
+async def test_permissions_can_be_tested(gateway, root):
     _, _, headers = await gateway.user_with(root, "alice", "tickets:read")
     answer = await gateway.client.get(
         "/api/v1/auth/permissions/test?permission=tickets:read&permission=manage_users", headers=headers
@@ -289,13 +291,13 @@ async def test_the_form_must_be_complete(gateway):
     assert answer.json()["errors"][0]["field"] == "password"
 
 
-async def test_no_answer_repeats_a_password(gateway):
+async def test_no_response_contains_a_password(gateway):
     answer = await gateway.client.post("/api/v1/auth/login", json={"username": "a", "pasword": "hunter2"})
     assert answer.status_code == 422
     assert "hunter2" not in answer.text
 
 
-async def test_a_hash_of_older_parameters_is_made_anew(gateways, sqlite_url):
+async def test_a_hash_with_outdated_parameters_is_replaced(gateways, sqlite_url):
     old = await gateways.start(sqlite_url)
     new = await gateways.start(sqlite_url, sign_in={"hash_memory_kib": 16_384})
     before = await stored_hash(new)
@@ -305,7 +307,7 @@ async def test_a_hash_of_older_parameters_is_made_anew(gateways, sqlite_url):
     after = await stored_hash(new)
     assert "m=8192" in before
     assert "m=16384" in after
-    await old.sign_in()  # either reads what the other wrote
+    await old.sign_in()  # either verifies what the other wrote
 
 
 async def stored_hash(gateway):
@@ -315,7 +317,7 @@ async def stored_hash(gateway):
     return found[1]
 
 
-async def test_a_password_that_is_changed_during_the_sign_in_no_longer_counts(gateway, monkeypatch):
+async def test_a_password_that_is_changed_during_the_sign_in_is_checked_again(gateway, monkeypatch):
     root = await gateway.headers()
     user_id, _, _ = await gateway.user_with(root, "olga", password="the old one")
     verify, changes = Argon2PasswordHasher.verify, []

@@ -1,4 +1,4 @@
-"""The gateway in front of real services in the same process: pages, readiness, and tokens checked twice."""
+"""The gateway in front of services in the same process: pages, readiness, and tokens verified by both."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from kit.settings import AuthSettings, HttpSettings
 
 
 def tickets_app(gateway_keys, clock, logger, *, health=None):
-    """A service as the kit builds them, with its own check of tokens."""
+    """An app as services build it with the kit, with its own verification of tokens."""
     app = create_app(
         "tickets",
         "1",
@@ -47,7 +47,7 @@ async def site(gateways, sqlite_url, manual_clock, logger):
     return gateway, applications, health
 
 
-async def test_a_token_opens_what_its_permissions_say(site):
+async def test_a_token_allows_what_its_permissions_allow(site):
     gateway, _, _ = site
     root = await gateway.headers()
     for path in ("/tickets", "/api/v1/tickets", "/tickets/"):
@@ -60,13 +60,13 @@ async def test_a_token_opens_what_its_permissions_say(site):
     assert (await gateway.client.get("/tickets")).status_code == 401
 
 
-async def test_a_service_learns_who_is_calling(site):
+async def test_a_service_gets_the_clients_address_and_host(site):
     gateway, _, _ = site
-    said = (await gateway.client.get("/tickets/7", headers=await gateway.headers())).json()
-    assert said == {"id": 7, "client": "203.0.113.9", "url": "http://gateway/api/v1/tickets/7"}
+    ticket = (await gateway.client.get("/tickets/7", headers=await gateway.headers())).json()
+    assert ticket == {"id": 7, "client": "203.0.113.9", "url": "http://gateway/api/v1/tickets/7"}
 
 
-async def test_a_signed_out_token_does_not_get_through_the_door(site):
+async def test_a_signed_out_token_is_not_forwarded(site):
     gateway, _, _ = site
     headers = await gateway.headers()
     assert (await gateway.client.get("/tickets", headers=headers)).status_code == 200
@@ -75,7 +75,7 @@ async def test_a_signed_out_token_does_not_get_through_the_door(site):
     assert (answer.status_code, answer.json()["code"]) == (401, "token_revoked")
 
 
-async def test_readiness_tells_of_every_service_and_needs_only_the_database(site):
+async def test_readiness_lists_every_service_and_requires_only_the_database(site):
     gateway, _, health = site
     answer = await gateway.client.get("/health/ready")
     checks = answer.json()["checks"]
@@ -88,7 +88,7 @@ async def test_readiness_tells_of_every_service_and_needs_only_the_database(site
     assert checks["tickets"] == {"ok": False, "required": False, "detail": "without bus"}
 
 
-async def test_without_its_database_the_gateway_is_not_ready_and_says_come_again(
+async def test_without_its_database_the_gateway_is_not_ready_and_sends_retry_after(
     gateways, postgres_server, manual_clock, logger
 ):
     async def camera_post(scope, receive, send):
@@ -108,13 +108,13 @@ async def test_without_its_database_the_gateway_is_not_ready_and_says_come_again
         ):
             assert answer.status_code == 503, answer.text
             assert "retry-after" in answer.headers
-        assert (await gateway.client.post("/post", json={})).text == "taken"  # cameras need none of it
+        assert (await gateway.client.post("/post", json={})).text == "taken"  # cameras need no token
     finally:
         postgres_server.start()
     assert (await gateway.client.get("/users", headers=headers)).status_code == 200
 
 
-async def test_the_api_page_has_everything_and_nothing_from_elsewhere(site):
+async def test_the_api_page_loads_everything_from_the_gateway(site):
     gateway, _, _ = site
     page = await gateway.client.get("/docs")
     assert page.status_code == 200
@@ -156,7 +156,7 @@ async def test_the_merged_document(site):
     assert unresolved <= set(document["components"]["schemas"])
 
 
-async def test_a_service_that_comes_later_is_in_the_page(site, manual_clock, logger):
+async def test_a_service_that_starts_later_is_in_the_merged_document(site, manual_clock, logger):
     gateway, applications, _ = site
     before = (await gateway.client.get("/openapi.json")).json()["info"]["description"]
     assert "plate-ocr" in before
@@ -165,7 +165,7 @@ async def test_a_service_that_comes_later_is_in_the_page(site, manual_clock, log
     assert "plate-ocr" not in after
 
 
-async def test_the_start_page_tells_how_it_stands(site):
+async def test_the_start_page_shows_readiness(site):
     gateway, _, _ = site
     page = await gateway.client.get("/")
     assert page.headers["content-type"].startswith("text/html")
