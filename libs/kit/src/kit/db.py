@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from kit.columns import NAMING, BigIntId, JsonDocument, UtcDateTime, new_metadata
 from kit.db_engines import postgres_engine, sqlite_engine
+from kit.db_tracing import trace_statements
 from kit.errors import LookoutError, StorageFull, Unavailable
 from kit.health import CheckResult
 from kit.settings import DatabaseSettings
@@ -78,7 +79,7 @@ class Database:
         ValueError: for a URL that is neither PostgreSQL nor an SQLite file.
     """
 
-    def __init__(self, settings: DatabaseSettings, name: str) -> None:
+    def __init__(self, settings: DatabaseSettings, name: str, *, is_traced: bool = False) -> None:
         url = make_url(str(settings.url))
         self.name = name
         self._settings = settings
@@ -96,6 +97,10 @@ class Database:
             self._reader = sqlite_engine(url, settings, pool_size=settings.pool_size, is_writer=False)
         else:
             raise ValueError(f"not a PostgreSQL URL and not an SQLite file: {url.render_as_string()}")
+        if is_traced:
+            # On PostgreSQL both are one engine, whose listeners hold for the derived one too.
+            for engine in {self.engine, self._reader} if self.dialect == "sqlite" else {self.engine}:
+                trace_statements(engine.sync_engine, self.dialect)
         self._write_session = async_sessionmaker(self.engine, expire_on_commit=False)
         self._read_session = async_sessionmaker(self._reader, expire_on_commit=False)
 

@@ -19,6 +19,7 @@ from kit.logging import Logger
 from kit.metrics import CONTENT_TYPE, Metrics
 from kit.problems import install
 from kit.settings.blocks import HttpSettings
+from kit.tracing import NO_TRACING, Tracing
 
 _ABSENT = object()
 
@@ -33,6 +34,7 @@ def create_app(
     health: Health,
     verifier: TokenVerifier | None,
     clock: Clock,
+    tracing: Tracing = NO_TRACING,
     title: str | None = None,
     description: str = "",
     body_limits: Mapping[str, int] | None = None,
@@ -87,6 +89,7 @@ def _add_edge(
         logger=logger,
         metrics=metrics,
         health=health,
+        tracing=tracing,
         max_body_bytes=settings.max_body_bytes,
         body_limits=body_limits,
     )

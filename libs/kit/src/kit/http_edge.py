@@ -10,6 +10,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
+from opentelemetry.trace import StatusCode
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +20,16 @@ from kit.health import Health
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.problems import problem_of
-from kit.tracing import TraceContext, parse_traceparent, trace_from_request_id, use_trace
+from kit.tracing import (
+    NO_TRACING,
+    SpanKind,
+    TraceContext,
+    Tracing,
+    current_span,
+    parse_traceparent,
+    trace_from_request_id,
+    use_trace,
+)
 
 # What scrapers and probes ask every few seconds is not worth a line each.
 QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
@@ -30,6 +40,7 @@ DRAIN_BYTES = 67_108_864
 DRAIN_S = 20.0
 
 CLIENT_CLOSED = 499
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 TRACE_HEADER = b"x-trace-id"
 STARTING_RETRY_AFTER_S = 2
 
@@ -52,11 +63,13 @@ class Edge:
         metrics: Metrics,
         health: Health,
         max_body_bytes: int,
+        tracing: Tracing = NO_TRACING,
         body_limits: Mapping[str, int] | None = None,
     ) -> None:
         self._app = app
         self._logger = logger
         self._health = health
+        self._tracing = tracing
         self._max_body_bytes = max_body_bytes
         self._body_limits = sorted((body_limits or {}).items(), key=lambda item: -len(item[0]))
         labels = ("method", "route", "status")
@@ -69,10 +82,17 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
         if scope["type"] == "http":
-            with use_trace(_incoming_trace(scope)) as trace:
+            with use_trace(
+                _incoming_trace(scope),
+                name=_method(scope),
+                kind=SpanKind.SERVER,
+                tracing=NO_TRACING if scope["path"] in QUIET_PATHS else self._tracing,
+            ) as trace:
                 await self._serve_http(_Call(scope, receive, send, trace, self._limit_for(scope["path"])))
         elif scope["type"] == "websocket":
-            with use_trace(_incoming_trace(scope)):
+            with use_trace(
+                _incoming_trace(scope), name="websocket", kind=SpanKind.SERVER, tracing=self._tracing
+            ):
                 await self._app(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -110,6 +130,7 @@ class Edge:
         status = call.status if call.status is not None else CLIENT_CLOSED
         self._requests.labels(call.method, call.route, str(status)).inc()
         self._seconds.labels(call.method, call.route, str(status)).observe(seconds)
+        _describe_span(call.method, call.route, status)
         log = self._logger.debug if call.scope["path"] in QUIET_PATHS else self._logger.info
         log(
             "http_request",
@@ -146,10 +167,7 @@ class _Call:
 
     @property
     def method(self) -> str:
-        # A caller may send any word; each would become a time series of its own.
-        method: str = self.scope["method"]
-        known = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-        return method if method in known else "other"
+        return _method(self.scope)
 
     @property
     def route(self) -> str:
@@ -229,6 +247,25 @@ async def drain(scope: Scope, receive: Receive) -> None:
                 if message["type"] != "http.request" or not message.get("more_body"):
                     return
                 dropped += len(message.get("body", b""))
+
+
+def _describe_span(method: str, route: str, status: int) -> None:
+    """Name the running span by the route, which is known only now. The path stays out: it may hold a person's data."""
+    served = current_span()
+    if not served.is_recording():
+        return
+    served.update_name(f"{method} {route}")
+    served.set_attributes(
+        {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+    )
+    if status >= 500:
+        served.set_status(StatusCode.ERROR)
+
+
+def _method(scope: Scope) -> str:
+    # A caller may send any word; each would become a time series of its own.
+    method: str = scope["method"]
+    return method if method in _METHODS else "other"
 
 
 def _incoming_trace(scope: Scope) -> TraceContext | None:

@@ -88,6 +88,8 @@ def route_standard_logging(logger: Logger, *, level: int = logging.INFO) -> None
     logging.getLogger(
         "uvicorn.access"
     ).disabled = True  # the middleware writes the access line, with the trace
+    # Every span that is dropped would be a line; kit.tracing_export logs one a minute instead.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     # At INFO or DEBUG these log every frame, every pooled connection and every chunk of a PNG.
     for name in ("aiormq", "aio_pika", "sqlalchemy.engine", "alembic", "httpx", "urllib3", "PIL"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))

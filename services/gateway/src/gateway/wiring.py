@@ -61,6 +61,7 @@ from kit.logging import Logger, make_logger
 from kit.metrics import Metrics
 from kit.secrets import SecretBox, key_in_file
 from kit.service import Resource, Service
+from kit.tracing import open_tracing
 
 NAME = "gateway"
 
@@ -87,9 +88,10 @@ def build(
     """
     clock = clock or SystemClock()
     logger, metrics, health = make_logger(NAME, settings.log), Metrics(NAME), Health()
+    tracing = open_tracing(NAME, version("lookout-gateway"), settings.tracing, logger)
     table = load_table(settings)
     upstream_of, connections = _upstreams(settings, table, upstreams, logger)
-    db = Database(settings.database, NAME)
+    db = Database(settings.database, NAME, is_traced=tracing.is_on)
     signing_keys = _signing_keys(settings, db, clock)
     verifier = SessionTokenVerifier(
         settings.auth, signing_keys, db, clock=clock, cache_s=settings.tokens.verification_cache_s
@@ -162,10 +164,12 @@ def build(
         metrics=metrics,
         health=health,
         clock=clock,
+        tracing=tracing,
         app=Edge(
             chain,
             logger=logger,
             metrics=metrics,
+            tracing=tracing,
             health=Health(),  # never refuses: the chain's Startup decides what is served while starting
             # The chain's SizeLimit applies the limit of each route.
             max_body_bytes=max(route.max_body_bytes for route in table.by_prefix.values()),

@@ -33,6 +33,7 @@ from kit.metrics import Metrics
 from kit.outbox import Outbox, Relay
 from kit.secrets import SecretBox, key_in_file
 from kit.service import Resource, Service
+from kit.tracing import open_tracing
 
 NAME = "ingest"
 
@@ -47,9 +48,10 @@ def build(
     """The service, not started. A `bus` that is given is shared: who made it starts and stops it."""
     clock = clock or SystemClock()
     logger = make_logger(NAME, settings.log)
+    tracing = open_tracing(NAME, version("lookout-ingest"), settings.tracing, logger)
     metrics = Metrics(NAME)
     health = Health()
-    db = Database(settings.database, NAME)
+    db = Database(settings.database, NAME, is_traced=tracing.is_on)
     blobs = open_blobs(settings.blobs)
     own_bus = bus is None
     bus = bus or open_bus(settings.bus, logger=logger, metrics=metrics, clock=clock, app_id=NAME)
@@ -117,6 +119,7 @@ def build(
         health=health,
         verifier=TokenVerifier(settings.auth, keys or HttpJwks(settings.auth), clock=clock),
         clock=clock,
+        tracing=tracing,
         description="The site, and all that comes from or goes to a camera.",
         body_limits={POST_PATH: settings.reports.max_body_bytes},
     )
@@ -146,6 +149,7 @@ def build(
         metrics=metrics,
         health=health,
         clock=clock,
+        tracing=tracing,
         app=app,
         resources=resources,
         migrate=migrate,

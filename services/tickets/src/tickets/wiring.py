@@ -19,6 +19,7 @@ from kit.logging import Logger, make_logger
 from kit.metrics import Metrics
 from kit.outbox import Outbox, Relay
 from kit.service import Resource, Service
+from kit.tracing import Tracing, open_tracing
 from lookout.parking.v1 import parking_pb2_grpc as stubs
 from tickets.adapters.outline import outline_spot
 from tickets.consumers import consumers
@@ -49,8 +50,9 @@ def build(
     """The service, not started. A given `bus` is shared: its owner starts and stops it."""
     clock = clock or SystemClock()
     logger = make_logger(NAME, settings.log)
+    tracing = open_tracing(NAME, VERSION, settings.tracing, logger)
     metrics, health = Metrics(NAME), Health()
-    db = Database(settings.database, NAME)
+    db = Database(settings.database, NAME, is_traced=tracing.is_on)
     blobs = open_blobs(settings.blobs)
     own_bus = bus is None
     bus = bus or open_bus(settings.bus, logger=logger, metrics=metrics, clock=clock, app_id=NAME)
@@ -86,7 +88,7 @@ def build(
     health.add("bus", bus.ready, required=False)
     health.add("blobs", blobs.ping, required=False)
 
-    app = _app(settings, logger, metrics, health, keys, clock)
+    app = _app(settings, logger, metrics, health, keys, clock, tracing)
     pictures = FetchPictures(queries, blobs, outliner)
     add_routes(app, queries=queries, pictures=pictures, clock=clock)
 
@@ -118,6 +120,7 @@ def build(
         metrics=metrics,
         health=health,
         clock=clock,
+        tracing=tracing,
         app=app,
         resources=resources,
         migrate=migrate,
@@ -142,6 +145,7 @@ def _app(
     health: Health,
     keys: JwksSource | None,
     clock: Clock,
+    tracing: Tracing,
 ) -> FastAPI:
     return create_app(
         NAME,

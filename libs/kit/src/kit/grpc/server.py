@@ -25,7 +25,7 @@ from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.problems import grpc_status, problem_of
 from kit.settings.blocks import GrpcSettings
-from kit.tracing import use_trace
+from kit.tracing import NO_TRACING, SpanKind, Tracing, current_span, mark_failed, use_trace
 
 _HEALTH_PREFIX = "/grpc.health.v1.Health/"
 
@@ -40,8 +40,9 @@ class GrpcListener:
         logger: Logger,
         metrics: Metrics,
         register: Callable[[grpc.aio.Server], None],
+        tracing: Tracing = NO_TRACING,
     ) -> None:
-        self.server = make_server(settings, logger, metrics)
+        self.server = make_server(settings, logger, metrics, tracing=tracing)
         self.port = settings.port
         self._settings = settings
         self._health = grpc_health_aio.HealthServicer()
@@ -76,14 +77,19 @@ class GrpcListener:
 
 
 def make_server(
-    settings: GrpcSettings, logger: Logger, metrics: Metrics, token: str | None = None
+    settings: GrpcSettings,
+    logger: Logger,
+    metrics: Metrics,
+    token: str | None = None,
+    *,
+    tracing: Tracing = NO_TRACING,
 ) -> grpc.aio.Server:
     """A server with our interceptor and limits and no port yet. `token` (default: the settings') is what
     callers must show; `grpc.health.v1` is open to all, as probes carry none.
     """
     expected = settings.token.get_secret_value() if token is None else token
     return grpc.aio.server(
-        interceptors=[_Interceptor(settings, logger, metrics, expected)],
+        interceptors=[_Interceptor(settings, logger, metrics, expected, tracing)],
         options=[
             *common_options(settings),
             ("grpc.so_reuseport", 0),  # a second server on the port is a mistake and must fail
@@ -106,8 +112,11 @@ def _server_credentials(settings: GrpcSettings) -> grpc.ServerCredentials:
 
 
 class _Interceptor(grpc.aio.ServerInterceptor):
-    def __init__(self, settings: GrpcSettings, logger: Logger, metrics: Metrics, token: str) -> None:
+    def __init__(
+        self, settings: GrpcSettings, logger: Logger, metrics: Metrics, token: str, tracing: Tracing
+    ) -> None:
         self._settings = settings
+        self._tracing = tracing
         self._logger = logger
         self._token = f"Bearer {token}".encode() if token else None
         self._calls = metrics.counter("grpc_calls_total", "gRPC calls answered", ("method", "code"))
@@ -159,7 +168,15 @@ class _Interceptor(grpc.aio.ServerInterceptor):
         began = time.perf_counter()
         code = grpc.StatusCode.OK.name
         failure: Exception | None = None
-        with use_trace(metadata.get(TRACEPARENT), metadata.get(CORRELATION_ID)):
+        with use_trace(
+            metadata.get(TRACEPARENT),
+            metadata.get(CORRELATION_ID),
+            name=method.removeprefix("/"),
+            kind=SpanKind.SERVER,
+            attributes={"rpc.system.name": "grpc", "rpc.method": method.removeprefix("/")},
+            # A health watch lasts as long as its connection.
+            tracing=NO_TRACING if method.startswith(_HEALTH_PREFIX) else self._tracing,
+        ):
             try:
                 async with asyncio.timeout(self._deadline_s(method, context)):
                     self._check_token(method, metadata)
@@ -178,7 +195,9 @@ class _Interceptor(grpc.aio.ServerInterceptor):
                 self._logger.exception("grpc_unhandled_error", method=method)
                 failure = error
             finally:
-                code = code if failure is None else grpc_status(failure).name
+                if failure is not None:
+                    code = grpc_status(failure).name
+                    mark_failed(current_span(), failure)
                 self._tell(method, code, time.perf_counter() - began)
             # Outside of the try: aborting raises, and that is no failure of the method.
             return await _abort(context, failure)
@@ -186,6 +205,7 @@ class _Interceptor(grpc.aio.ServerInterceptor):
     def _tell(self, method: str, code: str, seconds: float) -> None:
         self._calls.labels(method, code).inc()
         self._seconds.labels(method).observe(seconds)
+        current_span().set_attribute("rpc.response.status_code", code)
         log = self._logger.debug if method.startswith(_HEALTH_PREFIX) else self._logger.info
         log("grpc_call", method=method, code=code, ms=round(seconds * 1000, 1))
 

@@ -20,7 +20,7 @@ from kit.health import CheckResult, Health
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.settings import ServiceSettings
-from kit.tracing import use_trace
+from kit.tracing import NO_TRACING, Tracing, use_trace
 
 # How patient the start and the background tasks are with what fails: doubling waits, with jitter.
 FIRST_RETRY_S = 0.25
@@ -68,6 +68,7 @@ class Service:
     publishes: EventSource | None = None
     background: list[tuple[str, Callable[[], Awaitable[None]]]] = field(default_factory=list)
     register_grpc: Callable[[grpc.aio.Server], None] | None = None
+    tracing: Tracing = NO_TRACING
 
     def __post_init__(self) -> None:
         if self.consumers and self.bus is None:
@@ -111,6 +112,7 @@ class Service:
         self._tasks.clear()
         self._starting = None
         await self._stop_resources()
+        await self.tracing.stop()
 
     @property
     def is_failed(self) -> bool:
@@ -131,8 +133,9 @@ class Service:
             if self.migrate is not None:
                 await self._persist("migrations", self.migrate, obstacle_met)
             if self.bus is not None:
-                for consumer in self.consumers:
-                    await self.bus.consume(consumer.subscription(self.name), consumer.handler(self.name))
+                with use_trace(tracing=self.tracing):  # which the bus takes over for what the handlers do
+                    for consumer in self.consumers:
+                        await self.bus.consume(consumer.subscription(self.name), consumer.handler(self.name))
         except Exception as error:
             self._last_obstacle = f"failed to start: {type(error).__name__}: {error}"
             self.logger.exception("service_start_failed")
@@ -169,7 +172,7 @@ class Service:
         while True:
             began = loop.time()
             try:
-                with use_trace():
+                with use_trace(tracing=self.tracing):
                     await work()
             except Exception:
                 self._crashes.labels(name).inc()

@@ -132,6 +132,7 @@ class ServiceRunner:
                 service.settings.grpc,
                 logger=service.logger,
                 metrics=service.metrics,
+                tracing=service.tracing,
                 register=service.register_grpc,
             )
             await grpc_listener.start()

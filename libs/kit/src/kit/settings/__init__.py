@@ -9,6 +9,7 @@ from kit.settings.blocks import (
     GrpcSettings,
     HttpSettings,
     LogSettings,
+    TracingSettings,
 )
 from kit.settings.environment import SettingsError, load, read
 from kit.settings.service import ServiceSettings
@@ -24,6 +25,7 @@ __all__ = [
     "LogSettings",
     "ServiceSettings",
     "SettingsError",
+    "TracingSettings",
     "load",
     "read",
 ]

@@ -28,6 +28,31 @@ class LogSettings(Block):
         return value.upper() if isinstance(value, str) else value
 
 
+class TracingSettings(Block):
+    """Which traces are recorded, and where they go."""
+
+    otlp_endpoint: str = Field(
+        "",
+        description="OpenTelemetry collector that spans are sent to by OTLP over gRPC, such as"
+        " `http://collector:4317`, or `https://` for TLS; empty: no spans are recorded",
+    )
+    sample_ratio: float = Field(
+        1.0, ge=0, le=1, description="share of traces that are recorded; set the same for all services"
+    )
+    queue_spans: int = Field(4096, gt=0, description="spans kept for the next export; more are dropped")
+    export_interval_s: Seconds = Field(5.0, description="seconds between exports")
+    export_timeout_s: Seconds = Field(
+        10.0, description="seconds that an export may take, retries included; then its spans are dropped"
+    )
+
+    @field_validator("otlp_endpoint", mode="after")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if not value or (value.startswith(("http://", "https://")) and value.partition("://")[2]):
+            return value
+        raise ValueError("write http://host:port or https://host:port")
+
+
 class HttpSettings(Block):
     """The REST listener."""
 

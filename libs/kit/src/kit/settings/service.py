@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from kit.settings.blocks import AuthSettings, GrpcSettings, HttpSettings, LogSettings, needed
+from kit.settings.blocks import AuthSettings, GrpcSettings, HttpSettings, LogSettings, TracingSettings, needed
 
 
 class ServiceSettings(BaseSettings):
@@ -39,6 +39,8 @@ class ServiceSettings(BaseSettings):
         "LOOKOUT_DATA_DIR": "data_dir",
         "LOOKOUT_LOG_LEVEL": "log.level",
         "LOOKOUT_LOG_FORMAT": "log.format",
+        "LOOKOUT_TRACING_OTLP_ENDPOINT": "tracing.otlp_endpoint",
+        "LOOKOUT_TRACING_SAMPLE_RATIO": "tracing.sample_ratio",
         "LOOKOUT_GRPC_TOKEN": "grpc.token",
         "LOOKOUT_JWKS_URL": "auth.jwks_url",
         "DATABASE_URL": "database.url",
@@ -55,6 +57,7 @@ class ServiceSettings(BaseSettings):
     )
     data_dir: Path = Field(Path(".run"), description="folder of everything that embedded mode stores")
     log: LogSettings = Field(default_factory=LogSettings, description="logs")
+    tracing: TracingSettings = Field(default_factory=TracingSettings, description="traces")
     http: HttpSettings = Field(default_factory=HttpSettings, description="REST listener")
     grpc: GrpcSettings = Field(default_factory=GrpcSettings, description="gRPC listener")
     auth: AuthSettings = Field(default_factory=AuthSettings, description="token checks")

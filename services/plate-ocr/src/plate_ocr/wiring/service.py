@@ -15,6 +15,7 @@ from kit.http import create_app
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.service import Resource, Service
+from kit.tracing import open_tracing
 from lookout.plates.v1 import plates_pb2_grpc as stubs
 from plate_ocr.adapters.decoding import decode, encode_crop
 from plate_ocr.adapters.warm_up import warm_up_picture
@@ -69,6 +70,7 @@ def build(
     """The service, not started. A `bus` that is given is shared: its owner starts and stops it."""
     clock = clock or SystemClock()
     logger = make_logger(NAME, settings.log)
+    tracing = open_tracing(NAME, VERSION, settings.tracing, logger)
     metrics, health = Metrics(NAME), Health()
     blobs = open_blobs(settings.blobs)
     own_bus = bus is None
@@ -118,6 +120,7 @@ def build(
         health=health,
         verifier=TokenVerifier(settings.auth, keys or HttpJwks(settings.auth), clock=clock),
         clock=clock,
+        tracing=tracing,
         description="Pictures in, plates out.",
         body_limits={PATH: settings.pictures.max_bytes + _MULTIPART_BYTES},
     )
@@ -139,6 +142,7 @@ def build(
         metrics=metrics,
         health=health,
         clock=clock,
+        tracing=tracing,
         app=app,
         resources=resources,
         bus=bus,
