@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.bus import Delivery, EventConsumer, Handler, Metadata, RetryPolicy
+from kit.bus.spans import processing
 from kit.clock import Clock
 from kit.columns import UtcDateTime
 from kit.db import Database
@@ -19,7 +20,6 @@ from kit.errors import LookoutError
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings
-from kit.tracing import use_trace
 
 M = TypeVar("M", bound=Message)
 
@@ -190,5 +190,5 @@ class _Transactions:
             for delivery, message in relevant:
                 if delivery.event.message_id in new:
                     new.discard(delivery.event.message_id)  # the batch may contain the same event twice
-                    with use_trace(delivery.event.traceparent, delivery.event.correlation_id):
+                    with processing(delivery.event, self._queue):
                         await self._consumer.handle(session, message, Metadata.of(delivery))

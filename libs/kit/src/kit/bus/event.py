@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from kit.bus.event_type import event_type
 from kit.bus.failure import Rejected
 from kit.ids import uuid7
-from kit.tracing import current_trace
+from kit.tracing import SpanKind, current_trace, span
 
 M = TypeVar("M", bound=Message)
 
@@ -59,7 +59,8 @@ class Event:
         if occurred_at.tzinfo is None:
             raise ValueError("occurred_at has no time zone")
         declared = event_type(message.__class__)
-        trace = current_trace()
+        with span(f"create {message.DESCRIPTOR.full_name}", SpanKind.PRODUCER):
+            trace = current_trace()
         return cls(
             message_id=message_id or uuid7(),
             type=message.DESCRIPTOR.full_name,

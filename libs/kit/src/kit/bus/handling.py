@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from kit.bus.failure import Again, Failure, RetryPolicy, classify, next_step
 from kit.bus.interface import parked_queue
+from kit.bus.spans import processing
 from kit.bus.subscription import Delivery, Handler, ManyHandler, Subscription
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings
-from kit.tracing import use_trace
+from kit.tracing import current_span, current_tracing, mark_failed, use_trace
 
 MAX_REASON_CHARS = 500
 MAX_TRACEBACK_CHARS = 16_000
@@ -76,6 +77,7 @@ class Runner:
         self._handler = handler
         self._policy = policy
         self._queue = queue
+        self._tracing = current_tracing()  # of the service that is attaching the handler
         self._logger = logger
         self._outcomes = {
             name: metrics.deliveries.labels(queue, name)
@@ -87,10 +89,11 @@ class Runner:
         """Handle once. `failures` earlier ones happened since `first_failed_at` (seconds of `time.time`)."""
         event = delivery.event
         started = time.perf_counter()
-        with use_trace(event.traceparent, event.correlation_id):
+        with processing(event, self._queue, self._tracing):
             try:
                 await self._handler(delivery)
             except Exception as error:  # noqa: BLE001 - judging whatever a handler raises is the point
+                mark_failed(current_span(), error)
                 elapsed_s = time.time() - first_failed_at if first_failed_at is not None else 0.0
                 return self._judge(delivery, error, failures + 1, elapsed_s)
             finally:
@@ -108,7 +111,8 @@ class Runner:
         assert isinstance(self._handler, ManyHandler)
         started = time.perf_counter()
         try:
-            await self._handler.many(deliveries)
+            with use_trace(tracing=self._tracing):
+                await self._handler.many(deliveries)
         except Exception as error:  # noqa: BLE001 - run alone, the one at fault is judged
             self._logger.info(
                 "a batch failed, its deliveries are handled one by one",

@@ -19,6 +19,7 @@ from kit.bus.rabbitmq_consumer import RabbitConsumer
 from kit.bus.rabbitmq_link import FAULTS, Link, Publisher, channel_on
 from kit.bus.rabbitmq_shelf import Entry, enter_in_catalogue
 from kit.bus.rabbitmq_wire import Outgoing, outgoing
+from kit.bus.spans import record_sent
 from kit.bus.subscription import Handler, Subscription
 from kit.bus.topology import (
     Topology,
@@ -89,6 +90,7 @@ class RabbitMqBus:
             return []
         messages = [outgoing(event, self._settings.exchange) for event in events]
         results: list[Exception | None]
+        started = time.perf_counter()
         deadline = time.monotonic() + self._settings.publish_timeout_s
         try:
             publisher = await self._take_publisher()
@@ -97,6 +99,7 @@ class RabbitMqBus:
         else:
             keys = [event.partition_key for event in events]
             results = await publisher.publish_in_order(messages, keys, deadline - time.monotonic())
+        record_sent(events, results, "rabbitmq", started)
         failed = sum(result is not None for result in results)
         self._metrics.published.labels("confirmed").inc(len(events) - failed)
         self._metrics.published.labels("failed").inc(failed)

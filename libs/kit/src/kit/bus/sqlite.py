@@ -5,6 +5,7 @@ second one waits until the first is gone, as with a single active consumer on Ra
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from kit.bus import sqlite_store as store
 from kit.bus.event import Event
 from kit.bus.handling import BusMetrics
 from kit.bus.interface import ParkedMessage, QueueInfo
+from kit.bus.spans import record_sent
 from kit.bus.sqlite_consumer import SqliteConsumer
 from kit.bus.sqlite_file import SqliteFile
 from kit.bus.subscription import Handler, Subscription
@@ -73,6 +75,7 @@ class SqliteBus:
         """See `Bus.publish_many`. One commit for all of them."""
         if not events:
             return []
+        started = time.perf_counter()
         try:
             async with asyncio.timeout(self._settings.publish_timeout_s):
                 results, queues = await self._file.submit(store.publish(events))
@@ -86,6 +89,7 @@ class SqliteBus:
         for consumer in self._consumers:
             if consumer.subscription.queue in queues:
                 consumer.wake()
+        record_sent(events, results, "sqlite", started)
         failed = sum(result is not None for result in results)
         self._metrics.published.labels("confirmed").inc(len(events) - failed)
         self._metrics.published.labels("failed").inc(failed)

@@ -1,10 +1,12 @@
 """The calling end: token and trace go along, no call is without a deadline, errors come back typed."""
 
+import asyncio
 import json
 from typing import Any
 
 import grpc
 import orjson
+from opentelemetry.trace import Span, StatusCode
 
 from kit.errors import (
     BY_STATUS,
@@ -23,7 +25,15 @@ from kit.errors import (
 )
 from kit.grpc.wire import AUTHORIZATION, CORRELATION_ID, PROBLEM, TRACEPARENT, common_options
 from kit.settings.blocks import GrpcSettings
-from kit.tracing import current_correlation_id, current_trace
+from kit.tracing import (
+    SpanKind,
+    TraceContext,
+    current_correlation_id,
+    current_span,
+    current_trace,
+    current_tracing,
+    mark_failed,
+)
 
 # Repeats only where no handler worked on the call; the deadline bounds all attempts together.
 _SERVICE_CONFIG = json.dumps(
@@ -129,20 +139,47 @@ def _channel_credentials(settings: GrpcSettings) -> grpc.ChannelCredentials:
 
 
 class _Outgoing:
-    """Adds to a call's metadata what we send with each."""
+    """Adds to a call's metadata what we send with each, and records the call as a span."""
 
     def __init__(self, token: str) -> None:
         self._token = token
+        self._watches: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
 
-    def details(self, details: Any) -> grpc.aio.ClientCallDetails:
+    async def call(self, continuation: Any, details: Any, request: Any) -> Any:
+        """Begin the call, of whichever of the four kinds.
+
+        Raises:
+            ValueError: it was made without a deadline.
+        """
         if details.timeout is None:
             raise ValueError(f"{details.method} was called without a deadline: pass timeout=")
+        parent = current_span()
+        if not parent.is_recording():
+            return await continuation(self._details(details, current_trace()), request)
+        method = _text(details.method).removeprefix("/")
+        span = current_tracing().start_span(
+            method,
+            SpanKind.CLIENT,
+            parent.get_span_context(),
+            {"rpc.system.name": "grpc", "rpc.method": method},
+        )
+        try:
+            call = await continuation(self._details(details, TraceContext(span.get_span_context())), request)
+        except BaseException as error:
+            mark_failed(span, error)
+            span.end()
+            raise
+        self._watches.add(watch := asyncio.create_task(_end_with(call, span)))
+        watch.add_done_callback(self._watches.discard)
+        return call
+
+    def _details(self, details: Any, trace: TraceContext | None) -> grpc.aio.ClientCallDetails:
         metadata = grpc.aio.Metadata(*(details.metadata or ()))
         if self._token:
             metadata.add(AUTHORIZATION, f"Bearer {self._token}")
-        trace, correlation_id = current_trace(), current_correlation_id()
         if trace is not None:
             metadata.add(TRACEPARENT, trace.traceparent)
+        correlation_id = current_correlation_id()
         if correlation_id is not None:
             metadata.add(CORRELATION_ID, correlation_id)
         return grpc.aio.ClientCallDetails(
@@ -150,12 +187,26 @@ class _Outgoing:
         )
 
 
+async def _end_with(call: Any, span: Span) -> None:
+    """End the span when the call has ended, however that is."""
+    code: grpc.StatusCode = await call.code()
+    span.set_attribute("rpc.response.status_code", code.name)
+    if code is not grpc.StatusCode.OK:
+        span.set_attribute("error.type", code.name)
+        span.set_status(StatusCode.ERROR)
+    span.end()
+
+
+def _text(method: str | bytes) -> str:
+    return method.decode() if isinstance(method, bytes) else method
+
+
 class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):
     def __init__(self, outgoing: _Outgoing) -> None:
         self._outgoing = outgoing
 
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._outgoing.details(client_call_details), request)
+        return await self._outgoing.call(continuation, client_call_details, request)
 
 
 class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor):
@@ -163,7 +214,7 @@ class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor):
         self._outgoing = outgoing
 
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._outgoing.details(client_call_details), request)
+        return await self._outgoing.call(continuation, client_call_details, request)
 
 
 class _StreamUnary(grpc.aio.StreamUnaryClientInterceptor):
@@ -173,7 +224,7 @@ class _StreamUnary(grpc.aio.StreamUnaryClientInterceptor):
     async def intercept_stream_unary(
         self, continuation: Any, client_call_details: Any, request_iterator: Any
     ) -> Any:
-        return await continuation(self._outgoing.details(client_call_details), request_iterator)
+        return await self._outgoing.call(continuation, client_call_details, request_iterator)
 
 
 class _StreamStream(grpc.aio.StreamStreamClientInterceptor):
@@ -183,4 +234,4 @@ class _StreamStream(grpc.aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(
         self, continuation: Any, client_call_details: Any, request_iterator: Any
     ) -> Any:
-        return await continuation(self._outgoing.details(client_call_details), request_iterator)
+        return await self._outgoing.call(continuation, client_call_details, request_iterator)
