@@ -1,5 +1,5 @@
-# ruff: noqa: N818 - refusals are named for what they tell the caller: NotFound, not NotFoundError
-"""What a handler raises when it must refuse. `kit.problems` maps each, in one table, to HTTP and gRPC."""
+# ruff: noqa: N818 - errors are named by what they tell the caller: NotFound, not NotFoundError
+"""Errors that a handler raises for its caller. `kit.problems` maps each of them to HTTP and gRPC."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One wrong input: `field` is its dotted path in what the caller sent."""
+    """One invalid input: `field` is its dotted path in the request."""
 
     field: str
     reason: str
 
 
 class LookoutError(Exception):
-    """A refusal, told to the caller. `retry_after_s` is set where the same call may succeed later."""
+    """An error that the caller gets to see. `retry_after_s` is set where the same call may succeed later."""
 
     default_status: ClassVar[int] = 500
     default_code: ClassVar[str] = "internal"
@@ -42,7 +42,7 @@ class LookoutError(Exception):
 
 
 class Invalid(LookoutError):
-    """The input breaks a rule. 422, or 400 where it could not even be read as what it claims to be."""
+    """The input breaks a rule: 422, or 400 where it cannot be parsed."""
 
     default_status = 422
     default_code = "invalid"
@@ -62,15 +62,15 @@ class Invalid(LookoutError):
 
 
 class Unauthenticated(LookoutError):
-    """No valid token came with the call."""
+    """The call carries no valid token."""
 
     default_status = 401
     default_code = "unauthenticated"
-    title = "Sign-in needed"
+    title = "Sign-in required"
 
 
 class Forbidden(LookoutError):
-    """The caller is known and may not."""
+    """The caller is known and lacks the permission."""
 
     default_status = 403
     default_code = "forbidden"
@@ -78,7 +78,7 @@ class Forbidden(LookoutError):
 
 
 class NotFound(LookoutError):
-    """Nothing stands under that id."""
+    """Nothing has that id."""
 
     default_status = 404
     default_code = "not_found"
@@ -86,7 +86,7 @@ class NotFound(LookoutError):
 
 
 class Conflict(LookoutError):
-    """The state of things forbids it: a duplicate name, a row changed meanwhile."""
+    """The current state forbids it: a duplicate name, a row changed meanwhile."""
 
     default_status = 409
     default_code = "conflict"
@@ -94,7 +94,7 @@ class Conflict(LookoutError):
 
 
 class Gone(LookoutError):
-    """It stood there once; its retention has ended."""
+    """It existed; its retention has ended."""
 
     default_status = 410
     default_code = "gone"
@@ -110,7 +110,7 @@ class TooLarge(LookoutError):
 
 
 class UnsupportedMedia(LookoutError):
-    """The input is of a kind that is not read here."""
+    """The input has a media type that is not accepted here."""
 
     default_status = 415
     default_code = "unsupported_media"
@@ -118,7 +118,7 @@ class UnsupportedMedia(LookoutError):
 
 
 class RateLimited(LookoutError):
-    """Too many calls; `retry_after_s` says when the next may come."""
+    """Too many calls; `retry_after_s` says when the next is accepted."""
 
     default_status = 429
     default_code = "rate_limited"
@@ -126,7 +126,7 @@ class RateLimited(LookoutError):
 
 
 class UpstreamFailed(LookoutError):
-    """A device or service that this call depends on answered wrongly."""
+    """A device or service that this call depends on failed or gave an invalid answer."""
 
     default_status = 502
     default_code = "upstream_failed"
@@ -134,7 +134,7 @@ class UpstreamFailed(LookoutError):
 
 
 class Unavailable(LookoutError):
-    """Something that this needs is away for now. The caller may repeat after `retry_after_s`."""
+    """A dependency cannot be reached for now. The caller may repeat the call after `retry_after_s`."""
 
     default_status = 503
     default_code = "unavailable"
@@ -158,8 +158,8 @@ class StorageFull(LookoutError):
 
 
 BY_STATUS: dict[int, type[LookoutError]] = {
-    # Taken here, once: later subclasses are a service's own, and none of them stands for a status.
+    # Collected here, once: later subclasses are a service's own, and none of them represents a status.
     kind.default_status: kind
     for kind in LookoutError.__subclasses__()
 }
-"""The error that stands for an HTTP status; the one the other side of a call is told apart by."""
+"""The error of each HTTP status, by which a client finds the error that the server raised."""

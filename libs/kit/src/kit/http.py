@@ -1,4 +1,4 @@
-"""The HTTP app of a service: the same trace, log, metrics, limits, errors, health and API page for all."""
+"""The HTTP app of a service: tracing, access log, metrics, limits, errors, health and API page, alike in all."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ def create_app(
     docs: bool = True,
     edge: bool = True,
 ) -> FastAPI:
-    """An app without routes of its own beside health and metrics; `app.state` holds what dependencies need.
+    """An app with the health and metrics routes only; `app.state` holds what FastAPI dependencies need.
 
     `body_limits`: path prefix → bytes, where a route takes more or less than `settings.max_body_bytes`.
     `docs=False` leaves `/docs` and `/openapi.json` to the caller. `edge=False` leaves out `Edge` and CORS, for an app
@@ -55,7 +55,7 @@ def create_app(
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
         dependencies=[Depends(refuse_unstorable)],
-        # The problem that every route may answer, so that the API page tells its shape.
+        # Any route may respond with a problem document, so the API page describes it.
         responses={
             "default": {"description": "A problem (RFC 9457)", "content": {_PROBLEM: _PROBLEM_SCHEMA}}
         },
@@ -104,10 +104,10 @@ def _add_edge(
 
 
 async def read_json(request: Request) -> Any:
-    """The body as JSON, for routes that read it themselves; NaN, surrogates and deep nesting are refused.
+    """The body as JSON, for routes that parse it themselves; NaN, surrogates and deep nesting are refused.
 
     Raises:
-        Invalid: 400 where it is not JSON, 422 where a text holds a NUL character.
+        Invalid: 400 where it is not JSON, 422 where a string contains a NUL character.
     """
     try:
         value = orjson.loads(await request.body())
@@ -118,7 +118,7 @@ async def read_json(request: Request) -> Any:
 
 
 def require_media_type(request: Request, *accepted: str) -> None:
-    """Refuse a body of another kind.
+    """Refuse a body with another media type.
 
     Raises:
         UnsupportedMedia: its `Content-Type` is none of those.
@@ -129,9 +129,9 @@ def require_media_type(request: Request, *accepted: str) -> None:
 
 
 async def refuse_unstorable(request: Request) -> None:
-    """Refuse what no database column takes: NUL and lone surrogates in texts, NaN and infinite numbers.
+    """Refuse what no database column accepts: NUL and lone surrogates in strings, NaN and infinite numbers.
 
-    It looks at what FastAPI has parsed already, so that a route that streams its body still can.
+    It checks only what FastAPI has parsed already, so that a route can still stream its body.
     """
     for name, given in (("path", request.path_params), ("query", dict(request.query_params))):
         _raise_unstorable(unstorable(given), name)
@@ -146,7 +146,7 @@ async def refuse_unstorable(request: Request) -> None:
 
 
 def unstorable(value: Any, limit: int = 20) -> list[FieldError]:
-    """Where in parsed JSON something stands that no database column takes; at most `limit` places."""
+    """The values in parsed JSON that no database column accepts; at most `limit` of them."""
     found: list[FieldError] = []
     for error in _walk(value):
         found.append(error)
@@ -155,12 +155,12 @@ def unstorable(value: Any, limit: int = 20) -> list[FieldError]:
     return found
 
 
-# Where a value stands: its key and where that key's object stands. Written out only for what is refused.
+# The place of a value: its key and the place of the object that has the key. Formatted only for errors.
 _Place = tuple[Any, "_Place | None"]
 
 
 def _walk(root: Any) -> Iterator[FieldError]:
-    # A stack of our own: the nesting is the caller's choice.
+    # No recursion: the caller chooses how deep the nesting is.
     stack: list[tuple[_Place | None, Any]] = [(None, root)]
     while stack:
         place, value = stack.pop()
@@ -190,7 +190,7 @@ def _path(place: _Place | None) -> str:
 
 def _text_fault(text: str) -> str | None:
     if "\x00" in text:
-        return "must not hold a NUL character"
+        return "must not contain a NUL character"
     if not text.isascii():
         try:
             text.encode("utf-8")
@@ -202,15 +202,15 @@ def _text_fault(text: str) -> str | None:
 def _raise_unstorable(errors: list[FieldError], where: str = "") -> None:
     if errors:
         what = f" in the {where}" if where else ""
-        raise Invalid(f"Something{what} cannot be stored.", code="invalid_text", errors=errors)
+        raise Invalid(f"A value{what} cannot be stored.", code="invalid_text", errors=errors)
 
 
 def _add_operations_routes(app: FastAPI, metrics: Metrics, health: Health) -> None:
-    @app.get("/health/live", tags=["operations"], summary="Is the process up")
+    @app.get("/health/live", tags=["operations"], summary="Is the process running")
     async def live() -> dict[str, str]:
         return {"status": "live"}
 
-    @app.get("/health/ready", tags=["operations"], summary="Can it do its work, and if not, why")
+    @app.get("/health/ready", tags=["operations"], summary="Can the service do its work, and if not, why")
     async def ready() -> Response:
         readiness = await health.ready()
         status = 200 if readiness.ok else 503

@@ -1,6 +1,6 @@
-"""What every HTTP call passes on its way to a route: trace, size limit, last resort for errors, metrics, log.
+"""The middlewares around every HTTP app: trace, size limit, unhandled errors, metrics, access log.
 
-Pure ASGI and no more: bodies stream through in both directions, and nothing runs in a task of its own.
+Pure ASGI: bodies are streamed in both directions, and no call gets a task of its own.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ from kit.tracing import (
     use_trace,
 )
 
-# What scrapers and probes ask every few seconds is not worth a line each.
+# Requested by scrapers and probes every few seconds: logged at DEBUG only, and not traced.
 QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 
-# What a client still sends is read and dropped before a refusal, for many read no answer until they have sent
-# all, and closing on them loses it. Past so many bytes or seconds that is no courtesy any more.
+# The rest of a refused body is read and discarded before the response: many clients read no response until they have
+# sent everything, and lose it if the connection is closed. These limit how much is read for that.
 DRAIN_BYTES = 67_108_864
 DRAIN_S = 20.0
 
@@ -46,14 +46,14 @@ STARTING_RETRY_AFTER_S = 2
 
 
 class BodyTooLarge(HTTPException):
-    """Raised out of a route's reading; an HTTPException, which FastAPI's body parsing lets pass."""
+    """Raised while a route reads the body; an HTTPException, which FastAPI's body parsing does not replace."""
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is over {max_bytes} bytes.")
 
 
 class Edge:
-    """The outermost middleware of a service's app. `body_limits`: path prefix → bytes, the longest wins."""
+    """The outermost middleware of a service's app. `body_limits`: path prefix → bytes, the longest prefix wins."""
 
     def __init__(
         self,
@@ -73,11 +73,13 @@ class Edge:
         self._max_body_bytes = max_body_bytes
         self._body_limits = sorted((body_limits or {}).items(), key=lambda item: -len(item[0]))
         labels = ("method", "route", "status")
-        self._requests = metrics.counter("http_requests_total", "HTTP calls answered", labels)
+        self._requests = metrics.counter("http_requests_total", "HTTP requests answered", labels)
         self._seconds = metrics.histogram(
-            "http_request_seconds", "time from the first byte to the last", labels
+            "http_request_seconds",
+            "time from the first byte of the request to the last of the response",
+            labels,
         )
-        self._in_flight = metrics.gauge("http_requests_in_flight", "HTTP calls being answered")
+        self._in_flight = metrics.gauge("http_requests_in_flight", "HTTP requests being answered")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
@@ -119,13 +121,13 @@ class Edge:
             self._logger.exception("http_unhandled_error", method=call.method, route=call.route)
             if call.is_started:
                 call.status = 500
-                raise  # the answer has begun: only the server can still break it off
+                raise  # the response has begun: only the server can still abort it
             await call.answer(error)
         finally:
             self._in_flight.dec()
-            self._tell(call)
+            self._record(call)
 
-    def _tell(self, call: "_Call") -> None:
+    def _record(self, call: "_Call") -> None:
         seconds = time.perf_counter() - call.began
         status = call.status if call.status is not None else CLIENT_CLOSED
         self._requests.labels(call.method, call.route, str(status)).inc()
@@ -150,7 +152,7 @@ class Edge:
 
 
 class _Call:
-    """One HTTP call: counts what is read, notes what is answered."""
+    """One HTTP call: counts the bytes read, remembers the status sent."""
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, trace: TraceContext, max_body_bytes: int
@@ -186,7 +188,7 @@ class _Call:
         return (self._declared_bytes or 0) > self.max_body_bytes + DRAIN_BYTES
 
     async def receive_any(self) -> Message:
-        """The next message, whatever its size."""
+        """The next message, without the size limit."""
         return await self._receive()
 
     async def receive(self) -> Message:
@@ -200,7 +202,7 @@ class _Call:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            # One that a service behind us has set would stand there twice.
+            # Replaces the header of an upstream service, which would be there twice.
             headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != TRACE_HEADER]
             headers.append((TRACE_HEADER, self.trace.trace_id.encode()))
             message = {**message, "headers": headers}
@@ -214,9 +216,9 @@ class _Call:
 
 
 class HeadAsGet:
-    """HEAD is answered as GET is (RFC 9110, 9.3.2); FastAPI's routes know only their own method.
+    """Answers HEAD as GET (RFC 9110, 9.3.2); FastAPI's routes accept only their own method.
 
-    The server leaves the body out: it sees the method that was sent, for the routes get a scope of their own.
+    The server omits the body: it sees the original method, since the routes get a copy of the scope.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -231,12 +233,12 @@ class HeadAsGet:
         try:
             await self._app(inner, receive, send)
         finally:
-            # What the log line and the metrics name the route by.
+            # Where the access log and the metrics find the route.
             scope.update({key: inner[key] for key in ("route", "fastapi") if key in inner})
 
 
 async def drain(scope: Scope, receive: Receive) -> None:
-    """Read and drop a refused body, up to DRAIN_BYTES and for DRAIN_S. One that waits for our leave is not sent."""
+    """Read and discard a refused body, up to DRAIN_BYTES and DRAIN_S. A client that sent `Expect` sends none."""
     if _header(scope, b"expect") is not None:
         return
     dropped = 0
@@ -288,8 +290,8 @@ def _content_length(scope: Scope) -> int | None:
 
 
 def _route_template(scope: Scope) -> str:
-    # Under this key of its own FastAPI notes the path with the prefixes of all routers that it went through.
-    # Should a release no longer do so, the path is still right for routes that are included once.
+    # FastAPI keeps the path with the prefixes of all including routers under this key. If a release no longer does,
+    # `route.path` is still right for routes that are included once.
     whole: Any = scope.get("fastapi", {}).get("effective_route_context")
     route: Any = scope.get("route")
     return getattr(whole, "path_format", None) or getattr(route, "path", None) or "unmatched"

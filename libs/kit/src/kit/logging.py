@@ -1,4 +1,4 @@
-"""Structured logs of one service instance: JSON lines or a console text, with the trace in every line.
+"""Structured logs of one service instance: JSON lines or console text, with the trace id in every line.
 
 Nothing is configured globally, so several services in one process each keep their own level, name and format.
 """
@@ -40,7 +40,7 @@ _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
 def make_logger(service: str, settings: LogSettings, *, stream: TextIO | None = None) -> Logger:
-    """A logger of that service; it writes to `stream`, or to whatever `sys.stdout` is at the time."""
+    """A logger of that service. It writes to `stream`; default: to `sys.stdout` as it is at each line."""
     renderer: Callable[[WrappedLogger, str, EventDict], str]
     if settings.format == "json":
         renderer = _render_json
@@ -69,14 +69,14 @@ def make_logger(service: str, settings: LogSettings, *, stream: TextIO | None = 
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Take out what no log may hold: secrets by key and by look, bytes, texts as long as a picture."""
+    """Remove what no log may contain: secrets (by key and by pattern), bytes, overlong texts."""
     return cast("EventDict", _clean_mapping(event, 0))
 
 
 def route_standard_logging(logger: Logger, *, level: int = logging.INFO) -> None:
     """Send what libraries log through the standard module (uvicorn, aio_pika, sqlalchemy) to `logger`.
 
-    Process-wide by nature, so the process's entry point calls it once, and not the service.
+    This is process-wide, so the process's entry point calls it once, and no service does.
     """
     root = logging.getLogger()
     root.handlers = [_Forward(logger)]
@@ -96,7 +96,7 @@ def route_standard_logging(logger: Logger, *, level: int = logging.INFO) -> None
 
 
 class _LineWriter:
-    """Writes lines whole. A closed pipe must not fail a service, so such faults pass in silence."""
+    """Writes whole lines. A closed pipe must not fail a service, so write errors are ignored."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
@@ -127,7 +127,7 @@ class _Forward(logging.Handler):
                 logger=record.name,
                 **({"exc_info": record.exc_info} if record.exc_info else {}),
             )
-        except Exception:  # noqa: BLE001 - as the standard handlers do: a log line never takes its caller down
+        except Exception:  # noqa: BLE001 - as the standard handlers do: logging never fails its caller
             self.handleError(record)
 
 
@@ -192,9 +192,9 @@ def _clean_items(items: list[Any], depth: int) -> Any:
 
 
 def _clean_text(text: str, limit: int) -> str:
-    # Cut first: the patterns then never run over a picture.
+    # Cut first, so that the patterns never run over megabytes.
     cut = text if len(text) <= limit else f"{text[:limit]}… (+{len(text) - limit} characters)"
-    # The plain tests in front keep the patterns from the many short texts that hold nothing for them.
+    # Substring tests are much cheaper than the patterns, and most texts are short and match none.
     if "://" in cut:
         cut = _URL_PASSWORD.sub(r"\1***@", cut)
     if " " in cut or "\t" in cut:

@@ -1,4 +1,4 @@
-"""Errors as callers see them: `application/problem+json` (RFC 9457) over HTTP, a status over gRPC."""
+"""Errors as callers get them: `application/problem+json` (RFC 9457) over HTTP, a status over gRPC."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ from kit.tracing import current_trace
 
 MEDIA_TYPE = "application/problem+json"
 
-# More would be no help to a person and lets a caller choose the size of our answer.
+# More would not help a person, and would let a caller choose the size of the response.
 MAX_FIELD_ERRORS = 100
 MAX_REASON_CHARS = 500
 
-# The one table between the two worlds. A failed upstream is INTERNAL: UNAVAILABLE is what clients repeat,
-# and a camera that answers nonsense will do so again.
+# HTTP status to gRPC status. A failed upstream is INTERNAL: clients repeat a call on UNAVAILABLE, and a device
+# that gave an invalid answer will give it again.
 _GRPC_STATUS: dict[int, grpc.StatusCode] = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -46,7 +46,7 @@ _GRPC_STATUS: dict[int, grpc.StatusCode] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One refusal in the shape of RFC 9457, with `code`, `trace_id` and `errors[]` added."""
+    """A problem document of RFC 9457, with `code`, `trace_id` and `errors[]` added."""
 
     status: int
     title: str
@@ -57,7 +57,7 @@ class Problem:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """The JSON object that callers get."""
+        """The document as a JSON object."""
         return {
             "type": f"urn:lookout:problem:{self.code}",
             "title": self.title,
@@ -72,19 +72,19 @@ class Problem:
         }
 
     def body(self) -> bytes:
-        """The document as UTF-8 JSON; lone surrogates are replaced, as an error must not fail."""
+        """The document as UTF-8 JSON; lone surrogates are replaced, since reporting an error must not fail."""
         try:
             return orjson.dumps(self.document())
         except TypeError:
             return orjson.dumps(_replace_surrogates(self.document()))
 
     def response(self) -> Response:
-        """The HTTP answer."""
+        """The document as an HTTP response."""
         return Response(self.body(), self.status, media_type=MEDIA_TYPE, headers=dict(self.headers))
 
 
 def problem_of(error: Exception, trace_id: str | None = None) -> Problem:
-    """What a caller is told about an exception. One that nobody foresaw keeps its text to the log."""
+    """The problem document of an exception. The text of an unexpected one goes to the log only."""
     trace = current_trace()
     known_trace_id = trace_id or (trace.trace_id if trace else None)
     if isinstance(error, LookoutError):
@@ -99,20 +99,20 @@ def problem_of(error: Exception, trace_id: str | None = None) -> Problem:
     if isinstance(error, RequestValidationError):
         return problem_of(invalid_request(error.errors()), known_trace_id)
     if isinstance(error, HTTPException):
-        title, code = _words_of(error.status_code)
+        title, code = _title_and_code(error.status_code)
         detail = str(error.detail or title)  # FastAPI allows any object
         return Problem(error.status_code, title, detail, code, known_trace_id, (), dict(error.headers or {}))
     return Problem(
         500,
         "Internal error",
-        "Something went wrong here that nobody foresaw. The log has the details under the trace id.",
+        "An unexpected error. The log has the details under this trace id.",
         "internal",
         known_trace_id,
     )
 
 
 def problem_response(error: Exception, trace_id: str | None = None) -> Response:
-    """The HTTP answer to an exception."""
+    """The HTTP response to an exception."""
     return problem_of(error, trace_id).response()
 
 
@@ -122,7 +122,7 @@ def grpc_status(error: Exception) -> grpc.StatusCode:
 
 
 def invalid_request(details: Sequence[Any]) -> Invalid:
-    """What pydantic or FastAPI found wrong in a request; the fields are named as they were sent."""
+    """The error for what pydantic or FastAPI found invalid in a request; fields are named as they were sent."""
     if any(detail.get("type") == "json_invalid" for detail in details):
         why = next(
             d.get("ctx", {}).get("error") or d.get("msg") for d in details if d["type"] == "json_invalid"
@@ -136,7 +136,7 @@ def invalid_request(details: Sequence[Any]) -> Invalid:
 
 
 def install(app: FastAPI) -> None:
-    """Answer with a problem where a route refuses, nothing stands under a path, or a request is not valid."""
+    """Make the app respond with a problem document to errors of routes, unknown paths and invalid requests."""
 
     async def answer(_request: Request, error: Exception) -> Response:
         return problem_response(error)
@@ -157,8 +157,8 @@ def _reason(detail: Mapping[str, Any]) -> str:
     return str(detail.get("msg", "is not valid")).removeprefix("Value error, ")
 
 
-def _words_of(status: int) -> tuple[str, str]:
-    """Title and code of a status that the framework chose: those of our own error where there is one."""
+def _title_and_code(status: int) -> tuple[str, str]:
+    """Title and code of a status that the framework chose: those of `kit.errors` where it has one."""
     if kind := BY_STATUS.get(status):
         return kind.title, kind.default_code
     try:

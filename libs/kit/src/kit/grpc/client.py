@@ -139,7 +139,7 @@ def _channel_credentials(settings: GrpcSettings) -> grpc.ChannelCredentials:
 
 
 class _Outgoing:
-    """Adds to a call's metadata what we send with each, and records the call as a span."""
+    """Adds token, trace and correlation id to a call's metadata, and records the call as a span."""
 
     def __init__(self, token: str) -> None:
         self._token = token
