@@ -71,7 +71,7 @@ def create_app(
     install(app)
     app.add_middleware(HeadAsGet)
     if edge:
-        _add_edge(app, settings, logger, metrics, health, body_limits)
+        _add_edge(app, settings, logger, metrics, health, tracing, body_limits)
     _add_operations_routes(app, metrics, health)
     return app
 
@@ -82,6 +82,7 @@ def _add_edge(
     logger: Logger,
     metrics: Metrics,
     health: Health,
+    tracing: Tracing,
     body_limits: Mapping[str, int] | None,
 ) -> None:
     app.add_middleware(

@@ -13,7 +13,7 @@ from gateway.handlers.upstreams import Upstream
 from gateway.http.middleware.context import SCOPE_KEY, RequestContext, context_of
 from gateway.metrics import GatewayMetrics
 from kit.errors import LookoutError, UpstreamTimeout
-from kit.tracing import current_trace
+from kit.tracing import SpanKind, current_trace, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,14 @@ class Forward:
                     # Each part of the response shows that the service is alive.
                     deadline.reschedule(loop.time() + silence_s)
                     if message["type"] == "http.response.start":
+                        call.set_attribute("http.response.status_code", message["status"])
                         message = {**message, "headers": response_headers(message.get("headers", ()))}
                     await send(message)
 
-                upstream_scope = _upstream_scope(scope, match, context)
-                await self._upstreams[service].forward(upstream_scope, receive, send_filtered)
+                attributes = {"http.request.method": scope["method"], "server.address": service}
+                with span(scope["method"], SpanKind.CLIENT, attributes) as call:
+                    upstream_scope = _upstream_scope(scope, match, context)
+                    await self._upstreams[service].forward(upstream_scope, receive, send_filtered)
         except TimeoutError:
             self._count_broken_off(service, context)
             raise UpstreamTimeout(f"{service} did not answer within {silence_s:g} s.") from None
