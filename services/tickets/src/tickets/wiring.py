@@ -156,5 +156,6 @@ def _app(
         health=health,
         verifier=TokenVerifier(settings.auth, keys or HttpJwks(settings.auth), clock=clock),
         clock=clock,
+        tracing=tracing,
         description="Parking sessions: tickets, occupancy, ignored triggers and manual reviews.",
     )
