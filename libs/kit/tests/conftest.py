@@ -1,9 +1,10 @@
 """A toy service on real listeners, for the tests of the chassis."""
 
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import httpx
 import hypothesis
@@ -12,12 +13,9 @@ import pytest
 from fastapi import APIRouter
 
 from kit.auth import TokenVerifier
-from kit.clock import SystemClock
-from kit.health import Health
-from kit.http import create_app
-from kit.logging import make_logger
-from kit.metrics import Metrics
-from kit.service import Service, ServiceRunner
+from kit.grpc import Rpc
+from kit.service import Resource, Service, ServiceRunner
+from kit.service.lifecycle import Step
 from kit.settings import GrpcSettings, HttpSettings, LogSettings, ServiceSettings
 
 # How fast data is drawn depends on what else the machine does; that is no property of the code under test.
@@ -29,6 +27,17 @@ hypothesis.settings.load_profile("busy-machine")
 
 class ToySettings(ServiceSettings):
     service_name = "toy"
+
+
+class InnerSettings(ServiceSettings):
+    service_name = "inner"
+
+
+class GatewaySettings(ServiceSettings):
+    service_name = "gateway"
+
+
+SETTINGS = {cls.service_name: cls for cls in (ToySettings, InnerSettings, GatewaySettings)}
 
 
 @dataclass
@@ -48,43 +57,37 @@ def build_toy(
     *,
     http: HttpSettings | None = None,
     grpc: GrpcSettings | None = None,
+    mode: Literal["embedded", "distributed"] = "distributed",
+    data_dir: Path = Path("unused"),
     verifier: TokenVerifier | None = None,
     body_limits: dict[str, int] | None = None,
     log: io.StringIO | None = None,
     name: str = "toy",
-    **parts: Any,
+    resources: Sequence[Resource] = (),
+    startup_steps: Sequence[tuple[str, Step]] = (),
+    background_tasks: Sequence[tuple[str, Step]] = (),
+    consumers: Sequence[Any] = (),
+    bus: Any = None,
+    rpcs: Sequence[Rpc] = (),
 ) -> Service:
-    settings = ToySettings(
-        mode="embedded",
+    settings = SETTINGS[name](
+        mode=mode,
+        data_dir=data_dir,
         http=http or HttpSettings(host="127.0.0.1", port=0),
         grpc=grpc or GrpcSettings(port=0),
+        log=LogSettings(),
     )
-    logger = make_logger(name, LogSettings(), stream=log or io.StringIO())
-    metrics, health, clock = Metrics(name), Health(), SystemClock()
-    app = create_app(
-        name,
-        "1.2.3",
-        settings=settings.http,
-        logger=logger,
-        metrics=metrics,
-        health=health,
-        verifier=verifier,
-        clock=clock,
-        body_limits=body_limits,
-    )
+    service = Service(settings, version="1.2.3", log_stream=log or io.StringIO())
+    app = service.http_app(verifier=verifier, body_limits=body_limits)
     if router is not None:
         app.include_router(router)
-    return Service(
-        name=name,
-        version="1.2.3",
-        settings=settings,
-        logger=logger,
-        metrics=metrics,
-        health=health,
-        clock=clock,
-        app=app,
-        **parts,
-    )
+    service.resources.extend(resources)
+    service.startup_steps.extend(startup_steps)
+    service.background_tasks.extend(background_tasks)
+    service.consumers.extend(consumers)
+    service.rpcs.extend(rpcs)
+    service.bus = bus
+    return service
 
 
 @pytest.fixture
@@ -109,5 +112,5 @@ async def toy() -> AsyncIterator[Callable[..., Awaitable[Toy]]]:
 
 @pytest.fixture
 def build() -> Callable[..., Service]:
-    """Puts a toy service together and does not start it."""
+    """Builds a toy service without starting it."""
     return build_toy

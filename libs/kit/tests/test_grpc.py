@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from kit import errors
 from kit.errors import FieldError, Invalid, LookoutError, NotFound, Unavailable
-from kit.grpc import GrpcListener, channel, error_of
+from kit.grpc import GrpcListener, Rpc, channel, error_of
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.settings import GrpcSettings, LogSettings
@@ -54,7 +54,7 @@ async def served(
     toy: Toy, settings: GrpcSettings = SETTINGS, client: GrpcSettings | None = None, host: str = "127.0.0.1"
 ) -> AsyncIterator[Any]:  # the stubs cannot know that our methods carry bytes
     logger = make_logger("toy", LogSettings(), stream=toy.log)
-    listener = GrpcListener(settings, logger=logger, metrics=toy.metrics, register=toy.register)
+    listener = GrpcListener(settings, logger=logger, metrics=toy.metrics, rpcs=[Rpc("toy.Toy", toy.register)])
     await listener.start()
     link = channel(f"{host}:{listener.port}", client or settings)
     try:
@@ -214,7 +214,7 @@ async def test_the_servers_own_deadline_holds_for_callers_that_set_none() -> Non
 
     toy = Toy(unary_unary=wait)
     logger = make_logger("toy", LogSettings(), stream=toy.log)
-    listener = GrpcListener(SETTINGS, logger=logger, metrics=toy.metrics, register=toy.register)
+    listener = GrpcListener(SETTINGS, logger=logger, metrics=toy.metrics, rpcs=[Rpc("toy.Toy", toy.register)])
     await listener.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{listener.port}") as plain:
         call: Any = plain.unary_unary("/toy.Toy/unary_unary")
@@ -310,7 +310,7 @@ async def test_calls_are_counted_by_method_and_outcome() -> None:
 async def test_a_probe_asks_without_a_token_and_hears_of_the_drain() -> None:
     toy = Toy()
     logger = make_logger("toy", LogSettings(), stream=toy.log)
-    listener = GrpcListener(SETTINGS, logger=logger, metrics=toy.metrics, register=toy.register)
+    listener = GrpcListener(SETTINGS, logger=logger, metrics=toy.metrics, rpcs=[Rpc("toy.Toy", toy.register)])
     await listener.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{listener.port}") as plain:
         probe = health_pb2_grpc.HealthStub(plain)
@@ -332,10 +332,10 @@ async def test_a_probe_asks_without_a_token_and_hears_of_the_drain() -> None:
 async def test_a_taken_port_is_an_os_error() -> None:
     toy = Toy()
     logger = make_logger("toy", LogSettings(), stream=toy.log)
-    first = GrpcListener(SETTINGS, logger=logger, metrics=toy.metrics, register=toy.register)
+    first = GrpcListener(SETTINGS, logger=logger, metrics=toy.metrics, rpcs=[Rpc("toy.Toy", toy.register)])
     await first.start()
     taken = SETTINGS.model_copy(update={"port": first.port})
-    second = GrpcListener(taken, logger=logger, metrics=toy.metrics, register=toy.register)
+    second = GrpcListener(taken, logger=logger, metrics=toy.metrics, rpcs=[Rpc("toy.Toy", toy.register)])
     with pytest.raises(OSError, match=str(first.port)):
         await second.start()
     await first.stop(0)

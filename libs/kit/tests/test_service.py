@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from kit.bus import Consumer, Subscription
 from kit.errors import Unavailable
+from kit.grpc import Rpc
 from kit.health import CheckResult
 from kit.service import Service, ServiceRunner
 from kit.settings import GrpcSettings, HttpSettings
@@ -60,6 +61,10 @@ async def handle(_message: Any, _metadata: Any) -> None:
     return None
 
 
+def task_names() -> set[str]:
+    return {task.get_name() for task in asyncio.all_tasks()}
+
+
 def events(log: io.StringIO, event: str) -> list[dict[str, Any]]:
     return [line for line in map(orjson.loads, log.getvalue().splitlines()) if line["event"] == event]
 
@@ -79,11 +84,11 @@ async def test_parts_start_in_order_and_stop_in_reverse(build: Build) -> None:
             diary.append("relay ended")
 
     service = build(
-        resources=[Part("database", diary), bus],
-        migrate=migrate,
+        resources=[Part("database", diary)],
+        startup_steps=[("migrations", migrate)],
         bus=bus,
         consumers=[Consumer(ThingHappened, handle)],
-        background=[("relay", relay)],
+        background_tasks=[("relay", relay)],
     )
     await service.start()
     await eventually(lambda: "relay" in diary)
@@ -114,7 +119,9 @@ async def test_a_dependency_that_is_away_delays_the_start_and_does_not_end_it(to
     async def balls() -> str:
         return "red"
 
-    started = await toy(router, resources=[Part("blobs", diary), database], migrate=migrate)
+    started = await toy(
+        router, resources=[Part("blobs", diary), database], startup_steps=[("migrations", migrate)]
+    )
     refused = await started.client.get("/api/v1/balls")
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (
         503,
@@ -130,7 +137,7 @@ async def test_a_dependency_that_is_away_delays_the_start_and_does_not_end_it(to
     assert (await started.client.get("/health/ready")).status_code == 200
     assert (await started.client.get("/api/v1/balls")).json() == "red"
     assert diary == ["blobs up", "database up", "migrated"]
-    assert len(started.lines("start_waits")) == 3
+    assert len(started.lines("start_retried")) == 3
 
 
 async def test_consumers_and_tasks_wait_for_the_migration(build: Build) -> None:
@@ -147,11 +154,10 @@ async def test_consumers_and_tasks_wait_for_the_migration(build: Build) -> None:
         diary.append("relay")
 
     service = build(
-        resources=[bus],
-        migrate=migrate,
+        startup_steps=[("migrations", migrate)],
         bus=bus,
         consumers=[Consumer(ThingHappened, handle)],
-        background=[("relay", relay)],
+        background_tasks=[("relay", relay)],
     )
     await service.start()
     assert diary == ["bus up"]
@@ -206,7 +212,7 @@ async def test_a_crashed_background_task_is_told_counted_and_started_again(build
             raise KeyError("lost the ball")
         await asyncio.Event().wait()
 
-    service = build(background=[("juggle", work)], log=log)
+    service = build(background_tasks=[("juggle", work)], log=log)
     await service.start()
     await eventually(lambda: runs == 3)
     assert (await service.health.ready()).ok
@@ -224,17 +230,17 @@ async def test_a_background_task_that_is_done_is_not_started_again(build: Build)
         nonlocal runs
         runs += 1
 
-    service = build(background=[("once", work)])
+    service = build(background_tasks=[("once", work)])
     await service.start()
-    await eventually(lambda: runs == 1)
-    await asyncio.gather(*service._tasks)
+    await eventually(lambda: runs == 1 and "toy:once" not in task_names())
     assert runs == 1
     await service.stop()
 
 
-def test_consumers_need_a_bus(build: Build) -> None:
+async def test_consumers_need_a_bus(build: Build) -> None:
+    service = build(consumers=[Consumer(ThingHappened, handle)])
     with pytest.raises(ValueError, match="no bus"):
-        build(consumers=[Consumer(ThingHappened, handle)])
+        await service.start()
 
 
 def slow_router(entered: asyncio.Event, leave: asyncio.Event) -> APIRouter:
@@ -315,7 +321,7 @@ async def test_several_services_in_one_process_some_without_a_port(build: Build)
 async def test_grpc_listens_beside_http_and_its_health_follows(build: Build) -> None:
     settings = GrpcSettings(host="127.0.0.1", port=_free_port(), token=SecretStr("s"))
     is_up = True
-    service = build(grpc=settings, register_grpc=lambda _server: None)
+    service = build(grpc=settings, rpcs=[Rpc("toy.Toy", lambda _server: None)])
 
     async def database() -> CheckResult:
         if not is_up:
@@ -345,13 +351,8 @@ def _free_port() -> int:
 
 PROGRAM = """
 import asyncio, sys
-from kit.clock import SystemClock
-from kit.health import Health
-from kit.http import create_app
-from kit.logging import make_logger
-from kit.metrics import Metrics
 from kit.service import Service, run
-from kit.settings import LogSettings, ServiceSettings
+from kit.settings import ServiceSettings
 
 
 class Database:
@@ -364,11 +365,9 @@ class Database:
 
 
 def build():
-    settings = ToySettings(mode="embedded")
-    logger = make_logger("toy", LogSettings())
-    metrics, health, clock = Metrics("toy"), Health(), SystemClock()
-    app = create_app("toy", "1", settings=settings.http, logger=logger, metrics=metrics, health=health,
-                     verifier=None, clock=clock)
+    service = Service(ToySettings(log={"format": "json"}), version="1")
+    service.add_resource(Database())
+    app, logger = service.http_app(), service.logger
 
     @app.get("/api/v1/slow")
     async def slow() -> str:
@@ -381,13 +380,12 @@ def build():
         logger.info("entered")
         await asyncio.Event().wait()
 
-    return [Service(name="toy", version="1", settings=settings, logger=logger, metrics=metrics, health=health,
-                    clock=clock, app=app, resources=[Database()])]
+    return [service]
 
 
 class ToySettings(ServiceSettings):
     service_name = "toy"
-    embedded_defaults = {"http.port": int(sys.argv[1])}
+    defaults = {"mode": "embedded", "http.port": int(sys.argv[1])}
 
 
 run(build)
@@ -437,7 +435,7 @@ def program(tmp_path: Path) -> Any:
 async def test_a_signal_drains_and_ends_the_process_cleanly(program: Any, number: signal.Signals) -> None:
     running = program("0")
     (listening,) = await eventually(lambda: running.lines("listening"), 30, "it listens")
-    async with httpx.AsyncClient(base_url=listening["url"]) as client:
+    async with httpx.AsyncClient(base_url=listening["url"], timeout=120) as client:
         call = asyncio.create_task(client.get("/api/v1/slow"))
         await eventually(lambda: running.lines("entered"), 30)
         running.process.send_signal(number)
@@ -453,7 +451,7 @@ async def test_a_signal_drains_and_ends_the_process_cleanly(program: Any, number
 async def test_a_second_signal_ends_at_once(program: Any) -> None:
     running = program("0")
     (listening,) = await eventually(lambda: running.lines("listening"), 30, "it listens")
-    async with httpx.AsyncClient(base_url=listening["url"]) as client:
+    async with httpx.AsyncClient(base_url=listening["url"], timeout=120) as client:
         call = asyncio.create_task(client.get("/api/v1/stuck"))
         await eventually(lambda: running.lines("entered"), 30)
         running.process.send_signal(signal.SIGTERM)

@@ -23,7 +23,7 @@ from kit.db import Database
 from kit.ids import uuid7
 from kit.logging import make_logger
 from kit.metrics import Metrics
-from kit.service import Service, ServiceRunner
+from kit.service import Service, ServiceRunner, Shared
 from kit.settings import BusSettings, LogSettings
 from lookout.camera.v1 import camera_pb2
 from testkit.clock import ManualClock
@@ -166,7 +166,7 @@ async def start_ingest(tmp_path: Path) -> AsyncIterator[Starter]:
                 frames.append(delivery.event)
 
             await bus.consume(FRAMES, listen)
-            service = build(settings, clock=clock, bus=bus, keys=signer.keys)
+            service = build(settings, Shared(clock=clock, bus=bus, jwks=signer.keys))
             runner = ServiceRunner([service])
             await runner.start()
             stack.push_async_callback(runner.stop)

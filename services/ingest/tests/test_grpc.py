@@ -9,10 +9,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kit.grpc import GrpcListener, channel
-from kit.logging import make_logger
-from kit.metrics import Metrics
-from kit.settings import GrpcSettings, LogSettings
+from kit.grpc import local_channel
 from lookout.camera.v1 import camera_pb2, camera_pb2_grpc
 from testkit import CameraMode, HttpCamera
 
@@ -21,22 +18,8 @@ from .conftest import Ingest, Starter
 
 @asynccontextmanager
 async def calling(ingest: Ingest) -> AsyncIterator[Any]:
-    register = ingest.service.register_grpc
-    assert register is not None
-    settings = GrpcSettings(host="127.0.0.1", port=0, token="t" * 20)
-    listener = GrpcListener(
-        settings,
-        logger=make_logger("test", LogSettings(level="ERROR")),
-        metrics=Metrics("test"),
-        register=register,
-    )
-    await listener.start()
-    wire = channel(f"127.0.0.1:{listener.port}", settings)
-    try:
-        yield camera_pb2_grpc.CamerasStub(wire)
-    finally:
-        await wire.close()
-        await listener.stop(1)
+    async with local_channel(ingest.settings, "ingest") as channel:
+        yield camera_pb2_grpc.CamerasStub(channel)
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ from ingest.store.tables import camera_events
 from kit import migrations
 from kit.blobs import new_blob_key, open_blobs
 from kit.ids import uuid7
-from kit.logging import make_logger
 from kit.metrics import Metrics
-from kit.settings import DatabaseSettings, LogSettings, SettingsError, read
+from kit.settings import DatabaseSettings, SettingsError, read
 from testkit import CameraMode, HttpCamera
 from testkit.pictures import noise, solid
 
@@ -59,16 +58,13 @@ def sweeping(ingest: Ingest) -> Any:
     """A sweeper over the service's own database and pictures."""
 
     def make(**given: Any) -> Any:
-        sweeper = ApplyRetention(
+        return ApplyRetention(
             db=ingest.db,
             blobs=open_blobs(ingest.settings.blobs),
             clock=ingest.clock,
             settings=RetentionSettings(**given),
-            logger=make_logger("test", LogSettings(level="ERROR")),
             metrics=Metrics("test"),
         )
-        sweeper._blobs = open_blobs(ingest.settings.blobs)
-        return sweeper
 
     return make
 

@@ -18,7 +18,7 @@ from kit.blobs import BlobStore, new_blob_key, open_blobs
 from kit.bus import Bus, Delivery, Event, Subscription, event_type, open_bus
 from kit.ids import uuid7
 from kit.metrics import Metrics
-from kit.service import Service, ServiceRunner
+from kit.service import Service, ServiceRunner, Shared
 from kit.settings import BlobSettings, BusSettings
 from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
@@ -169,7 +169,7 @@ async def running(folder: Path, clock: ManualClock, **blocks: Any) -> AsyncItera
     bus = open_bus(settings.bus, logger=logger, metrics=Metrics("test"), clock=clock, app_id="test")
     await bus.start()
     await bus.declare(READS)
-    service = build(settings, clock=clock, bus=bus, keys=StaticJwks({"keys": []}))
+    service = build(settings, Shared(clock=clock, bus=bus, jwks=StaticJwks({"keys": []})))
     runner = ServiceRunner([service])
     await runner.start()
     blobs = open_blobs(settings.blobs)

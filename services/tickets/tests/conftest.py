@@ -22,7 +22,7 @@ from kit.inbox import Inbox
 from kit.metrics import Metrics
 from kit.migrations import upgrade
 from kit.outbox import Outbox
-from kit.service import Service, ServiceRunner
+from kit.service import Service, ServiceRunner, Shared
 from kit.settings import BlobSettings, BusSettings, DatabaseSettings
 from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
@@ -333,7 +333,7 @@ async def running(
         settings.bus, logger=structlog.get_logger(), metrics=Metrics("test"), clock=clock, app_id="test"
     )
     await bus.start()
-    service = build(settings, clock=clock, bus=bus, keys=jwks())
+    service = build(settings, Shared(clock=clock, bus=bus, jwks=jwks()))
     runner = ServiceRunner([service])
     await runner.start()
     url = runner.url("tickets")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from kit.bus import Delivery, Subscription
 from kit.ids import uuid7
@@ -141,8 +140,8 @@ def _fields(event: Any) -> dict[str, Any]:
 
 
 async def test_gauges_and_the_end_of_waiting(decider: Decider, frames: Frames) -> None:
-    logger, tickets_metrics = structlog.get_logger(), TicketsMetrics(decider.metrics)
-    housekeeping = Housekeeping(db=decider.db, clock=decider.clock, logger=logger, metrics=tickets_metrics)
+    tickets_metrics = TicketsMetrics(decider.metrics)
+    housekeeping = Housekeeping(db=decider.db, clock=decider.clock, metrics=tickets_metrics)
     await decider.decide(frames.exit(0), frames.entry(1), frames.entry(2, None, spot=2), frames.exit(3))
     await housekeeping.count()
     rendered = decider.metrics.render()

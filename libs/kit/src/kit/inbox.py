@@ -1,8 +1,7 @@
 """Effects once: a consumer records each event that it handled in the transaction of the effect itself."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -13,13 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.bus import Delivery, EventConsumer, Handler, Metadata, RetryPolicy
 from kit.bus.spans import processing
-from kit.clock import Clock
 from kit.columns import UtcDateTime
 from kit.db import Database
-from kit.errors import LookoutError
-from kit.logging import Logger
 from kit.metrics import Metrics
-from kit.settings import BusSettings
 
 M = TypeVar("M", bound=Message)
 
@@ -110,17 +105,6 @@ class Inbox:
             swept += len(rows)
             if len(rows) < SWEEP_ROWS:
                 return swept
-
-    async def keep_swept(self, db: Database, settings: BusSettings, clock: Clock, logger: Logger) -> None:
-        """Sweep every `sweep_interval_s` seconds until cancelled."""
-        while True:
-            try:
-                swept = await self.sweep(db, clock.now() - timedelta(seconds=settings.inbox_retention_s))
-            except LookoutError as error:
-                logger.warning("cannot sweep the inbox", error=str(error))
-            else:
-                logger.debug("inbox swept", rows=swept)
-            await asyncio.sleep(settings.sweep_interval_s)
 
 
 class TransactionalConsumer(EventConsumer[M]):

@@ -4,17 +4,14 @@ import os
 from pathlib import Path
 from typing import TypeVar
 
-from starlette.types import ASGIApp
-
 from gateway import wiring as gateway
 from gateway.settings import GatewaySettings
 from ingest import wiring as ingest
 from ingest.settings import IngestSettings
 from kit.bus import open_bus
-from kit.clock import SystemClock
 from kit.logging import make_logger
 from kit.metrics import Metrics
-from kit.service import Service
+from kit.service import Service, Shared
 from kit.settings import ServiceSettings, load
 from plate_ocr import wiring as plate_ocr
 from plate_ocr.settings import PlateOcrSettings
@@ -29,38 +26,35 @@ S = TypeVar("S", bound=ServiceSettings)
 
 
 def build(data_dir: Path, *, port: int | None = None) -> list[Service]:
-    """The services, not started; the gateway, last, is the one that listens.
+    """The services, not started; the last one, the gateway, has the HTTP port.
 
     Raises:
         SystemExit: a setting in the environment is wrong; what is wrong is printed.
     """
-    # Passwords, pictures and plates of people: nobody else on this machine has business in there.
+    # Passwords, pictures and plates of people: only the owner of the process may read them.
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     data_dir.chmod(0o700)
     ingest_settings = settings_of(IngestSettings, data_dir)
-    clock = SystemClock()
-    bus_metrics = Metrics(NAME)
-    bus = open_bus(
+    shared, bus_metrics = Shared(apps={}), Metrics(NAME)
+    shared.bus = bus = open_bus(
         ingest_settings.bus,
         logger=make_logger(NAME, ingest_settings.log),
         metrics=bus_metrics,
-        clock=clock,
+        clock=shared.clock,
         app_id=NAME,
     )
-    # Filled after the others are built, who need the gateway's keys; the gateway reads it at each request.
-    apps: dict[str, ASGIApp] = {}
-    door = gateway.build(settings_of(GatewaySettings, data_dir, port=port), clock=clock, upstreams=apps)
-    behind = [
-        ingest.build(ingest_settings, clock=clock, bus=bus, keys=door.keys),
-        plate_ocr.build(settings_of(PlateOcrSettings, data_dir), clock=clock, bus=bus, keys=door.keys),
-        tickets.build(settings_of(TicketsSettings, data_dir), clock=clock, bus=bus, keys=door.keys),
+    # The gateway is built first: the others check tokens with its keys. It finds their apps at each request.
+    front = gateway.build(settings_of(GatewaySettings, data_dir, port=port), shared)
+    inner = [
+        ingest.build(ingest_settings, shared),
+        plate_ocr.build(settings_of(PlateOcrSettings, data_dir), shared),
+        tickets.build(settings_of(TicketsSettings, data_dir), shared),
     ]
-    apps.update({service.name: service.app for service in behind})
-    door.metrics.include(bus_metrics, *(service.metrics for service in behind))
-    # Services start in this order and stop in reverse: the bus delivers when every handler's own parts are
-    # there, and is the first to stop.
-    door.resources.append(bus)
-    return [*behind, door]
+    front.metrics.include(bus_metrics, *(service.metrics for service in inner))
+    # Services start in this order and stop in reverse: the bus delivers when the resources of every handler are
+    # open, and is the first to stop.
+    front.add_resource(bus)
+    return [*inner, front]
 
 
 def settings_of(cls: type[S], data_dir: Path, *, port: int | None = None) -> S:

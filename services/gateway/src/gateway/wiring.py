@@ -2,10 +2,8 @@
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from importlib.metadata import version
 from importlib.resources import files
 
 from fastapi import FastAPI
@@ -50,74 +48,48 @@ from gateway.http.middleware import WaitOptions, build_chain
 from gateway.http.rate_limiter import RateLimiter
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings, SignInSettings
-from kit import migrations
-from kit.auth import JwksSource
 from kit.clock import Clock, SystemClock
 from kit.db import Database
 from kit.health import Health
-from kit.http import create_app
 from kit.http_edge import Edge
-from kit.logging import Logger, make_logger
-from kit.metrics import Metrics
-from kit.secrets import SecretBox, key_in_file
-from kit.service import Resource, Service
-from kit.tracing import open_tracing
+from kit.logging import Logger
+from kit.secrets import SecretBox
+from kit.service import Service, Shared, open_secret_box
 
 NAME = "gateway"
 
 
-@dataclass(kw_only=True)
-class GatewayService(Service):
-    """The service, and its signing keys for the token verifiers of services in the same process."""
-
-    keys: JwksSource
-
-
 def build(
     settings: GatewaySettings,
+    shared: Shared | None = None,
     *,
-    clock: Clock | None = None,
-    upstreams: Mapping[str, ASGIApp] | None = None,
     print_text: Callable[[str], None] = partial(print, flush=True),  # noqa: B008 - bound once, on purpose
-) -> GatewayService:
-    """The service, not started.
+) -> Service:
+    """The service, not started; its signing keys become those of the process.
 
-    With `upstreams` the services are called in this process, by name; the mapping is read at each request, so
-    it may be filled later. Without, they are called at the addresses in the settings. `print_text` gets the
-    generated password of a new superadmin.
+    With `shared.apps` the services are called in this process, by name; the mapping is read at each request.
+    Without, they are called at the addresses in the settings. `print_text` gets the generated password of a new
+    superadmin.
     """
-    clock = clock or SystemClock()
-    logger, metrics, health = make_logger(NAME, settings.log), Metrics(NAME), Health()
-    tracing = open_tracing(NAME, version("lookout-gateway"), settings.tracing, logger)
+    service = Service(settings, shared, description="Sign-in, users, roles and permissions.")
+    clock, logger, health = service.clock, service.logger, service.health
     table = load_table(settings)
-    upstream_of, connections = _upstreams(settings, table, upstreams, logger)
-    db = Database(settings.database, NAME, is_traced=tracing.is_on)
+    db = service.database(settings.database)
+    upstream_of = _upstreams(settings, table, service.shared.apps, service)
     signing_keys = _signing_keys(settings, db, clock)
+    service.shared.jwks = signing_keys
     verifier = SessionTokenVerifier(
         settings.auth, signing_keys, db, clock=clock, cache_s=settings.tokens.verification_cache_s
     )
     passwords = _password_hasher(settings.sign_in)
-    own = create_app(
-        NAME,
-        version("lookout-gateway"),
-        settings=settings.http,
-        logger=logger,
-        metrics=metrics,
-        health=health,
-        verifier=verifier,
-        clock=clock,
-        description="Sign-in, users, roles and permissions.",
-        docs=False,
-        edge=False,  # it is around the whole chain, below
-    )
+    own = service.http_app(verifier=verifier, docs=False, edge=False)  # the edge is around the whole chain
     clear_cache = verifier.clear_cache
     own.include_router(
         auth_routes(_auth_handlers(settings, db, signing_keys, passwords, clear_cache, clock, logger))
     )
     own.include_router(account_routes(_account_handlers(settings.sign_in, db, passwords, clear_cache, clock)))
     api_document = _api_document(settings, table, upstream_of, own)
-    own.include_router(page_routes(api_document, health, version("lookout-gateway")))
-    health.add("database", db.ping)
+    own.include_router(page_routes(api_document, health, service.version))
     for name in table.services:
         timeout_s = settings.upstreams.readiness_timeout_s
         health.add(name, partial(check_readiness, upstream_of[name], timeout_s), required=False)
@@ -130,18 +102,11 @@ def build(
         superadmin_password=settings.superadmin_password.get_secret_value(),
         print_text=print_text,
     )
-
-    async def migrate() -> None:
-        if settings.database.migrate_on_start:
-            await migrations.upgrade(settings.database, NAME)
-        await create_initial_data()
-
+    service.startup_steps.append(("initial data", create_initial_data))
     delete_expired_tokens = DeleteExpiredTokens(
-        db=db,
-        clock=clock,
-        interval_s=settings.tokens.cleanup_interval_s,
-        leeway=timedelta(seconds=settings.auth.leeway_s),
+        db=db, clock=clock, leeway=timedelta(seconds=settings.auth.leeway_s)
     )
+    service.every("delete_expired_tokens", settings.tokens.cleanup_interval_s, delete_expired_tokens)
     chain = build_chain(
         table=table,
         upstreams=upstream_of,
@@ -154,31 +119,18 @@ def build(
         wait=WaitOptions(settings.proxy.prefer_wait_margin_s, settings.proxy.max_prefer_wait_s),
         health=health,
         logger=logger,
-        metrics=GatewayMetrics(metrics),
+        metrics=GatewayMetrics(service.metrics),
     )
-    return GatewayService(
-        name=NAME,
-        version=version("lookout-gateway"),
-        settings=settings,
+    service.app = Edge(
+        chain,
         logger=logger,
-        metrics=metrics,
-        health=health,
-        clock=clock,
-        tracing=tracing,
-        app=Edge(
-            chain,
-            logger=logger,
-            metrics=metrics,
-            tracing=tracing,
-            health=Health(),  # never refuses: the chain's Startup decides what is served while starting
-            # The chain's SizeLimit applies the limit of each route.
-            max_body_bytes=max(route.max_body_bytes for route in table.by_prefix.values()),
-        ),
-        resources=[db, *connections],
-        migrate=migrate,
-        background=[("delete_expired_tokens", delete_expired_tokens)],
-        keys=signing_keys,
+        metrics=service.metrics,
+        tracing=service.tracing,
+        health=Health(),  # never refuses: the chain's Startup decides what is served while starting
+        # The chain's SizeLimit applies the limit of each route.
+        max_body_bytes=max(route.max_body_bytes for route in table.by_prefix.values()),
     )
+    return service
 
 
 def rotate_keys(settings: GatewaySettings) -> tuple[Database, RotateKeys]:
@@ -218,10 +170,10 @@ def load_table(settings: GatewaySettings) -> RouteTable:
 
 
 def _upstreams(
-    settings: GatewaySettings, table: RouteTable, apps: Mapping[str, ASGIApp] | None, logger: Logger
-) -> tuple[dict[str, Upstream], list[Resource]]:
+    settings: GatewaySettings, table: RouteTable, apps: Mapping[str, ASGIApp] | None, service: Service
+) -> dict[str, Upstream]:
     if apps is not None:
-        return {service: AsgiUpstream(service, apps, logger) for service in table.services}, []
+        return {name: AsgiUpstream(name, apps, service.logger) for name in table.services}
     upstreams = settings.upstreams
     options = HttpUpstreamOptions(
         connect_timeout_s=upstreams.connect_timeout_s,
@@ -234,8 +186,7 @@ def _upstreams(
         circuit=CircuitPolicy(upstreams.circuit_max_failures, upstreams.circuit_open_s),
     )
     urls = upstreams.urls()
-    by_service = {service: HttpUpstream(service, urls[service], options) for service in table.services}
-    return dict(by_service), list(by_service.values())
+    return {name: service.add_resource(HttpUpstream(name, urls[name], options)) for name in table.services}
 
 
 def _auth_handlers(
@@ -295,7 +246,7 @@ def _api_document(
         table=table,
         upstreams=upstreams,
         own_document=own.openapi,
-        version=version("lookout-gateway"),
+        version=own.version,
         timeout_s=settings.upstreams.document_timeout_s,
         cache_s=settings.upstreams.document_cache_s,
     )
@@ -332,6 +283,4 @@ def _password_rules(sign_in: SignInSettings) -> PasswordRules:
 
 
 def _secret_box(settings: GatewaySettings) -> SecretBox:
-    """With the key in the settings; in embedded mode with a generated one in the data folder."""
-    key = settings.secrets_key.get_secret_value() or key_in_file(settings.data_dir / "gateway.key")
-    return SecretBox(key, purpose=NAME)
+    return open_secret_box(settings, settings.secrets_key)

@@ -5,7 +5,8 @@ import httpx
 import pytest
 
 from gateway.settings import GatewaySettings
-from gateway.wiring import GatewayService, build
+from gateway.wiring import build
+from kit.service import Service, Shared
 
 ROOT_PASSWORD = "a good long password"
 EXAMPLE_PASSWORD = "secret"
@@ -15,7 +16,7 @@ EXAMPLE_PASSWORD = "secret"
 class Running:
     """A started gateway and an HTTP client for it."""
 
-    service: GatewayService
+    service: Service
     client: httpx.AsyncClient
     printed: list[str] = field(default_factory=list)
 
@@ -74,8 +75,7 @@ class Gateways:
         printed = []
         service = build(
             GatewaySettings(**values),
-            clock=self.clock,
-            upstreams={} if upstreams is None else upstreams,
+            Shared(clock=self.clock, apps={} if upstreams is None else upstreams),
             print_text=printed.append,
         )
         await service.start()

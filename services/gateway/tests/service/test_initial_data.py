@@ -83,7 +83,7 @@ async def test_a_rotated_key_signs_and_the_old_one_stays_published_for_its_token
         any_database,
         tokens={"key_reload_s": 0.000001, "verification_cache_s": 0.000001, "access_ttl_s": 3600},
     )
-    db, signing_keys = gateway.service.resources[0], gateway.service.keys
+    db, signing_keys = gateway.service.resources[0], gateway.service.shared.jwks
     rotate = RotateKeys(
         db=db,
         secret_box=signing_keys.secret_box,

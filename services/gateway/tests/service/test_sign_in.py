@@ -55,7 +55,7 @@ async def test_any_service_can_verify_the_token_with_the_published_keys(gateway,
     verifier = TokenVerifier(AuthSettings(), StaticJwks(document), clock=manual_clock)
     principal = await verifier.verify(token)
     assert (principal.user_id, principal.username) == (1, "superadmin")
-    in_process = TokenVerifier(AuthSettings(), gateway.service.keys, clock=manual_clock)
+    in_process = TokenVerifier(AuthSettings(), gateway.service.shared.jwks, clock=manual_clock)
     assert await in_process.verify(token) == principal
 
 
@@ -180,7 +180,7 @@ async def test_a_token_of_another_issuer_is_refused(gateways, sqlite_url, auth):
 async def test_a_token_that_was_signed_and_never_issued_is_refused(gateway, manual_clock):
     """A stolen signing key is not enough: a token must also be in the database."""
     token = (await gateway.sign_in())["access_token"]
-    keys = gateway.service.keys
+    keys = gateway.service.shared.jwks
     claims = read(token) | {"jti": "01890000-0000-7000-8000-000000000000"}
     forged = keys.signer.sign(claims, await keys.current())
     answer = await me(gateway, forged)

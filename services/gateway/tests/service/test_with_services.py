@@ -43,7 +43,7 @@ async def site(gateways, sqlite_url, manual_clock, logger):
     applications = {}
     gateway = await gateways.start(sqlite_url, upstreams=applications)
     health = Health()
-    applications["tickets"] = tickets_app(gateway.service.keys, manual_clock, logger, health=health)
+    applications["tickets"] = tickets_app(gateway.service.shared.jwks, manual_clock, logger, health=health)
     return gateway, applications, health
 
 
@@ -160,7 +160,7 @@ async def test_a_service_that_starts_later_is_in_the_merged_document(site, manua
     gateway, applications, _ = site
     before = (await gateway.client.get("/openapi.json")).json()["info"]["description"]
     assert "plate-ocr" in before
-    applications["plate-ocr"] = tickets_app(gateway.service.keys, manual_clock, logger)
+    applications["plate-ocr"] = tickets_app(gateway.service.shared.jwks, manual_clock, logger)
     after = (await gateway.client.get("/openapi.json")).json()["info"]["description"]
     assert "plate-ocr" not in after
 

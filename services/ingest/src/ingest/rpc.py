@@ -1,6 +1,5 @@
 """gRPC in: the camera service of `lookout.camera.v1`."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import grpc
@@ -87,11 +86,6 @@ class Cameras(camera_pb2_grpc.CamerasServicer):
         except CameraUnreachable as error:
             raise _unavailable(error) from error
         return camera_pb2.FetchClipResponse(clip=blob_ref(clip.blob))
-
-
-def registering(cameras: Cameras) -> Callable[[grpc.aio.Server], None]:
-    """What adds the service to a server."""
-    return lambda server: camera_pb2_grpc.add_CamerasServicer_to_server(cameras, server)
 
 
 def _unavailable(error: CameraUnreachable) -> Unavailable:

@@ -5,16 +5,21 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from kit.command_line import Command, command_line
 from kit.errors import LookoutError
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import PlateReading, UnreadReason
 from plate_ocr.settings import InferenceSettings, PictureSettings
 from plate_ocr.wiring.engine import SHIPPED, ModelError, decode, open_engine
+
+if TYPE_CHECKING:
+    from kit.service import Service
+    from plate_ocr.settings import PlateOcrSettings
 
 NAME = "plate-ocr"
 
@@ -23,40 +28,38 @@ _ROW = "{file:40} {text:12} {sure:>5} {region:6} {code:5} {number:10} {box:22} {
 
 
 def main() -> None:
-    """The program's entry."""
-    parser = argparse.ArgumentParser(prog=NAME, description="Pictures in, plates out.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="run the service until it is told to stop")
-    reading = commands.add_parser("read", help="read the plates in pictures; needs nothing else")
-    reading.add_argument("--json", action="store_true", help="one JSON object a picture, a line each")
-    reading.add_argument(
+    """The program's entry point."""
+    read = Command(
+        name="read",
+        help="read the plates in pictures; needs no server",
+        add_arguments=_add_read_arguments,
+        run=_read,
+    )
+    sys.exit(command_line(NAME, "Pictures in, plates out.", _wiring, commands=(read,), has_migrations=False))
+
+
+def _wiring() -> "tuple[type[PlateOcrSettings], Callable[[PlateOcrSettings], Service]]":
+    # Only `serve` needs these, and they take two seconds to import.
+    from plate_ocr.settings import PlateOcrSettings  # noqa: PLC0415
+    from plate_ocr.wiring import build  # noqa: PLC0415
+
+    return PlateOcrSettings, build
+
+
+def _add_read_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object a picture, a line each")
+    parser.add_argument(
         "--regions",
         default="",
         help="regions that the plates may come from, comma separated: ae, ae-du, us-tx",
     )
-    reading.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a picture, or a folder of them")
-    arguments = parser.parse_args()
-    if arguments.command == "serve":
-        _serve()
-    else:
-        regions = tuple(filter(None, (region.strip() for region in arguments.regions.split(","))))
-        sys.exit(_read(arguments.files, regions, as_json=arguments.json))
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a picture, or a folder of them")
 
 
-def _serve() -> None:
-    # The service's libraries (bus, database, HTTP, gRPC) take two seconds to import; `read` does without them.
-    from kit.service import run  # noqa: PLC0415
-    from kit.settings import load  # noqa: PLC0415
-    from plate_ocr.settings import PlateOcrSettings  # noqa: PLC0415
-    from plate_ocr.wiring import build  # noqa: PLC0415
-
-    settings = load(PlateOcrSettings)
-    run(lambda: [build(settings)])
-
-
-def _read(files: list[Path], regions: tuple[str, ...], *, as_json: bool) -> int:
+def _read(options: argparse.Namespace) -> int:
+    regions = tuple(filter(None, (region.strip() for region in options.regions.split(","))))
     try:
-        return read_files(files, regions, as_json=as_json)
+        return read_files(options.files, regions, as_json=options.json)
     except BrokenPipeError:
         # The reader of the output has seen enough (`| head`). Python would complain again while it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

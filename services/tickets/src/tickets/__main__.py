@@ -1,30 +1,16 @@
 """The commands: `tickets serve`, `tickets migrate`."""
 
-import argparse
-import asyncio
+import sys
 
-from kit import migrations
-from kit.service import run
-from kit.settings import load
+from kit.command_line import command_line
 from tickets.settings import TicketsSettings
-from tickets.wiring import NAME, build
+from tickets.wiring import build
 
 
 def main() -> None:
-    """The program's entry."""
-    parser = argparse.ArgumentParser(prog=NAME, description="Parking sessions, occupancy, manual reviews.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="run the service until it is told to stop")
-    migrate = commands.add_parser("migrate", help="bring the database up to date")
-    migrate.add_argument("--revision", default="head", help="where to, up (default: head) or down (base)")
-    migrate.add_argument("--down", action="store_true", help="go down to that revision")
-    arguments = parser.parse_args()
-    settings = load(TicketsSettings)
-    if arguments.command == "serve":
-        run(lambda: [build(settings)])
-        return
-    move = migrations.downgrade if arguments.down else migrations.upgrade
-    asyncio.run(move(settings.database, NAME, arguments.revision))
+    """The program's entry point."""
+    description = "Parking sessions, occupancy, manual reviews."
+    sys.exit(command_line("tickets", description, lambda: (TicketsSettings, build)))
 
 
 if __name__ == "__main__":

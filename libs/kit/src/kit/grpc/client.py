@@ -1,4 +1,4 @@
-"""The calling end: token and trace go along, no call is without a deadline, errors come back typed."""
+"""The client side: token and trace context are sent, a deadline is required, errors are raised typed."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ from kit.tracing import (
     mark_failed,
 )
 
-# Repeats only where no handler worked on the call; the deadline bounds all attempts together.
+# A call is repeated only where no handler has started on it; the deadline covers all attempts.
 _SERVICE_CONFIG = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -68,9 +68,9 @@ _BY_CODE: dict[grpc.StatusCode, type[LookoutError]] = {
 
 
 def channel(target: str, settings: GrpcSettings, *, token: str | None = None) -> grpc.aio.Channel:
-    """A channel to `host:port` or `dns:///name:port`; its maker closes it. Make it inside the event loop.
+    """A channel to `host:port`, `dns:///name:port` or `unix:path`; its maker closes it. Make it in the event loop.
 
-    It spreads calls over all addresses of the name, repeats on UNAVAILABLE only, and speaks TLS where the
+    It spreads calls over all addresses of the name, repeats on UNAVAILABLE only, and uses TLS where the
     settings name an authority. A call without `timeout=` raises ValueError.
     """
     secret = settings.token.get_secret_value() if token is None else token
@@ -97,7 +97,7 @@ def channel(target: str, settings: GrpcSettings, *, token: str | None = None) ->
 
 
 def error_of(error: grpc.aio.AioRpcError) -> LookoutError:
-    """The error that the other side raised, with its code, detail and fields where it sent them."""
+    """The error that the server raised, with its code, detail and fields where it sent them."""
     try:
         problem = _problem_of(error)
     except (ValueError, KeyError, TypeError):
@@ -125,7 +125,7 @@ def _problem_of(error: grpc.aio.AioRpcError) -> dict[str, Any]:
 def _kind_of(status: int, code: grpc.StatusCode) -> type[LookoutError]:
     if status == 400:
         return Invalid
-    # A bug on the other side is, seen from here, an upstream that failed.
+    # A bug of the server is a failed upstream for its client.
     return BY_STATUS.get(status) or _BY_CODE.get(code, UpstreamFailed)
 
 

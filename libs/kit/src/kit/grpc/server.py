@@ -1,15 +1,18 @@
-"""The serving end: who may call, for how long, in which trace, and how a failure is told."""
+"""The server side: token check, deadlines, trace context, and errors as problem documents."""
 
 import asyncio
 import hmac
+import socket
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Never
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # ships no types
 from grpc_health.v1.health import aio as grpc_health_aio  # type: ignore[import-untyped] # ships no types
+from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] # ships no types
 
 from kit.errors import LookoutError, Unauthenticated, UpstreamTimeout
 from kit.grpc.wire import (
@@ -30,8 +33,20 @@ from kit.tracing import NO_TRACING, SpanKind, Tracing, current_span, mark_failed
 _HEALTH_PREFIX = "/grpc.health.v1.Health/"
 
 
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """One gRPC service: its full protobuf name, and what adds its methods to a server."""
+
+    name: str
+    add_to: Callable[[grpc.aio.Server], None]
+
+
 class GrpcListener:
-    """A gRPC server on its port, with `grpc.health.v1` beside the service's own methods."""
+    """A gRPC server with `grpc.health.v1` beside the service's own methods, and reflection where it is enabled.
+
+    It listens on the TCP port of the settings, on the Unix socket `unix_socket`, or on both; without a socket a
+    port of 0 takes a free one. `token`: what callers must send; None: the settings'.
+    """
 
     def __init__(
         self,
@@ -39,39 +54,53 @@ class GrpcListener:
         *,
         logger: Logger,
         metrics: Metrics,
-        register: Callable[[grpc.aio.Server], None],
+        rpcs: Sequence[Rpc],
+        unix_socket: Path | None = None,
+        token: str | None = None,
         tracing: Tracing = NO_TRACING,
     ) -> None:
-        self.server = make_server(settings, logger, metrics, tracing=tracing)
+        self.server = make_server(settings, logger, metrics, token, tracing=tracing)
         self.port = settings.port
+        self.unix_socket = unix_socket
         self._settings = settings
         self._health = grpc_health_aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
-        register(self.server)
+        for rpc in rpcs:
+            rpc.add_to(self.server)
+        if settings.is_reflection_enabled:
+            names = [rpc.name for rpc in rpcs]
+            reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self.server)
 
     async def start(self) -> None:
-        """Listen; `port` then holds the real one.
+        """Listen; `port` then is the real one, or 0 where there is a socket only.
 
         Raises:
-            OSError: the port is taken, or the certificate cannot be read.
+            OSError: the port is taken, another process serves the socket, or the certificate cannot be read.
         """
-        address = f"{self._settings.host}:{self._settings.port}"
-        try:
-            if self._settings.tls_certificate is None:
-                self.port = self.server.add_insecure_port(address)
-            else:
-                self.port = self.server.add_secure_port(address, _server_credentials(self._settings))
-        except RuntimeError as error:
-            raise OSError(f"cannot listen for gRPC on {address}: {error}") from None
+        if self.unix_socket is not None:
+            _require_unserved(self.unix_socket)
+            self._bind(f"unix:{self.unix_socket}", None)
+        if self._settings.port or self.unix_socket is None:
+            is_tls = self._settings.tls_certificate is not None
+            credentials = _server_credentials(self._settings) if is_tls else None
+            self.port = self._bind(f"{self._settings.host}:{self._settings.port}", credentials)
         await self.server.start()
 
+    def _bind(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
+        try:
+            if credentials is None:
+                return self.server.add_insecure_port(address)
+            return self.server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen for gRPC on {address}: {error}") from None
+
     async def set_serving(self, is_serving: bool) -> None:
-        """What the health service answers from now on."""
+        """Set what the health service answers."""
         status = health_pb2.HealthCheckResponse
         await self._health.set("", status.SERVING if is_serving else status.NOT_SERVING)
 
     async def stop(self, grace_s: float) -> None:
-        """Take no more calls and give those in hand that many seconds."""
+        """Accept no more calls; those in progress may take `grace_s` seconds, then they are cancelled."""
         await self._health.enter_graceful_shutdown()
         await self.server.stop(grace_s)
 
@@ -85,7 +114,7 @@ def make_server(
     tracing: Tracing = NO_TRACING,
 ) -> grpc.aio.Server:
     """A server with our interceptor and limits and no port yet. `token` (default: the settings') is what
-    callers must show; `grpc.health.v1` is open to all, as probes carry none.
+    callers must send; `grpc.health.v1` needs none, since probes send none.
     """
     expected = settings.token.get_secret_value() if token is None else token
     return grpc.aio.server(
@@ -109,6 +138,13 @@ def _server_credentials(settings: GrpcSettings) -> grpc.ServerCredentials:
         settings.tls_ca.read_bytes() if settings.tls_ca else None,
         settings.is_client_certificate_required,
     )
+
+
+def _require_unserved(path: Path) -> None:
+    """Binding replaces a socket file that exists, also that of a process that still serves it."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        if probe.connect_ex(str(path)) == 0:
+            raise OSError(f"cannot listen for gRPC on {path}: another process uses the same data folder")
 
 
 class _Interceptor(grpc.aio.ServerInterceptor):
@@ -198,11 +234,11 @@ class _Interceptor(grpc.aio.ServerInterceptor):
                 if failure is not None:
                     code = grpc_status(failure).name
                     mark_failed(current_span(), failure)
-                self._tell(method, code, time.perf_counter() - began)
+                self._record(method, code, time.perf_counter() - began)
             # Outside of the try: aborting raises, and that is no failure of the method.
             return await _abort(context, failure)
 
-    def _tell(self, method: str, code: str, seconds: float) -> None:
+    def _record(self, method: str, code: str, seconds: float) -> None:
         self._calls.labels(method, code).inc()
         self._seconds.labels(method).observe(seconds)
         current_span().set_attribute("rpc.response.status_code", code)
@@ -217,8 +253,8 @@ class _Interceptor(grpc.aio.ServerInterceptor):
     def _check_token(self, method: str, metadata: dict[str, Any]) -> None:
         if self._token is None or method.startswith(_HEALTH_PREFIX):
             return
-        shown = metadata.get(AUTHORIZATION, "")
-        if not hmac.compare_digest(shown.encode(), self._token):
+        sent = metadata.get(AUTHORIZATION, "")
+        if not hmac.compare_digest(sent.encode(), self._token):
             raise Unauthenticated("This needs the service token.", code="service_token_invalid")
 
 

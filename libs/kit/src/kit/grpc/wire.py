@@ -1,4 +1,4 @@
-"""What client and server agree on beside the protobuf contracts: names in the metadata, channel options."""
+"""What client and server share beside the protobuf contracts: metadata keys and channel options."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ TRACEPARENT = "traceparent"
 CORRELATION_ID = "x-correlation-id"
 PROBLEM = "lookout-problem-bin"
 
-# Metadata is limited to 8 KiB by default on the way; a problem with every field error would not pass.
+# Metadata is limited to 8 KiB by default; a problem document with every field error would exceed that.
 MAX_PROBLEM_ERRORS = 10
 MAX_DETAIL_CHARS = 1_000
 
 
 def common_options(settings: GrpcSettings) -> list[tuple[str, Any]]:
-    """Options that both ends set."""
+    """Options of both client and server."""
     keepalive_ms = round(settings.keepalive_s * 1000)
     return [
         ("grpc.max_receive_message_length", settings.max_message_bytes),

@@ -1,16 +1,22 @@
-"""A service's life, and the process around one or several."""
+"""The chassis: what every service consists of, and the process around one or several of them."""
 
-from kit.service.lifecycle import Resource, Service
-from kit.service.runner import HttpListener, Interrupted, ServiceFailed, ServiceRunner, run, serve, serve_all
+from kit.service.lifecycle import Resource
+from kit.service.parts import PeriodicJob, ThreadPool
+from kit.service.runner import ForcedShutdown, HttpListener, ServiceFailed, ServiceRunner, run, serve_all
+from kit.service.service import Service, open_secret_box
+from kit.service.shared import Shared
 
 __all__ = [
+    "ForcedShutdown",
     "HttpListener",
-    "Interrupted",
+    "PeriodicJob",
     "Resource",
     "Service",
     "ServiceFailed",
     "ServiceRunner",
+    "Shared",
+    "ThreadPool",
+    "open_secret_box",
     "run",
-    "serve",
     "serve_all",
 ]

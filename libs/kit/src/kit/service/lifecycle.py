@@ -1,98 +1,88 @@
-"""A service's life: start its parts in order, serve, say when it is ready, drain, stop.
+"""Start and stop of one service: dependencies in order, readiness, background tasks, draining.
 
-A dependency that is away at the start does not end the process: the listeners open, readiness says what is
-missing, calls get a 503, and the start goes on in the background until everything is there.
+A dependency that is unavailable at the start does not end the process: the listeners open, readiness names what
+is missing, requests get a 503, and the start continues in the background until everything is available.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-import grpc
-from starlette.types import ASGIApp
-
 from kit.bus import Bus, EventConsumer, EventSource
-from kit.clock import Clock
 from kit.errors import StorageFull, Unavailable
 from kit.health import CheckResult, Health
 from kit.logging import Logger
 from kit.metrics import Metrics
-from kit.settings import ServiceSettings
 from kit.tracing import NO_TRACING, Tracing, use_trace
 
-# How patient the start and the background tasks are with what fails: doubling waits, with jitter.
+# Waits between attempts of the start and between restarts of a background task: doubled each time, with jitter.
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 15.0
-# A task that ran this long before it crashed starts again at once, as if it were its first crash.
-STEADY_S = 60.0
+# After a background task ran this long, its next crash is retried as if it were the first.
+STABLE_AFTER_S = 60.0
 
 STARTING = "the service is still starting"
+
+Step = Callable[[], Awaitable[None]]
 
 
 class Resource(Protocol):
     """What is opened before the service works and closed after: a database, a blob store, a bus, a model."""
 
     async def start(self) -> None:
-        """Open it. `Unavailable` or OSError: tried again later; anything else ends the process."""
+        """Open it. After `Unavailable` or OSError it is tried again; any other error ends the process."""
         ...
 
     async def stop(self) -> None:
-        """Close it; work in hand is finished first."""
+        """Close it; work in progress is finished first."""
         ...
 
 
-@dataclass(kw_only=True)
-class Service:
-    """All parts of one service, put together by its `wiring.build`.
+class Lifecycle:
+    """The parts of one service in the order in which they start; they stop in reverse.
 
-    `resources` start in order and stop in reverse. A bus of the service's own stands among them, as the last:
-    its handlers use the others; a bus that is shared with other services is started by who made it. `migrate`
-    brings the schema up to date and is repeated until the database is there; consumers and background tasks
-    begin after it. `background` tasks run until the service stops; one that crashes is started again.
+    `resources` are opened first, then the bus unless it is shared, then the `startup_steps` run (migrations), then
+    the consumers are attached and the `background_tasks` begin. A background task that crashes is restarted.
+    `publishes`: the events that the service publishes, for the documentation and the check of both ends.
     """
 
-    name: str
-    version: str
-    settings: ServiceSettings
-    logger: Logger
-    metrics: Metrics
-    health: Health
-    clock: Clock
-    app: ASGIApp
-    resources: list[Resource] = field(default_factory=list)
-    migrate: Callable[[], Awaitable[None]] | None = None
-    bus: Bus | None = None
-    consumers: Sequence[EventConsumer[Any]] = ()
-    publishes: EventSource | None = None
-    background: list[tuple[str, Callable[[], Awaitable[None]]]] = field(default_factory=list)
-    register_grpc: Callable[[grpc.aio.Server], None] | None = None
-    tracing: Tracing = NO_TRACING
-
-    def __post_init__(self) -> None:
-        if self.consumers and self.bus is None:
-            raise ValueError(f"{self.name} has consumers and no bus")
-        self._crashes = self.metrics.counter(
+    def __init__(self, name: str, logger: Logger, metrics: Metrics, health: Health) -> None:
+        self.name = name
+        self.logger = logger
+        self.metrics = metrics
+        self.health = health
+        self.tracing: Tracing = NO_TRACING
+        self.resources: list[Resource] = []
+        self.bus: Bus | None = None
+        self.is_bus_shared = False
+        self.startup_steps: list[tuple[str, Step]] = []
+        self.consumers: list[EventConsumer[Any]] = []
+        self.publishes: EventSource | None = None
+        self.background_tasks: list[tuple[str, Step]] = []
+        self._crashes = metrics.counter(
             "background_crashes_total", "background tasks that ended with an error", ("task",)
         )
         self._started: list[Resource] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._starting: asyncio.Task[None] | None = None
-        self._last_obstacle = ""
+        self._start_obstacle = ""
 
     async def start(self) -> None:
-        """Open the resources, migrate, attach the consumers, run the background tasks.
+        """Open the resources, run the startup steps, attach the consumers, run the background tasks.
 
-        Returns when that is done, or as soon as a dependency turns out to be away; the start then goes on by
-        itself, and `health` tells when it is through.
+        Returns when that is done, or as soon as a dependency turns out to be unavailable; the start then continues
+        in the background, and `health` is ready when it is complete.
 
         Raises:
-            Exception: what a resource or the migration raised, when waiting would not mend it.
+            ValueError: there are consumers and no bus.
+            Exception: what a resource or step raised, when a retry would not help.
         """
+        if self.consumers and self.bus is None:
+            raise ValueError(f"{self.name} has consumers and no bus: call event_bus() in its wiring")
         self.health.is_draining = False
         self.health.refuse_calls(STARTING)
-        self.health.add("startup", self._startup)
+        self.health.add("startup", self._check_startup)
         obstacle_met = asyncio.Event()
         self._starting = asyncio.create_task(self._start_all(obstacle_met), name=f"{self.name}:start")
         waiter = asyncio.create_task(obstacle_met.wait())
@@ -103,7 +93,7 @@ class Service:
             self._starting.result()
 
     async def stop(self) -> None:
-        """Drain: turn unready, end the background tasks, close the resources in reverse."""
+        """Drain: become unready, end the background tasks, close the resources in reverse."""
         self.health.is_draining = True
         starting = [self._starting] if self._starting is not None else []
         for task in (*starting, *self._tasks):
@@ -116,7 +106,7 @@ class Service:
 
     @property
     def is_failed(self) -> bool:
-        """Whether a start that went on in the background met an error that waiting does not mend."""
+        """Whether a start that continued in the background met an error that a retry does not help."""
         starting = self._starting
         return (
             starting is not None
@@ -126,47 +116,47 @@ class Service:
         )
 
     async def _start_all(self, obstacle_met: asyncio.Event) -> None:
+        # The bus last: its handlers use the other resources, and it must be the first to stop.
+        own_bus: list[Resource] = [] if self.bus is None or self.is_bus_shared else [self.bus]
         try:
-            for resource in self.resources:
-                await self._persist(type(resource).__name__, resource.start, obstacle_met)
+            for resource in (*self.resources, *own_bus):
+                await self._retry(type(resource).__name__, resource.start, obstacle_met)
                 self._started.append(resource)
-            if self.migrate is not None:
-                await self._persist("migrations", self.migrate, obstacle_met)
+            for name, step in self.startup_steps:
+                await self._retry(name, step, obstacle_met)
             if self.bus is not None:
                 with use_trace(tracing=self.tracing):  # which the bus takes over for what the handlers do
                     for consumer in self.consumers:
                         await self.bus.consume(consumer.subscription(self.name), consumer.handler(self.name))
         except Exception as error:
-            self._last_obstacle = f"failed to start: {type(error).__name__}: {error}"
+            self._start_obstacle = f"failed to start: {type(error).__name__}: {error}"
             self.logger.exception("service_start_failed")
             raise
-        for name, work in self.background:
+        for name, work in self.background_tasks:
             self._tasks.append(asyncio.create_task(self._supervise(name, work), name=f"{self.name}:{name}"))
-        self._last_obstacle = ""
+        self._start_obstacle = ""
         self.health.accept_calls()
-        self.logger.info("service_started", version=self.version, mode=self.settings.mode)
+        self.logger.info("service_started")
 
-    async def _persist(
-        self, what: str, step: Callable[[], Awaitable[None]], obstacle_met: asyncio.Event
-    ) -> None:
+    async def _retry(self, what: str, step: Step, obstacle_met: asyncio.Event) -> None:
         wait_s = FIRST_RETRY_S
         while True:
             try:
                 await step()
             except (Unavailable, StorageFull, OSError) as error:
-                self._last_obstacle = f"{what}: {error}"
-                self.logger.warning("start_waits", waits_for=what, reason=str(error), retry_in_s=wait_s)
+                self._start_obstacle = f"{what}: {error}"
+                self.logger.warning("start_retried", waits_for=what, reason=str(error), retry_in_s=wait_s)
                 obstacle_met.set()
                 await asyncio.sleep(_jittered(wait_s))
                 wait_s = min(wait_s * 2, LONGEST_RETRY_S)
             else:
                 return
 
-    async def _startup(self) -> CheckResult:
-        held = self.health.refusal_reason
-        return CheckResult(ok=held is None, detail=self._last_obstacle or held or "")
+    async def _check_startup(self) -> CheckResult:
+        reason = self.health.refusal_reason
+        return CheckResult(ok=reason is None, detail=self._start_obstacle or reason or "")
 
-    async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def _supervise(self, name: str, work: Step) -> None:
         wait_s = FIRST_RETRY_S
         loop = asyncio.get_running_loop()
         while True:
@@ -179,7 +169,7 @@ class Service:
                 self.logger.exception("background_task_crashed", task=name)
             else:
                 return
-            wait_s = FIRST_RETRY_S if loop.time() - began >= STEADY_S else wait_s
+            wait_s = FIRST_RETRY_S if loop.time() - began >= STABLE_AFTER_S else wait_s
             await asyncio.sleep(_jittered(wait_s))
             wait_s = min(wait_s * 2, LONGEST_RETRY_S)
 

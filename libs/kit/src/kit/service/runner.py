@@ -1,4 +1,4 @@
-"""The process around services: their HTTP and gRPC listeners, the signals, the graceful end."""
+"""The process around services: their HTTP and gRPC listeners, signals, graceful shutdown."""
 
 import asyncio
 import contextlib
@@ -10,25 +10,25 @@ from dataclasses import dataclass, field
 import uvicorn
 import uvloop
 
-from kit.grpc import GrpcListener
+from kit.grpc import GrpcListener, local_token, make_socket_folder, socket_path
 from kit.logging import Logger, route_standard_logging
-from kit.service.lifecycle import Service
+from kit.service.service import Service
 from kit.settings import HttpSettings
 
-# How often the listeners' gRPC health follows the readiness, and a failed start is noticed.
-WATCH_S = 2.0
+# How often the gRPC health service is updated from the readiness, and a failed start is noticed.
+READINESS_INTERVAL_S = 2.0
 
 
 class ServiceFailed(Exception):  # noqa: N818 - says what happened, as the errors of the kit do
-    """A service cannot be brought up, and waiting would not mend it."""
+    """A service cannot be started, and a retry would not help."""
 
 
-class Interrupted(Exception):  # noqa: N818 - as above
-    """Somebody insisted on an end at once."""
+class ForcedShutdown(Exception):  # noqa: N818 - as above
+    """A second signal arrived: end at once."""
 
 
 class HttpListener:
-    """One app on one port, inside the running loop; signals are the process's and not the server's."""
+    """One app on one port, inside the running loop; the process handles the signals, not the server."""
 
     def __init__(self, service: Service) -> None:
         self._settings: HttpSettings = service.settings.http
@@ -41,7 +41,7 @@ class HttpListener:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,  # whom to believe about a client's address is the gateway's business
+                proxy_headers=False,  # only the service at the edge knows which proxies to trust
                 backlog=self._settings.backlog,
                 timeout_keep_alive=self._settings.keep_alive_s,
                 timeout_graceful_shutdown=max(1, round(self._settings.shutdown_grace_s)),
@@ -51,10 +51,10 @@ class HttpListener:
         self.port = self._settings.port
 
     async def start(self) -> None:
-        """Listen; `port` then holds the real one.
+        """Listen; `port` then is the real one.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address is not available.
         """
         listener = _bind(self._settings.host, self._settings.port)
         self.port = listener.getsockname()[1]
@@ -62,7 +62,7 @@ class HttpListener:
         await self._server.open.wait()
 
     async def stop(self) -> None:
-        """Close the port, finish the calls in hand within the grace."""
+        """Close the port, finish the requests in progress within the grace period."""
         self._server.should_exit = True
         if self._task is not None:
             await self._task
@@ -71,7 +71,8 @@ class HttpListener:
 class ServiceRunner:
     """Services with their listeners. `listen` names those that get an HTTP port; None means all.
 
-    The others' apps are called in the same process, by a gateway. gRPC ports follow each service's settings.
+    The apps of the others are called in the same process. A service with RPCs listens on the port of its settings
+    and, in embedded mode, on its Unix socket in the data folder.
     """
 
     def __init__(self, services: Sequence[Service], *, listen: Collection[str] | None = None) -> None:
@@ -87,7 +88,7 @@ class ServiceRunner:
 
         Raises:
             OSError: a port is taken.
-            Exception: a service cannot start, and waiting would not mend it.
+            Exception: a service cannot start, and a retry would not help.
         """
         try:
             for service in self.services:
@@ -96,10 +97,10 @@ class ServiceRunner:
         except BaseException:
             await self.stop()
             raise
-        self._watch = asyncio.create_task(self._watch_readiness(), name="serving:watch")
+        self._watch = asyncio.create_task(self._watch_readiness(), name="watch-readiness")
 
     async def stop(self) -> None:
-        """Drain and end: unready first, then the listeners, then the services, the last one first."""
+        """Drain: unready first, then close the listeners, then stop the services in reverse."""
         for service in self.services:
             service.health.is_draining = True
         if self._watch is not None:
@@ -116,10 +117,10 @@ class ServiceRunner:
             await service.stop()
 
     def url(self, service: str) -> str:
-        """Where a service's HTTP listener is reached from this machine."""
+        """The base URL of a service's HTTP listener, from this machine."""
         host = next(s.settings.http.host for s in self.services if s.name == service)
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - shown, not bound
-        return f"http://{shown}:{self.http[service].port}"
+        address = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+        return f"http://{address}:{self.http[service].port}"
 
     async def _open(self, service: Service) -> None:
         if self._listen is None or service.name in self._listen:
@@ -127,17 +128,27 @@ class ServiceRunner:
             await listener.start()
             self.http[service.name] = listener
             service.logger.info("listening", protocol="http", url=self.url(service.name))
-        if service.register_grpc is not None and service.settings.grpc.port:
-            grpc_listener = GrpcListener(
-                service.settings.grpc,
-                logger=service.logger,
-                metrics=service.metrics,
-                tracing=service.tracing,
-                register=service.register_grpc,
-            )
-            await grpc_listener.start()
-            self.grpc[service.name] = grpc_listener
-            service.logger.info("listening", protocol="grpc", port=grpc_listener.port)
+        if service.rpcs and (service.settings.grpc.port or service.settings.mode == "embedded"):
+            await self._open_grpc(service)
+
+    async def _open_grpc(self, service: Service) -> None:
+        settings, unix_socket, token = service.settings, None, None
+        if settings.mode == "embedded":
+            make_socket_folder(settings.data_dir)
+            unix_socket, token = socket_path(settings.data_dir, service.name), local_token(settings)
+        listener = GrpcListener(
+            settings.grpc,
+            logger=service.logger,
+            metrics=service.metrics,
+            tracing=service.tracing,
+            rpcs=service.rpcs,
+            unix_socket=unix_socket,
+            token=token,
+        )
+        await listener.start()
+        self.grpc[service.name] = listener
+        where = {"port": listener.port} if listener.port else {"socket": str(unix_socket)}
+        service.logger.info("listening", protocol="grpc", **where)
 
     async def _watch_readiness(self) -> None:
         while True:
@@ -147,49 +158,46 @@ class ServiceRunner:
                 if service.name in self.grpc:
                     readiness = await service.health.ready()
                     await self.grpc[service.name].set_serving(readiness.ok)
-            await asyncio.sleep(WATCH_S)
+            await asyncio.sleep(READINESS_INTERVAL_S)
 
 
-async def serve(service: Service) -> None:
-    """Serve one service until SIGTERM or SIGINT."""
-    await serve_all([service])
-
-
-async def serve_all(services: Sequence[Service], *, listen: Collection[str] | None = None) -> None:
-    """Serve several until SIGTERM or SIGINT; the first one's logger takes the lines of libraries.
+async def serve_all(
+    services: Sequence[Service], *, listen: Collection[str] | None = None, logger: Logger | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT. `logger`: for the process and its libraries; None: the first service's.
 
     Raises:
-        ServiceFailed: a service failed for good after the listeners were open.
-        Interrupted: a second signal came while work in hand was being finished.
+        ServiceFailed: a service failed to start after the listeners were open, and a retry would not help.
+        ForcedShutdown: a second signal arrived while work in progress was being finished.
         OSError: a port is taken.
     """
-    logger = services[0].logger
+    logger = logger or services[0].logger
     route_standard_logging(logger)
     with _signals(logger) as signals:
-        work = asyncio.create_task(_serve_until(services, listen, signals.asked))
-        insisted = asyncio.create_task(signals.insisted.wait())
+        work = asyncio.create_task(_serve_until(services, listen, signals.stop_requested, logger))
+        forced = asyncio.create_task(signals.forced_stop_requested.wait())
         try:
-            await asyncio.wait({work, insisted}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, forced}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                raise Interrupted  # the loop's end breaks off what is left; the stores are made for that
+                raise ForcedShutdown  # the end of the loop cancels what is left; the stores survive a crash
             work.result()
         finally:
-            insisted.cancel()
+            forced.cancel()
             work.cancel()
 
 
 async def _serve_until(
-    services: Sequence[Service], listen: Collection[str] | None, asked: asyncio.Event
+    services: Sequence[Service], listen: Collection[str] | None, stop_requested: asyncio.Event, logger: Logger
 ) -> None:
-    logger = services[0].logger
     runner = ServiceRunner(services, listen=listen)
     await runner.start()
     try:
-        ends = {asyncio.create_task(asked.wait()), asyncio.create_task(runner.failed.wait())}
+        ends = {asyncio.create_task(stop_requested.wait()), asyncio.create_task(runner.failed.wait())}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
-        drain_s = max(service.settings.http.drain_delay_s for service in services) if asked.is_set() else 0
+        drain_s = max(service.settings.http.drain_delay_s for service in services)
+        drain_s = drain_s if stop_requested.is_set() else 0
         for service in services:
             service.health.is_draining = True
         logger.info("draining", delay_s=drain_s)
@@ -198,24 +206,29 @@ async def _serve_until(
         await runner.stop()
     logger.info("stopped")
     if runner.failed.is_set():
-        raise ServiceFailed("a service failed to start; the log says why")
+        raise ServiceFailed("a service failed to start; the log has the error")
 
 
-def run(build: Callable[[], Sequence[Service]], *, listen: Collection[str] | None = None) -> None:
+def run(
+    build: Callable[[], Sequence[Service]],
+    *,
+    listen: Collection[str] | None = None,
+    logger: Logger | None = None,
+) -> None:
     """For a program's main: build the services inside a new event loop and serve them.
 
     Raises:
-        SystemExit: with a sentence where a port is taken or a service failed; with 130 after a second signal.
+        SystemExit: with a message where a port is taken or a service failed; with 130 after a second signal.
     """
 
     async def main() -> None:
-        await serve_all(build(), listen=listen)
+        await serve_all(build(), listen=listen, logger=logger)
 
     try:
         uvloop.run(main())
     except (OSError, ServiceFailed) as error:
         raise SystemExit(f"cannot serve: {error}") from None
-    except Interrupted:
+    except ForcedShutdown:
         raise SystemExit(130) from None
 
 
@@ -225,7 +238,7 @@ class _Server(uvicorn.Server):
         self.open = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tell when the port is open."""
+        """Set `open` when the port is open."""
         await super().startup(sockets)
         self.open.set()
 
@@ -251,8 +264,8 @@ def _bind(host: str, port: int) -> socket.socket:
 
 @dataclass(frozen=True, slots=True)
 class _Signals:
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    insisted: asyncio.Event = field(default_factory=asyncio.Event)
+    stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
+    forced_stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @contextlib.contextmanager
@@ -260,17 +273,17 @@ def _signals(logger: Logger) -> Iterator[_Signals]:
     loop = asyncio.get_running_loop()
     signals = _Signals()
 
-    def take(name: str) -> None:
-        logger.info("signal", signal=name)
-        if signals.asked.is_set():
-            signals.insisted.set()
-        signals.asked.set()
+    def receive(name: str) -> None:
+        logger.info("signal_received", signal=name)
+        if signals.stop_requested.is_set():
+            signals.forced_stop_requested.set()
+        signals.stop_requested.set()
 
-    taken = (signal.SIGTERM, signal.SIGINT)
-    for number in taken:
-        loop.add_signal_handler(number, take, number.name)
+    handled = (signal.SIGTERM, signal.SIGINT)
+    for number in handled:
+        loop.add_signal_handler(number, receive, number.name)
     try:
         yield signals
     finally:
-        for number in taken:
+        for number in handled:
             loop.remove_signal_handler(number)

@@ -95,7 +95,9 @@ class GrpcSettings(Block):
     """The gRPC listener, and what calls to other services carry."""
 
     host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - as for HTTP
-    port: Port = Field(0, description="port to listen on; 0 switches the listener off")
+    port: Port = Field(
+        0, description="port to listen on; 0: none, embedded services use sockets in `data_dir`"
+    )
     token: SecretStr = Field(
         SecretStr(""), description="token that services send to one another; required where gRPC is on"
     )
@@ -106,6 +108,9 @@ class GrpcSettings(Block):
     keepalive_s: Seconds = Field(30.0, description="seconds between pings on an idle connection")
     max_connection_age_s: Seconds = Field(
         300.0, description="seconds after which a connection is renewed, so that new replicas get calls too"
+    )
+    is_reflection_enabled: bool = Field(
+        False, description="describe the methods to clients such as grpcurl (server reflection)"
     )
     max_concurrent_calls: int = Field(256, gt=0, description="concurrent calls; more are refused")
     tls_certificate: Path | None = Field(

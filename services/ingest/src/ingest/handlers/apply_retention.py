@@ -1,6 +1,5 @@
 """What has served its time: pictures that no event names, old reports, old events, old captures."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
@@ -14,8 +13,6 @@ from ingest.store import events
 from kit.blobs import BlobStore, sweep
 from kit.clock import Clock
 from kit.db import Database
-from kit.errors import LookoutError
-from kit.logging import Logger
 from kit.metrics import Metrics
 
 BATCH = 500
@@ -35,25 +32,14 @@ class ApplyRetention:
         blobs: BlobStore,
         clock: Clock,
         settings: RetentionSettings,
-        logger: Logger,
         metrics: Metrics,
     ) -> None:
         self._db = db
         self._blobs = blobs
         self._clock = clock
         self._settings = settings
-        self._logger = logger
         self._swept = metrics.counter("swept_total", "things deleted after their time", ("what",))
         self._reports_forgotten_before = _EPOCH
-
-    async def run(self) -> None:
-        """Sweep now and then, until cancelled."""
-        while True:
-            try:
-                await self.sweep()
-            except LookoutError as error:
-                self._logger.warning("sweep broken off", error=error.detail)
-            await asyncio.sleep(self._settings.sweep_interval_s)
 
     async def sweep(self) -> None:
         """Once through everything.

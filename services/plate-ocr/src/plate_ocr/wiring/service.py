@@ -1,22 +1,10 @@
 """Builds the service."""
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.metadata import version
 
-import grpc
-
-from kit.auth import HttpJwks, JwksSource, TokenVerifier
-from kit.blobs import open_blobs
-from kit.bus import Bus, open_bus
-from kit.clock import Clock, SystemClock
-from kit.health import CheckResult, Health
-from kit.http import create_app
-from kit.logging import make_logger
-from kit.metrics import Metrics
-from kit.service import Resource, Service
-from kit.tracing import open_tracing
-from lookout.plates.v1 import plates_pb2_grpc as stubs
+from kit.health import CheckResult
+from kit.service import Service, Shared
+from lookout.plates.v1 import plates_pb2, plates_pb2_grpc
 from plate_ocr.adapters.decoding import decode, encode_crop
 from plate_ocr.adapters.warm_up import warm_up_picture
 from plate_ocr.consumers import consumers
@@ -31,21 +19,8 @@ from plate_ocr.rpc import PlateReaderRpc
 from plate_ocr.settings import InferenceSettings, PlateOcrSettings
 from plate_ocr.wiring.engine import open_engine
 
-NAME = "plate-ocr"
-VERSION = version("lookout-plate-ocr")
 _MULTIPART_BYTES = 65_536
 """Added by the multipart form around the picture."""
-
-
-class _PictureThreads(ThreadPoolExecutor):
-    """Decode pictures and encode crops. A resource of the service."""
-
-    async def start(self) -> None:
-        """Nothing to open."""
-
-    async def stop(self) -> None:
-        """Finish what is being decoded and cancel the rest."""
-        self.shutdown(wait=False, cancel_futures=True)
 
 
 async def _vehicles(worker: InferenceWorker, settings: InferenceSettings) -> CheckResult:
@@ -60,22 +35,14 @@ async def _vehicles(worker: InferenceWorker, settings: InferenceSettings) -> Che
     )
 
 
-def build(
-    settings: PlateOcrSettings,
-    *,
-    clock: Clock | None = None,
-    bus: Bus | None = None,
-    keys: JwksSource | None = None,
-) -> Service:
-    """The service, not started. A `bus` that is given is shared: its owner starts and stops it."""
-    clock = clock or SystemClock()
-    logger = make_logger(NAME, settings.log)
-    tracing = open_tracing(NAME, VERSION, settings.tracing, logger)
-    metrics, health = Metrics(NAME), Health()
-    blobs = open_blobs(settings.blobs)
-    own_bus = bus is None
-    bus = bus or open_bus(settings.bus, logger=logger, metrics=metrics, clock=clock, app_id=NAME)
-    executor = _PictureThreads(settings.pictures.decode_threads, thread_name_prefix="pictures")
+def build(settings: PlateOcrSettings, shared: Shared | None = None) -> Service:
+    """The service, not started."""
+    service = Service(settings, shared, description="Pictures in, plates out.")
+    logger, metrics, clock = service.logger, service.metrics, service.clock
+    # Requests that contain their picture need neither blobs nor the bus.
+    blobs = service.blobs(settings.blobs, is_required=False)
+    bus = service.event_bus(settings.bus)
+    executor = service.thread_pool("pictures", settings.pictures.decode_threads)
     own_metrics = PlateOcrMetrics(metrics)
     worker = InferenceWorker(
         settings.inference,
@@ -106,47 +73,18 @@ def build(
     read_stream = ReadStream(
         read_picture, clock, window=settings.rpc.stream_window, max_cameras=settings.rpc.stream_cameras
     )
-    health.add("engine", worker.ready)
+    service.add_resource(worker)
+    service.health.add("engine", worker.ready)
     # Not required: pictures that come with a call can be read without them.
-    health.add("vehicles", partial(_vehicles, worker, settings.inference), required=False)
-    health.add("bus", bus.ready, required=False)
-    health.add("blobs", blobs.ping, required=False)
-    app = create_app(
-        NAME,
-        VERSION,
-        settings=settings.http,
-        logger=logger,
-        metrics=metrics,
-        health=health,
-        verifier=TokenVerifier(settings.auth, keys or HttpJwks(settings.auth), clock=clock),
-        clock=clock,
-        tracing=tracing,
-        description="Pictures in, plates out.",
-        body_limits={PATH: settings.pictures.max_bytes + _MULTIPART_BYTES},
-    )
+    service.health.add("vehicles", partial(_vehicles, worker, settings.inference), required=False)
+    service.publishes = EVENTS
+    service.consumers.extend(consumers(read_frame))
+
+    app = service.http_app(body_limits={PATH: settings.pictures.max_bytes + _MULTIPART_BYTES})
     app.include_router(routes(read_picture))
-
-    def register_grpc(server: grpc.aio.Server) -> None:
-        stubs.add_PlateReaderServicer_to_server(
-            PlateReaderRpc(read_picture, read_stream, settings.regions_for), server
-        )
-
-    resources: list[Resource] = [blobs, executor, worker]
-    if own_bus:
-        resources.append(bus)
-    return Service(
-        name=NAME,
-        version=VERSION,
-        settings=settings,
-        logger=logger,
-        metrics=metrics,
-        health=health,
-        clock=clock,
-        tracing=tracing,
-        app=app,
-        resources=resources,
-        bus=bus,
-        consumers=consumers(read_frame),
-        publishes=EVENTS,
-        register_grpc=register_grpc,
+    service.add_rpc(
+        plates_pb2_grpc.add_PlateReaderServicer_to_server,
+        PlateReaderRpc(read_picture, read_stream, settings.regions_for),
+        plates_pb2.DESCRIPTOR.services_by_name["PlateReader"],
     )
+    return service

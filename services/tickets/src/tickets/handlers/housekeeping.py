@@ -1,12 +1,9 @@
 """Periodic work: gauges that count rows, and the end of waiting."""
 
-import asyncio
 from datetime import timedelta
 
 from kit.clock import Clock
 from kit.db import Database
-from kit.errors import LookoutError
-from kit.logging import Logger
 from tickets.domain.tickets import ReviewStatus
 from tickets.metrics import TicketsMetrics
 from tickets.store import exit_pictures, lists, spots
@@ -18,10 +15,9 @@ _SWEEP_ROWS = 2_000
 class Housekeeping:
     """The periodic work of one service instance."""
 
-    def __init__(self, *, db: Database, clock: Clock, logger: Logger, metrics: TicketsMetrics) -> None:
+    def __init__(self, *, db: Database, clock: Clock, metrics: TicketsMetrics) -> None:
         self._db = db
         self._clock = clock
-        self._logger = logger
         self._metrics = metrics
 
     async def count(self) -> None:
@@ -48,21 +44,3 @@ class Housekeeping:
             stopped += count
             if count < _SWEEP_ROWS:
                 return stopped
-
-    async def keep_counting(self, interval_s: float) -> None:
-        """Set the gauges until cancelled."""
-        while True:
-            try:
-                await self.count()
-            except LookoutError as error:
-                self._logger.warning("cannot update the gauges", error=str(error))
-            await asyncio.sleep(interval_s)
-
-    async def keep_sweeping(self, age: timedelta, interval_s: float) -> None:
-        """End the waiting of old triggers until cancelled."""
-        while True:
-            try:
-                await self.stop_waiting(age)
-            except LookoutError as error:
-                self._logger.warning("cannot end the waiting of old triggers", error=str(error))
-            await asyncio.sleep(interval_s)
