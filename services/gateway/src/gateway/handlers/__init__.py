@@ -1,1 +1,1 @@
-"""One use case a file: load, ask the rules, save; one transaction."""
+"""One use case in each file: load, apply the rules of the domain, save; one transaction."""

@@ -54,7 +54,7 @@ class SessionTokenVerifier(TokenVerifier):
         return principal
 
     def clear_cache(self) -> None:
-        """Verify every token anew; call it after the transaction that revokes one was committed."""
+        """Verify every token again; call it after the transaction that revokes one was committed."""
         self._generation += 1
         self._cached.clear()
 

@@ -37,7 +37,7 @@ class TokenRefresh(RequestModel):
 
 
 class TokensOut(BaseModel):
-    """TokensOut as OAuth 2 names them (RFC 6749, section 5.1)."""
+    """Tokens with the names of OAuth 2 (RFC 6749, section 5.1)."""
 
     access_token: str
     token_type: str = "bearer"  # noqa: S105 - the type's name
