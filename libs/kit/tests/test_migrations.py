@@ -110,7 +110,10 @@ async def test_up_check_and_down_again(package: Package, settings: DatabaseSetti
     path = write_revision(package.name, "Poles, and cameras!")
     assert path is not None
     assert path.name == "0001_poles_and_cameras.py"
-    assert "from kit.db import BigIntId, JsonDocument, UtcDateTime" in path.read_text()
+    source = path.read_text()
+    for name in ("BigIntId", "JsonDocument", "UtcDateTime"):
+        assert f"from kit.db import {name}\n" in source
+        assert f", {name}()," in source
     await upgrade(settings, package.name)
     assert await current(settings, package.name) == head(package.name) == "0001"
     assert tables(settings) == {"alembic_version", "poles", "cameras"}
@@ -282,5 +285,5 @@ def test_the_command_writes_checks_and_tells(package: Package, capsys):
     assert main(["revision", package.name, "-m", "again"]) == 0
     assert "nothing differs" in capsys.readouterr().out
     assert main(["check", package.name]) == 0
-    assert capsys.readouterr().out == "in step\n"
+    assert capsys.readouterr().out == "the revisions make the tables in the code\n"
     assert main(["check", "no_such_package_here"]) == 1

@@ -170,7 +170,13 @@ class _Upload(aiohttp.Payload):
         super().__init__(None, content_type=None, headers={})
         self._receive = receive
         self._is_read = asyncio.Event()
+        self._is_started = False
         self.is_client_gone = False
+
+    @property
+    def consumed(self) -> bool:
+        """Whether it cannot be sent again."""
+        return self._is_started
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Not supported: the body is never held as a whole."""
@@ -185,7 +191,7 @@ class _Upload(aiohttp.Payload):
         assert isinstance(writer, StreamWriter)
         # Before the first byte is read: when a reused connection turns out to be closed, aiohttp repeats requests
         # with an idempotent method, and this body cannot be read twice.
-        self._consumed = True
+        self._is_started = True
         has_more = True
         while has_more:
             message = await self._receive()
