@@ -206,14 +206,14 @@ async def test_who_waits_at_another_replica_gets_the_outcome_too(
     assert (await waiting).json()["status"] == "opened"
 
 
-async def test_decisions_that_make_no_sense_are_parked(sqlite_ingest: Ingest) -> None:
+async def test_decisions_that_make_no_sense_become_dead_letters(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
     event_id = (await sqlite_ingest.post()).json()["event_id"]
     await sqlite_ingest.bus.publish(decided("no id"))
     await sqlite_ingest.bus.publish(decided(event_id, 99))
     await sqlite_ingest.bus.publish(decided(str(uuid4())))  # an event whose retention has ended
 
-    async def parked() -> Any:
-        return len(await sqlite_ingest.bus.parked("ingest.trigger_decided.v1")) == 2
+    async def dead_letters() -> Any:
+        return len(await sqlite_ingest.bus.dead_letters("ingest.trigger_decided.v1")) == 2
 
-    await eventually(parked)
+    await eventually(dead_letters)

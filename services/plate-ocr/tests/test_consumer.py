@@ -169,7 +169,7 @@ async def test_a_frame_that_is_none_is_parked(ocr: RunningService, body: bytes, 
     await ocr.bus.publish(event.__class__(**{**fields(event), "body": body, "message_id": UUID(int=5)}))
 
     async def parked() -> bool:
-        found = await ocr.bus.parked("plate-ocr.frame_captured.v1")
+        found = await ocr.bus.dead_letters("plate-ocr.frame_captured.v1")
         return len(found) == 1 and reason in found[0].reason
 
     await eventually(parked, message="parked")
@@ -210,7 +210,7 @@ async def test_a_dropped_frame_is_told_and_settled_and_entries_are_not_dropped(
         metrics = (await ocr.http.get("/metrics")).text
         assert f'lookout_plate_ocr_frames_read_total{{outcome="dropped"}} {len(dropped)}.0' in metrics
         assert f'lookout_plate_ocr_pictures_dropped_total{{purpose="video"}} {len(dropped)}.0' in metrics
-        assert not await ocr.bus.parked("plate-ocr.frame_captured.v1")
+        assert not await ocr.bus.dead_letters("plate-ocr.frame_captured.v1")
 
 
 def fields(event: object) -> dict[str, Any]:

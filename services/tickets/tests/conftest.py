@@ -15,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from kit.auth import StaticJwks
 from kit.blobs import BlobStore, open_blobs
-from kit.bus import Bus, Delivery, Event, Handler, ManyHandler, open_bus
+from kit.bus import BatchHandler, Bus, Delivery, Event, Handler, open_bus
 from kit.db import Database
 from kit.ids import derived_id
 from kit.inbox import Inbox
@@ -199,8 +199,8 @@ class Decider:
             await self.handler(Delivery(event_of(read), "tickets.plates_read.v1"))
 
     async def decide_in_one_transaction(self, *reads: plates.PlatesRead) -> None:
-        assert isinstance(self.handler, ManyHandler)
-        await self.handler.many([Delivery(event_of(read), "tickets.plates_read.v1") for read in reads])
+        assert isinstance(self.handler, BatchHandler)
+        await self.handler.handle_batch([Delivery(event_of(read), "tickets.plates_read.v1") for read in reads])
 
 
 MakeDecider = Callable[..., Decider]

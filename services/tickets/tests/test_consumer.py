@@ -69,7 +69,7 @@ async def test_events_that_are_repeated_and_entries_that_are_late(service: Runni
         return await service.bus.depth(QUEUE) == 0 and await sessions(service) == expected
 
     _: bool = await eventually(is_done, timeout_s=60, message="all tickets as expected")
-    assert (await service.bus.parked(QUEUE)) == []
+    assert (await service.bus.dead_letters(QUEUE)) == []
 
 
 async def test_invalid_frames_become_dead_letters_and_the_next_ones_are_handled(
@@ -83,7 +83,7 @@ async def test_invalid_frames_become_dead_letters_and_the_next_ones_are_handled(
     await service.bus.publish(event_of(no_spot))
     await service.bus.publish(event_of(no_purpose))
     await service.publish(frames.entry(1), frames.exit(2))
-    reasons = sorted(parked.reason for parked in await service.bus.parked(QUEUE))
+    reasons = sorted(dead_letter.reason for dead_letter in await service.bus.dead_letters(QUEUE))
     assert len(reasons) == 2
     assert "camera_id and a spot_number" in reasons[0] + reasons[1]
     assert "no purpose" in reasons[0] + reasons[1]
@@ -175,4 +175,4 @@ async def test_events_wait_while_the_database_is_down(
             return response.status_code == 200 and response.json()["total"] == 2
 
         _: bool = await eventually(is_done, timeout_s=60, message="both tickets closed")
-        assert await service.bus.parked(QUEUE) == []
+        assert await service.bus.dead_letters(QUEUE) == []

@@ -1,6 +1,6 @@
-"""The `kit` command: what waits on the bus, what was parked and why, and what to do with it.
+"""The `kit` command: the queues of the bus and their dead letters: list, show, replay, discard.
 
-Exit codes: 0 done, 1 nothing of what was asked for is there, 2 wrong use, 3 the bus is not to be had.
+Exit codes: 0 done, 1 no such queue or dead letter, 2 wrong usage, 3 the bus cannot be used.
 """
 
 import argparse
@@ -13,18 +13,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from kit.bus import Bus, ParkedMessage, QueueInfo, open_bus
+from kit.bus import Bus, DeadLetter, QueueInfo, open_bus
 from kit.clock import SystemClock
+from kit.dead_letter_view import document_of, page_of, table_of, to_json
 from kit.errors import LookoutError, NotFound
 from kit.logging import make_logger
 from kit.metrics import Metrics
-from kit.parked_view import document_of, page_of, table_of, to_json
 from kit.settings import BusSettings, LogSettings
 
 DONE, NOTHING, WRONG_USE, NO_BUS = 0, 1, 2, 3
 
-PATIENCE_S = 5.0
-"""Somebody sits and waits: a broker that is away is told soon, and not waited for."""
+TIMEOUT_S = 5.0
+"""A person waits: a broker that cannot be reached is reported soon."""
 
 URL_VARIABLES = ("LOOKOUT_BUS_URL", "RABBITMQ_URL")
 EMBEDDED_FILE = Path(".run/bus.db")
@@ -41,17 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 async def _run(args: argparse.Namespace) -> int:
     url = args.bus or _default_url()
     if url is None:
-        return _complain(f"say which bus: --bus URL, or set {' or '.join(URL_VARIABLES)}", WRONG_USE)
+        return _fail(f"no bus given: use --bus URL, or set {' or '.join(URL_VARIABLES)}", WRONG_USE)
     try:
-        settings = BusSettings(url=url, connect_timeout_s=PATIENCE_S, publish_timeout_s=PATIENCE_S)
+        settings = BusSettings(url=url, connect_timeout_s=TIMEOUT_S, publish_timeout_s=TIMEOUT_S)
     except ValueError:
-        return _complain("--bus: write amqp://user:password@host:port/vhost or sqlite:///path", WRONG_USE)
+        return _fail("--bus: write amqp://user:password@host:port/vhost or sqlite:///path", WRONG_USE)
     if url.startswith("sqlite:///") and not _is_there(url):
-        return _complain(
+        return _fail(
             f"no bus at {url}: is it the file of a service that has run? (four slashes begin an absolute path)",
             NO_BUS,
         )
-    # It tells each of its tries on standard error; we tell the last one's reason.
+    # aiormq logs each attempt; this command prints the reason of the last one.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     logger = make_logger("kit", LogSettings(level="ERROR", format="console"), stream=sys.stderr)
     bus = open_bus(settings, logger=logger, metrics=Metrics("kit"), clock=SystemClock(), app_id="kit")
@@ -60,9 +60,9 @@ async def _run(args: argparse.Namespace) -> int:
         command: Command = args.command
         return await command(bus, args)
     except NotFound as error:
-        return _complain(f"{error}; `kit queues` lists what there is", NOTHING)
+        return _fail(f"{error}; `kit queues` lists what there is", NOTHING)
     except LookoutError as error:
-        return _complain(str(error), NO_BUS)
+        return _fail(str(error), NO_BUS)
     finally:
         await bus.stop()
 
@@ -85,83 +85,83 @@ def _is_there(url: str) -> bool:
     return bool(found[0])
 
 
-def _complain(sentence: str, code: int) -> int:
+def _fail(sentence: str, code: int) -> int:
     sys.stderr.write(f"kit: {sentence}\n")
     return code
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
 async def _queues(bus: Bus, args: argparse.Namespace) -> int:
     infos = await bus.queues()
     if args.json:
-        _say(to_json([document_of(info) for info in infos]))
+        _print(to_json([document_of(info) for info in infos]))
         return DONE
     if not infos:
-        _say("No queues: nothing has subscribed yet.")
+        _print("No queues: nothing has subscribed yet.")
         return DONE
     rows = [
         (
             info.queue,
             "ordered" if info.is_ordered else "unordered",
             str(info.depth),
-            str(info.parked),
+            str(info.dead_letters),
             info.binding,
         )
         for info in infos
     ]
-    _say(table_of(("queue", "kind", "waiting", "parked", "binding"), rows))
-    if any(info.parked for info in infos):
-        _say("\nNext: `kit parked list` says why the parked ones are there.")
+    _print(table_of(("queue", "kind", "waiting", "dead letters", "binding"), rows))
+    if any(info.dead_letters for info in infos):
+        _print("\nNext: `kit dead-letters list` shows why they failed.")
     return DONE
 
 
 async def _list(bus: Bus, args: argparse.Namespace) -> int:
-    messages = await _parked_of(bus, args)
+    messages = await _dead_letters_of(bus, args)
     if args.json:
-        _say(to_json([document_of(message) for message in messages]))
+        _print(to_json([document_of(message) for message in messages]))
     elif messages:
         rows = [
             (
-                message.parked_id,
+                message.dead_letter_id,
                 message.queue,
                 message.event.type.rsplit(".", 1)[-1],
                 message.event.partition_key,
-                f"{message.parked_at:%Y-%m-%d %H:%M:%S}",
+                f"{message.dead_lettered_at:%Y-%m-%d %H:%M:%S}",
                 str(message.attempts),
                 message.reason,
             )
             for message in messages
         ]
-        _say(table_of(("id", "queue", "event", "key", "parked (UTC)", "tries", "reason"), rows))
-        _say("\nNext: `kit parked show --id ID` for one of them; then `kit parked replay` or `discard`.")
+        _print(table_of(("id", "queue", "event", "key", "since (UTC)", "attempts", "reason"), rows))
+        _print("\nNext: `kit dead-letters show --id ID` for one of them; then `replay` or `discard`.")
     else:
-        _say("Nothing is parked.")
+        _print("No dead letters.")
     return DONE if messages or not args.id else NOTHING
 
 
 async def _show(bus: Bus, args: argparse.Namespace) -> int:
-    messages = await _parked_of(bus, args)
+    messages = await _dead_letters_of(bus, args)
     if not messages:
-        return _complain("no such parked message; `kit parked list` lists them", NOTHING)
+        return _fail("no such dead letter; `kit dead-letters list` lists them", NOTHING)
     if args.json:
-        _say(to_json([document_of(message, args.proto_module, is_whole=True) for message in messages]))
+        _print(to_json([document_of(message, args.proto_module, is_whole=True) for message in messages]))
     else:
-        _say("\n\n".join(page_of(message, args.proto_module) for message in messages))
+        _print("\n\n".join(page_of(message, args.proto_module) for message in messages))
     return DONE
 
 
 async def _replay(bus: Bus, args: argparse.Namespace) -> int:
     return await _dispose(
-        bus, args, bus.replay, "replayed", "Watch it with `kit queues` and `kit parked list`."
+        bus, args, bus.replay, "replayed", "Follow it with `kit queues` and `kit dead-letters list`."
     )
 
 
 async def _discard(bus: Bus, args: argparse.Namespace) -> int:
     return await _dispose(
-        bus, args, bus.discard, "discarded", "They are gone; what they told of will not happen."
+        bus, args, bus.discard, "discarded", "They are deleted; their events will not be handled."
     )
 
 
@@ -173,33 +173,35 @@ async def _dispose(
     next_sentence: str,
 ) -> int:
     if bool(args.id) == args.all:
-        return _complain("say which: --id ID … or --all", WRONG_USE)
+        return _fail("give --id ID … or --all", WRONG_USE)
     if args.all and not args.queue:
-        return _complain("--all needs --queue: `kit queues` lists them", WRONG_USE)
+        return _fail("--all needs --queue: `kit queues` lists them", WRONG_USE)
     by_queue: dict[str, int] = {}
-    for queue in [args.queue] if args.queue else [info.queue for info in await _with_parked(bus)]:
+    for queue in [args.queue] if args.queue else [info.queue for info in await _with_dead_letters(bus)]:
         if count := await act(queue, args.id or None):
             by_queue[queue] = count
     total = sum(by_queue.values())
     if args.json:
-        _say(to_json({verb: by_queue, "total": total}))
+        _print(to_json({verb: by_queue, "total": total}))
     else:
         for queue, count in by_queue.items():
-            _say(f"{verb} {count} of {queue}")
-        _say(next_sentence if total else f"Nothing {verb}: nothing of that is parked.")
+            _print(f"{verb} {count} of {queue}")
+        _print(next_sentence if total else f"Nothing {verb}: no such dead letter.")
     return DONE if total >= (len(set(args.id)) if args.id else 1) else NOTHING
 
 
-async def _parked_of(bus: Bus, args: argparse.Namespace) -> list[ParkedMessage]:
-    queues = [args.queue] if args.queue else [info.queue for info in await _with_parked(bus)]
+async def _dead_letters_of(bus: Bus, args: argparse.Namespace) -> list[DeadLetter]:
+    queues = [args.queue] if args.queue else [info.queue for info in await _with_dead_letters(bus)]
     messages = [
-        message for queue in queues for message in await bus.parked(queue, None if args.id else args.limit)
+        message
+        for queue in queues
+        for message in await bus.dead_letters(queue, None if args.id else args.limit)
     ]
-    return [message for message in messages if not args.id or message.parked_id in args.id]
+    return [message for message in messages if not args.id or message.dead_letter_id in args.id]
 
 
-async def _with_parked(bus: Bus) -> list[QueueInfo]:
-    return [info for info in await bus.queues() if info.parked]
+async def _with_dead_letters(bus: Bus) -> list[QueueInfo]:
+    return [info for info in await bus.queues() if info.dead_letters]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -214,17 +216,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kit", description=__doc__, formatter_class=_Formatter)
     areas = parser.add_subparsers(required=True, metavar="COMMAND")
     queues = areas.add_parser(
-        "queues", parents=[common], help="list subscriptions, what waits and what is parked"
+        "queues", parents=[common], help="list subscriptions with their waiting messages and dead letters"
     )
     queues.set_defaults(command=_queues)
 
-    parked = areas.add_parser("parked", help="messages that were set aside")
-    actions = parked.add_subparsers(required=True, metavar="ACTION")
+    dead_letters = areas.add_parser("dead-letters", help="messages that could not be handled")
+    actions = dead_letters.add_subparsers(required=True, metavar="ACTION")
     for name, command, help_text in (
         ("list", _list, "list them, with the reason"),
         ("show", _show, "show them whole: envelope, body, reason, traceback"),
-        ("replay", _replay, "hand them to their queue's handler again"),
-        ("discard", _discard, "delete them for good"),
+        ("replay", _replay, "deliver them to the handler of their queue again"),
+        ("discard", _discard, "delete them"),
     ):
         action = actions.add_parser(name, parents=[common], help=help_text)
         action.set_defaults(command=command)
@@ -233,7 +235,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         action.add_argument("--id", metavar="ID", nargs="+", default=[], help="only these messages")
         if name in {"replay", "discard"}:
-            action.add_argument("--all", action="store_true", help="all that is parked in --queue")
+            action.add_argument("--all", action="store_true", help="all dead letters of --queue")
         else:
             action.add_argument(
                 "--limit", type=int, default=1000, help="at most so many of a queue, oldest first"

@@ -160,7 +160,7 @@ class _Transactions:
             if await self._inbox.claim(session, self._queue, delivery.event.message_id):
                 await self._consumer.handle(session, message, Metadata.of(delivery))
 
-    async def many(self, deliveries: Sequence[Delivery]) -> None:
+    async def handle_batch(self, deliveries: Sequence[Delivery]) -> None:
         """Handle all of them, in order, or none."""
         messages = [(delivery, self._consumer.message_of(delivery)) for delivery in deliveries]
         relevant = [

@@ -1,4 +1,4 @@
-"""Nothing lost on the way out: events are written with the change they tell of, and published from there.
+"""Transactional outbox: events are written with the change that they report, and published from there.
 
 A service adds its events to the outbox in the transaction that changes its state. The relay publishes them in
 order and marks them: a crash between the two publishes them again, and the readers' inboxes drop the repeat.
@@ -85,7 +85,7 @@ def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
 
 
 class Outbox:
-    """Where a service leaves its events. The relay publishes them once the transaction has committed."""
+    """The events of a service that wait to be published, or were published lately."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -95,7 +95,7 @@ class Outbox:
         self._insert = insert(table).inline()
 
     async def add(self, session: AsyncSession, *events: Event) -> None:
-        """Leave events, in this order, to be published when the caller's transaction has committed.
+        """Add events, in this order, to be published when the caller's transaction has committed.
 
         Two transactions that run at the same time and add to the same partition key must be kept apart by the
         caller (a row lock on what the key stands for): nothing else says which of them came first.
@@ -178,7 +178,7 @@ class Relay:
                 await asyncio.sleep(self._settings.relay_poll_interval_s)
             except Exception as error:  # noqa: BLE001 - a relay that ends publishes nothing ever again
                 self._failed.labels("database").inc()
-                self._logger.warning("the relay lost its database", error=reason_of(error))
+                self._logger.warning("the relay cannot use the database", error=reason_of(error))
                 backoff.fail(self._settings.relay_backoff_max_s)
                 await asyncio.sleep(max(0.0, backoff.until - time.monotonic()))
 
@@ -251,16 +251,18 @@ class Relay:
             self._published.inc(len(out))
             for row in out:
                 self._blocked.pop(row.partition_key, None)
-        is_away = False
+        is_unavailable = False
         for row, failure in zip(rows, results, strict=True):
             if isinstance(failure, LookoutError):
-                is_away = True
+                is_unavailable = True
                 self._failed.labels(failure.code).inc()
             elif failure is not None and not isinstance(failure, HeldBack):
                 await self._refused(execute, row, failure)
-        if is_away:
+        if is_unavailable:
             if self._bus_backoff.failures == 0:
-                self._logger.warning("the bus is away; the outbox waits", waiting=len(rows) - len(out))
+                self._logger.warning(
+                    "cannot publish to the bus; the outbox keeps the events", waiting=len(rows) - len(out)
+                )
             self._bus_backoff.fail(self._settings.relay_backoff_max_s)
         elif out:
             self._bus_backoff = _Backoff()

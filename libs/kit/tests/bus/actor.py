@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--die-on", type=int, nargs="*", default=[])
     parser.add_argument("--hang-on", type=int, nargs="*", default=[])
     parser.add_argument("--delivery-limit", type=int, default=20)
-    parser.add_argument("--suspect-after", type=int, default=3)
+    parser.add_argument("--isolate-after-deliveries", type=int, default=3)
     parser.add_argument("--shards", type=int, default=4)
     args = parser.parse_args()
     asyncio.run(consume(args) if args.what == "consume" else publish(args))

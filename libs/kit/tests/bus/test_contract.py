@@ -147,7 +147,7 @@ async def test_one_key_is_handled_in_order_and_keys_side_by_side(place: Place):
     await eventually(lambda: all(len(numbers) == 15 for numbers in order.values()), timeout_s=20)
     assert all(numbers == list(range(15)) for numbers in order.values())
     assert most > 3
-    assert (await bus.parked(THING.queue)) == []
+    assert (await bus.dead_letters(THING.queue)) == []
 
 
 async def test_concurrency_is_bounded(place: Place, any_subscription):
@@ -186,7 +186,7 @@ async def _is_ready(bus):
 
 async def test_unknown_queues_are_told(place: Place):
     bus = await place.open()
-    for call in (bus.depth("no.such.v1"), bus.parked("no.such.v1"), bus.replay("no.such.v1")):
+    for call in (bus.depth("no.such.v1"), bus.dead_letters("no.such.v1"), bus.replay("no.such.v1")):
         with pytest.raises(errors.NotFound):
             await call
 
@@ -198,7 +198,7 @@ async def test_queues_are_listed_with_their_depths(place: Place):
     await bus.publish_many([an_event(i, key=f"k{i}") for i in range(5)])
     infos = {info.queue: info for info in await bus.queues()}
     assert list(infos) == sorted([THING.queue, LOOSE.queue])
-    assert (infos[THING.queue].depth, infos[THING.queue].parked, infos[THING.queue].is_ordered) == (
+    assert (infos[THING.queue].depth, infos[THING.queue].dead_letters, infos[THING.queue].is_ordered) == (
         5,
         0,
         True,

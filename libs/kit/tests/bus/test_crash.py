@@ -59,11 +59,13 @@ async def test_what_a_killed_consumer_had_in_hand_is_delivered_again(place: Plac
     assert set(actor.numbers("done")) | set(seen.numbers) == set(range(50))
 
 
-async def test_a_message_that_kills_its_process_parks_and_takes_nobody_with_it(place: Place, tmp_path):
+async def test_a_message_that_kills_its_process_becomes_a_dead_letter_and_takes_nobody_with_it(
+    place: Place, tmp_path
+):
     bus = await place.open(delivery_limit=4, isolate_after_deliveries=2, shards=1)
     await bus.declare(THING)
     await bus.publish_many([an_event(i, key=f"k{i}") for i in range(20)])
-    options = ("--die-on", 3, "--delivery-limit", 4, "--suspect-after", 2, "--shards", 1)
+    options = ("--die-on", 3, "--delivery-limit", 4, "--isolate-after-deliveries", 2, "--shards", 1)
     lives = 0
     while True:
         lives += 1
@@ -76,17 +78,17 @@ async def test_a_message_that_kills_its_process_parks_and_takes_nobody_with_it(p
         await eventually(is_over, timeout_s=30)
         if not actor.is_dead:
             break
-    assert lives <= 6, "it is parked at its limit"
-    await eventually(lambda: _parked_numbers(bus, [3]), timeout_s=20)
+    assert lives <= 6, "it is a dead letter at its limit"
+    await eventually(lambda: _dead_letter_numbers(bus, [3]), timeout_s=20)
     assert set(actor.numbers("done")) == set(range(20)) - {3}
-    [parked] = await bus.parked(THING.queue)
-    assert "delivery limit" in parked.reason
-    assert parked.event.routing_key == an_event().routing_key
+    [dead_letter] = await bus.dead_letters(THING.queue)
+    assert "delivery limit" in dead_letter.reason
+    assert dead_letter.event.routing_key == an_event().routing_key
     actor.kill()
 
 
-async def _parked_numbers(bus, wanted):
-    return [number_of(parked.event) for parked in await bus.parked(THING.queue)] == wanted
+async def _dead_letter_numbers(bus, wanted):
+    return [number_of(dead_letter.event) for dead_letter in await bus.dead_letters(THING.queue)] == wanted
 
 
 async def test_what_was_confirmed_survives_the_publishers_death(place: Place, tmp_path):

@@ -22,7 +22,7 @@ from kit.bus import (
     event_type,
 )
 from kit.bus.event import matches
-from kit.bus.failure import Again, Failure, Park, next_step
+from kit.bus.failure import Failure, GiveUp, Retry, next_step
 from kit.bus.topology import (
     SLOTS,
     catalogue_queue,
@@ -76,23 +76,23 @@ def test_errors_are_judged(error, failure):
 @pytest.mark.parametrize(
     ("failure", "failures", "elapsed_s", "step"),
     [
-        (Failure.REJECTED, 1, 0.0, Park("rejected")),
-        (Failure.BUG, 1, 0.0, Park("bug")),
-        (Failure.TRANSIENT, 1, 0.0, Again(1.0)),
-        (Failure.TRANSIENT, 2, 1.0, Again(5.0)),
-        (Failure.TRANSIENT, 3, 6.0, Park("gave up after 3 attempts")),
-        (Failure.OUTAGE, 1, 0.0, Again(1.0)),
-        (Failure.OUTAGE, 9, 59.0, Again(5.0)),
-        (Failure.OUTAGE, 15, 60.0, Park("still unavailable after 60 s and 15 attempts")),
+        (Failure.REJECTED, 1, 0.0, GiveUp("rejected")),
+        (Failure.BUG, 1, 0.0, GiveUp("bug")),
+        (Failure.TRANSIENT, 1, 0.0, Retry(1.0)),
+        (Failure.TRANSIENT, 2, 1.0, Retry(5.0)),
+        (Failure.TRANSIENT, 3, 6.0, GiveUp("gave up after 3 attempts")),
+        (Failure.OUTAGE, 1, 0.0, Retry(1.0)),
+        (Failure.OUTAGE, 9, 59.0, Retry(5.0)),
+        (Failure.OUTAGE, 15, 60.0, GiveUp("still unavailable after 60 s and 15 attempts")),
     ],
 )
 def test_what_follows_a_failure(failure, failures, elapsed_s, step):
     assert next_step(POLICY, failure, failures, elapsed_s) == step
 
 
-def test_without_delays_everything_parks_at_once():
+def test_without_delays_everything_becomes_a_dead_letter_at_once():
     for failure in Failure:
-        assert isinstance(next_step(RetryPolicy(()), failure, 1, 0.0), Park)
+        assert isinstance(next_step(RetryPolicy(()), failure, 1, 0.0), GiveUp)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from kit.__main__ import main
 from kit.bus import Event, Rejected
-from kit.parked_view import body_of
+from kit.dead_letter_view import body_of
 from lookout.common.v1.common_pb2 import BlobRef
 from lookout.plates.v1.plates_pb2 import ReadRequest
 from testkit.bus import LOOSE, THING, Place, an_event
@@ -39,8 +39,8 @@ def kit(place, capsys):
 
 
 @pytest.fixture
-async def parked(place: Place) -> list[Event]:
-    """Three parked events of one queue, one of another."""
+async def dead_letters(place: Place) -> list[Event]:
+    """Three dead letters of one queue, one of another."""
     bus = await place.open()
 
     async def refuse(delivery):
@@ -58,68 +58,73 @@ async def parked(place: Place) -> list[Event]:
     await bus.consume(loose, refuse)
     assert await bus.publish_many([*events, other]) == [None] * 4
 
-    async def all_parked():
-        return {info.queue: info.parked for info in await bus.queues()} == {THING.queue: 3, loose.queue: 1}
+    async def all_failed():
+        return {info.queue: info.dead_letters for info in await bus.queues()} == {
+            THING.queue: 3,
+            loose.queue: 1,
+        }
 
-    await eventually(all_parked)
+    await eventually(all_failed)
     await bus.stop()
     return events
 
 
-async def test_queues_lists_what_waits(kit, parked):
+async def test_queues_lists_what_waits(kit, dead_letters):
     text = await kit("queues")
     assert "reader.thing_happened.v1" in text
     assert "loose.other.v1" in text
-    assert "kit parked list" in text
+    assert "kit dead-letters list" in text
     [loose, reader] = json.loads(await kit("queues", "--json"))
-    assert (reader["queue"], reader["parked"], reader["is_ordered"]) == (THING.queue, 3, True)
-    assert (loose["parked"], loose["is_ordered"]) == (1, False)
+    assert (reader["queue"], reader["dead_letters"], reader["is_ordered"]) == (THING.queue, 3, True)
+    assert (loose["dead_letters"], loose["is_ordered"]) == (1, False)
 
 
-async def test_list_says_why(kit, parked):
-    text = await kit("parked", "list")
-    for event in parked:
+async def test_list_says_why(kit, dead_letters):
+    text = await kit("dead-letters", "list")
+    for event in dead_letters:
         assert str(event.message_id) in text
     assert "the camera is unknown" in text
     assert "loose.other.v1" in text
-    documents = json.loads(await kit("parked", "list", "--queue", THING.queue, "--json"))
-    assert {d["id"] for d in documents} == {str(e.message_id) for e in parked}
+    documents = json.loads(await kit("dead-letters", "list", "--queue", THING.queue, "--json"))
+    assert {d["id"] for d in documents} == {str(e.message_id) for e in dead_letters}
     assert documents[0]["reason"] == "rejected: Rejected: the camera is unknown"
 
 
-async def test_show_decodes_the_body(kit, parked):
-    text = await kit("parked", "show", "--id", str(parked[1].message_id))
+async def test_show_decodes_the_body(kit, dead_letters):
+    text = await kit("dead-letters", "show", "--id", str(dead_letters[1].message_id))
     for part in (
         "lookout.common.v1.BlobRef",
         "frames/2026/1.jpg",
         "Traceback",
         "camera:1",
-        parked[1].routing_key,
+        dead_letters[1].routing_key,
     ):
         assert part in text
-    [document] = json.loads(await kit("parked", "show", "--id", str(parked[1].message_id), "--json"))
+    [document] = json.loads(
+        await kit("dead-letters", "show", "--id", str(dead_letters[1].message_id), "--json")
+    )
     assert document["body"]["key"] == "frames/2026/1.jpg"
     assert "the camera is unknown" in document["traceback"]
-    await kit("parked", "show", "--id", "no-such-id", code=1)
+    await kit("dead-letters", "show", "--id", "no-such-id", code=1)
 
 
-async def test_replay_and_discard_do_what_they_say(kit, parked, place: Place):
+async def test_replay_and_discard_do_what_they_say(kit, dead_letters, place: Place):
     assert "replayed 1 of reader.thing_happened.v1" in await kit(
-        "parked", "replay", "--id", str(parked[0].message_id)
+        "dead-letters", "replay", "--id", str(dead_letters[0].message_id)
     )
-    assert "discarded 1 of" in await kit("parked", "discard", "--id", str(parked[1].message_id))
-    await kit("parked", "discard", "--id", str(parked[1].message_id), code=1)
-    done = json.loads(await kit("parked", "replay", "--queue", THING.queue, "--all", "--json"))
+    assert "discarded 1 of" in await kit("dead-letters", "discard", "--id", str(dead_letters[1].message_id))
+    await kit("dead-letters", "discard", "--id", str(dead_letters[1].message_id), code=1)
+    done = json.loads(await kit("dead-letters", "replay", "--queue", THING.queue, "--all", "--json"))
     assert done == {"replayed": {THING.queue: 1}, "total": 1}
-    assert "Nothing is parked" in await kit("parked", "list", "--queue", THING.queue)
+    assert "No dead letters" in await kit("dead-letters", "list", "--queue", THING.queue)
     bus = await place.open()
     assert await bus.depth(THING.queue) == 2
 
 
-async def test_wrong_use_is_told(kit, parked):
-    assert "--id" in await kit("parked", "discard", code=2)
-    assert "--queue" in await kit("parked", "discard", "--all", code=2)
-    assert "no queue" in await kit("parked", "list", "--queue", "no.such.v1", code=1)
+async def test_wrong_use_is_told(kit, dead_letters):
+    assert "--id" in await kit("dead-letters", "discard", code=2)
+    assert "--queue" in await kit("dead-letters", "discard", "--all", code=2)
+    assert "no queue" in await kit("dead-letters", "list", "--queue", "no.such.v1", code=1)
 
 
 def test_a_bus_that_is_not_there_is_told(tmp_path, capsys, monkeypatch):
@@ -143,7 +148,7 @@ def test_a_broker_that_is_away_is_told_in_one_line():
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (3, "")
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("kit: the broker is away")
+    assert line.startswith("kit: the broker cannot be reached")
 
 
 def test_pictures_are_never_printed():

@@ -95,7 +95,7 @@ async def test_a_broker_killed_under_load_loses_nothing_and_with_an_inbox_nothin
     assert set(applied) == set(range(total))
     assert max(applied.values()) == 1
     assert all(numbers == sorted(numbers) for numbers in order.values())
-    assert await bus.parked(THING.queue) == []
+    assert await bus.dead_letters(THING.queue) == []
     await eventually(lambda: _is_ready(bus))
     await own_place.close_all()
     await db.stop()

@@ -57,4 +57,4 @@ async def test_a_replica_that_comes_later_gets_its_share_and_order_holds(place: 
         await publish_until(lambda: handled_by["second"] > 100)
     await eventually(lambda: sum(map(len, order.values())) == published * len(keys), timeout_s=30)
     assert all(numbers == list(range(published)) for numbers in order.values())
-    assert await first.parked(THING.queue) == []
+    assert await first.dead_letters(THING.queue) == []

@@ -61,7 +61,7 @@ def change(place: Place, statement: str, *values: object) -> None:
 class Batches(Recorder):
     """Takes several at once."""
 
-    async def many(self, deliveries):
+    async def handle_batch(self, deliveries):
         for delivery in deliveries:
             await self(delivery)
         await asyncio.sleep(0.0005)
@@ -134,7 +134,7 @@ async def test_a_key_whose_backlog_could_not_be_given_back_goes_on(
 
 
 async def is_empty(bus: SqliteBus) -> bool:
-    return await bus.depth(THING.queue) == 0 and not bus._consumers[0].in_hand
+    return await bus.depth(THING.queue) == 0 and not bus._consumers[0].unacknowledged
 
 
 async def test_a_consumer_that_has_ended_is_not_ready(place: Place):
@@ -214,7 +214,7 @@ async def test_a_suspect_is_taken_when_the_last_in_hand_ended_during_the_look(pl
         batch = await answer
         if isinstance(batch, store.Batch) and batch.is_held_back:
             held.set()  # the answer comes when what it speaks of is over
-            await eventually(lambda: not bus._consumers[0].in_hand)
+            await eventually(lambda: not bus._consumers[0].unacknowledged)
         return batch
 
     monkeypatch.setattr(bus._file, "submit", lambda work: asyncio.ensure_future(late(submit(work))))
@@ -237,16 +237,16 @@ async def test_a_fetch_goes_by_what_was_in_hand_when_it_was_asked_for(place: Pla
     bus = await opened(place)
     await bus.declare(THING)
     await bus.publish_many([an_event(i, key=f"k{i}") for i in range(4)])
-    in_hand, blocked = {1: "item"}, {"k1"}
+    unacknowledged, blocked = {1: "item"}, {"k1"}
     job = store.fetch(
         THING.queue,
-        in_hand=in_hand,
+        unacknowledged=unacknowledged,
         blocked=blocked,
         limit=10,
         limits=store.Limits(9, 3),
         now=datetime.now(UTC),
     )
-    in_hand.clear()
+    unacknowledged.clear()
     blocked.clear()
     batch = await bus._file.submit(job)
     assert [number_of(item.event) for item in batch.items] == [2, 3]

@@ -55,4 +55,4 @@ async def test_killed_at_every_point_in_turn_each_source_has_one_effect(house, t
     assert max(done.values()) == 1
     bus = await house.place.open()
     [info] = await bus.queues()
-    assert (info.depth, info.parked) == (0, 0)
+    assert (info.depth, info.dead_letters) == (0, 0)

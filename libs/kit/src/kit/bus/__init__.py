@@ -4,18 +4,20 @@ from kit.bus.consumer import Consumer, EventConsumer, Metadata
 from kit.bus.event import Event, EventSource
 from kit.bus.event_type import EventType, event_type
 from kit.bus.failure import Failure, HeldBack, Rejected, RetryPolicy, Transient, Unroutable, classify
-from kit.bus.interface import Bus, ParkedMessage, QueueInfo, parked_queue
+from kit.bus.interface import Bus, DeadLetter, QueueInfo, dead_letter_queue
 from kit.bus.rabbitmq import RabbitMqBus
 from kit.bus.sqlite import SqliteBus
-from kit.bus.subscription import Delivery, Handler, ManyHandler, Subscription
+from kit.bus.subscription import BatchHandler, Delivery, Handler, Subscription
 from kit.clock import Clock
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings
 
 __all__ = [
+    "BatchHandler",
     "Bus",
     "Consumer",
+    "DeadLetter",
     "Delivery",
     "Event",
     "EventConsumer",
@@ -24,9 +26,7 @@ __all__ = [
     "Failure",
     "Handler",
     "HeldBack",
-    "ManyHandler",
     "Metadata",
-    "ParkedMessage",
     "QueueInfo",
     "Rejected",
     "RetryPolicy",
@@ -34,9 +34,9 @@ __all__ = [
     "Transient",
     "Unroutable",
     "classify",
+    "dead_letter_queue",
     "event_type",
     "open_bus",
-    "parked_queue",
 ]
 
 

@@ -29,7 +29,7 @@ class Item:
 
 
 Process = Callable[[Item], Awaitable[None]]
-ProcessMany = Callable[[list[Item]], Awaitable[bool]]
+ProcessBatch = Callable[[list[Item]], Awaitable[bool]]
 """Settles all of them and says True, or none and says False."""
 
 
@@ -120,9 +120,11 @@ class BatchingDispatcher(Dispatcher):
     is what comes for their keys until that is done.
     """
 
-    def __init__(self, process: Process, process_many: ProcessMany, limit: int, *, is_ordered: bool) -> None:
+    def __init__(
+        self, process: Process, process_batch: ProcessBatch, limit: int, *, is_ordered: bool
+    ) -> None:
         super().__init__(process, is_ordered=is_ordered)
-        self._process_many = process_many
+        self._process_batch = process_batch
         self._limit = limit
         self._pending: deque[Item] = deque()
         self._batches: asyncio.Task[None] | None = None
@@ -143,7 +145,7 @@ class BatchingDispatcher(Dispatcher):
     async def _run_batches(self) -> None:
         while self._pending and not self.stopping.is_set():
             batch = self._next_batch()
-            if batch and not await self._process_many(batch):
+            if batch and not await self._process_batch(batch):
                 for item in batch:
                     super().submit(item)
 

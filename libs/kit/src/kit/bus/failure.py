@@ -1,4 +1,4 @@
-"""How a handler can fail, and what follows from it. Decisions only: the back ends carry them out."""
+"""How a handler can fail, and what follows. Decisions only: the back ends carry them out."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -8,27 +8,27 @@ from sqlalchemy.exc import DisconnectionError
 from kit import errors
 from kit.db import database_fault
 
-_NO_HURRY_S = 1  # a delivery's own policy says when it is repeated; this figure is not looked at
+_UNUSED_RETRY_AFTER_S = 1  # the retry policy decides when an event is handled again
 
 
-class Rejected(Exception):  # noqa: N818 - the field's word; it is an outcome
-    """Raised by a handler: this event is bad input and no repeat can help. It is parked at once."""
+class Rejected(Exception):  # noqa: N818 - names an outcome, as the log and metrics do
+    """Raised by a handler: this event is bad input and a retry cannot help. It becomes a dead letter at once."""
 
 
-class Transient(Exception):  # noqa: N818 - the field's word; it is an outcome
-    """Raised by a handler: this event may succeed later. It is repeated, then parked."""
+class Transient(Exception):  # noqa: N818 - names an outcome, as the log and metrics do
+    """Raised by a handler: this event may succeed later. It is retried, then it becomes a dead letter."""
 
 
-class Unroutable(Exception):  # noqa: N818 - the field's word; it is an outcome
-    """No queue wants the event, so the broker would have dropped it."""
+class Unroutable(Exception):  # noqa: N818 - names an outcome, as the log and metrics do
+    """No queue is bound for the event: the broker would have dropped it."""
 
 
-class HeldBack(Exception):  # noqa: N818 - the field's word; it is an outcome
+class HeldBack(Exception):  # noqa: N818 - names an outcome, as the log and metrics do
     """Not published, because an earlier event of the same partition key in the same call was not."""
 
 
 class Failure(Enum):
-    """The kinds of failure. A dependency that is away is no fault of the event, so it is given more time."""
+    """The kinds of failure. An outage of a dependency is not the event's fault, so it is retried for longer."""
 
     REJECTED = "rejected"
     TRANSIENT = "transient"
@@ -38,32 +38,32 @@ class Failure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a failed event is tried again: after each delay in turn; in an outage the last again and again."""
+    """After which delays a failed event is retried; in an outage the last one repeats for `outage_retry_limit_s`."""
 
     delays_s: tuple[float, ...]
     outage_retry_limit_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """Try once more after so long."""
+class Retry:
+    """Handle the event again after the delay."""
 
     delay_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Park:
-    """Set aside for a person, with this reason in front of the error's own text."""
+class GiveUp:
+    """Make the event a dead letter, with this reason in front of the text of the error."""
 
     because: str
 
 
 def classify(error: BaseException) -> Failure:
-    """What kind of failure an exception from a handler is. What nobody foresaw is a bug."""
-    match database_fault(error, retry_after_s=_NO_HURRY_S) or error:
+    """What kind of failure an exception from a handler is. Any other exception is a bug."""
+    match database_fault(error, retry_after_s=_UNUSED_RETRY_AFTER_S) or error:
         case Rejected():
             return Failure.REJECTED
-        # Transactions that collide do so with their like, and not forever.
+        # Colliding transactions succeed when they are retried.
         case Transient() | TimeoutError() | errors.Unavailable(code="transaction_conflict"):
             return Failure.TRANSIENT
         case errors.UpstreamTimeout() | errors.UpstreamFailed() | errors.RateLimited():
@@ -76,16 +76,16 @@ def classify(error: BaseException) -> Failure:
             return Failure.BUG
 
 
-def next_step(policy: RetryPolicy, failure: Failure, failures: int, elapsed_s: float) -> Again | Park:
+def next_step(policy: RetryPolicy, failure: Failure, failures: int, elapsed_s: float) -> Retry | GiveUp:
     """What to do after the `failures`-th failure (1 is the first), `elapsed_s` after the first one."""
     if failure is Failure.REJECTED:
-        return Park("rejected")
+        return GiveUp("rejected")
     if failure is Failure.BUG:
-        return Park("bug")
+        return GiveUp("bug")
     if failure is Failure.OUTAGE:
         if policy.delays_s and elapsed_s < policy.outage_retry_limit_s:
-            return Again(policy.delays_s[min(failures, len(policy.delays_s)) - 1])
-        return Park(f"still unavailable after {elapsed_s:.0f} s and {failures} attempts")
+            return Retry(policy.delays_s[min(failures, len(policy.delays_s)) - 1])
+        return GiveUp(f"still unavailable after {elapsed_s:.0f} s and {failures} attempts")
     if failures <= len(policy.delays_s):
-        return Again(policy.delays_s[failures - 1])
-    return Park(f"gave up after {failures} attempts")
+        return Retry(policy.delays_s[failures - 1])
+    return GiveUp(f"gave up after {failures} attempts")

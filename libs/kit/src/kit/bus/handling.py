@@ -1,4 +1,4 @@
-"""Running a handler on a delivery, and what its end means. The same for every back end."""
+"""Running a handler on a delivery, and deciding what follows. The same for both back ends."""
 
 import random
 import time
@@ -6,10 +6,9 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kit.bus.failure import Again, Failure, RetryPolicy, classify, next_step
-from kit.bus.interface import parked_queue
+from kit.bus.failure import Failure, Retry, RetryPolicy, classify, next_step
 from kit.bus.spans import processing
-from kit.bus.subscription import Delivery, Handler, ManyHandler, Subscription
+from kit.bus.subscription import BatchHandler, Delivery, Handler, Subscription
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings
@@ -21,16 +20,16 @@ JITTER = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Parking:
-    """Why a delivery is to be parked."""
+class DeadLetterCause:
+    """Why a delivery becomes a dead letter."""
 
     reason: str
     traceback: str
     attempts: int
 
 
-Step = Again | Parking | None
-"""What follows a handler's run: again later, parked, or (None) settled."""
+Step = Retry | DeadLetterCause | None
+"""What follows a run of the handler: a retry, a dead letter, or (None) an acknowledgement."""
 
 
 def policy_of(subscription: Subscription, settings: BusSettings) -> RetryPolicy:
@@ -42,34 +41,37 @@ def policy_of(subscription: Subscription, settings: BusSettings) -> RetryPolicy:
 
 
 def jittered(delay_s: float) -> float:
-    """The delay, a little longer or shorter: what failed together shall not come again together."""
+    """The delay, a little longer or shorter, so that what failed together is not retried together."""
     return delay_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreading load
 
 
 class BusMetrics:
-    """What a bus tells Prometheus."""
+    """The metrics of a bus."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.deliveries = metrics.counter(
-            "bus_deliveries_total", "Handler runs by how they ended", ("queue", "outcome")
+            "bus_deliveries_total", "Handler runs by outcome", ("queue", "outcome")
         )
-        self.seconds = metrics.histogram("bus_handler_seconds", "Time a handler took", ("queue",))
+        self.seconds = metrics.histogram("bus_handler_seconds", "Time that a handler took", ("queue",))
         self.published = metrics.counter("bus_published_total", "Events published by outcome", ("outcome",))
-        self.in_hand = metrics.gauge("bus_in_hand", "Messages taken and not settled yet", ("queue",))
-        self.depth = metrics.gauge(
-            "bus_queue_depth", "Messages waiting, parked ones under .parked", ("queue",)
+        self.unacknowledged = metrics.gauge(
+            "bus_unacknowledged", "Messages delivered and not acknowledged yet", ("queue",)
         )
-        self.connected = metrics.gauge("bus_connected", "1 while the bus can be used")
-        self.lost = metrics.counter("bus_disconnects_total", "Times that the broker went away")
+        self.depth = metrics.gauge("bus_queue_depth", "Messages waiting in a subscription", ("queue",))
+        self.dead_letters = metrics.gauge("bus_dead_letters", "Dead letters of a subscription", ("queue",))
+        self.connected = metrics.gauge("bus_connected", "1 while connected to the broker, else 0")
+        self.lost = metrics.counter(
+            "bus_disconnects_total", "Times that the connection to the broker was lost"
+        )
 
-    def note_depth(self, queue: str, depth: int, parked: int) -> None:
-        """Show how much waits for a subscription, and how much for a person."""
+    def note_depth(self, queue: str, depth: int, dead_letters: int) -> None:
+        """Set the depth and the number of dead letters of a subscription."""
         self.depth.labels(queue).set(depth)
-        self.depth.labels(parked_queue(queue)).set(parked)
+        self.dead_letters.labels(queue).set(dead_letters)
 
 
 class Runner:
-    """Calls one subscription's handler and judges how it ended."""
+    """Calls the handler of a subscription and decides what follows when it fails."""
 
     def __init__(
         self, queue: str, handler: Handler, policy: RetryPolicy, logger: Logger, metrics: BusMetrics
@@ -92,30 +94,30 @@ class Runner:
         with processing(event, self._queue, self._tracing):
             try:
                 await self._handler(delivery)
-            except Exception as error:  # noqa: BLE001 - judging whatever a handler raises is the point
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises decides what follows
                 mark_failed(current_span(), error)
                 elapsed_s = time.time() - first_failed_at if first_failed_at is not None else 0.0
-                return self._judge(delivery, error, failures + 1, elapsed_s)
+                return self._after_failure(delivery, error, failures + 1, elapsed_s)
             finally:
                 self._seconds.observe(time.perf_counter() - started)
             self._outcomes["handled"].inc()
             return None
 
     @property
-    def takes_many(self) -> bool:
+    def takes_batches(self) -> bool:
         """Whether the handler can be given several deliveries at once."""
-        return isinstance(self._handler, ManyHandler)
+        return isinstance(self._handler, BatchHandler)
 
-    async def run_many(self, deliveries: Sequence[Delivery]) -> bool:
+    async def run_batch(self, deliveries: Sequence[Delivery]) -> bool:
         """Handle all of them at once; False when that failed, and each is to be run alone."""
-        assert isinstance(self._handler, ManyHandler)
+        assert isinstance(self._handler, BatchHandler)
         started = time.perf_counter()
         try:
             with use_trace(tracing=self._tracing):
-                await self._handler.many(deliveries)
-        except Exception as error:  # noqa: BLE001 - run alone, the one at fault is judged
+                await self._handler.handle_batch(deliveries)
+        except Exception as error:  # noqa: BLE001 - each is handled alone then, and the failing one is treated as such
             self._logger.info(
-                "a batch failed, its deliveries are handled one by one",
+                "a batch failed, handling its messages one by one",
                 queue=self._queue,
                 count=len(deliveries),
                 error=reason_of(error),
@@ -127,7 +129,7 @@ class Runner:
         self._outcomes["handled"].inc(len(deliveries))
         return True
 
-    def _judge(self, delivery: Delivery, error: Exception, failures: int, elapsed_s: float) -> Step:
+    def _after_failure(self, delivery: Delivery, error: Exception, failures: int, elapsed_s: float) -> Step:
         failure = classify(error)
         step = next_step(self._policy, failure, failures, elapsed_s)
         facts = {
@@ -138,17 +140,17 @@ class Runner:
             "failure": failure.value,
             "error": reason_of(error),
         }
-        if isinstance(step, Again):
+        if isinstance(step, Retry):
             self._outcomes["retried"].inc()
-            self._logger.warning("delivery failed, trying again", delay_s=step.delay_s, **facts)
+            self._logger.warning("message failed, retrying", delay_s=step.delay_s, **facts)
             return step
         self._outcomes[failure.value].inc()
         trace = "".join(traceback.format_exception(error))
         if failure is Failure.BUG:
-            self._logger.error("delivery parked: the handler has a bug", exc_info=error, **facts)
+            self._logger.error("message dead-lettered: the handler has a bug", exc_info=error, **facts)
         else:
-            self._logger.warning("delivery parked", because=step.because, **facts)
-        return Parking(
+            self._logger.warning("message dead-lettered", because=step.because, **facts)
+        return DeadLetterCause(
             reason=f"{step.because}: {reason_of(error)}"[:MAX_REASON_CHARS],
             traceback=trace[-MAX_TRACEBACK_CHARS:],
             attempts=delivery.attempt,

@@ -1,4 +1,4 @@
-"""What every bus can do, whichever back end carries it."""
+"""What both back ends of the bus provide."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,51 +11,51 @@ from kit.health import CheckResult
 
 
 @dataclass(frozen=True, slots=True)
-class ParkedMessage:
-    """An event that was set aside for a person. `parked_id` is its message id."""
+class DeadLetter:
+    """An event that could not be handled and waits for a person. `dead_letter_id` is its message id."""
 
-    parked_id: str
+    dead_letter_id: str
     queue: str
     event: Event
     reason: str
     traceback: str
     attempts: int
-    parked_at: datetime
+    dead_lettered_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class QueueInfo:
-    """A subscription that the bus knows, with the messages ready in its queue(s) and those parked."""
+    """A subscription that the bus knows, with the numbers of messages that wait and of dead letters."""
 
     queue: str
     binding: str
     is_ordered: bool
     depth: int
-    parked: int
+    dead_letters: int
 
 
 class Bus(Protocol):
-    """At least once, in order per partition key where asked for, nothing lost, nothing dropped in silence."""
+    """At least once, in order per partition key if the subscription is ordered; nothing is lost or dropped."""
 
     async def start(self) -> None:
-        """Begin to connect. Never fails because the broker is away: `ready` tells, and it is tried again."""
+        """Begin to connect. A broker that cannot be reached is no failure: `ready` says so, and it is tried again."""
         ...
 
     async def stop(self) -> None:
-        """Take no more, let handlers finish within the grace, settle what they did, and close."""
+        """Stop taking messages, let handlers finish within `shutdown_grace_s`, acknowledge what they did, and close."""
         ...
 
     async def publish(self, event: Event) -> None:
-        """Publish and wait until it is safe.
+        """Publish and wait for the confirmation.
 
         Raises:
-            Unroutable: no queue wants it, and `must_route` is set.
+            Unroutable: no queue is bound for it, and `must_route` is set.
             kit.errors.Unavailable: not confirmed in `publish_timeout_s`. It may have arrived all the same.
         """
         ...
 
     async def publish_many(self, events: Sequence[Event]) -> list[Exception | None]:
-        """As `publish`, many at once: None for each that is safe, else why not.
+        """As `publish`, many at once: None for each that is confirmed, else why not.
 
         The order per partition key holds even here: after a failure the later events of that key are not
         sent, and come back with `HeldBack`.
@@ -63,7 +63,7 @@ class Bus(Protocol):
         ...
 
     async def declare(self, subscription: Subscription) -> None:
-        """Make the subscription known, so that its events wait from now on. Waits for the broker.
+        """Declare the subscription's queues, so that its events wait from now on. Waits for the broker.
 
         Raises:
             kit.errors.Unavailable: the broker did not answer within `publish_timeout_s`.
@@ -79,11 +79,11 @@ class Bus(Protocol):
         ...
 
     async def depth(self, queue: str) -> int:
-        """Messages waiting in a subscription's queue or in `<queue>.parked`; those in hand are not counted.
+        """Messages waiting in a subscription's queue or its dead-letter queue; unacknowledged ones are not counted.
 
         Raises:
             kit.errors.NotFound: the bus knows no such queue.
-            kit.errors.Unavailable: the broker is away.
+            kit.errors.Unavailable: the broker cannot be reached.
         """
         ...
 
@@ -91,27 +91,31 @@ class Bus(Protocol):
         """Every subscription ever declared, by name."""
         ...
 
-    async def parked(self, queue: str, limit: int | None = None) -> list[ParkedMessage]:
-        """What is parked for a queue, oldest first. They stay where they are.
+    async def dead_letters(self, queue: str, limit: int | None = None) -> list[DeadLetter]:
+        """The dead letters of a queue, oldest first. They stay there.
 
         Raises:
             kit.errors.NotFound: the bus knows no such queue.
-            kit.errors.Unavailable: the broker is away.
+            kit.errors.Unavailable: the broker cannot be reached.
         """
         ...
 
     async def replay(self, queue: str, ids: Iterable[str] | None = None) -> int:
-        """Give parked messages (None: all) to their queue's handler again; returns how many.
+        """Deliver dead letters (None: all) to the handler of their queue again; returns how many.
 
         A crash on the way repeats a message rather than losing it.
         """
         ...
 
     async def discard(self, queue: str, ids: Iterable[str] | None = None) -> int:
-        """Delete parked messages (None: all) for good; returns how many."""
+        """Delete dead letters (None: all); returns how many."""
         ...
 
 
-def parked_queue(queue: str) -> str:
-    """Where the messages of `queue` are parked."""
+def dead_letter_queue(queue: str) -> str:
+    """The name of the queue with the dead letters of `queue`.
+
+    The suffix stays what it was in earlier versions: a queue's dead-letter routing key cannot be changed once it is
+    declared, so queues that exist would go on sending their dead letters to the old name.
+    """
     return f"{queue}.parked"

@@ -13,11 +13,11 @@ from aio_pika.abc import AbstractConnection
 
 from kit.bus.event import Event
 from kit.bus.handling import BusMetrics, jittered, policy_of, reason_of
-from kit.bus.interface import ParkedMessage, QueueInfo, parked_queue
+from kit.bus.interface import DeadLetter, QueueInfo, dead_letter_queue
 from kit.bus.rabbitmq_admin import Admin, declare_all
+from kit.bus.rabbitmq_browse import Entry, enter_in_catalogue
 from kit.bus.rabbitmq_consumer import RabbitConsumer
 from kit.bus.rabbitmq_link import FAULTS, Link, Publisher, channel_on
-from kit.bus.rabbitmq_shelf import Entry, enter_in_catalogue
 from kit.bus.rabbitmq_wire import Outgoing, outgoing
 from kit.bus.spans import record_sent
 from kit.bus.subscription import Handler, Subscription
@@ -72,7 +72,7 @@ class RabbitMqBus:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        # The consumers first: what they have in hand may still be parked, or publish.
+        # The consumers first: what they are handling may still publish, also a dead letter.
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
         self._consumers.clear()
         await self._inbound.stop()
@@ -112,7 +112,7 @@ class RabbitMqBus:
             async with asyncio.timeout(self._settings.publish_timeout_s):
                 await self._declare_subscription(connection, subscription)
         except FAULTS as error:
-            raise Unavailable(f"not declared: {error!r}", code="bus_away") from error
+            raise Unavailable(f"not declared: {error!r}", code="bus_unavailable") from error
 
     async def consume(self, subscription: Subscription, handler: Handler) -> None:
         """See `Bus.consume`."""
@@ -140,9 +140,9 @@ class RabbitMqBus:
         """See `Bus.queues`."""
         return await self._admin.queues()
 
-    async def parked(self, queue: str, limit: int | None = None) -> list[ParkedMessage]:
-        """See `Bus.parked`."""
-        return await self._admin.parked(queue, limit)
+    async def dead_letters(self, queue: str, limit: int | None = None) -> list[DeadLetter]:
+        """See `Bus.dead_letters`."""
+        return await self._admin.dead_letters(queue, limit)
 
     async def replay(self, queue: str, ids: Iterable[str] | None = None) -> int:
         """See `Bus.replay`. Each is published, confirmed, and only then removed."""
@@ -158,7 +158,7 @@ class RabbitMqBus:
         return self._publisher
 
     async def _move(self, message: Outgoing) -> None:
-        """For the consumers: publish outside the events' exchange, to park or to postpone."""
+        """For the consumers: publish past the events' exchange: a dead letter, or a message that is retried later."""
         publisher = await self._take_publisher()
         try:
             async with asyncio.timeout(self._settings.publish_timeout_s):
@@ -190,7 +190,9 @@ class RabbitMqBus:
                 topology = await self._declare_subscription(connection, consumer.subscription)
             except (LookoutError, *FAULTS) as error:
                 self._logger.warning(
-                    "cannot declare", queue=consumer.subscription.queue, error=reason_of(error)
+                    "cannot declare the queues of a subscription",
+                    queue=consumer.subscription.queue,
+                    error=reason_of(error),
                 )
                 await asyncio.sleep(jittered(_PAUSE_AFTER_FAULT_S))
                 continue
@@ -229,17 +231,17 @@ class RabbitMqBus:
                 topology = self._topologies.get(consumer.subscription.queue)
                 if topology is not None and self._outbound.is_up:
                     try:
-                        await self._look_at(consumer, topology)
+                        await self._measure(consumer, topology)
                     except LookoutError as error:
                         self._logger.warning("cannot read the queues' depths", error=str(error))
             await asyncio.sleep(self._settings.queue_depth_interval_s)
 
-    async def _look_at(self, consumer: RabbitConsumer, topology: Topology) -> None:
+    async def _measure(self, consumer: RabbitConsumer, topology: Topology) -> None:
         queue, is_ordered = consumer.subscription.queue, consumer.subscription.is_ordered
-        parking, members = parked_queue(queue), members_queue(queue)
-        others = [parking, members] if is_ordered else [parking]
+        dead_letters, members = dead_letter_queue(queue), members_queue(queue)
+        others = [dead_letters, members] if is_ordered else [dead_letters]
         states = await self._admin.states([*topology.consumed, *others])
         depth = sum(states[name].ready for name in topology.consumed)
-        self._metrics.note_depth(queue, depth, states[parking].ready)
+        self._metrics.note_depth(queue, depth, states[dead_letters].ready)
         if is_ordered:
-            consumer.share(states[members].consumers)
+            consumer.release_excess_shards(states[members].consumers)

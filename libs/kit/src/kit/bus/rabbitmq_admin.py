@@ -1,4 +1,4 @@
-"""Declaring, counting and looking after RabbitMQ's queues."""
+"""Declaring and counting RabbitMQ's queues, and working with dead letters."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from collections.abc import Set as AbstractSet
@@ -9,10 +9,10 @@ from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from kit.bus.event import Event
-from kit.bus.interface import ParkedMessage, QueueInfo, parked_queue
+from kit.bus.interface import DeadLetter, QueueInfo, dead_letter_queue
+from kit.bus.rabbitmq_browse import Entry, browse, read_catalogue
 from kit.bus.rabbitmq_link import FAULTS, Link, Publisher, answered, channel_on
-from kit.bus.rabbitmq_shelf import Entry, looking_through, read_catalogue
-from kit.bus.rabbitmq_wire import Outgoing, event_of, outgoing, parked_of
+from kit.bus.rabbitmq_wire import Outgoing, dead_letter_of, event_of, outgoing
 from kit.bus.topology import Exchange, Queue, Topology, catalogue_queue, shard_queues
 from kit.errors import NotFound, Unavailable
 from kit.ids import uuid7
@@ -29,7 +29,7 @@ class QueueState:
 
 
 async def declare_all(connection: AbstractConnection, topology: Topology, logger: Logger) -> None:
-    """Declare what is missing. What stands with other arguments stays as it is, with a warning.
+    """Declare what is missing. What exists with other arguments is left unchanged, with a warning.
 
     A queue's arguments cannot be changed, and refusing to start would be worse than an old delivery limit.
     """
@@ -38,7 +38,11 @@ async def declare_all(connection: AbstractConnection, topology: Topology, logger
         try:
             await _declare(connection, thing)
         except ChannelPreconditionFailed as error:
-            logger.warning("stands with other arguments and is left so", name=thing.name, error=str(error))
+            logger.warning(
+                "a queue or exchange exists with other arguments and is left unchanged",
+                name=thing.name,
+                error=str(error),
+            )
     await _make_registrations_durable(connection)
     async with channel_on(connection) as channel:
         for binding in topology.bindings:
@@ -73,7 +77,7 @@ async def _declare(connection: AbstractConnection, thing: Exchange | Queue) -> N
 
 
 class Admin:
-    """What people ask of the bus, and its own looks at depths."""
+    """The operations of the `kit` command, and the queue depths for the metrics."""
 
     def __init__(
         self, link: Link, publisher: Callable[[], Awaitable[Publisher]], settings: BusSettings
@@ -83,7 +87,7 @@ class Admin:
         self._settings = settings
 
     async def states(self, queues: Iterable[str]) -> dict[str, QueueState]:
-        """How each queue of the broker's stands.
+        """Messages and consumers of each queue.
 
         Raises:
             kit.errors.NotFound: there is no such queue.
@@ -100,12 +104,12 @@ class Admin:
         except ChannelNotFoundEntity:
             raise NotFound(f"the bus knows no queue {queue}", code="queue_unknown") from None
         except FAULTS as error:
-            raise Unavailable(f"cannot count: {error!r}", code="bus_away") from error
+            raise Unavailable(f"cannot count: {error!r}", code="bus_unavailable") from error
         return states
 
     async def depth(self, queue: str) -> int:
         """See `Bus.depth`."""
-        if queue.endswith(parked_queue("")):
+        if queue.endswith(dead_letter_queue("")):
             return (await self.states([queue]))[queue].ready
         entry = await self._entry(queue)
         return sum(state.ready for state in (await self.states(_consumed(entry))).values())
@@ -114,22 +118,22 @@ class Admin:
         """See `Bus.queues`."""
         infos = []
         for entry in (await self._catalogue()).values():
-            states = await self.states([*_consumed(entry), parked_queue(entry.queue)])
-            parked = states.pop(parked_queue(entry.queue)).ready
+            states = await self.states([*_consumed(entry), dead_letter_queue(entry.queue)])
+            dead_letters = states.pop(dead_letter_queue(entry.queue)).ready
             depth = sum(state.ready for state in states.values())
-            infos.append(QueueInfo(entry.queue, entry.binding, entry.is_ordered, depth, parked))
+            infos.append(QueueInfo(entry.queue, entry.binding, entry.is_ordered, depth, dead_letters))
         return sorted(infos, key=lambda info: info.queue)
 
-    async def parked(self, queue: str, limit: int | None) -> list[ParkedMessage]:
-        """See `Bus.parked`. What a crash parked twice is shown once."""
-        found: dict[str, ParkedMessage] = {}
+    async def dead_letters(self, queue: str, limit: int | None) -> list[DeadLetter]:
+        """See `Bus.dead_letters`. What a crash wrote twice is returned once."""
+        found: dict[str, DeadLetter] = {}
         connection, publisher = await self._link.connection(), await self._publisher()
-        async with looking_through(connection, publisher, parked_queue(queue)) as shelf:
-            async for message in shelf:
-                # Read to the end all the same: the look's own fence stands there, and must be taken away.
+        async with browse(connection, publisher, dead_letter_queue(queue)) as browsed:
+            async for message in browsed:
+                # Read to the end all the same: the end marker of this browse is there, and must be removed.
                 if limit is None or len(found) < limit:
-                    parked = parked_of(message, queue)
-                    found.setdefault(parked.parked_id, parked)
+                    found_one = dead_letter_of(message, queue)
+                    found.setdefault(found_one.dead_letter_id, found_one)
         return list(found.values())
 
     async def replay(self, queue: str, ids: AbstractSet[str] | None) -> int:
@@ -162,19 +166,19 @@ class Admin:
     async def _take(
         self, queue: str, ids: AbstractSet[str] | None, first: Callable[[Event], Awaitable[None]]
     ) -> int:
-        """Remove parked messages, each after `first` has been done with it; what stands twice, once."""
+        """Remove dead letters, each after `first` has been called with it; a duplicate is removed with it."""
         done: set[str] = set()
         connection, publisher = await self._link.connection(), await self._publisher()
-        async with looking_through(connection, publisher, parked_queue(queue)) as shelf:
-            async for message in shelf:
+        async with browse(connection, publisher, dead_letter_queue(queue)) as browsed:
+            async for message in browsed:
                 event = event_of(message)
-                parked_id = str(event.message_id)
-                if ids is not None and parked_id not in ids:
+                dead_letter_id = str(event.message_id)
+                if ids is not None and dead_letter_id not in ids:
                     continue
-                if parked_id not in done:
+                if dead_letter_id not in done:
                     await first(event)
-                    done.add(parked_id)
-                await shelf.take(message)
+                    done.add(dead_letter_id)
+                await browsed.take(message)
         return len(done)
 
     async def _catalogue(self) -> dict[str, Entry]:

@@ -12,15 +12,15 @@ from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from kit.bus.dispatch import BatchingDispatcher, Dispatcher, Item
-from kit.bus.failure import Again, Unroutable
-from kit.bus.handling import BusMetrics, Parking, Runner, jittered, policy_of, reason_of
-from kit.bus.interface import parked_queue
+from kit.bus.failure import Retry, Unroutable
+from kit.bus.handling import BusMetrics, DeadLetterCause, Runner, jittered, policy_of, reason_of
+from kit.bus.interface import dead_letter_queue
 from kit.bus.rabbitmq_link import FAULTS, answered, channel_on
 from kit.bus.rabbitmq_wire import (
     Outgoing,
+    dead_letter_outgoing,
     event_of,
     failures_of,
-    parked_outgoing,
     redeliveries_of,
     retry_outgoing,
 )
@@ -37,15 +37,15 @@ _PAUSE_AFTER_FAULT_S = 1.0
 Publish = Callable[[Outgoing], Awaitable[None]]
 
 
-class Memory:
-    """What one process knows of messages beyond their delivery: the broker may hand any of them out again."""
+class DeliveryHistory:
+    """Which messages this process handled or failed to handle: the broker may deliver any of them again."""
 
     def __init__(self) -> None:
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._handled: OrderedDict[str, None] = OrderedDict()
 
     def note_failed(self, message_id: str, failures: int, first_failed_at: float) -> None:
-        """It failed and waits in place; should its channel end meanwhile, it goes on from here."""
+        """It failed and waits for its retry; if its channel ends meanwhile, the count goes on from here."""
         self._failures[message_id] = (failures, first_failed_at)
         if len(self._failures) > _REMEMBERED_IDS:
             self._failures.popitem(last=False)
@@ -55,18 +55,18 @@ class Memory:
         return self._failures.get(message_id)
 
     def note_handled(self, message_id: str) -> None:
-        """Its handler ended well; the acknowledgement may still get lost."""
+        """It was handled; the acknowledgement may still get lost."""
         self._failures.pop(message_id, None)
         self._handled[message_id] = None
         if len(self._handled) > _REMEMBERED_IDS:
             self._handled.popitem(last=False)
 
-    def note_parked(self, message_id: str) -> None:
-        """A person decides now; a replay begins anew."""
+    def note_dead_lettered(self, message_id: str) -> None:
+        """It is a dead letter now; a replay starts counting anew."""
         self._failures.pop(message_id, None)
 
     def was_handled(self, message_id: str) -> bool:
-        """Whether its handler ended well in this process, not long ago."""
+        """Whether this process handled it recently."""
         return message_id in self._handled
 
 
@@ -88,10 +88,10 @@ class RabbitConsumer:
         self.logger = logger
         self.clock = clock
         self.publish = publish
-        self.memory = Memory()
+        self.history = DeliveryHistory()
         self.slots = asyncio.Semaphore(settings.concurrency)
         self.runner = Runner(subscription.queue, handler, policy_of(subscription, settings), logger, metrics)
-        self.in_hand = metrics.in_hand.labels(subscription.queue)
+        self.unacknowledged = metrics.unacknowledged.labels(subscription.queue)
         self._sessions: list[QueueSession] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._ended: asyncio.Task[None] | None = None
@@ -108,10 +108,10 @@ class RabbitConsumer:
         self._sessions = [QueueSession(self, queue, connection) for queue in queues]
         self._tasks = [asyncio.create_task(session.run(before)) for session in self._sessions]
         if self.subscription.is_ordered:
-            self._membership = asyncio.create_task(self._be_counted(connection))
+            self._membership = asyncio.create_task(self._join_members(connection))
 
-    def share(self, replicas: int) -> None:
-        """Step back from shards that are more than a fair share among so many attached replicas.
+    def release_excess_shards(self, replicas: int) -> None:
+        """Give up shards beyond an equal share among so many attached replicas.
 
         The first replica to attach becomes the active consumer of every shard, and would stay so for ever: the
         broker changes it only when it leaves.
@@ -119,11 +119,11 @@ class RabbitConsumer:
         fair = -(-len(self._sessions) // max(1, replicas))
         active = [session for session in self._sessions if session.is_active]
         for session in active[fair:]:
-            self.logger.info("leaving a shard to another replica", queue=session.queue, replicas=replicas)
-            session.step_back()
+            self.logger.info("releasing a shard to another replica", queue=session.queue, replicas=replicas)
+            session.restart()
 
-    async def _be_counted(self, connection: AbstractConnection) -> None:
-        """Be one of the consumers of the members' queue, which are the replicas."""
+    async def _join_members(self, connection: AbstractConnection) -> None:
+        """Consume the members' queue, whose consumers are the replicas."""
 
         async def ignore(_: DeliveredMessage) -> None:
             return None
@@ -133,10 +133,10 @@ class RabbitConsumer:
                 await answered(channel.basic_consume(members_queue(self.subscription.queue), ignore))
                 await asyncio.Event().wait()
         except FAULTS as error:
-            self.logger.info("not counted among the replicas", error=reason_of(error))
+            self.logger.info("no longer counted among the replicas", error=reason_of(error))
 
     def detach(self) -> None:
-        """The connection is gone: begin nothing more. Handlers that run may finish; their keys wait."""
+        """The connection was lost: begin nothing more. Handlers that run may finish; their keys wait."""
         if self._membership is not None:
             self._membership.cancel()
         sessions, tasks = self._sessions, self._tasks
@@ -145,7 +145,7 @@ class RabbitConsumer:
             self._ended = asyncio.create_task(_end(sessions, tasks, self._ended))
 
     async def stop(self) -> None:
-        """Let handlers finish within the grace, settle what they did, and leave."""
+        """Let handlers finish within `shutdown_grace_s`, acknowledge what they did, and detach."""
         self.detach()
         if self._ended is not None:
             await self._ended
@@ -176,7 +176,7 @@ class QueueSession:
         self.queue = queue
         self._consumer = consumer
         self._connection = connection
-        self._is_alone = False
+        self._is_isolating = False
         self._ending = asyncio.Event()
         self._renewal = asyncio.Event()
         self._channel: Channel | None = None
@@ -189,8 +189,8 @@ class QueueSession:
         self._dispatcher.stopping.set()
         self._renewal.set()
 
-    def step_back(self) -> None:
-        """Finish what runs, leave, and stand in line again behind the other replicas."""
+    def restart(self) -> None:
+        """Finish what runs, close the channel and consume again, behind the other replicas."""
         self._dispatcher.stopping.set()
         self._renewal.set()
 
@@ -214,7 +214,7 @@ class QueueSession:
         """One channel's life."""
         self._renewal = asyncio.Event()
         self._dispatcher = self._new_dispatcher()
-        prefetch = 1 if self._is_alone else self._consumer.settings.prefetch
+        prefetch = 1 if self._is_isolating else self._consumer.settings.prefetch
         async with channel_on(self._connection) as channel:
             self._channel = channel
             renewal = self._renewal
@@ -228,14 +228,14 @@ class QueueSession:
             finally:
                 self.is_attached = self.is_active = False
                 await self._dispatcher.drain(self._consumer.settings.shutdown_grace_s)
-                self._consumer.in_hand.dec(len(self._received_at))
+                self._consumer.unacknowledged.dec(len(self._received_at))
                 self._received_at.clear()
 
     def _new_dispatcher(self) -> Dispatcher:
         is_ordered = self._consumer.subscription.is_ordered
-        if self._consumer.runner.takes_many:
+        if self._consumer.runner.takes_batches:
             batch = self._consumer.settings.batch_size
-            return BatchingDispatcher(self._process, self._process_many, batch, is_ordered=is_ordered)
+            return BatchingDispatcher(self._process, self._process_batch, batch, is_ordered=is_ordered)
         return Dispatcher(self._process, is_ordered=is_ordered)
 
     async def _on_cancelled(self, _: Basic.Cancel) -> None:
@@ -246,63 +246,63 @@ class QueueSession:
         assert tag is not None
         dispatcher = self._dispatcher
         if dispatcher.stopping.is_set() or message.channel is not self._channel:
-            return  # goes back with the channel
+            return  # the broker delivers it again when the channel closes
         self.is_active = True
         redeliveries = redeliveries_of(message)
-        if not self._received_at and not self._window_suits(redeliveries):
+        if not self._received_at and not self._is_prefetch_right(redeliveries):
             return
         event = event_of(message)
         message_id = str(event.message_id)
-        if redeliveries and self._consumer.memory.was_handled(message_id):
+        if redeliveries and self._consumer.history.was_handled(message_id):
             await self._ack(tag)  # only its acknowledgement got lost
             return
         failures, first_failed_at = failures_of(message)
-        if known := self._consumer.memory.failures(message_id):
+        if known := self._consumer.history.failures(message_id):
             failures, first_failed_at = known
         self._received_at[tag] = time.monotonic()
-        self._consumer.in_hand.inc()
+        self._consumer.unacknowledged.inc()
         dispatcher.submit(Item(event, tag, redeliveries, failures, first_failed_at))
 
-    def _window_suits(self, redeliveries: int) -> bool:
-        """Whether the first message of a window may be taken in it; else the other window is opened."""
+    def _is_prefetch_right(self, redeliveries: int) -> bool:
+        """Whether a message may be handled with the present prefetch; if not, the channel is opened anew."""
         is_suspect = redeliveries >= self._consumer.settings.isolate_after_deliveries
-        if is_suspect == self._is_alone:
+        if is_suspect == self._is_isolating:
             return True
-        self._is_alone = is_suspect
-        self.step_back()
+        self._is_isolating = is_suspect
+        self.restart()
         return False
 
     async def _process(self, item: Item) -> None:
         try:
             await self._attempt(item)
         except FAULTS as error:
-            self._note_unsettled(item, error)
+            self._log_unacknowledged(item, error)
 
-    def _note_unsettled(self, item: Item, error: Exception) -> None:
+    def _log_unacknowledged(self, item: Item, error: Exception) -> None:
         self._consumer.logger.info(
-            "the connection ended before messages were settled; they come again",
+            "the connection ended before messages were acknowledged; they are delivered again",
             queue=self.queue,
             message_id=str(item.event.message_id),
             error=reason_of(error),
         )
 
-    async def _process_many(self, items: list[Item]) -> bool:
+    async def _process_batch(self, items: list[Item]) -> bool:
         consumer = self._consumer
         deliveries = [_delivery_of(item, consumer.subscription.queue) for item in items]
         async with consumer.slots:
-            if not await consumer.runner.run_many(deliveries):
+            if not await consumer.runner.run_batch(deliveries):
                 return False
         for item in items:
-            consumer.memory.note_handled(str(item.event.message_id))
+            consumer.history.note_handled(str(item.event.message_id))
         try:
             await self._ack_many([item.handle for item in items])
         except FAULTS as error:
-            self._note_unsettled(items[0], error)
+            self._log_unacknowledged(items[0], error)
         return True
 
     async def _attempt(self, item: Item) -> None:
         consumer, event = self._consumer, item.event
-        queue, memory, message_id = consumer.subscription.queue, consumer.memory, str(event.message_id)
+        queue, history, message_id = consumer.subscription.queue, consumer.history, str(event.message_id)
         while True:
             delivery = _delivery_of(item, queue)
             async with consumer.slots:
@@ -311,25 +311,27 @@ class QueueSession:
                 step = await consumer.runner.run(delivery, item.failures, item.first_failed_at)
             match step:
                 case None:
-                    memory.note_handled(message_id)
+                    history.note_handled(message_id)
                     break
-                case Parking():
-                    parked = parked_outgoing(event, parked_queue(queue), step, consumer.clock.now())
-                    if not await self._publish_surely(parked):
+                case DeadLetterCause():
+                    dead_letter = dead_letter_outgoing(
+                        event, dead_letter_queue(queue), step, consumer.clock.now()
+                    )
+                    if not await self._publish_until_confirmed(dead_letter):
                         return
-                    memory.note_parked(message_id)
+                    history.note_dead_lettered(message_id)
                     break
-                case Again():
+                case Retry():
                     item.failures += 1
                     item.first_failed_at = item.first_failed_at or time.time()
                     if consumer.subscription.is_ordered:
-                        memory.note_failed(message_id, item.failures, item.first_failed_at)
+                        history.note_failed(message_id, item.failures, item.first_failed_at)
                         if not await self._wait_in_place(jittered(step.delay_s)):
                             return
                         continue
                     rung = retry_queue(queue, step.delay_s)
                     waiting = retry_outgoing(event, rung, item.failures, item.first_failed_at)
-                    if not await self._publish_surely(waiting):
+                    if not await self._publish_until_confirmed(waiting):
                         return
                     break
         await self._ack(item.handle)
@@ -337,18 +339,20 @@ class QueueSession:
     async def _wait_in_place(self, delay_s: float) -> bool:
         oldest = next(iter(self._received_at.values()), time.monotonic())
         if time.monotonic() - oldest + delay_s > self._consumer.settings.processing_limit_s:
-            self.step_back()
+            self.restart()
             return False
         return await self._dispatcher.pause(delay_s)
 
-    async def _publish_surely(self, message: Outgoing) -> bool:
+    async def _publish_until_confirmed(self, message: Outgoing) -> bool:
         """Publish before the original is acknowledged, however long it takes; False when the session ends."""
         while not self._dispatcher.stopping.is_set():
             try:
                 await self._consumer.publish(message)
             except (Unavailable, Unroutable) as error:
                 self._consumer.logger.warning(
-                    "cannot move a message", to=message.routing_key, error=reason_of(error)
+                    "cannot publish a retry or dead letter, trying again",
+                    to=message.routing_key,
+                    error=reason_of(error),
                 )
                 await self._dispatcher.pause(_PAUSE_AFTER_FAULT_S)
             else:
@@ -358,7 +362,7 @@ class QueueSession:
     async def _ack_many(self, tags: list[int]) -> None:
         for tag in tags:
             if self._received_at.pop(tag, None) is not None:
-                self._consumer.in_hand.dec()
+                self._consumer.unacknowledged.dec()
         assert self._channel is not None
         last = max(tags)
         oldest_left = next(iter(self._received_at), last + 1)
@@ -371,7 +375,7 @@ class QueueSession:
 
     async def _ack(self, tag: int) -> None:
         if self._received_at.pop(tag, None) is not None:
-            self._consumer.in_hand.dec()
+            self._consumer.unacknowledged.dec()
         assert self._channel is not None
         await answered(self._channel.basic_ack(tag, wait=False))
 

@@ -1,8 +1,8 @@
-"""A connection to RabbitMQ that comes back, and publishing on it.
+"""A connection to RabbitMQ that is opened again when it is lost, and publishing on it.
 
-aio-pika's "robust" connection is left aside on purpose: it restores channels behind the back of those who
-hold deliveries of the old one, whose acknowledgements then fail or, worse, name somebody else's message. Here
-a lost connection ends everything that stood on it, and what comes after is built anew.
+aio-pika's "robust" connection is not used: it restores channels while consumers still have deliveries of the old
+one, whose acknowledgements then fail or acknowledge another message. Here a lost connection ends everything that
+used it, and the next one starts anew.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from kit.settings import BusSettings
 T = TypeVar("T")
 
 FAULTS = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError, EOFError)
-"""What aio-pika and aiormq raise when the broker or the way to it is in trouble."""
+"""What aio-pika and aiormq raise when the broker or the network fails."""
 
 _FIRST_BACKOFF_S = 0.1
 _RETRY_AFTER_S = 5
@@ -40,8 +40,8 @@ class LinkLost(ConnectionError):  # noqa: N818 - it reads as what happened
 async def answered(call: Awaitable[T]) -> T:
     """Wait for the broker's answer.
 
-    aiormq cancels whoever waits on a connection that closes. Told apart from a cancellation that somebody
-    asked of this task, it becomes what it is.
+    aiormq cancels whoever waits on a connection that closes. Unless this task itself was cancelled, that is turned
+    into an error.
 
     Raises:
         LinkLost: the connection ended.
@@ -56,7 +56,7 @@ async def answered(call: Awaitable[T]) -> T:
 
 
 class Link:
-    """Keeps one connection up. `on_up` builds on it (a failure there counts as a lost connection)."""
+    """Keeps one connection open. `on_up` sets it up (a failure there counts as a lost connection)."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Link:
         on_down: Callable[[], None] | None = None,
     ) -> None:
         self.failure = "not connected yet"
-        self._told = ""
+        self._logged_failure = ""
         self._name = name
         self._settings = settings
         self._logger = logger
@@ -97,7 +97,7 @@ class Link:
         await self._close()
 
     def renew(self) -> None:
-        """Close and connect again: something on it broke."""
+        """Close and connect again, after a failure on the connection."""
         self._up.clear()
         self._lost.set()
         self._renewal.set()
@@ -113,7 +113,9 @@ class Link:
                 await self._up.wait()
         except TimeoutError:
             raise Unavailable(
-                f"the broker is away: {self.failure}", code="bus_away", retry_after_s=_RETRY_AFTER_S
+                f"the broker cannot be reached: {self.failure}",
+                code="bus_unavailable",
+                retry_after_s=_RETRY_AFTER_S,
             ) from None
         assert self._connection is not None
         return self._connection
@@ -129,7 +131,7 @@ class Link:
         return self._up.is_set() and connection is self._connection
 
     async def until_lost(self) -> None:
-        """Wait for the end of the connection that stands now."""
+        """Wait for the end of the present connection."""
         await self._lost.wait()
 
     def _on_closed(self, _sender: object, error: BaseException | None) -> None:
@@ -155,14 +157,14 @@ class Link:
             if self._on_down is not None:
                 self._on_down()
             await self._close()
-            self._tell_failure()
+            self._log_failure()
             await asyncio.sleep(random.uniform(0.5, 1.0) * backoff_s)  # noqa: S311 - spreading load
             backoff_s = min(backoff_s * 2, self._settings.reconnect_max_s)
 
-    def _tell_failure(self) -> None:
-        """Once for each kind of failure: the attempts that follow fail in the same words."""
-        if self.failure != self._told:
-            self._told = self.failure
+    def _log_failure(self) -> None:
+        """Log each kind of failure once: the attempts that follow fail in the same way."""
+        if self.failure != self._logged_failure:
+            self._logged_failure = self.failure
             self._logger.warning("no connection to the broker", link=self._name, error=self.failure)
 
     async def _come_up(self) -> None:
@@ -178,7 +180,7 @@ class Link:
         self._connection.close_callbacks.add(self._on_closed)
         if self._on_up is not None:
             await answered(self._on_up(self._connection))
-        self.failure = self._told = ""
+        self.failure = self._logged_failure = ""
         self._lost = asyncio.Event()
         self._up.set()
         self._logger.info("connected to the broker", link=self._name)
@@ -218,8 +220,8 @@ class Publisher:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.looking = asyncio.Lock()
-        """Held while this process looks through a shelf: the broker's own lock is one of the connection's."""
+        self.browsing = asyncio.Lock()
+        """Held while this process browses a queue: the lock on the broker only excludes other connections."""
 
     async def publish(self, message: Outgoing) -> None:
         """Publish and wait for the confirm.
@@ -240,11 +242,11 @@ class Publisher:
                 )
             )
         except PublishError:
-            raise Unroutable(f"no queue wants {message.routing_key}") from None
+            raise Unroutable(f"no queue is bound for {message.routing_key}") from None
         except DeliveryError as error:
             raise Unavailable(f"the broker refused: {error}", code="bus_refused") from error
         except FAULTS as error:
-            raise Unavailable(f"not confirmed: {reason_of(error)}", code="bus_away") from error
+            raise Unavailable(f"not confirmed: {reason_of(error)}", code="bus_unavailable") from error
 
     async def publish_in_order(
         self, messages: Sequence[Outgoing], keys: Sequence[str], timeout_s: float

@@ -11,24 +11,25 @@ from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from kit.bus.event import Event
-from kit.bus.handling import Parking
-from kit.bus.interface import ParkedMessage
+from kit.bus.handling import DeadLetterCause
+from kit.bus.interface import DeadLetter
 from kit.bus.topology import PARTITION_HEADER, slot_key, slot_of
 
 CONTENT_TYPE = "application/x-protobuf"
 PERSISTENT = 2
 
-# Headers of ours. `routing_key` is kept apart because retrying and parking publish under another one.
+# Headers of ours. `routing_key` is one of them because a retry or dead letter is published under another one. The
+# names of a dead letter's headers are those of earlier versions, whose dead letters are still read.
 ROUTING_KEY = "routing_key"
 OCCURRED_AT = "occurred_at"
 TRACEPARENT = "traceparent"
 MUST_ROUTE = "must_route"
 FAILURES = "failures"
 FIRST_FAILED_AT = "first_failed_at"
-PARKED_REASON = "parked_reason"
-PARKED_TRACEBACK = "parked_traceback"
-PARKED_ATTEMPTS = "parked_attempts"
-PARKED_AT = "parked_at"
+DEAD_LETTER_REASON = "parked_reason"
+DEAD_LETTER_TRACEBACK = "parked_traceback"
+DEAD_LETTER_ATTEMPTS = "parked_attempts"
+DEAD_LETTER_AT = "parked_at"
 
 # Headers of the broker's.
 DELIVERY_COUNT = "x-delivery-count"
@@ -47,7 +48,7 @@ class Outgoing:
 
 
 def outgoing(event: Event, exchange: str, routing_key: str | None = None, **headers: Any) -> Outgoing:
-    """An event on its way to an exchange, by its own routing key and slot unless a key is given."""
+    """An event for an exchange, by its own routing key and slot unless a key is given."""
     own: dict[str, Any] = {
         PARTITION_HEADER: event.partition_key,
         ROUTING_KEY: event.routing_key,
@@ -74,24 +75,24 @@ def outgoing(event: Event, exchange: str, routing_key: str | None = None, **head
     return Outgoing(exchange, routing_key or event.routing_key, properties, event.body, is_mandatory)
 
 
-def parked_outgoing(event: Event, queue: str, parking: Parking, now: datetime) -> Outgoing:
-    """An event on its way into the parking queue, with why."""
+def dead_letter_outgoing(event: Event, queue: str, cause: DeadLetterCause, now: datetime) -> Outgoing:
+    """An event as a dead letter, with the cause."""
     headers = {
-        PARKED_REASON: parking.reason,
-        PARKED_TRACEBACK: parking.traceback,
-        PARKED_ATTEMPTS: parking.attempts,
-        PARKED_AT: now.isoformat(),
+        DEAD_LETTER_REASON: cause.reason,
+        DEAD_LETTER_TRACEBACK: cause.traceback,
+        DEAD_LETTER_ATTEMPTS: cause.attempts,
+        DEAD_LETTER_AT: now.isoformat(),
     }
     return outgoing(event, "", queue, **headers)
 
 
 def retry_outgoing(event: Event, queue: str, failures: int, first_failed_at: float) -> Outgoing:
-    """An event on its way into a delay queue. Its history travels along: the broker would forget it."""
+    """An event for a delay queue. The number of failures goes with it: the broker does not keep it."""
     return outgoing(event, "", queue, **{FAILURES: failures, FIRST_FAILED_AT: repr(first_failed_at)})
 
 
 def event_of(message: DeliveredMessage) -> Event:
-    """The event in a message. What a foreign publisher left out is made up, so that it can be parked."""
+    """The event in a message. What a foreign publisher left out gets a default, so that it can become a dead letter."""
     properties, headers = message.header.properties, headers_of(message)
     return Event(
         message_id=_message_id(message),
@@ -133,29 +134,31 @@ def failures_of(message: DeliveredMessage) -> tuple[int, float | None]:
         return failures, None
 
 
-def parked_of(message: DeliveredMessage, queue: str) -> ParkedMessage:
-    """A message of the parking queue, whether we or the broker put it there."""
+def dead_letter_of(message: DeliveredMessage, queue: str) -> DeadLetter:
+    """A message of a dead-letter queue, whether a consumer or the broker published it."""
     headers = headers_of(message)
     event = event_of(message)
-    reason = _text(headers, PARKED_REASON)
+    reason = _text(headers, DEAD_LETTER_REASON)
     if reason:
-        attempts = headers.get(PARKED_ATTEMPTS)
-        parked_at = _instant(_text(headers, PARKED_AT))
+        attempts = headers.get(DEAD_LETTER_ATTEMPTS)
+        dead_lettered_at = _instant(_text(headers, DEAD_LETTER_AT))
         count = attempts if isinstance(attempts, int) else 0
     else:
         death = _last_death(headers)
         count = redeliveries_of(message)
         why = str(death.get("reason", "dead-lettered by the broker")).replace("_", " ")
-        reason = f"{why}: taken from {death.get('queue', queue)} and never settled; it may kill its process"
-        parked_at = _aware(death.get("time"))
-    return ParkedMessage(
-        parked_id=str(event.message_id),
+        reason = (
+            f"{why}: taken from {death.get('queue', queue)} and never acknowledged; it may end its process"
+        )
+        dead_lettered_at = _aware(death.get("time"))
+    return DeadLetter(
+        dead_letter_id=str(event.message_id),
         queue=queue,
         event=event,
         reason=reason,
-        traceback=_text(headers, PARKED_TRACEBACK),
+        traceback=_text(headers, DEAD_LETTER_TRACEBACK),
         attempts=count,
-        parked_at=parked_at or _EPOCH,
+        dead_lettered_at=dead_lettered_at or _EPOCH,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from kit.bus import sqlite_store as store
 from kit.bus.event import Event
 from kit.bus.handling import BusMetrics
-from kit.bus.interface import ParkedMessage, QueueInfo
+from kit.bus.interface import DeadLetter, QueueInfo
 from kit.bus.spans import record_sent
 from kit.bus.sqlite_consumer import SqliteConsumer
 from kit.bus.sqlite_file import SqliteFile
@@ -124,16 +124,18 @@ class SqliteBus:
 
     async def depth(self, queue: str) -> int:
         """See `Bus.depth`."""
-        in_hand = {seq for c in self._consumers if c.subscription.queue == queue for seq in c.in_hand}
-        return await self._file.submit(store.depth(queue, in_hand))
+        unacknowledged = {
+            seq for c in self._consumers if c.subscription.queue == queue for seq in c.unacknowledged
+        }
+        return await self._file.submit(store.depth(queue, unacknowledged))
 
     async def queues(self) -> list[QueueInfo]:
         """See `Bus.queues`."""
         return await self._file.submit(store.queues)
 
-    async def parked(self, queue: str, limit: int | None = None) -> list[ParkedMessage]:
-        """See `Bus.parked`."""
-        return await self._file.submit(store.parked(queue, limit))
+    async def dead_letters(self, queue: str, limit: int | None = None) -> list[DeadLetter]:
+        """See `Bus.dead_letters`."""
+        return await self._file.submit(store.dead_letters(queue, limit))
 
     async def replay(self, queue: str, ids: Iterable[str] | None = None) -> int:
         """See `Bus.replay`. One transaction, so a crash changes nothing or all."""
@@ -169,7 +171,7 @@ class SqliteBus:
             try:
                 for info in await self.queues():
                     if info.queue in own:
-                        self._metrics.note_depth(info.queue, info.depth, info.parked)
+                        self._metrics.note_depth(info.queue, info.depth, info.dead_letters)
             except Exception as error:  # noqa: BLE001 - the next look may succeed
                 self._logger.warning("cannot read the queues' depths", error=str(error))
             await asyncio.sleep(self._settings.queue_depth_interval_s)

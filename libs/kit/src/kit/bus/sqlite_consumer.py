@@ -1,4 +1,4 @@
-"""One consumer of the embedded bus: takes messages from the file, hands them out, and settles them."""
+"""One consumer of the embedded bus: takes messages from the file, has them handled, and deletes them."""
 
 import asyncio
 import fcntl
@@ -9,8 +9,8 @@ from typing import IO
 
 from kit.bus import sqlite_store as store
 from kit.bus.dispatch import BatchingDispatcher, Dispatcher, Item
-from kit.bus.failure import Again
-from kit.bus.handling import BusMetrics, Parking, Runner, jittered, policy_of
+from kit.bus.failure import Retry
+from kit.bus.handling import BusMetrics, DeadLetterCause, Runner, jittered, policy_of
 from kit.bus.sqlite_file import SqliteFile
 from kit.bus.subscription import Delivery, Handler, Subscription
 from kit.clock import Clock
@@ -39,7 +39,7 @@ class SqliteConsumer:
         clock: Clock,
     ) -> None:
         self.subscription = subscription
-        self.in_hand: dict[int, Item] = {}
+        self.unacknowledged: dict[int, Item] = {}
         self.is_attached = False
         self._file = file
         self._settings = settings
@@ -51,12 +51,12 @@ class SqliteConsumer:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._dispatcher = (
             BatchingDispatcher(
-                self._process, self._process_many, settings.batch_size, is_ordered=subscription.is_ordered
+                self._process, self._process_batch, settings.batch_size, is_ordered=subscription.is_ordered
             )
-            if self._runner.takes_many
+            if self._runner.takes_batches
             else Dispatcher(self._process, is_ordered=subscription.is_ordered)
         )
-        self._in_hand_gauge = metrics.in_hand.labels(subscription.queue)
+        self._unacknowledged_gauge = metrics.unacknowledged.labels(subscription.queue)
         self._begun: set[int] = set()
         self._blocked: set[str] = set()
         self._blocked_since_fetch: set[str] = set()
@@ -87,9 +87,9 @@ class SqliteConsumer:
         await self._dispatcher.drain(self._settings.shutdown_grace_s)
         if self._timer is not None:
             self._timer.cancel()
-        await self._give_back([item for seq, item in self.in_hand.items() if seq not in self._begun])
-        self.in_hand.clear()
-        self._in_hand_gauge.set(0)
+        await self._give_back([item for seq, item in self.unacknowledged.items() if seq not in self._begun])
+        self.unacknowledged.clear()
+        self._unacknowledged_gauge.set(0)
         if self._lock is not None:
             self._lock.close()
 
@@ -129,9 +129,9 @@ class SqliteConsumer:
         return None
 
     def _wants_more(self) -> bool:
-        has_more = self._has_more or (self._is_held_back and not self.in_hand)
+        has_more = self._has_more or (self._is_held_back and not self.unacknowledged)
         # Half a window at a time: taking single messages would cost a commit for each.
-        return has_more and len(self.in_hand) <= self._settings.prefetch // 2
+        return has_more and len(self.unacknowledged) <= self._settings.prefetch // 2
 
     async def _fetch(self) -> None:
         self._wake.clear()
@@ -140,18 +140,20 @@ class SqliteConsumer:
         batch = await self._file.submit(
             store.fetch(
                 self.subscription.queue,
-                in_hand=self.in_hand,
+                unacknowledged=self.unacknowledged,
                 blocked=self._blocked,
-                limit=self._settings.prefetch - len(self.in_hand),
+                limit=self._settings.prefetch - len(self.unacknowledged),
                 limits=self._limits,
                 now=self._clock.now(),
             )
         )
         self._has_more = self._has_more or batch.has_more
         self._is_held_back = batch.is_held_back
-        if batch.parked:
+        if batch.dead_letters:
             self._logger.error(
-                "parked at the delivery limit", queue=self.subscription.queue, count=batch.parked
+                "messages dead-lettered at the delivery limit",
+                queue=self.subscription.queue,
+                count=batch.dead_letters,
             )
         # A key blocked while this batch was on its way gave back earlier messages: these must wait as well.
         late = [item for item in batch.items if item.event.partition_key in self._blocked_since_fetch]
@@ -159,9 +161,9 @@ class SqliteConsumer:
             await self._give_back(late)
         for item in batch.items:
             if not self.subscription.is_ordered or item.event.partition_key not in self._blocked_since_fetch:
-                self.in_hand[item.handle] = item
+                self.unacknowledged[item.handle] = item
                 self._dispatcher.submit(item)
-        self._in_hand_gauge.set(len(self.in_hand))
+        self._unacknowledged_gauge.set(len(self.unacknowledged))
         self._wake_at(batch.next_due_at)
 
     def _wake_at(self, due_at: float | None) -> None:
@@ -181,17 +183,17 @@ class SqliteConsumer:
             self._note_unsettled(error)
         finally:
             self._begun.discard(seq)
-            self.in_hand.pop(seq, None)
+            self.unacknowledged.pop(seq, None)
             if self._wants_more():
                 self._wake.set()
 
-    async def _process_many(self, items: list[Item]) -> bool:
+    async def _process_batch(self, items: list[Item]) -> bool:
         seqs = [item.handle for item in items]
         self._begun.update(seqs)
         is_over = True
         try:
             async with self._slots:
-                is_over = await self._runner.run_many([self._delivery_of(item) for item in items])
+                is_over = await self._runner.run_batch([self._delivery_of(item) for item in items])
             if is_over:
                 await self._file.submit(store.settle(*seqs))
         except Exception as error:  # noqa: BLE001 - as in `_process`
@@ -200,7 +202,7 @@ class SqliteConsumer:
             self._begun.difference_update(seqs)
             if is_over:  # not before their rows are gone: they would be taken again
                 for seq in seqs:
-                    self.in_hand.pop(seq, None)
+                    self.unacknowledged.pop(seq, None)
             if self._wants_more():
                 self._wake.set()
         return is_over
@@ -230,10 +232,10 @@ class SqliteConsumer:
                 case None:
                     await self._file.submit(store.settle(seq))
                     return
-                case Parking():
-                    await self._file.submit(store.park(seq, step, self._clock.now()))
+                case DeadLetterCause():
+                    await self._file.submit(store.dead_letter(seq, step, self._clock.now()))
                     return
-                case Again():
+                case Retry():
                     item.failures += 1
                     item.first_failed_at = item.first_failed_at or time.time()
                     if not self.subscription.is_ordered:
@@ -259,7 +261,7 @@ class SqliteConsumer:
         try:
             followers = self._dispatcher.take_back(key)
             for follower in followers:
-                self.in_hand.pop(follower.handle, None)
+                self.unacknowledged.pop(follower.handle, None)
             await self._give_back(followers)
             self.wake()
             return await self._dispatcher.pause(delay_s)

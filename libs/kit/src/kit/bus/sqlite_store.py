@@ -10,8 +10,8 @@ from uuid import UUID
 from kit.bus.dispatch import Item
 from kit.bus.event import Event, matches
 from kit.bus.failure import HeldBack, Unroutable
-from kit.bus.handling import Parking
-from kit.bus.interface import ParkedMessage, QueueInfo, parked_queue
+from kit.bus.handling import DeadLetterCause
+from kit.bus.interface import DeadLetter, QueueInfo, dead_letter_queue
 from kit.bus.subscription import Subscription
 from kit.errors import NotFound
 
@@ -21,6 +21,7 @@ _ENVELOPE = (
 )
 _MARKS = ", ".join("?" * 10)
 
+# The dead letters are in the table `parked`, the name that files of earlier versions have.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS subscriptions (
     queue TEXT PRIMARY KEY, binding TEXT NOT NULL, is_ordered INTEGER NOT NULL
@@ -47,7 +48,7 @@ CREATE INDEX IF NOT EXISTS parked_queue ON parked (queue, seq);
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a message counts as one that kills its consumer; see `BusSettings`."""
+    """When a message counts as one that ends its process; see `BusSettings`."""
 
     delivery_limit: int
     isolate_after_deliveries: int
@@ -55,14 +56,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a consumer takes: items to handle, and how many were parked instead.
+    """What a consumer takes: items to handle, and how many became dead letters instead.
 
     More may wait behind them, and the next that is not due yet falls due at `next_due_at`, in epoch seconds.
     `is_held_back`: the next one is to be taken alone, once nothing is in hand.
     """
 
     items: list[Item]
-    parked: int
+    dead_letters: int
     has_more: bool
     is_held_back: bool
     next_due_at: float | None
@@ -86,7 +87,7 @@ Published = tuple[list[Exception | None], set[str]]
 
 
 def publish(events: Sequence[Event]) -> Callable[[sqlite3.Connection], Published]:
-    """Put a copy into every queue that wants it; answers what failed, and which queues to wake."""
+    """Insert a copy into every queue whose binding matches; returns what failed, and which queues to wake."""
 
     def job(db: sqlite3.Connection) -> Published:
         bindings = db.execute("SELECT queue, binding FROM subscriptions").fetchall()
@@ -103,7 +104,7 @@ def publish(events: Sequence[Event]) -> Callable[[sqlite3.Connection], Published
             if key not in targets:
                 targets[key] = [row["queue"] for row in bindings if matches(row["binding"], key)]
             if not targets[key] and event.must_route:
-                results.append(Unroutable(f"no queue wants {key}"))
+                results.append(Unroutable(f"no queue is bound for {key}"))
                 failed_keys.add(event.partition_key)
                 continue
             results.append(None)
@@ -117,32 +118,38 @@ def publish(events: Sequence[Event]) -> Callable[[sqlite3.Connection], Published
 
 
 def fetch(
-    queue: str, *, in_hand: Collection[int], blocked: Iterable[str], limit: int, limits: Limits, now: datetime
+    queue: str,
+    *,
+    unacknowledged: Collection[int],
+    blocked: Iterable[str],
+    limit: int,
+    limits: Limits,
+    now: datetime,
 ) -> Callable[[sqlite3.Connection], Batch]:
     """Take up to `limit` messages that are due and whose key is not blocked, counting the delivery.
 
-    A message that was taken `isolate_after_deliveries` times and never settled may be what kills the process, so it is
-    taken alone: its neighbours must not be counted down with it. At the delivery limit it is parked.
+    A message that was delivered `isolate_after_deliveries` times and never acknowledged may be what ends the process,
+    so it is taken alone: the others must not be counted with it. At the delivery limit it becomes a dead letter.
     """
     now_s = now.timestamp()
     # As they are at this moment: the job runs later and in another thread, when what is in hand now may have
     # been settled by a job behind it.
-    in_hand, blocked = tuple(in_hand), tuple(blocked)
+    unacknowledged, blocked = tuple(unacknowledged), tuple(blocked)
 
     def job(db: sqlite3.Connection) -> Batch:
-        rows = _due(db, queue, in_hand, blocked, limit, now_s)
+        rows = _due(db, queue, unacknowledged, blocked, limit, now_s)
         has_more, is_held_back = len(rows) == limit, False
         doomed = [row for row in rows if row["deliveries"] >= limits.delivery_limit]
         for row in doomed:
-            parking = Parking(
-                f"delivery limit: taken {row['deliveries']} times and never settled; it may kill its process",
+            cause = DeadLetterCause(
+                f"delivery limit: taken {row['deliveries']} times and never acknowledged; it may end its process",
                 "",
                 row["deliveries"],
             )
-            _park(db, row["seq"], parking, now)
+            _dead_letter(db, row["seq"], cause, now)
         rows = [row for row in rows if row["deliveries"] < limits.delivery_limit]
         if rows and rows[0]["deliveries"] >= limits.isolate_after_deliveries:
-            has_more, is_held_back = not in_hand, bool(in_hand)
+            has_more, is_held_back = not unacknowledged, bool(unacknowledged)
             rows = [] if is_held_back else rows[:1]
         db.executemany(
             "UPDATE messages SET deliveries = deliveries + 1 WHERE seq = ?", [(row["seq"],) for row in rows]
@@ -159,7 +166,7 @@ def fetch(
 def _due(
     db: sqlite3.Connection,
     queue: str,
-    in_hand: Collection[int],
+    unacknowledged: Collection[int],
     blocked: Iterable[str],
     limit: int,
     now_s: float,
@@ -168,7 +175,7 @@ def _due(
         f"SELECT seq, deliveries, failures, first_failed_at, {_ENVELOPE} FROM messages"  # noqa: S608 - as above
         " WHERE queue = ? AND not_before <= ? AND seq NOT IN (SELECT value FROM json_each(?))"
         " AND partition_key NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?",
-        (queue, now_s, json.dumps(in_hand), json.dumps(blocked), limit),
+        (queue, now_s, json.dumps(unacknowledged), json.dumps(blocked), limit),
     ).fetchall()
 
 
@@ -179,7 +186,7 @@ def _next_due_at(db: sqlite3.Connection, queue: str, now_s: float) -> float | No
 
 
 def settle(*seqs: int) -> Callable[[sqlite3.Connection], None]:
-    """The handler has done them: gone."""
+    """Delete messages that were handled."""
 
     def job(db: sqlite3.Connection) -> None:
         db.executemany("DELETE FROM messages WHERE seq = ?", [(seq,) for seq in seqs])
@@ -188,7 +195,7 @@ def settle(*seqs: int) -> Callable[[sqlite3.Connection], None]:
 
 
 def give_back(seqs: Collection[int]) -> Callable[[sqlite3.Connection], None]:
-    """Taken and not begun: as if it had not been taken."""
+    """Undo the delivery of messages whose handling has not begun."""
 
     def job(db: sqlite3.Connection) -> None:
         db.executemany(
@@ -201,7 +208,7 @@ def give_back(seqs: Collection[int]) -> Callable[[sqlite3.Connection], None]:
 def postpone(
     seq: int, *, failures: int, first_failed_at: float, not_before: float
 ) -> Callable[[sqlite3.Connection], None]:
-    """Try again at `not_before` (seconds since the epoch). A failure that was told is no lost delivery."""
+    """Retry at `not_before` (seconds since the epoch). A failed delivery does not count towards the delivery limit."""
 
     def job(db: sqlite3.Connection) -> None:
         db.execute(
@@ -213,38 +220,38 @@ def postpone(
     return job
 
 
-def park(seq: int, parking: Parking, now: datetime) -> Callable[[sqlite3.Connection], None]:
-    """Set aside for a person."""
-    return lambda db: _park(db, seq, parking, now)
+def dead_letter(seq: int, cause: DeadLetterCause, now: datetime) -> Callable[[sqlite3.Connection], None]:
+    """Move a message to the dead letters."""
+    return lambda db: _dead_letter(db, seq, cause, now)
 
 
-def _park(db: sqlite3.Connection, seq: int, parking: Parking, now: datetime) -> None:
+def _dead_letter(db: sqlite3.Connection, seq: int, cause: DeadLetterCause, now: datetime) -> None:
     db.execute(
         f"INSERT INTO parked (queue, {_ENVELOPE}, reason, traceback, attempts, parked_at)"  # noqa: S608 - as above
         f" SELECT queue, {_ENVELOPE}, ?, ?, ?, ? FROM messages WHERE seq = ?",
-        (parking.reason, parking.traceback, parking.attempts, now.isoformat(), seq),
+        (cause.reason, cause.traceback, cause.attempts, now.isoformat(), seq),
     )
     db.execute("DELETE FROM messages WHERE seq = ?", (seq,))
 
 
-def parked(queue: str, limit: int | None) -> Callable[[sqlite3.Connection], list[ParkedMessage]]:
-    """The parked messages of a queue, oldest first."""
+def dead_letters(queue: str, limit: int | None) -> Callable[[sqlite3.Connection], list[DeadLetter]]:
+    """The dead letters of a queue, oldest first."""
 
-    def job(db: sqlite3.Connection) -> list[ParkedMessage]:
+    def job(db: sqlite3.Connection) -> list[DeadLetter]:
         _require(db, queue)
         rows = db.execute(
             "SELECT * FROM parked WHERE queue = ? ORDER BY seq LIMIT ?",
             (queue, -1 if limit is None else limit),
         )
         return [
-            ParkedMessage(
-                parked_id=row["message_id"],
+            DeadLetter(
+                dead_letter_id=row["message_id"],
                 queue=queue,
                 event=_to_event(row),
                 reason=row["reason"],
                 traceback=row["traceback"],
                 attempts=row["attempts"],
-                parked_at=datetime.fromisoformat(row["parked_at"]),
+                dead_lettered_at=datetime.fromisoformat(row["parked_at"]),
             )
             for row in rows
         ]
@@ -269,7 +276,7 @@ def replay(queue: str, ids: Sequence[str] | None) -> Callable[[sqlite3.Connectio
 
 
 def discard(queue: str, ids: Sequence[str] | None) -> Callable[[sqlite3.Connection], int]:
-    """Gone for good."""
+    """Delete dead letters."""
 
     def job(db: sqlite3.Connection) -> int:
         _require(db, queue)
@@ -279,20 +286,20 @@ def discard(queue: str, ids: Sequence[str] | None) -> Callable[[sqlite3.Connecti
     return job
 
 
-def depth(queue: str, in_hand: Collection[int]) -> Callable[[sqlite3.Connection], int]:
-    """Messages waiting in a subscription's queue, or parked when the name is that of a parking queue."""
+def depth(queue: str, unacknowledged: Collection[int]) -> Callable[[sqlite3.Connection], int]:
+    """Messages waiting in a subscription's queue, or dead letters when the name is that of a dead-letter queue."""
 
     def job(db: sqlite3.Connection) -> int:
-        parking = queue.removesuffix(parked_queue(""))
-        if parking != queue:
-            _require(db, parking)
-            found = db.execute("SELECT count(*) FROM parked WHERE queue = ?", (parking,))
+        subscribed = queue.removesuffix(dead_letter_queue(""))
+        if subscribed != queue:
+            _require(db, subscribed)
+            found = db.execute("SELECT count(*) FROM parked WHERE queue = ?", (subscribed,))
         else:
             _require(db, queue)
             found = db.execute(
                 "SELECT count(*) FROM messages WHERE queue = ?"
                 " AND seq NOT IN (SELECT value FROM json_each(?))",
-                (queue, json.dumps(list(in_hand))),
+                (queue, json.dumps(list(unacknowledged))),
             )
         count: int = found.fetchone()[0]
         return count
@@ -305,11 +312,11 @@ def queues(db: sqlite3.Connection) -> list[QueueInfo]:
     rows = db.execute(
         "SELECT queue, binding, is_ordered,"
         " (SELECT count(*) FROM messages WHERE messages.queue = subscriptions.queue) AS depth,"
-        " (SELECT count(*) FROM parked WHERE parked.queue = subscriptions.queue) AS parked"
+        " (SELECT count(*) FROM parked WHERE parked.queue = subscriptions.queue) AS dead_letters"
         " FROM subscriptions ORDER BY queue"
     )
     return [
-        QueueInfo(row["queue"], row["binding"], bool(row["is_ordered"]), row["depth"], row["parked"])
+        QueueInfo(row["queue"], row["binding"], bool(row["is_ordered"]), row["depth"], row["dead_letters"])
         for row in rows
     ]
 

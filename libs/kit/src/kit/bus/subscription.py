@@ -59,7 +59,7 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event handed to a handler. `attempt` counts from 1, over failures and lost consumers alike."""
+    """An event that is delivered to a handler. `attempt` counts from 1, failures and lost consumers included."""
 
     event: Event
     queue: str
@@ -68,7 +68,7 @@ class Delivery:
 
 
 @runtime_checkable
-class ManyHandler(Protocol):
+class BatchHandler(Protocol):
     """A handler that can also take several deliveries at once, all or none: that of
     `kit.inbox.TransactionalConsumer` is one.
 
@@ -79,11 +79,11 @@ class ManyHandler(Protocol):
         """Handle one."""
         ...
 
-    async def many(self, deliveries: Sequence[Delivery]) -> None:
+    async def handle_batch(self, deliveries: Sequence[Delivery]) -> None:
         """Handle all of them, or raise and have handled none."""
         ...
 
 
 Handler = Callable[[Delivery], Awaitable[None]]
-"""Returns: the event is settled. Raises `Rejected`: parked. `Transient`, or a dependency away: repeated, then
-parked. Anything else is a bug: parked with the traceback."""
+"""Returns: the event is acknowledged. Raises `Rejected`: a dead letter. `Transient`, or an outage of a dependency:
+retried, then a dead letter. Any other exception is a bug: a dead letter with the traceback."""

@@ -1,4 +1,4 @@
-"""What a subscription needs on RabbitMQ, as data: declaring it is somebody else's job.
+"""What a subscription needs on RabbitMQ, as data: `rabbitmq_admin` declares it.
 
 Order per partition key: the publisher hashes the key to one of `SLOTS` slots and sends the slot as a second
 routing key (the `BCC` header, "sender-selected distribution"); a subscription's own direct exchange takes it
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kit.bus.failure import RetryPolicy
-from kit.bus.interface import parked_queue
+from kit.bus.interface import dead_letter_queue
 from kit.bus.subscription import Subscription
 from kit.settings import BusSettings
 
@@ -74,7 +74,7 @@ def events_exchange(settings: BusSettings) -> Exchange:
 
 def catalogue_queue(settings: BusSettings) -> Queue:
     """Where the bus keeps what subscriptions there are: AMQP has no way to list queues."""
-    return _shelf(f"{settings.exchange}.catalogue")
+    return _browsed_queue(f"{settings.exchange}.catalogue")
 
 
 def subscription_topology(
@@ -82,24 +82,25 @@ def subscription_topology(
 ) -> Topology:
     """All that `subscription` needs; an ordered one is spread over `shards` queues by its partition key."""
     name = subscription.queue
-    parked = _shelf(parked_queue(name))
+    dead_letters = _browsed_queue(dead_letter_queue(name))
     events = events_exchange(settings)
     if not subscription.is_ordered:
-        work = _work_queue(name, parked.name, settings, is_single=False)
+        work = _work_queue(name, dead_letters.name, settings, is_single=False)
         return Topology(
             exchanges=(events,),
-            queues=(parked, work, *retry_queues(name, policy)),
+            queues=(dead_letters, work, *retry_queues(name, policy)),
             bindings=(Binding(events.name, name, subscription.binding),),
             consumed=(name,),
         )
     by_slot = Exchange(name, "direct")
     works = tuple(
-        _work_queue(queue, parked.name, settings, is_single=True) for queue in shard_queues(name, shards)
+        _work_queue(queue, dead_letters.name, settings, is_single=True)
+        for queue in shard_queues(name, shards)
     )
     # The shards are bound before events can come: no slot must be without a queue then.
     return Topology(
         exchanges=(events, by_slot),
-        queues=(parked, Queue(members_queue(name), _QUORUM), *works),
+        queues=(dead_letters, Queue(members_queue(name), _QUORUM), *works),
         bindings=(
             *(Binding(by_slot.name, works[slot % shards].name, slot_key(slot)) for slot in range(SLOTS)),
             Binding(events.name, by_slot.name, subscription.binding, is_to_exchange=True),
@@ -151,22 +152,19 @@ def retry_queues(queue: str, policy: RetryPolicy) -> tuple[Queue, ...]:
     )
 
 
-def _work_queue(name: str, parked: str, settings: BusSettings, *, is_single: bool) -> Queue:
+def _work_queue(name: str, dead_letters: str, settings: BusSettings, *, is_single: bool) -> Queue:
     arguments: dict[str, Argument] = {
         "x-queue-type": "quorum",
         "x-delivery-limit": settings.delivery_limit,
-        **_dead_letters_to(parked),
+        **_dead_letters_to(dead_letters),
     }
     if is_single:
         arguments["x-single-active-consumer"] = True
     return Queue(name, arguments)
 
 
-def _shelf(name: str) -> Queue:
-    """A queue that is looked through rather than worked off.
-
-    A look counts as a delivery, so there is no limit to those.
-    """
+def _browsed_queue(name: str) -> Queue:
+    """A queue that is browsed. That counts as a delivery of its messages, so there is no limit to those."""
     return Queue(name, _QUORUM)
 
 

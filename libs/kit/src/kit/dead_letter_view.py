@@ -1,4 +1,4 @@
-"""How the `kit` command shows queues and parked messages. Pictures are never printed, only their size."""
+"""How the `kit` command shows queues and dead letters. Bytes are never printed, only their size."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError, Message
 
-from kit.bus import ParkedMessage, QueueInfo
+from kit.bus import DeadLetter, QueueInfo
 
 MAX_CELL_CHARS = 80
 MAX_TEXT_CHARS = 500
@@ -33,23 +33,23 @@ def table_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def document_of(
-    thing: QueueInfo | ParkedMessage, proto_modules: Sequence[str] = (), *, is_whole: bool = False
+    thing: QueueInfo | DeadLetter, proto_modules: Sequence[str] = (), *, is_whole: bool = False
 ) -> dict[str, Any]:
-    """A queue or a parked message for JSON; the whole message with body and traceback."""
+    """A queue or a dead letter as JSON; `is_whole` adds body and traceback."""
     if isinstance(thing, QueueInfo):
         return {
             "queue": thing.queue,
             "binding": thing.binding,
             "is_ordered": thing.is_ordered,
             "waiting": thing.depth,
-            "parked": thing.parked,
+            "dead_letters": thing.dead_letters,
         }
     document: dict[str, Any] = {
-        "id": thing.parked_id,
+        "id": thing.dead_letter_id,
         "queue": thing.queue,
         "reason": thing.reason,
         "attempts": thing.attempts,
-        "parked_at": thing.parked_at.isoformat(),
+        "dead_lettered_at": thing.dead_lettered_at.isoformat(),
         "event": dict(_envelope(thing)),
     }
     if is_whole:
@@ -58,14 +58,14 @@ def document_of(
     return document
 
 
-def page_of(message: ParkedMessage, proto_modules: Sequence[str]) -> str:
-    """A parked message, for people."""
+def page_of(message: DeadLetter, proto_modules: Sequence[str]) -> str:
+    """A dead letter as text."""
     facts = {
-        "id": message.parked_id,
+        "id": message.dead_letter_id,
         "queue": message.queue,
         "reason": message.reason,
-        "tries": str(message.attempts),
-        "parked at": message.parked_at.isoformat(),
+        "attempts": str(message.attempts),
+        "since": message.dead_lettered_at.isoformat(),
         **_envelope(message),
     }
     lines = [f"{name + ':':16}{value}" for name, value in facts.items()]
@@ -73,7 +73,10 @@ def page_of(message: ParkedMessage, proto_modules: Sequence[str]) -> str:
     lines += ["", "body:", body if isinstance(body, str) else to_json(body)]
     if message.traceback:
         lines += ["", "traceback:", message.traceback.rstrip()]
-    lines += ["", f"Next: kit parked replay --queue {message.queue} --id {message.parked_id} (or discard)"]
+    lines += [
+        "",
+        f"Next: kit dead-letters replay --queue {message.queue} --id {message.dead_letter_id} (or discard)",
+    ]
     return "\n".join(lines)
 
 
@@ -129,7 +132,7 @@ def _map_value_kind(field: FieldDescriptor) -> int | None:
     return entry.fields_by_name["value"].type
 
 
-def _envelope(message: ParkedMessage) -> Mapping[str, str]:
+def _envelope(message: DeadLetter) -> Mapping[str, str]:
     event = message.event
     return {
         "type": event.type,

@@ -1,4 +1,4 @@
-"""Looking through a queue without emptying it: what is parked, and what subscriptions there are.
+"""Browsing a queue without emptying it: dead letters, and the catalogue of subscriptions.
 
 AMQP can only take messages, so everything is taken, kept unacknowledged, and goes back in its old order when
 the channel closes. A crash on the way is such a closing.
@@ -28,33 +28,33 @@ from kit.ids import uuid7
 WINDOW = 60_000
 """Messages held at once; AMQP's prefetch has 16 bits."""
 
-LOOK_TIMEOUT_S = 30.0
-"""Longest wait for a shelf's next message, and for another's look to end."""
+BROWSE_TIMEOUT_S = 30.0
+"""Longest wait for the next message of a queue, and for the end of another process' browse."""
 
 _POLL_S = 0.02
-_FENCE = "lookout.fence"
+_END_MARKER = "lookout.fence"
 
 
-class Shelf:
-    """One look through a queue: iterate, and `take` what shall not go back."""
+class BrowsedQueue:
+    """One browse of a queue: iterate, and `take` what is to be removed."""
 
-    def __init__(self, channel: Channel, fence: str) -> None:
+    def __init__(self, channel: Channel, end_marker: str) -> None:
         self.held = 0
         self._channel = channel
-        self._fence = fence
+        self._end_marker = end_marker
         self._arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
 
     async def __aiter__(self) -> AsyncIterator[DeliveredMessage]:
-        """All messages that stood there when the look began, oldest first; at most `WINDOW` of them."""
+        """All messages that were there at the start, oldest first; at most `WINDOW` of them."""
         for _ in range(WINDOW):
-            async with asyncio.timeout(LOOK_TIMEOUT_S):
+            async with asyncio.timeout(BROWSE_TIMEOUT_S):
                 message = await self._arrived.get()
-            fence = headers_of(message).get(_FENCE)
-            if fence is None:
+            end_marker = headers_of(message).get(_END_MARKER)
+            if end_marker is None:
                 yield message
                 continue
             await self.take(message)
-            if fence == self._fence:
+            if end_marker == self._end_marker:
                 return
 
     async def on_message(self, message: DeliveredMessage) -> None:
@@ -70,51 +70,53 @@ class Shelf:
 
 
 @asynccontextmanager
-async def looking_through(
+async def browse(
     connection: AbstractConnection, publisher: Publisher, queue: str
-) -> AsyncIterator[Shelf]:
-    """Hold all of a queue for the length of the block, alone.
+) -> AsyncIterator[BrowsedQueue]:
+    """Hold all messages of a queue for the length of the block; one process at a time.
 
-    A fence is published behind what stands there: that it arrives is the one sure sign of having seen all.
+    An end marker is published behind them: only its arrival proves that all were seen.
 
     Raises:
         kit.errors.NotFound: there is no such queue.
-        kit.errors.Unavailable: the broker is away, or somebody else looks for too long.
+        kit.errors.Unavailable: the broker is away, or another process browses for too long.
     """
     try:
-        async with publisher.looking, _alone(connection, queue):
+        async with publisher.browsing, _alone(connection, queue):
             async with channel_on(connection) as channel:
-                shelf = Shelf(channel, await _publish_fence(publisher, queue))
+                browsed = BrowsedQueue(channel, await _publish_end_marker(publisher, queue))
                 await answered(channel.basic_qos(prefetch_count=WINDOW))
-                await answered(channel.basic_consume(queue, shelf.on_message))
-                yield shelf
-            await _until_returned(connection, queue, shelf.held)
+                await answered(channel.basic_consume(queue, browsed.on_message))
+                yield browsed
+            await _until_returned(connection, queue, browsed.held)
     except FAULTS as error:
-        raise Unavailable(f"cannot look through {queue}: {error!r}", code="bus_away") from error
+        raise Unavailable(f"cannot browse {queue}: {error!r}", code="bus_unavailable") from error
 
 
-async def _publish_fence(publisher: Publisher, queue: str) -> str:
-    fence = str(uuid7())
-    properties = Basic.Properties(delivery_mode=PERSISTENT, message_id=fence, headers={_FENCE: fence})
+async def _publish_end_marker(publisher: Publisher, queue: str) -> str:
+    end_marker = str(uuid7())
+    properties = Basic.Properties(
+        delivery_mode=PERSISTENT, message_id=end_marker, headers={_END_MARKER: end_marker}
+    )
     try:
         await publisher.publish(Outgoing("", queue, properties, b""))
     except Unroutable:
         raise NotFound(f"the bus knows no queue {queue}", code="queue_unknown") from None
-    return fence
+    return end_marker
 
 
 @asynccontextmanager
 async def _alone(connection: AbstractConnection, queue: str) -> AsyncIterator[None]:
-    """Nobody else looks through that queue meanwhile: two at once would each see a part.
+    """Lock the queue against other browsers: two at once would each see a part.
 
-    An exclusive queue is the lock. It belongs to the connection, and goes with it.
+    An exclusive queue is the lock. It belongs to the connection, and is deleted with it.
     """
-    lock = f"{queue}.look"
-    deadline = time.monotonic() + LOOK_TIMEOUT_S
+    lock = f"{queue}.look"  # as in earlier versions, which must not browse at the same time
+    deadline = time.monotonic() + BROWSE_TIMEOUT_S
     while True:
         try:
             async with channel_on(connection) as channel:
-                # Said to be classic: a vhost may make quorum queues by default, which cannot be exclusive.
+                # The type is given because a vhost's default may be quorum, and quorum queues cannot be exclusive.
                 kind: dict[str, Any] = {"x-queue-type": "classic"}
                 await answered(channel.queue_declare(lock, exclusive=True, auto_delete=True, arguments=kind))
             break
@@ -132,7 +134,7 @@ async def _alone(connection: AbstractConnection, queue: str) -> AsyncIterator[No
 
 async def _until_returned(connection: AbstractConnection, queue: str, held: int) -> None:
     """Wait until what was held can be seen again: the broker gives it back after the channel has closed."""
-    deadline = time.monotonic() + LOOK_TIMEOUT_S
+    deadline = time.monotonic() + BROWSE_TIMEOUT_S
     async with channel_on(connection) as channel:
         while time.monotonic() < deadline:
             declared = await answered(channel.queue_declare(queue, passive=True))
@@ -160,8 +162,8 @@ async def read_catalogue(
 ) -> dict[str, Entry]:
     """Every subscription ever declared, by queue name."""
     entries: dict[str, Entry] = {}
-    async with looking_through(connection, publisher, queue) as shelf:
-        async for message in shelf:
+    async with browse(connection, publisher, queue) as browsed:
+        async for message in browsed:
             entry = _entry_of(message)
             if entry is not None:
                 entries[entry.queue] = entry
@@ -173,20 +175,20 @@ async def enter_in_catalogue(
 ) -> tuple[Entry, Entry | None]:
     """Enter a subscription, which keeps its first number of shards. Gives it as it is and as it was."""
     before: Entry | None = None
-    standing: list[DeliveredMessage] = []
-    async with looking_through(connection, publisher, queue) as shelf:
-        async for message in shelf:
+    earlier: list[DeliveredMessage] = []
+    async with browse(connection, publisher, queue) as browsed:
+        async for message in browsed:
             entry = _entry_of(message)
             if entry is not None and entry.queue == wanted.queue:
                 before = entry
-                standing.append(message)
+                earlier.append(message)
         entered = wanted
         if before is not None and before.is_ordered == wanted.is_ordered:
             entered = replace(wanted, shards=before.shards)
         if entered != before:
             await publisher.publish(_message_of(entered, queue))
-            for old in standing:
-                await shelf.take(old)
+            for old in earlier:
+                await browsed.take(old)
     return entered, before
 
 

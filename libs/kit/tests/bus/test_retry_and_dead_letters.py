@@ -1,4 +1,4 @@
-"""How failures are repeated, parked, and brought back. On both back ends."""
+"""How failures are retried, become dead letters, and are replayed. On both back ends."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kit import errors
-from kit.bus import Rejected, RetryPolicy, Transient, parked_queue
+from kit.bus import Rejected, RetryPolicy, Transient, dead_letter_queue
 from testkit.bus import LOOSE, THING, Place, Recorder, an_event, number_of
 from testkit.waiting import eventually
 
@@ -44,10 +44,10 @@ async def test_a_transient_failure_is_repeated_with_its_attempts_counted(place: 
         else place.settings().retry_delays_s
     )
     assert time.monotonic() - started >= delays_s * 0.8
-    assert await bus.parked(any_subscription.queue) == []
+    assert await bus.dead_letters(any_subscription.queue) == []
 
 
-async def test_at_its_limit_a_message_parks_with_reason_and_traceback_and_the_key_goes_on(
+async def test_at_its_limit_a_message_becomes_a_dead_letter_with_reason_and_traceback_and_the_key_goes_on(
     place: Place, any_subscription
 ):
     bus, handler = await place.open(), Flaky({1}, 99, Transient("the portal says no"))
@@ -56,25 +56,25 @@ async def test_at_its_limit_a_message_parks_with_reason_and_traceback_and_the_ke
     await bus.consume(subscription, handler)
     poison = an_event(1)
     await bus.publish_many([an_event(0), poison, an_event(2)])
-    await eventually(lambda: _has_parked(bus, subscription.queue, 1))
-    [parked] = await bus.parked(subscription.queue)
-    assert parked.event == poison
-    assert (parked.parked_id, parked.queue) == (str(poison.message_id), subscription.queue)
-    assert "gave up after 3 attempts" in parked.reason
-    assert "the portal says no" in parked.reason
-    assert "Traceback" in parked.traceback
-    assert "the portal says no" in parked.traceback
-    assert parked.attempts == 3
-    assert abs(time.time() - parked.parked_at.timestamp()) < 60
+    await eventually(lambda: _has_dead_letters(bus, subscription.queue, 1))
+    [dead_letter] = await bus.dead_letters(subscription.queue)
+    assert dead_letter.event == poison
+    assert (dead_letter.dead_letter_id, dead_letter.queue) == (str(poison.message_id), subscription.queue)
+    assert "gave up after 3 attempts" in dead_letter.reason
+    assert "the portal says no" in dead_letter.reason
+    assert "Traceback" in dead_letter.traceback
+    assert "the portal says no" in dead_letter.traceback
+    assert dead_letter.attempts == 3
+    assert abs(time.time() - dead_letter.dead_lettered_at.timestamp()) < 60
     await eventually(lambda: sorted(handler.numbers) == [0, 2])
     if subscription.is_ordered:
         assert [number for number, _ in handler.attempts] == [0, 1, 1, 1, 2]
     assert await bus.depth(subscription.queue) == 0
-    assert await bus.depth(parked_queue(subscription.queue)) == 1
+    assert await bus.depth(dead_letter_queue(subscription.queue)) == 1
 
 
-async def _has_parked(bus, queue, count):
-    return len(await bus.parked(queue)) == count
+async def _has_dead_letters(bus, queue, count):
+    return len(await bus.dead_letters(queue)) == count
 
 
 @pytest.mark.parametrize(
@@ -85,15 +85,15 @@ async def _has_parked(bus, queue, count):
         (KeyError("plate"), "bug: KeyError: 'plate'"),
     ],
 )
-async def test_rejections_and_bugs_park_at_once(place: Place, any_subscription, error, reason):
+async def test_rejections_and_bugs_become_dead_letters_at_once(place: Place, any_subscription, error, reason):
     bus, handler = await place.open(), Flaky({1}, 99, error)
     await bus.declare(any_subscription)
     await bus.consume(any_subscription, handler)
     await bus.publish_many([an_event(1), an_event(2)])
-    await eventually(lambda: _has_parked(bus, any_subscription.queue, 1))
-    [parked] = await bus.parked(any_subscription.queue)
-    assert parked.reason == reason
-    assert parked.attempts == 1
+    await eventually(lambda: _has_dead_letters(bus, any_subscription.queue, 1))
+    [dead_letter] = await bus.dead_letters(any_subscription.queue)
+    assert dead_letter.reason == reason
+    assert dead_letter.attempts == 1
     await eventually(lambda: handler.numbers == [2])
     text = place.metrics[-1].render().decode()
     outcome = reason.split(":", 1)[0]
@@ -112,15 +112,15 @@ async def test_an_outage_is_waited_out_far_beyond_the_attempts_of_a_transient_fa
     assert [attempt for _, attempt in handler.attempts] == list(range(1, 10))
 
 
-async def test_an_outage_without_end_parks(place: Place, any_subscription):
+async def test_an_outage_without_end_ends_in_a_dead_letter(place: Place, any_subscription):
     bus, handler = await place.open(), Flaky({1}, 9999, errors.Unavailable("the database is away"))
     subscription = replace(any_subscription, retry=RetryPolicy((0.05,), outage_retry_limit_s=0.3))
     await bus.declare(subscription)
     await bus.consume(subscription, handler)
     await bus.publish(an_event(1))
-    await eventually(lambda: _has_parked(bus, subscription.queue, 1))
-    [parked] = await bus.parked(subscription.queue)
-    assert "still unavailable" in parked.reason
+    await eventually(lambda: _has_dead_letters(bus, subscription.queue, 1))
+    [dead_letter] = await bus.dead_letters(subscription.queue)
+    assert "still unavailable" in dead_letter.reason
 
 
 async def test_other_keys_flow_in_order_while_one_retries(place: Place):
@@ -162,7 +162,7 @@ async def test_a_backlog_of_a_retrying_key_within_the_window_holds_nobody_up(pla
     assert seen.numbers == list(range(200))
 
 
-async def test_replay_hands_parked_messages_to_their_handler_again_in_order(place: Place, any_subscription):
+async def test_replay_delivers_dead_letters_to_their_handler_again_in_order(place: Place, any_subscription):
     bus, handler = await place.open(), Flaky(set(range(5)), 1, Rejected("bad day"))
     bystander = Recorder()
     other = replace(THING, service="bystander")
@@ -173,7 +173,7 @@ async def test_replay_hands_parked_messages_to_their_handler_again_in_order(plac
     for event in events:
         await bus.publish(event)
     queue = any_subscription.queue
-    await eventually(lambda: _has_parked(bus, queue, 5))
+    await eventually(lambda: _has_dead_letters(bus, queue, 5))
     some = [str(events[3].message_id), str(events[1].message_id)]
     assert await bus.replay(queue, some) == 2
     await eventually(lambda: sorted(handler.numbers) == [1, 3])
@@ -182,7 +182,7 @@ async def test_replay_hands_parked_messages_to_their_handler_again_in_order(plac
     await eventually(lambda: sorted(handler.numbers) == [0, 1, 2, 3, 4])
     if any_subscription.is_ordered:
         assert handler.numbers == [1, 3, 0, 2, 4]
-    assert await bus.parked(queue) == []
+    assert await bus.dead_letters(queue) == []
     assert handler.deliveries[0].attempt == 1
     assert [d.event for d in sorted(handler.deliveries, key=lambda d: number_of(d.event))] == events
     await eventually(lambda: len(bystander.numbers) >= 5)
@@ -195,11 +195,11 @@ async def test_discard_removes_for_good(place: Place):
     await bus.consume(THING, handler)
     events = [an_event(i) for i in range(4)]
     await bus.publish_many(events)
-    await eventually(lambda: _has_parked(bus, THING.queue, 4))
+    await eventually(lambda: _has_dead_letters(bus, THING.queue, 4))
     assert await bus.discard(THING.queue, [str(events[2].message_id), "not-an-id"]) == 1
-    assert [number_of(p.event) for p in await bus.parked(THING.queue)] == [0, 1, 3]
+    assert [number_of(p.event) for p in await bus.dead_letters(THING.queue)] == [0, 1, 3]
     assert await bus.discard(THING.queue) == 3
-    assert await bus.parked(THING.queue) == []
+    assert await bus.dead_letters(THING.queue) == []
     assert await bus.discard(THING.queue) == 0
 
 
@@ -208,22 +208,22 @@ async def test_listing_neither_loses_nor_reorders_however_often(place: Place):
     await bus.declare(THING)
     await bus.consume(THING, handler)
     await bus.publish_many([an_event(i) for i in range(40)])
-    await eventually(lambda: _has_parked(bus, THING.queue, 40))
-    assert [number_of(p.event) for p in await bus.parked(THING.queue, limit=7)] == list(range(7))
+    await eventually(lambda: _has_dead_letters(bus, THING.queue, 40))
+    assert [number_of(p.event) for p in await bus.dead_letters(THING.queue, limit=7)] == list(range(7))
     for _ in range(25):  # more than the delivery limit that RabbitMQ 4 gives every quorum queue
-        assert [number_of(p.event) for p in await bus.parked(THING.queue)] == list(range(40))
-    listings = await asyncio.gather(*(bus.parked(THING.queue) for _ in range(5)))
+        assert [number_of(p.event) for p in await bus.dead_letters(THING.queue)] == list(range(40))
+    listings = await asyncio.gather(*(bus.dead_letters(THING.queue) for _ in range(5)))
     assert all([number_of(p.event) for p in listing] == list(range(40)) for listing in listings)
-    assert await bus.depth(parked_queue(THING.queue)) == 40
+    assert await bus.depth(dead_letter_queue(THING.queue)) == 40
 
 
-async def test_a_replayed_message_that_fails_again_parks_again(place: Place):
+async def test_a_replayed_message_that_fails_again_becomes_a_dead_letter_again(place: Place):
     bus, handler = await place.open(), Flaky({1}, 99, Rejected("still bad"))
     await bus.declare(LOOSE)
     await bus.consume(LOOSE, handler)
     await bus.publish(an_event(1))
     for _ in range(3):
-        await eventually(lambda: _has_parked(bus, LOOSE.queue, 1))
+        await eventually(lambda: _has_dead_letters(bus, LOOSE.queue, 1))
         assert await bus.replay(LOOSE.queue) == 1
     await eventually(lambda: len(handler.attempts) == 4)
-    await eventually(lambda: _has_parked(bus, LOOSE.queue, 1))
+    await eventually(lambda: _has_dead_letters(bus, LOOSE.queue, 1))
