@@ -49,7 +49,7 @@ test-integration: setup ## Run the tests that need servers, sockets or processes
 .PHONY: check
 check: setup ## Lint, types, import contracts, and drift of proto, migrations, lock and documents
 	@$(VENV)/ruff format --check . && $(VENV)/ruff check .
-	@$(VENV)/mypy libs $(foreach folder,$(wildcard services/*),$(if $(findstring -,$(folder)),,$(folder))) $(wildcard services/*-*/src) tests scripts/service_list.py scripts/lint_imports.py
+	@$(VENV)/mypy libs $(foreach folder,$(wildcard services/*),$(if $(findstring -,$(folder)),,$(folder))) $(wildcard services/*-*/src) tests scripts/service_list.py scripts/lint_imports.py scripts/event_docs.py
 	@# A folder with a hyphen makes no module name that the overrides for tests could match.
 	@for tests in $(wildcard services/*-*/tests); do $(VENV)/mypy $(RELAXED) $$tests; done
 	@$(VENV)/python scripts/lint_imports.py
@@ -57,6 +57,7 @@ check: setup ## Lint, types, import contracts, and drift of proto, migrations, l
 	@for package in $$($(SERVICE_LIST) databases); do $(VENV)/python -m kit.migrations check $$package; done
 	@$(SERVICE_LIST) compose --check
 	@$(VENV)/all-in-one configuration --check docs/configuration.md
+	@$(VENV)/python scripts/event_docs.py --check
 	@"$$(scripts/setup-uv)" lock --check
 
 .PHONY: format
@@ -74,6 +75,7 @@ compose-file: ## Write the services' part of docker-compose.yml from services/*/
 .PHONY: docs
 docs: setup ## Write the documents that are made from the code
 	@$(VENV)/all-in-one configuration --write docs/configuration.md
+	@$(VENV)/python scripts/event_docs.py --write
 
 .PHONY: bench
 bench: setup ## Measure: accept, POST to ticket, bus, chaos; tables and .bench/*.json (or make bench-accept, …)

@@ -1,0 +1,112 @@
+"""Every event has both ends: who publishes it, and who subscribes to it. And the documents say so."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+
+from event_docs import ROOT, EventDoc, as_yaml, asyncapi, event_docs, markdown, services
+
+
+@pytest.fixture(scope="module")
+def docs() -> list[EventDoc]:
+    return event_docs(services())
+
+
+def missing_ends(docs: Sequence[EventDoc]) -> Iterator[str]:
+    for doc in docs:
+        if doc.subscriptions and not doc.publishers:
+            yield f"{doc.name} has subscribers and nobody publishes it"
+        if doc.publishers and doc.type.is_subscriber_required and not doc.subscriptions:
+            yield f"{doc.name} needs a subscriber and has none"
+        if len(doc.publishers) > 1:
+            yield f"{doc.name} is published by several services: {', '.join(doc.publishers)}"
+
+
+def test_every_event_has_both_ends(docs: list[EventDoc]) -> None:
+    assert {doc.name for doc in docs} >= {"camera.frame_captured.v1", "plates.plates_read.v1"}
+    assert list(missing_ends(docs)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "complaint"),
+    [
+        ("camera.frame_captured.v1", {"subscriptions": ()}, "needs a subscriber"),
+        ("parking.trigger_decided.v1", {"publishers": ()}, "nobody publishes it"),
+        ("parking.ticket_opened.v1", {"publishers": ("tickets", "reports")}, "published by several"),
+    ],
+)
+def test_a_missing_end_is_found(
+    docs: list[EventDoc], name: str, change: dict[str, Any], complaint: str
+) -> None:
+    changed = [replace(doc, **change) if doc.name == name else doc for doc in docs]
+    [found] = missing_ends(changed)
+    assert found.startswith(name)
+    assert complaint in found
+
+
+def test_an_announcement_needs_no_subscriber(docs: list[EventDoc]) -> None:
+    changed = [replace(doc, subscriptions=()) if doc.name.startswith("parking.") else doc for doc in docs]
+    assert list(missing_ends(changed)) == []
+
+
+def test_no_two_subscriptions_share_a_queue(docs: list[EventDoc]) -> None:
+    queues = [subscription.queue for doc in docs for subscription in doc.subscriptions]
+    assert len(queues) == len(set(queues))
+
+
+def test_the_committed_documents_are_up_to_date(docs: list[EventDoc]) -> None:
+    assert (ROOT / "docs/events.md").read_text() == markdown(docs)
+    assert (ROOT / "docs/asyncapi.yaml").read_text() == as_yaml(asyncapi(docs))
+
+
+@pytest.fixture(scope="module")
+def document(docs: list[EventDoc]) -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load(as_yaml(asyncapi(docs)))
+    return parsed
+
+
+def resolved(document: dict[str, Any], reference: str) -> Any:
+    found: Any = document
+    assert reference.startswith("#/")
+    for part in reference[2:].split("/"):
+        found = found[part.replace("~1", "/").replace("~0", "~")]
+    return found
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from [item] if key == "$ref" else references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+def test_asyncapi_has_what_version_3_requires(document: dict[str, Any]) -> None:
+    assert document["asyncapi"] == "3.0.0"
+    assert {"title", "version"} <= set(document["info"])
+    assert set(document) <= {"asyncapi", "info", "defaultContentType", "channels", "operations", "components"}
+    for reference in references(document):
+        assert resolved(document, reference)
+    for channel in document["channels"].values():
+        in_address = {word.strip("{}") for word in channel["address"].split(".") if word.startswith("{")}
+        assert set(channel["parameters"]) == in_address
+        assert channel["messages"]
+    for operation in document["operations"].values():
+        assert operation["action"] in {"send", "receive"}
+        assert operation["channel"]["$ref"].startswith("#/channels/")
+    for schema in document["components"]["schemas"].values():
+        assert set(schema) == {"schemaFormat", "schema"}
+
+
+def test_asyncapi_has_each_event_with_its_operations(document: dict[str, Any], docs: list[EventDoc]) -> None:
+    assert [channel["address"] for channel in document["channels"].values()] == [doc.address for doc in docs]
+    sent = {
+        operation["channel"]["$ref"].removeprefix("#/channels/")
+        for operation in document["operations"].values()
+        if operation["action"] == "send"
+    }
+    assert sent == {doc.name for doc in docs if doc.publishers}
