@@ -13,7 +13,6 @@ from gateway.adapters.argon2 import Argon2PasswordHasher
 from gateway.adapters.asgi_upstream import AsgiUpstream
 from gateway.adapters.ed25519 import Ed25519TokenSigner
 from gateway.adapters.http_upstream import HttpUpstream, HttpUpstreamOptions
-from gateway.domain.circuit import CircuitPolicy
 from gateway.domain.clients import TrustedProxies
 from gateway.domain.cors import CorsPolicy
 from gateway.domain.lockout import LockoutPolicy
@@ -183,7 +182,8 @@ def _upstreams(
         max_connections=upstreams.max_connections,
         max_ws_message_bytes=upstreams.max_ws_message_bytes,
         retry_after_s=upstreams.retry_after_s,
-        circuit=CircuitPolicy(upstreams.circuit_max_failures, upstreams.circuit_open_s),
+        circuit_max_failures=upstreams.circuit_max_failures,
+        circuit_open_s=upstreams.circuit_open_s,
     )
     urls = upstreams.urls()
     return {name: service.add_resource(HttpUpstream(name, urls[name], options)) for name in table.services}

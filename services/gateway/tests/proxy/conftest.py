@@ -1,9 +1,10 @@
+import time
+
 import aiohttp
 import pytest
 
 from gateway.adapters.asgi_upstream import AsgiUpstream
 from gateway.adapters.http_upstream import HttpUpstream, HttpUpstreamOptions
-from gateway.domain.circuit import CircuitPolicy
 from gateway.domain.clients import TrustedProxies
 from gateway.domain.cors import CorsPolicy
 from gateway.domain.routes import parse_route_table
@@ -23,7 +24,8 @@ OPTIONS = HttpUpstreamOptions(
     max_connections=100,
     max_ws_message_bytes=1_000_000,
     retry_after_s=5,
-    circuit=CircuitPolicy(max_failures=50, pause_s=1.0),
+    circuit_max_failures=50,
+    circuit_open_s=1.0,
 )
 
 
@@ -95,7 +97,8 @@ class Builder:
     async def http(self, app, **changes):
         """The gateway's address, with `app` behind it over HTTP; `app` may also be a base URL."""
         url = app if isinstance(app, str) else (await self.serve(app)).url
-        upstream = HttpUpstream("echo", url, changes.pop("upstream_options", OPTIONS))
+        options, clock = changes.pop("upstream_options", OPTIONS), changes.pop("monotonic", time.monotonic)
+        upstream = HttpUpstream("echo", url, options, monotonic=clock)
         await upstream.start()
         self.started.append(upstream)
         return (await self.serve(self.gateway(upstream, **changes))).url

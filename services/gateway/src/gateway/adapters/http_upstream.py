@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 from yarl import URL
 
 from gateway.adapters.websocket_bridge import bridge_websocket
-from gateway.domain.circuit import Circuit, CircuitPolicy, after_connect_failure
 from gateway.domain.headers import content_length, first
+from kit.circuit import Circuit
 from kit.errors import Unavailable, UpstreamFailed
 
 _NO_AUTO_HEADERS = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
@@ -26,7 +26,10 @@ _DOWN = (aiohttp.ClientConnectionError, ConnectionError)
 
 @dataclass(frozen=True, slots=True)
 class HttpUpstreamOptions:
-    """How connections to a service are opened and kept."""
+    """How connections to a service are opened and kept.
+
+    `circuit_max_failures` failed connections in a row open the circuit breaker for `circuit_open_s`.
+    """
 
     connect_timeout_s: float
     connect_attempts: int
@@ -35,17 +38,26 @@ class HttpUpstreamOptions:
     max_connections: int
     max_ws_message_bytes: int
     retry_after_s: int
-    circuit: CircuitPolicy
+    circuit_max_failures: int
+    circuit_open_s: float
 
 
 class HttpUpstream:
     """One service behind a base URL such as http://ingest:8101. `start` before use, `stop` after."""
 
-    def __init__(self, service: str, base_url: str, options: HttpUpstreamOptions) -> None:
+    def __init__(
+        self,
+        service: str,
+        base_url: str,
+        options: HttpUpstreamOptions,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._service = service
         self._base_url = base_url.rstrip("/")
         self._options = options
-        self._circuit = Circuit()
+        self._monotonic = monotonic
+        self._circuit = Circuit(options.circuit_max_failures, options.circuit_open_s)
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -101,7 +113,7 @@ class HttpUpstream:
     @asynccontextmanager
     async def _request(self, scope: Scope, body: "_Upload | None") -> AsyncIterator[aiohttp.ClientResponse]:
         """The response, its head read. A failed connection is tried again, since nothing was sent yet."""
-        if self._circuit.pause_left_s(time.monotonic()) > 0:
+        if not self._circuit.may_call(self._monotonic()):
             raise self._unavailable()
         url, headers = self._url(scope), CIMultiDict[str]()
         for name, value in scope["headers"]:
@@ -117,15 +129,14 @@ class HttpUpstream:
                     allow_redirects=False,
                 )
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                self._circuit = after_connect_failure(self._circuit, time.monotonic(), self._options.circuit)
+                self._circuit.failed(self._monotonic())
                 if attempt >= self._options.connect_attempts:
                     raise self._unavailable() from error
                 attempt += 1
                 await asyncio.sleep(self._options.connect_retry_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             else:
                 break
-        if self._circuit.failures:
-            self._circuit = Circuit()
+        self._circuit.succeeded()
         async with response:
             yield response
 
