@@ -37,51 +37,24 @@ EVENTS = EventSource(
 # `Vehicle.source` of the camera's own vehicle box.
 _CAMERA_BOX = "camera"
 
-_TRIGGER_KINDS = {camera.PURPOSE_ENTRY: TriggerKind.ENTRY, camera.PURPOSE_EXIT: TriggerKind.EXIT}
-_OCCUPANCIES = {
-    plates.SPOT_OCCUPANCY_OCCUPIED: Occupancy.OCCUPIED,
-    plates.SPOT_OCCUPANCY_FREE: Occupancy.FREE,
-}
+# Enums of the domain and of the contracts have the same names, so that a missing one fails at import.
+_TRIGGER_KINDS = {camera.Purpose.Value(f"PURPOSE_{kind.name}"): kind for kind in TriggerKind}
+_OCCUPANCIES = {plates.SpotOccupancy.Value(f"SPOT_OCCUPANCY_{value.name}"): value for value in Occupancy}
 _PICTURE_SOURCES = {
-    camera.PICTURE_SOURCE_PUSHED: PictureSource.PUSHED,
-    camera.PICTURE_SOURCE_FETCHED: PictureSource.FETCHED,
-    camera.PICTURE_SOURCE_PUSHED_FALLBACK: PictureSource.PUSHED_FALLBACK,
+    camera.PictureSource.Value(f"PICTURE_SOURCE_{source.name}"): source for source in PictureSource
 }
-_CLOCK_STATES = {
-    camera.CLOCK_STATE_OK: ClockState.OK,
-    camera.CLOCK_STATE_AHEAD: ClockState.AHEAD,
-    camera.CLOCK_STATE_BEHIND: ClockState.BEHIND,
-}
-_STATUSES = {
-    TicketStatus.OPEN: parking.TICKET_STATUS_OPEN,
-    TicketStatus.CLOSED: parking.TICKET_STATUS_CLOSED,
-}
+_CLOCK_STATES = {camera.ClockState.Value(f"CLOCK_STATE_{state.name}"): state for state in ClockState}
+_STATUSES = {status: parking.TicketStatus.Value(f"TICKET_STATUS_{status.name}") for status in TicketStatus}
 _STATUSES_IN = {message: status for status, message in _STATUSES.items()}
-_DECISIONS = {
-    DecisionKind.OPENED: parking.DECISION_OPENED,
-    DecisionKind.REOPENED: parking.DECISION_REOPENED,
-    DecisionKind.CLOSED: parking.DECISION_CLOSED,
-    DecisionKind.IGNORED: parking.DECISION_IGNORED,
-}
+_DECISIONS = {kind: parking.Decision.Value(f"DECISION_{kind.name}") for kind in DecisionKind}
 _OUTCOMES = {
-    TriggerOutcome.OPENED: parking.TRIGGER_OUTCOME_OPENED,
-    TriggerOutcome.REOPENED: parking.TRIGGER_OUTCOME_REOPENED,
-    TriggerOutcome.CLOSED: parking.TRIGGER_OUTCOME_CLOSED,
-    TriggerOutcome.IGNORED: parking.TRIGGER_OUTCOME_IGNORED,
-    TriggerOutcome.STILL_OCCUPIED: parking.TRIGGER_OUTCOME_STILL_OCCUPIED,
+    outcome: parking.TriggerOutcome.Value(f"TRIGGER_OUTCOME_{outcome.name}") for outcome in TriggerOutcome
 }
 _IGNORED_REASONS = {
-    None: parking.IGNORED_REASON_UNSPECIFIED,
-    IgnoredReason.SPOT_ALREADY_OCCUPIED: parking.IGNORED_REASON_SPOT_ALREADY_OCCUPIED,
-    IgnoredReason.NO_CAR_DETECTED: parking.IGNORED_REASON_NO_CAR_DETECTED,
-    IgnoredReason.SPOT_STILL_OCCUPIED: parking.IGNORED_REASON_SPOT_STILL_OCCUPIED,
-    IgnoredReason.NO_OPEN_TICKET: parking.IGNORED_REASON_NO_OPEN_TICKET,
-    IgnoredReason.OLDER_THAN_LATEST_TICKET: parking.IGNORED_REASON_OLDER_THAN_LATEST_TICKET,
+    reason: parking.IgnoredReason.Value(f"IGNORED_REASON_{reason.name}") for reason in IgnoredReason
 }
 _REVIEW_REASONS = {
-    ReviewReason.UNREAD_PLATE: parking.REVIEW_REASON_UNREAD_PLATE,
-    ReviewReason.LOW_CONFIDENCE: parking.REVIEW_REASON_LOW_CONFIDENCE,
-    ReviewReason.UNREADABLE_PICTURE: parking.REVIEW_REASON_UNREADABLE_PICTURE,
+    reason: parking.ReviewReason.Value(f"REVIEW_REASON_{reason.name}") for reason in ReviewReason
 }
 
 REASON_TEXTS = {
@@ -306,19 +279,18 @@ def events_of(
                 review_reason=_REVIEW_REASONS[review.reason],
             )
         )
-    reason = decision.reason if isinstance(decision, Ignored) else None
-    messages.append(
-        parking.TriggerDecided(
-            frame_id=str(received.trigger.frame_id),
-            decision=_DECISIONS[kind],
-            reason=REASON_TEXTS[reason] if reason is not None else "",
-            ticket=ticket_part,
-            review_id=(ticket.review_id or 0) if ticket is not None else 0,
-            decided_at=timestamp(decided_at),
-            outcome=_OUTCOMES[outcome_of(decision)],
-            ignored_reason=_IGNORED_REASONS[reason],
-        )
+    decided = parking.TriggerDecided(
+        frame_id=str(received.trigger.frame_id),
+        decision=_DECISIONS[kind],
+        ticket=ticket_part,
+        review_id=(ticket.review_id or 0) if ticket is not None else 0,
+        decided_at=timestamp(decided_at),
+        outcome=_OUTCOMES[outcome_of(decision)],
     )
+    if isinstance(decision, Ignored):
+        decided.ignored_reason = _IGNORED_REASONS[decision.reason]
+        decided.reason = REASON_TEXTS[decision.reason]
+    messages.append(decided)
     return [_event(message, received, cause, decided_at) for message in messages]
 
 

@@ -101,7 +101,7 @@ class PlatesRead(_message.Message):
     read_id: _builtins.str
     """Derived from the id of the frame's message (UUIDv5), so that the same frame has the same read_id when it is read again."""
     is_spot_occupied: _builtins.bool
-    """True if spot_occupancy is OCCUPIED. It cannot say UNKNOWN."""
+    """True if spot_occupancy is OCCUPIED, so false also if it is UNKNOWN."""
     spot_occupancy: Global___SpotOccupancy.ValueType
     spot_plate_index: _builtins.int
     """Index into plates of the plate in the frame's spot; -1 if there is none. A plate that was read is preferred to one

@@ -35,7 +35,6 @@ _LOWER = BeforeValidator(lambda value: value.lower() if isinstance(value, str) e
 # The plus sign of an offset that was not escaped in the query is decoded as a space.
 _UNESCAPED_PLUS = re.compile(r"(?<=:\d\d) (?=\d\d:?\d\d$)|(?<=\d\.\d{3}) (?=\d\d:?\d\d$)")
 
-
 _REASON_NAMES = {text: reason.value for reason, text in REASON_TEXTS.items()}
 
 
