@@ -33,7 +33,7 @@ FRAMES = Subscription.to(event_type(camera_pb2.FrameCaptured), "listener")
 QUICK: dict[str, Any] = {
     "http": {"port": 0},
     "log": {"level": "WARNING"},
-    "dispatch": {"poll_s": 0.05, "retry_s": 0.05},
+    "dispatch": {"poll_interval_s": 0.05, "retry_delay_s": 0.05},
 }
 CORNERS = {"p1_x": 10, "p1_y": 5, "p2_x": 50, "p2_y": 5, "p3_x": 50, "p3_y": 40, "p4_x": 10, "p4_y": 40}
 

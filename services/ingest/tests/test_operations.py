@@ -1,5 +1,6 @@
 """Migrations, settings, retention, logs: what operators rely on."""
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -9,13 +10,15 @@ from sqlalchemy import select
 from ingest.handlers.accept_parking_push import SNAPSHOTS
 from ingest.handlers.apply_retention import ApplyRetention
 from ingest.handlers.dispatch_pending import EXITS
+from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings, RetentionSettings
 from ingest.store.tables import camera_events
 from kit import migrations
 from kit.blobs import new_blob_key, open_blobs
 from kit.ids import uuid7
+from kit.logging import make_logger
 from kit.metrics import Metrics
-from kit.settings import DatabaseSettings, SettingsError, read
+from kit.settings import DatabaseSettings, LogSettings, SettingsError, read
 from testkit import CameraMode, HttpCamera
 from testkit.pictures import noise, solid
 
@@ -63,7 +66,7 @@ def sweeping(ingest: Ingest) -> Any:
             blobs=open_blobs(ingest.settings.blobs),
             clock=ingest.clock,
             settings=RetentionSettings(**given),
-            metrics=Metrics("test"),
+            metrics=IngestMetrics(Metrics("test")),
         )
 
     return make
@@ -76,7 +79,7 @@ async def test_reports_are_forgotten_before_events_and_events_with_their_picture
     for days in range(4):
         await ingest.post(duration=days, picture=noise(5000, seed=days))
         ingest.clock.advance(timedelta(days=1))
-    sweeper = sweeping(raw_report_days=2, event_days=3)
+    sweeper = sweeping(raw_push_days=2, event_days=3)
     await sweeper.sweep()
     rows = await ingest.rows()
     assert [row.raw_report is None for row in rows] == [True, False, False]
@@ -91,7 +94,7 @@ async def test_zero_days_is_forever(ingest: Ingest, sweeping: Any) -> None:
     await ingest.make_camera()
     await ingest.post()
     ingest.clock.advance(timedelta(days=3650))
-    await sweeping(raw_report_days=0, event_days=0, capture_days=0).sweep()
+    await sweeping(raw_push_days=0, event_days=0, capture_days=0).sweep()
     (row,) = await ingest.rows()
     assert row.raw_report is not None
     assert len(ingest.blobs(SNAPSHOTS)) == 1
@@ -101,7 +104,7 @@ async def test_an_event_that_still_waits_is_not_deleted(ingest: Ingest, sweeping
     await ingest.make_camera()
     await ingest.post()
     # Leased, or the service that runs beside this test would send it out in between.
-    held = {"state": "PENDING", "lease_until": ingest.clock.now() + timedelta(days=2 * 3650)}
+    held = {"state": "PENDING", "frame": b"", "lease_until": ingest.clock.now() + timedelta(days=2 * 3650)}
     async with ingest.db.transaction() as session:
         await session.execute(camera_events.update().values(held))
     ingest.clock.advance(timedelta(days=3650))
@@ -119,16 +122,13 @@ async def test_only_old_pictures_that_no_event_names_are_swept(ingest: Ingest, s
     orphans.append(new_blob_key(SNAPSHOTS, today, "jpg").replace(".jpg", "-odd.jpg"))
     for key in orphans:
         await blobs.put(key, b"x", "image/jpeg")
-    # The store's clock is the machine's, which runs ahead of the test's.
-    await sweeping(orphan_age_s=3600).sweep()
+    # The blobs' times come from the machine's clock, which is ahead of the test's.
+    await sweeping(orphan_min_age_s=3600).sweep()
     assert len(ingest.blobs()) == 4
-    newest = max(path.stat().st_mtime for path in ingest.blobs())
-    ahead = newest - ingest.clock.now().timestamp() + 7200
-    sweeper = sweeping(orphan_age_s=3600)
-    real_days = sweeper._days(today)
-    sweeper._days = lambda _now: real_days
-    ingest.clock.advance(ahead)
-    await sweeper.sweep()
+    two_hours_ago = ingest.clock.now().timestamp() - 7200
+    for path in ingest.blobs():
+        os.utime(path, (two_hours_ago, two_hours_ago))
+    await sweeping(orphan_min_age_s=3600).sweep()
     (kept,) = ingest.blobs()
     (row,) = await ingest.rows()
     assert str(kept).endswith(row.pushed_picture["key"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import random
 import resource
 from contextlib import AsyncExitStack
@@ -10,7 +11,6 @@ from typing import Any
 import pytest
 
 from ingest.http.byte_budget import ByteBudget
-from kit.blobs.folder import FolderBlobs
 from kit.errors import Unavailable
 from testkit import eventually
 from testkit.pictures import noise
@@ -43,16 +43,16 @@ async def test_without_the_database_a_report_is_asked_to_come_again(
 
 @pytest.fixture
 def broken_disk(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The folder of pictures fails with this errno, from when it is set."""
+    """Syncing a file fails with this errno, from when it is set."""
     fault: dict[str, int | None] = {"errno": None}
-    write = FolderBlobs._write
+    fsync = os.fsync
 
-    def failing(self: FolderBlobs, *arguments: Any) -> Any:
+    def failing(descriptor: int) -> None:
         if fault["errno"] is not None:
-            raise OSError(fault["errno"], "no")
-        return write(self, *arguments)
+            raise OSError(fault["errno"], "the disk failed")
+        fsync(descriptor)
 
-    monkeypatch.setattr(FolderBlobs, "_write", failing)
+    monkeypatch.setattr(os, "fsync", failing)
     return fault
 
 
@@ -97,9 +97,7 @@ async def test_without_a_bus_reports_are_accepted_and_wait(start_ingest: Starter
 async def test_many_large_reports_at_once_stay_within_the_budget(
     start_ingest: Starter, sqlite_url: str
 ) -> None:
-    ingest = await start_ingest(
-        sqlite_url, reports={"max_bytes_in_hand": 8_000_000, "admission_timeout_s": 60}
-    )
+    ingest = await start_ingest(sqlite_url, push={"max_buffered_bytes": 8_000_000, "buffer_timeout_s": 60})
     await ingest.make_camera()
     await ingest.post(picture=noise(3_000_000), duration=0)
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -114,37 +112,37 @@ async def test_the_budget_is_shared_in_the_order_of_arrival() -> None:
     order = []
 
     async def use(name: Any, size: Any) -> None:
-        async with budget.hold(size):
+        async with budget.reserve(size):
             order.append(name)
             await asyncio.sleep(0)
 
-    async with budget.hold(80):
+    async with budget.reserve(80):
         tasks = [asyncio.create_task(use(name, size)) for name, size in [("a", 90), ("b", 10), ("c", 500)]]
         await asyncio.sleep(0)
         assert order == []  # b would fit, and waits its turn all the same
     await asyncio.gather(*tasks)
     assert order == ["a", "b", "c"]
-    async with budget.hold(100):
+    async with budget.reserve(100):
         pass
 
 
 async def test_who_waits_too_long_is_asked_to_come_again_and_holds_nothing() -> None:
     budget = ByteBudget(100, timeout_s=0.05)
-    async with budget.hold(100):
+    async with budget.reserve(100):
         with pytest.raises(Unavailable) as refused:
-            async with budget.hold(1):
+            async with budget.reserve(1):
                 pass
         assert refused.value.retry_after_s
-        called_off = asyncio.create_task(budget._take(50))
+        called_off = asyncio.create_task(wait_for(budget, 50))
         await asyncio.sleep(0)
         called_off.cancel()
         await asyncio.gather(called_off, return_exceptions=True)
-    async with budget.hold(100):
+    async with budget.reserve(100):
         pass
 
 
 async def wait_for(budget: ByteBudget, size_bytes: int) -> None:
-    async with budget.hold(size_bytes):
+    async with budget.reserve(size_bytes):
         await asyncio.sleep(0)
 
 
@@ -153,7 +151,7 @@ async def wait_for(budget: ByteBudget, size_bytes: int) -> None:
 async def test_bytes_come_back_while_who_waits_for_them_is_called_off(order: str, size_bytes: int) -> None:
     budget = ByteBudget(100, timeout_s=5)
     async with AsyncExitStack() as held:
-        await held.enter_async_context(budget.hold(100))
+        await held.enter_async_context(budget.reserve(100))
         called_off = asyncio.create_task(wait_for(budget, size_bytes))
         behind = asyncio.create_task(wait_for(budget, 100))
         await asyncio.sleep(0)
@@ -166,7 +164,7 @@ async def test_bytes_come_back_while_who_waits_for_them_is_called_off(order: str
             await held.aclose()
     told = await asyncio.gather(called_off, behind, return_exceptions=True)
     assert [type(error) for error in told] == [asyncio.CancelledError, type(None)]
-    assert budget._free_bytes == 100
+    assert budget.free_bytes == 100
 
 
 async def test_a_holder_that_wakes_beside_a_waiter_called_off_gives_its_bytes_back() -> None:
@@ -174,7 +172,7 @@ async def test_a_holder_that_wakes_beside_a_waiter_called_off_gives_its_bytes_ba
     is_read = asyncio.Event()
 
     async def read() -> None:
-        async with budget.hold(100):
+        async with budget.reserve(100):
             await is_read.wait()
 
     holder = asyncio.create_task(read())
@@ -185,7 +183,7 @@ async def test_a_holder_that_wakes_beside_a_waiter_called_off_gives_its_bytes_ba
     waiter.cancel()
     told = await asyncio.gather(holder, waiter, return_exceptions=True)
     assert [type(error) for error in told] == [type(None), asyncio.CancelledError]
-    assert budget._free_bytes == 100
+    assert budget.free_bytes == 100
 
 
 async def test_after_many_that_came_and_went_as_they_liked_the_whole_budget_is_free() -> None:
@@ -194,7 +192,7 @@ async def test_after_many_that_came_and_went_as_they_liked_the_whole_budget_is_f
     in_hand = [0]
 
     async def use(size_bytes: int, hold_s: float) -> None:
-        async with budget.hold(size_bytes):
+        async with budget.reserve(size_bytes):
             in_hand.append(in_hand[-1] + size_bytes)
             assert in_hand[-1] <= 100
             try:
@@ -211,4 +209,4 @@ async def test_after_many_that_came_and_went_as_they_liked_the_whole_budget_is_f
             await asyncio.sleep(chance.choice([0, 0.002]))
     told = {type(error) for error in await asyncio.gather(*tasks, return_exceptions=True)}
     assert told == {type(None), Unavailable, asyncio.CancelledError}
-    assert budget._free_bytes == 100
+    assert budget.free_bytes == 100

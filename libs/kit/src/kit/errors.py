@@ -133,6 +133,12 @@ class UpstreamFailed(LookoutError):
     title = "Upstream failed"
 
 
+class UpstreamUnreachable(UpstreamFailed):
+    """A device that this call depends on cannot be called: no permitted address, or the connection is refused."""
+
+    default_code = "upstream_unreachable"
+
+
 class Unavailable(LookoutError):
     """A dependency cannot be reached for now. The caller may repeat the call after `retry_after_s`."""
 

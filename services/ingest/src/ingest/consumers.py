@@ -1,6 +1,11 @@
 """Bus in: the events that ingest consumes."""
 
-from ingest.handlers.outcome_waiters import RecordOutcome
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ingest.domain.errors import InvalidValue
+from ingest.handlers.record_outcome import RecordOutcome
+from ingest.mapping import decision
+from kit.bus import Metadata, Rejected
 from kit.db import Database
 from kit.inbox import Inbox, TransactionalConsumer
 from lookout.parking.v1.parking_pb2 import TriggerDecided
@@ -9,5 +14,14 @@ from lookout.parking.v1.parking_pb2 import TriggerDecided
 def consumers(
     record_outcome: RecordOutcome, db: Database, inbox: Inbox
 ) -> list[TransactionalConsumer[TriggerDecided]]:
-    """Each decision changes the row of one camera event, so the order between them does not matter."""
-    return [TransactionalConsumer(TriggerDecided, record_outcome, db=db, inbox=inbox, is_ordered=False)]
+    """All consumers of the service."""
+
+    async def trigger_decided(session: AsyncSession, message: TriggerDecided, _: Metadata) -> None:
+        try:
+            decided = decision(message)
+        except InvalidValue as error:
+            raise Rejected(str(error)) from error
+        await record_outcome(session, decided)
+
+    # Each decision changes the row of one event, so the order between them does not matter.
+    return [TransactionalConsumer(TriggerDecided, trigger_decided, db=db, inbox=inbox, is_ordered=False)]

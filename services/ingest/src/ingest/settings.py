@@ -1,4 +1,4 @@
-"""What an operator may set. Every limit, timeout and default of ingest stands here."""
+"""The settings of ingest: every limit, timeout and default."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
@@ -11,94 +11,110 @@ Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class ParkingPushSettings(Block):
-    """What `POST /post` takes."""
+    """What `POST /post` accepts."""
 
-    max_body_bytes: int = Field(8_388_608, gt=0, description="largest report in bytes, its picture included")
-    max_raw_chars: int = Field(16_384, gt=0, description="largest report in characters, its picture left out")
+    max_body_bytes: int = Field(8_388_608, gt=0, description="largest body in bytes, picture included")
+    max_raw_push_chars: int = Field(
+        16_384, gt=0, description="largest JSON in characters, without the picture"
+    )
     max_picture_bytes: int = Field(5_242_880, gt=0, description="largest picture in bytes")
     max_picture_pixels: int = Field(
         40_000_000, gt=0, description="largest picture in pixels, width times height"
     )
-    max_bytes_in_hand: int = Field(
+    max_buffered_bytes: int = Field(
         100_663_296,
         gt=0,
-        description="bytes of reports read at once; more wait, then are asked to come again",
+        description="bytes of bodies in memory at the same time; further pushes wait, then get a 503",
     )
-    admission_timeout_s: Seconds = Field(5.0, gt=0, description="seconds a report may wait to be read")
-    body_timeout_s: Seconds = Field(30.0, gt=0, description="seconds a camera may take to send its report")
-    threads: int = Field(2, gt=0, description="threads that parse reports and check pictures")
-    learns_spots: bool = Field(
-        True, description="a camera of which nobody has drawn a spot teaches its spots with its reports"
+    buffer_timeout_s: Seconds = Field(5.0, gt=0, description="seconds a push may wait for room in memory")
+    body_timeout_s: Seconds = Field(30.0, gt=0, description="seconds a camera may take to send the body")
+    threads: int = Field(2, gt=0, description="threads that parse pushes and check pictures")
+    is_spot_learning_enabled: bool = Field(
+        True, description="a camera without spots drawn by an operator registers the spots that it reports"
     )
     max_learned_spots: int = Field(
-        16, ge=0, description="spots that a camera may teach while its number_of_parking is 0"
+        16, ge=0, description="spots that a camera may register while its number_of_parking is 0"
     )
     clock_ahead_limit_s: Seconds = Field(
-        600.0, ge=0, description="seconds a camera's clock may be ahead; beyond that the receive time counts"
+        600.0, ge=0, description="seconds a camera's clock may be ahead; beyond that the receive time is used"
     )
     clock_behind_limit_s: Seconds = Field(
-        604_800.0, ge=0, description="seconds an event may be late; beyond that the receive time counts"
+        604_800.0, ge=0, description="seconds an event may be late; beyond that the receive time is used"
     )
-    max_wait_s: int = Field(30, ge=0, description="longest `Prefer: wait` in seconds that is honoured")
-    max_waiting: int = Field(500, ge=0, description="reports that may wait for their outcome at once")
-    outcome_poll_s: Seconds = Field(
-        0.5, gt=0, description="seconds between looks for outcomes that another replica has written"
+    max_outcome_wait_s: int = Field(30, ge=0, description="longest `Prefer: wait` in seconds that is applied")
+    max_outcome_waiters: int = Field(
+        500, ge=0, description="events whose outcome requests may wait for at once"
     )
-    registry_cache_s: Seconds = Field(
-        5.0, ge=0, description="seconds for which a replica may not see what another changed in the registry"
+    outcome_poll_interval_s: Seconds = Field(
+        0.5, gt=0, description="seconds between queries for outcomes that another replica has stored"
     )
-    max_cached_cameras: int = Field(10_000, gt=0, description="cameras kept in that cache")
-    remembered_repeats: int = Field(
-        20_000, ge=0, description="events remembered in memory, so that a repeat costs no statement"
+    registry_cache_ttl_s: Seconds = Field(
+        5.0, ge=0, description="seconds until a replica sees what another one changed in the registry"
+    )
+    max_cached_cameras: int = Field(10_000, gt=0, description="cameras in that cache")
+    duplicate_cache_size: int = Field(
+        20_000, ge=0, description="events remembered in memory, so that a repeat needs no database query"
     )
 
 
 class DeviceSettings(Block):
-    """How cameras are called."""
+    """Calls to cameras."""
 
     frame_timeout_s: Seconds = Field(5.0, gt=0, description="seconds a camera may take for a snapshot")
-    connect_timeout_s: Seconds = Field(2.0, gt=0, description="seconds a camera may take to pick up")
-    clip_timeout_s: Seconds = Field(60.0, gt=0, description="seconds a camera may take for a clip, each try")
-    clip_attempts: int = Field(3, gt=0, description="times a clip is asked for; they are often broken")
-    clip_backoff_s: Seconds = Field(2.0, gt=0, description="seconds before the second try, doubled each time")
+    connect_timeout_s: Seconds = Field(
+        2.0, gt=0, description="seconds a camera may take to accept a connection"
+    )
+    clip_timeout_s: Seconds = Field(
+        60.0, gt=0, description="seconds a camera may take for a clip, each attempt"
+    )
+    clip_attempts: int = Field(
+        3, gt=0, description="attempts to fetch a clip; cameras often send broken ones"
+    )
+    clip_backoff_s: Seconds = Field(
+        2.0, gt=0, description="seconds before the second attempt, doubled for each further one"
+    )
     max_clip_bytes: int = Field(67_108_864, gt=0, description="largest clip in bytes")
     max_clip_length_s: Seconds = Field(
-        120.0, gt=0, description="longest clip in seconds that may be asked for"
+        120.0, gt=0, description="longest clip in seconds that may be requested"
     )
-    max_clips_at_once: int = Field(4, gt=0, description="clips fetched and checked at once")
+    max_clips_at_once: int = Field(4, gt=0, description="clips fetched and checked at the same time")
     snapshot_path: str = Field("/snapshot.cgi", description="path of a camera's snapshot")
     clip_path: str = Field("/dataloader.cgi", description="path of a camera's recordings")
-    clip_segment: str = Field("SEGMENT", description="`filename` that recordings are asked for under")
-    failures_to_open: int = Field(
-        2, gt=0, description="failed calls in a row after which a camera is left alone"
+    clip_segment: str = Field("SEGMENT", description="`filename` in requests for recordings")
+    circuit_failures_to_open: int = Field(
+        2, gt=0, description="failed calls in a row after which a camera is not called for a while"
     )
-    rest_s: Seconds = Field(30.0, gt=0, description="seconds that it is left alone")
+    circuit_pause_s: Seconds = Field(30.0, gt=0, description="seconds for which it is not called")
     is_loopback_allowed: bool = Field(
-        False, description="cameras may stand on this machine (demo, tests); always so in embedded mode"
+        False, description="cameras may run on this machine (demo, tests); always allowed in embedded mode"
     )
 
 
 class DispatchSettings(Block):
-    """How events that had to wait go out."""
+    """Dispatch of pending events."""
 
-    concurrency: int = Field(64, gt=0, description="cameras served side by side")
+    concurrency: int = Field(64, gt=0, description="cameras whose pending events are dispatched in parallel")
     lease_s: Seconds = Field(
-        20.0, gt=0, description="seconds after which a replica that vanished loses the event it had in hand"
+        20.0, gt=0, description="seconds after which another replica takes over the event of one that crashed"
     )
-    poll_s: Seconds = Field(1.0, gt=0, description="seconds between looks for what another replica left")
-    retry_s: Seconds = Field(1.0, gt=0, description="seconds before an event is taken up again after a fault")
+    poll_interval_s: Seconds = Field(
+        1.0, gt=0, description="seconds between queries for pending events that another replica left"
+    )
+    retry_delay_s: Seconds = Field(
+        1.0, gt=0, description="seconds before an event is retried after a failure"
+    )
 
 
 class RetentionSettings(Block):
-    """How long things are kept; 0 days is forever."""
+    """How long data is kept; 0 days: forever."""
 
-    raw_report_days: int = Field(90, ge=0, description="days that a report is kept word for word")
+    raw_push_days: int = Field(90, ge=0, description="days that the JSON of a push is kept")
     event_days: int = Field(400, ge=0, description="days that an event and its pictures are kept")
-    capture_days: int = Field(30, ge=0, description="days that frames and clips asked for by hand are kept")
-    orphan_age_s: Seconds = Field(
-        3_600.0, ge=60, description="seconds after which a picture that no event names is swept"
+    capture_days: int = Field(30, ge=0, description="days that frames and clips requested by users are kept")
+    orphan_min_age_s: Seconds = Field(
+        3_600.0, ge=60, description="seconds after which a picture without an event is deleted"
     )
-    sweep_interval_s: Seconds = Field(3_600.0, gt=0, description="seconds between sweeps")
+    sweep_interval_s: Seconds = Field(3_600.0, gt=0, description="seconds between two sweeps")
 
 
 class IngestSettings(ServiceSettings):
@@ -108,18 +124,20 @@ class IngestSettings(ServiceSettings):
     defaults: ClassVar[Mapping[str, Any]] = {"http.port": 8101, "grpc.port": 9101}
     embedded_defaults: ClassVar[Mapping[str, Any]] = {"devices.is_loopback_allowed": True}
 
-    database: DatabaseSettings = Field(description="the site and what its cameras reported")
+    database: DatabaseSettings = Field(description="the site and its camera events")
     bus: BusSettings = Field(description="event bus")
     blobs: BlobSettings = Field(description="pictures and clips")
     secrets_key: SecretStr = Field(
         SecretStr(""),
         description="key that camera and portal passwords are encrypted with; required in distributed mode",
     )
-    reports: ParkingPushSettings = Field(default_factory=ParkingPushSettings, description="what cameras push")
+    push: ParkingPushSettings = Field(default_factory=ParkingPushSettings, description="parking pushes")
     devices: DeviceSettings = Field(default_factory=DeviceSettings, description="calls to cameras")
-    dispatch: DispatchSettings = Field(default_factory=DispatchSettings, description="order of events")
+    dispatch: DispatchSettings = Field(
+        default_factory=DispatchSettings, description="dispatch of pending events"
+    )
     retention: RetentionSettings = Field(
-        default_factory=RetentionSettings, description="how long things stay"
+        default_factory=RetentionSettings, description="how long data is kept"
     )
 
     @model_validator(mode="after")

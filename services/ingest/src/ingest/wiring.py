@@ -1,4 +1,4 @@
-"""Builds the service: the only place that names what is behind each part."""
+"""Builds the service: the only module that names concrete classes."""
 
 from ingest.adapters.clip_check import is_playable_clip
 from ingest.adapters.http_camera import HttpCameras
@@ -8,11 +8,13 @@ from ingest.handlers.apply_retention import ApplyRetention
 from ingest.handlers.camera_events import CameraEvents
 from ingest.handlers.device_calls import DeviceCalls
 from ingest.handlers.dispatch_pending import PendingEventDispatcher
-from ingest.handlers.outcome_waiters import OutcomeWaiters, RecordOutcome
+from ingest.handlers.outcome_waiters import OutcomeWaiters
+from ingest.handlers.record_outcome import RecordOutcome
 from ingest.handlers.registry import Registry
 from ingest.handlers.site_directory import SiteDirectory
 from ingest.http import POST_PATH, camera_event_routes, device_routes, post_routes, registry_routes
 from ingest.mapping import EVENTS
+from ingest.metrics import IngestMetrics
 from ingest.rpc import Cameras
 from ingest.settings import IngestSettings
 from ingest.store.tables import inbox_rows, outbox_rows
@@ -22,19 +24,20 @@ from lookout.camera.v1 import camera_pb2, camera_pb2_grpc
 
 def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
     """The service, not started."""
-    service = Service(settings, shared, description="The site, and all that comes from or goes to a camera.")
-    logger, metrics, clock = service.logger, service.metrics, service.clock
+    service = Service(settings, shared, description="The site, what its cameras push, and calls to cameras.")
+    logger, clock = service.logger, service.clock
+    ingest_metrics = IngestMetrics(service.metrics)
     db = service.database(settings.database)
     blobs = service.blobs(settings.blobs)
     bus = service.event_bus(settings.bus)
     outbox = service.outbox(outbox_rows, db, bus, settings.bus)
     inbox = service.inbox(inbox_rows, db, settings.bus)
-    cameras = service.add_resource(HttpCameras(settings.devices, metrics))
-    threads = service.thread_pool("reports", settings.reports.threads)
+    cameras = service.add_resource(HttpCameras(settings.devices, ingest_metrics))
+    threads = service.thread_pool("pushes", settings.push.threads)
     secret_box = open_secret_box(settings, settings.secrets_key)
 
     directory = SiteDirectory(
-        db, clock, ttl_s=settings.reports.registry_cache_s, max_cameras=settings.reports.max_cached_cameras
+        db, clock, ttl_s=settings.push.registry_cache_ttl_s, max_cameras=settings.push.max_cached_cameras
     )
     devices = DeviceCalls(
         cameras=cameras,
@@ -43,7 +46,8 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         blobs=blobs,
         clock=clock,
         settings=settings.devices,
-        reports=settings.reports,
+        max_picture_bytes=settings.push.max_picture_bytes,
+        max_picture_pixels=settings.push.max_picture_pixels,
         is_playable_clip=is_playable_clip,
         logger=logger,
     )
@@ -56,7 +60,7 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         clock=clock,
         settings=settings.dispatch,
         logger=logger,
-        metrics=metrics,
+        metrics=ingest_metrics,
     )
     accept = AcceptParkingPush(
         db=db,
@@ -64,25 +68,28 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         outbox=outbox,
         directory=directory,
         clock=clock,
-        settings=settings.reports,
+        settings=settings.push,
         threads=threads,
         logger=logger,
-        on_waiting=dispatcher.wake,
+        on_pending=dispatcher.wake,
     )
-    board = OutcomeWaiters(
-        db, logger, poll_s=settings.reports.outcome_poll_s, max_waiting=settings.reports.max_waiting
+    service.add_resource(accept)
+    waiters = OutcomeWaiters(
+        db,
+        logger,
+        poll_interval_s=settings.push.outcome_poll_interval_s,
+        max_waiters=settings.push.max_outcome_waiters,
     )
-    retention = ApplyRetention(db=db, blobs=blobs, clock=clock, settings=settings.retention, metrics=metrics)
-    record_outcome = RecordOutcome(logger, board.tell)
+    retention = ApplyRetention(db=db, blobs=blobs, clock=clock, settings=settings.retention, metrics=ingest_metrics)
 
     service.publishes = EVENTS
-    service.consumers.extend(consumers(record_outcome, db, inbox))
+    service.consumers.extend(consumers(RecordOutcome(logger, waiters.publish), db, inbox))
     service.run_in_background("dispatch", dispatcher.run)
-    service.run_in_background("outcomes", board.run)
+    service.run_in_background("outcomes", waiters.run)
     service.every("retention", settings.retention.sweep_interval_s, retention.sweep)
 
-    app = service.http_app(body_limits={POST_PATH: settings.reports.max_body_bytes})
-    app.include_router(post_routes(accept, board, settings.reports, metrics))
+    app = service.http_app(body_limits={POST_PATH: settings.push.max_body_bytes})
+    app.include_router(post_routes(accept, waiters, settings.push, ingest_metrics))
     app.include_router(device_routes(devices, blobs))
     app.include_router(
         registry_routes(Registry(db=db, secret_box=secret_box, clock=clock, directory=directory))

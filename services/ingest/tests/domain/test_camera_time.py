@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.domain.camera_time import ClockState, ReportedTime, judge_clock, parse_time
+from ingest.domain.camera_time import ClockState, ReportedTime, check_clock, parse_time
 
 DUBAI = ZoneInfo("Asia/Dubai")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -129,7 +129,7 @@ def test_a_time_reads_the_same_again(at: Any) -> None:
 )
 def test_a_clock_beyond_belief_keeps_its_event_at_the_time_of_arrival(skew_s: Any, state: Any) -> None:
     reported = NOW + timedelta(seconds=skew_s)
-    judged = judge_clock(reported, NOW, ahead_limit_s=600, behind_limit_s=604_800)
+    judged = check_clock(reported, NOW, ahead_limit_s=600, behind_limit_s=604_800)
     assert judged.state is state
     assert judged.skew_s == skew_s
     assert judged.captured_at == (reported if state is ClockState.OK else NOW)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ingest.domain.errors import ErrorKind, FieldProblem, InputError
 from ingest.domain.geometry import Box, Size
-from ingest.domain.parking_push import FIELDS, Purpose, fingerprint, parse_json, parse_push, raw_text
+from ingest.domain.parking_push import FIELDS, Purpose, fingerprint, parse_json, parse_push, raw_push
 from testkit.pictures import parking_report
 
 SHA = "0" * 64
@@ -179,14 +179,14 @@ def test_a_byte_order_mark_is_no_fault() -> None:
 
 def test_the_raw_report_is_kept_without_its_picture_and_in_ascii() -> None:
     document = parking_report(device="Zufahrt Süd", note="a\x00b\ud800")
-    text = raw_text(document, max_chars=10_000)
+    text = raw_push(document, max_chars=10_000)
     assert text.isascii()
     assert json.loads(text) == {name: value for name, value in document.items() if name != "snapshot"}
 
 
 def test_a_report_that_is_large_without_its_picture_is_refused() -> None:
     with pytest.raises(InputError) as refused:
-        raw_text(parking_report(more="x" * 5000), max_chars=5000)
+        raw_push(parking_report(more="x" * 5000), max_chars=5000)
     assert refused.value.code == "report_too_large"
 
 

@@ -7,13 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.domain.addresses import Address, parse_address, why_not_called
-from ingest.domain.circuit import Circuit
+from ingest.domain.addresses import Address, parse_address, rejection_reason
 from ingest.domain.clips import clip_window
 from ingest.domain.errors import InputError
 from ingest.domain.geometry import Size
-from ingest.domain.outcomes import Outcome, outcome_of
-from ingest.domain.parking_push import Purpose, parse_push
+from ingest.domain.parking_push import parse_push
 from ingest.domain.preferences import Preferences, parse_prefer
 from ingest.domain.site import (
     CameraSite,
@@ -70,7 +68,7 @@ def test_what_is_no_address(written: Any) -> None:
     "address", ["10.1.2.3", "192.168.1.64", "172.16.0.9", "8.8.8.8", "fd12::1", "2a00:1450::1"]
 )
 def test_where_cameras_stand_may_be_called(address: Any) -> None:
-    assert why_not_called(ip_address(address), is_loopback_allowed=False) is None
+    assert rejection_reason(ip_address(address), is_loopback_allowed=False) is None
 
 
 @pytest.mark.parametrize(
@@ -82,12 +80,12 @@ def test_where_cameras_stand_may_be_called(address: Any) -> None:
     ],
 )  # fmt: skip
 def test_our_own_machine_and_the_clouds_may_not(address: Any) -> None:
-    assert why_not_called(ip_address(address), is_loopback_allowed=False)
+    assert rejection_reason(ip_address(address), is_loopback_allowed=False)
 
 
 def test_this_machine_may_where_the_operator_says_so() -> None:
-    assert why_not_called(ip_address("127.0.0.1"), is_loopback_allowed=True) is None
-    assert why_not_called(ip_address("169.254.169.254"), is_loopback_allowed=True)
+    assert rejection_reason(ip_address("127.0.0.1"), is_loopback_allowed=True) is None
+    assert rejection_reason(ip_address("169.254.169.254"), is_loopback_allowed=True)
 
 
 @given(st.text(max_size=40))
@@ -162,9 +160,9 @@ def site(spots: Any = (), number_of_parking: Any = 0) -> Any:
     )
 
 
-def choose(site: Any, *, may_learn: Any = True, most_spots: Any = 4, **report: Any) -> Any:
+def choose(site: Any, *, may_learn: Any = True, max_spots: Any = 4, **report: Any) -> Any:
     parsed, _ = parse_push(parking_report(**report))
-    return choose_spot(site, parsed, Size(640, 360), may_learn=may_learn, most_spots=most_spots)
+    return choose_spot(site, parsed, Size(640, 360), may_learn=may_learn, max_spots=max_spots)
 
 
 def spot(number: Any = 1, origin: Any = SpotOrigin.OPERATOR, corners: Any = DRAWN) -> Any:
@@ -257,24 +255,6 @@ def test_any_header_is_read_and_soon(headers: Any) -> None:
     assert isinstance(parse_prefer(headers), Preferences)
 
 
-def test_a_silent_camera_is_left_alone_and_tried_again_once() -> None:
-    circuit: Any = Circuit(failures_to_open=2, rest_s=30)  # Any: mypy takes what it saw once for lasting
-    assert circuit.may_call(NOW)
-    circuit.failed(NOW)
-    assert circuit.may_call(NOW)
-    circuit.failed(NOW)
-    assert circuit.is_open
-    assert not circuit.may_call(NOW + timedelta(seconds=29))
-    assert circuit.may_call(NOW + timedelta(seconds=31))
-    assert not circuit.may_call(NOW + timedelta(seconds=32))  # one is trying
-    circuit.failed(NOW + timedelta(seconds=36))
-    assert not circuit.may_call(NOW + timedelta(seconds=60))
-    assert circuit.may_call(NOW + timedelta(seconds=67))
-    circuit.succeeded()
-    assert not circuit.is_open
-    assert circuit.may_call(NOW)
-
-
 def at(seconds: Any) -> Any:
     return NOW + timedelta(seconds=seconds)
 
@@ -307,23 +287,3 @@ def test_windows_that_cannot_be_asked_for(start: Any, end: Any, field: Any) -> N
     with pytest.raises(InputError) as refused:
         clip_window(start, end, NOW, max_length_s=60)
     assert [problem.field for problem in refused.value.fields] == [field]
-
-
-@pytest.mark.parametrize(
-    ("decision", "purpose", "is_open", "word"),
-    [
-        ("OPENED", Purpose.ENTRY, True, Outcome.OPENED),
-        ("REOPENED", Purpose.ENTRY, True, Outcome.REOPENED),
-        ("CLOSED", Purpose.EXIT, False, Outcome.CLOSED),
-        ("IGNORED", Purpose.ENTRY, True, Outcome.IGNORED),
-        ("IGNORED", Purpose.EXIT, False, Outcome.IGNORED),
-        ("IGNORED", Purpose.EXIT, True, Outcome.STILL_OCCUPIED),
-    ],
-)
-def test_words_for_decisions(decision: Any, purpose: Any, is_open: Any, word: Any) -> None:
-    assert outcome_of(decision, purpose, is_ticket_open=is_open) is word
-
-
-def test_an_unknown_decision_has_no_word() -> None:
-    with pytest.raises(ValueError, match="unknown"):
-        outcome_of("?", Purpose.ENTRY, is_ticket_open=False)

@@ -11,59 +11,38 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 import aiohttp
 from yarl import URL
 
-from ingest.domain.addresses import Address, parse_address, why_not_called
+from ingest.domain.addresses import Address, parse_address, rejection_reason
 from ingest.domain.clips import Window
+from ingest.domain.site import CameraAccess
+from ingest.metrics import IngestMetrics
 from ingest.settings import DeviceSettings
-from kit.errors import LookoutError, UpstreamFailed, UpstreamTimeout
-from kit.metrics import Metrics
+from kit.errors import LookoutError, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
 _MAX_DIGESTS = 2_000
 _MAX_CONNECTIONS = 500
 _CAMERA_TIME = "%Y-%m-%d %H:%M:%S"
 
 
-class CameraUnreachable(LookoutError):  # noqa: N818 - as the errors of the kit
-    """The camera cannot be called at all: nothing was sent. Answered as 502."""
-
-    default_status = UpstreamFailed.default_status
-    default_code = "camera_unreachable"
-    title = UpstreamFailed.title
-
-
-@dataclass(frozen=True, slots=True)
-class CameraAccess:
-    """A camera's addresses, in the order to try them, and its credentials."""
-
-    camera_id: int
-    addresses: tuple[str, ...]
-    user: str
-    password: str = field(repr=False)
-
-
 class HttpCameras:
     """All cameras, one connection pool. Every call raises:
 
-    CameraUnreachable: it has no address at which it can be called.
+    UpstreamUnreachable: it has no address at which it can be called.
     UpstreamTimeout: it did not answer in time.
-    UpstreamFailed: it answered, and not with what was asked for.
+    UpstreamFailed: it answered with something else.
     """
 
-    def __init__(self, settings: DeviceSettings, metrics: Metrics) -> None:
+    def __init__(self, settings: DeviceSettings, metrics: IngestMetrics) -> None:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
-        # The server's last challenge per camera: with it the first request is signed already.
+        # The last challenge of each camera: with it the first request is signed already.
         self._digests: OrderedDict[tuple[int, str, str], aiohttp.DigestAuthMiddleware] = OrderedDict()
-        self._seconds = metrics.histogram("camera_call_seconds", "time a camera took", ("what",))
-        self._failures = metrics.counter(
-            "camera_call_failures_total", "calls to cameras that failed", ("what", "code")
-        )
+        self._metrics = metrics
 
     async def start(self) -> None:
         """Make the connection pool. Nothing is opened before the first call."""
@@ -85,7 +64,7 @@ class HttpCameras:
             await self._session.close()
 
     async def fetch_frame(self, access: CameraAccess, *, max_bytes: int) -> bytes:
-        """The camera's current picture, as it came."""
+        """The camera's current picture, as it was sent."""
         with self._measured("frame"):
             async with (
                 _deadline(self._settings.frame_timeout_s),
@@ -126,7 +105,11 @@ class HttpCameras:
             address = parse_address(written)
             try:
                 response = await self._send(access, address, await self._resolve(address), path, query)
-            except (CameraUnreachable, aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            except (
+                UpstreamUnreachable,
+                aiohttp.ClientConnectorError,
+                aiohttp.ConnectionTimeoutError,
+            ) as error:
                 unreachable = error
                 continue
             except TimeoutError as error:
@@ -143,15 +126,15 @@ class HttpCameras:
             finally:
                 response.close()
             return
-        if isinstance(unreachable, CameraUnreachable):
+        if isinstance(unreachable, UpstreamUnreachable):
             raise unreachable
         if isinstance(unreachable, aiohttp.ConnectionTimeoutError):
             raise UpstreamTimeout(
                 "the camera does not accept the connection in time", code="camera_timeout"
             ) from unreachable
         if unreachable is not None:
-            raise CameraUnreachable("the camera refuses the connection") from unreachable
-        raise CameraUnreachable("the camera has no address")
+            raise _unreachable("the camera refuses the connection") from unreachable
+        raise _unreachable("the camera has no address")
 
     async def _send(
         self, access: CameraAccess, address: Address, ip: str, path: str, query: dict[str, str]
@@ -191,30 +174,30 @@ class HttpCameras:
                     address.host, address.port, type=socket.SOCK_STREAM
                 )
         except TimeoutError as error:
-            raise CameraUnreachable("the camera's name was not resolved in time") from error
+            raise _unreachable("the camera's name was not resolved in time") from error
         except (OSError, UnicodeError) as error:
-            raise CameraUnreachable("the camera's name does not resolve") from error
+            raise _unreachable("the camera's name does not resolve") from error
         reason: str | None = None
         for *_, socket_address in found:
             ip = ipaddress.ip_address(str(socket_address[0]).partition("%")[0])
-            reason = why_not_called(ip, is_loopback_allowed=self._settings.is_loopback_allowed)
+            reason = rejection_reason(ip, is_loopback_allowed=self._settings.is_loopback_allowed)
             if reason is None:
                 return str(ip)
-        raise CameraUnreachable(
+        raise _unreachable(
             f"the camera may not be called: {reason or 'its name has no address'}",
             code="camera_address_refused",
         )
 
     @contextmanager
-    def _measured(self, what: str) -> Iterator[None]:
+    def _measured(self, operation: str) -> Iterator[None]:
         began = time.perf_counter()
         try:
             yield
         except LookoutError as error:
-            self._failures.labels(what, error.code).inc()
+            self._metrics.camera_call_failures.labels(operation, error.code).inc()
             raise
         finally:
-            self._seconds.labels(what).observe(time.perf_counter() - began)
+            self._metrics.camera_call_seconds.labels(operation).observe(time.perf_counter() - began)
 
 
 @asynccontextmanager
@@ -249,3 +232,7 @@ async def _limited(response: aiohttp.ClientResponse, max_bytes: int) -> AsyncIte
 
 def _failed(what: str, *, code: str = "camera_failed") -> UpstreamFailed:
     return UpstreamFailed(f"the camera {what}", code=code)
+
+
+def _unreachable(detail: str, *, code: str = "camera_unreachable") -> UpstreamUnreachable:
+    return UpstreamUnreachable(detail, code=code)

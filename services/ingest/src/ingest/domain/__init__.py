@@ -1,1 +1,1 @@
-"""What ingest decides, as pure functions over plain values."""
+"""The rules of ingest: pure functions over plain values."""

@@ -1,8 +1,8 @@
-"""Where a camera may be called.
+"""Addresses at which a camera may be called.
 
-An operator types the address, and most cameras have a private one, so private is allowed. What is refused
-leads back into our own machine or into the cloud provider's: loopback, link-local (with it the metadata
-services), multicast and the unspecified address.
+An operator enters the address, and most cameras have a private one, so private addresses are allowed. Rejected are
+addresses of this machine or of the cloud provider: loopback, link-local (it includes the metadata services), multicast
+and the unspecified address.
 """
 
 import ipaddress
@@ -17,7 +17,7 @@ HTTP_PORT = 80
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Cloud metadata that lies outside the link-local ranges: Alibaba Cloud; AWS over IPv6.
+# Cloud metadata services outside the link-local ranges: Alibaba Cloud; AWS over IPv6.
 _METADATA = frozenset({ipaddress.ip_address("100.100.100.200"), ipaddress.ip_address("fd00:ec2::254")})
 
 
@@ -30,7 +30,7 @@ class Address:
 
     @property
     def written(self) -> str:
-        """As in a URL; the usual port is left out."""
+        """As in a URL; port 80 is left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == HTTP_PORT else f"{host}:{self.port}"
 
@@ -53,7 +53,7 @@ def parse_address(text: str) -> Address:
             raise InvalidValue("must be an IP address or a host name, with or without a port") from error
         return Address(host, _port(bracketed[2]))
     host, colon, port = text.partition(":")
-    # "10.1.2" or "10.1.2.3.4" is a mistyped IP address; resolvers would read some of them as another one.
+    # "10.1.2" or "10.1.2.3.4" is a mistyped IP address; resolvers read some of them as a different one.
     is_mistyped = re.fullmatch(r"[0-9.]+", host) is not None and not _is_ip(host)
     if is_mistyped or not (_HOST.fullmatch(host) or _is_ip(host)):
         raise InvalidValue("must be an IP address or a host name, with or without a port")
@@ -76,17 +76,17 @@ def _port(text: str | None) -> int:
     return int(text)
 
 
-def why_not_called(address: IpAddress, *, is_loopback_allowed: bool) -> str | None:
-    """Why nothing may be fetched from there; None when it may."""
+def rejection_reason(address: IpAddress, *, is_loopback_allowed: bool) -> str | None:
+    """Why the address may not be called; None if it may."""
     mapped = getattr(address, "ipv4_mapped", None)
     if mapped is not None:
-        return why_not_called(mapped, is_loopback_allowed=is_loopback_allowed)
+        return rejection_reason(mapped, is_loopback_allowed=is_loopback_allowed)
     if address.is_loopback:
-        return None if is_loopback_allowed else "its address is this machine's own"
+        return None if is_loopback_allowed else "its address is one of this machine"
     if address.is_link_local or address in _METADATA:
-        return "its address is link-local, where cloud providers keep secrets"
+        return "its address is link-local, as those of cloud metadata services"
     if address.is_multicast or address.is_unspecified:
-        return "its address is that of no single device"
+        return "its address is not that of a single device"
     # 240.0.0.0/4 and the broadcast address; IPv6 keeps most of its space reserved and unrouted.
     if address.is_reserved:
         return "its address is reserved"

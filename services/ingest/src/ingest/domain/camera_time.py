@@ -1,8 +1,8 @@
-"""When a camera says that something happened, in the notations that cameras use.
+"""The time in a push, in the notations that cameras use.
 
-A time without a zone is the location's local time. Twice a year that is not one instant. In the hour that
-comes twice, the reading nearest to when the report arrived is taken: a camera reports at once. In the hour
-that never comes, the offset from before the change applies, as if the camera had not moved its clock yet.
+A time without a zone is the location's local time. At the two clock changes of a year that is ambiguous. In the
+repeated hour, the instant nearest to the receipt of the push is taken: cameras push at once. In the skipped hour, the
+offset from before the change is used, as if the camera had not changed its clock yet.
 """
 
 import re
@@ -28,10 +28,10 @@ _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 
 class ClockState(StrEnum):
-    """How far the camera's clock can be trusted."""
+    """Whether the camera's time is used."""
 
     OK = "OK"
-    # Beyond what a camera can be off and still be believed: the receive time stands in.
+    # Beyond the limits the time of receipt is used instead.
     AHEAD = "AHEAD"
     BEHIND = "BEHIND"
 
@@ -46,13 +46,13 @@ class ReportedTime:
     def key(self) -> str:
         """A part of the event's fingerprint: the same for every notation of an instant, and of a wall-clock time.
 
-        The two are not brought together: twice a year a wall-clock time is read by when its report arrived, and
-        a repeat arrives later. No camera changes between them within one report's repeats.
+        The two are kept apart: which instant a wall-clock time means can depend on the time of receipt, and a repeat is
+        received later. No camera changes its notation between a push and its repeats.
         """
         return self.at.isoformat()
 
     def instant(self, zone: ZoneInfo, received_at: datetime) -> datetime:
-        """The instant in UTC; `received_at` settles the hour that comes twice.
+        """The instant in UTC; `received_at` decides in the repeated hour.
 
         Raises:
             ValueError: the instant lies outside the calendar.
@@ -64,15 +64,15 @@ class ReportedTime:
             second = self.at.replace(tzinfo=zone, fold=1).astimezone(UTC)
         except OverflowError as error:
             raise InvalidValue("lies outside the calendar") from error
-        # In a gap fold=1 lies before fold=0; only a real fold has the second reading later.
+        # In the skipped hour fold=1 is before fold=0; only in the repeated hour it is after it.
         if second > first and abs(second - received_at) < abs(first - received_at):
             return second
         return first
 
 
 @dataclass(frozen=True, slots=True)
-class ClockJudgement:
-    """`captured_at` is what the rest of the system goes by; `skew_s` is reported minus received."""
+class ClockCheck:
+    """`captured_at` is the time that all services use; `skew_s` is reported minus received."""
 
     captured_at: datetime
     skew_s: float
@@ -93,7 +93,7 @@ def parse_time(value: object) -> ReportedTime:
         raise InvalidValue("must be a time")
     text = value.strip(" \t\r\n")
     if _EPOCH.fullmatch(text):
-        # Eight digits are as likely a date; epoch seconds have had nine since 1973.
+        # Eight digits could be a date; epoch seconds have had nine or more since 1973.
         if len(text.partition(".")[0]) < 9 and text.strip("0."):
             raise InvalidValue("must be a date with a time of day, or epoch seconds or milliseconds")
         return _from_epoch(float(text) if "." in text else int(text))
@@ -105,28 +105,28 @@ def parse_time(value: object) -> ReportedTime:
         at = datetime.fromisoformat(f"{written['date']}T{written['time'].replace(',', '.')}{zone}")
         return ReportedTime(at if at.tzinfo is None else at.astimezone(UTC))
     except (ValueError, OverflowError) as error:
-        raise InvalidValue("is no time in the calendar") from error
+        raise InvalidValue("is not a time of the calendar") from error
 
 
 def _from_epoch(value: float) -> ReportedTime:
     # NaN fails this comparison too; an int of any length may be compared.
     if not 0 <= value <= _LAST_SECOND * 1000:
-        raise InvalidValue("is no epoch time in seconds or milliseconds")
+        raise InvalidValue("is not an epoch time in seconds or milliseconds")
     whole_ms = round(value) if value >= _FIRST_MILLISECONDS else round(value * 1000)
     return ReportedTime(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=whole_ms))
 
 
-def judge_clock(
+def check_clock(
     reported_at: datetime, received_at: datetime, *, ahead_limit_s: float, behind_limit_s: float
-) -> ClockJudgement:
-    """Believe the camera within the limits; beyond them keep the event and go by when it arrived.
+) -> ClockCheck:
+    """Use the camera's time within the limits, and the time of receipt beyond them; no event is lost.
 
-    Late is normal (cameras repeat events after hours without a network), so `behind_limit_s` is days;
-    nothing can come from the future, so `ahead_limit_s` is minutes.
+    Late events are normal (cameras repeat them after hours without a network), so `behind_limit_s` is days. A time in
+    the future is always wrong, so `ahead_limit_s` is minutes.
     """
     skew_s = (reported_at - received_at).total_seconds()
     if skew_s > ahead_limit_s:
-        return ClockJudgement(received_at, skew_s, ClockState.AHEAD)
+        return ClockCheck(received_at, skew_s, ClockState.AHEAD)
     if skew_s < -behind_limit_s:
-        return ClockJudgement(received_at, skew_s, ClockState.BEHIND)
-    return ClockJudgement(reported_at, skew_s, ClockState.OK)
+        return ClockCheck(received_at, skew_s, ClockState.BEHIND)
+    return ClockCheck(reported_at, skew_s, ClockState.OK)

@@ -1,11 +1,11 @@
-"""Which stretch of a camera's recording to fetch."""
+"""Which part of a camera's recording to fetch."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ingest.domain.errors import ErrorKind, FieldProblem, InputError
 
-# Around an entry: how the car came in, and that it stands.
+# Around an entry: the vehicle enters, and has parked.
 BEFORE = timedelta(seconds=15)
 AFTER = timedelta(seconds=5)
 

@@ -1,4 +1,4 @@
-"""How the domain says no: a machine code, a sentence, and the fields that are to blame."""
+"""Errors of the domain: input that breaks a rule."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,33 +6,28 @@ from enum import StrEnum
 
 
 class ErrorKind(StrEnum):
-    """What sort of no; the handlers map each to the kit's error of that status."""
+    """The handlers map each kind to the kit's error of that status."""
 
+    # It cannot be read as what it should be: no JSON, no base64, a field is missing.
     MALFORMED = "malformed"
     INVALID = "invalid"
-    NOT_FOUND = "not_found"
-    CONFLICT = "conflict"
     TOO_LARGE = "too_large"
-    UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """One field and what is wrong with it."""
+    """A field and what is wrong with it."""
 
     field: str
     reason: str
 
 
-class InvalidValue(ValueError):  # noqa: N818 - as InputError
-    """One value that cannot be meant; the text says why, in words for the person who set up the camera.
-
-    A `ValueError`, so that pydantic's validators may raise it too.
-    """
+class InvalidValue(ValueError):  # noqa: N818 - as pydantic's validators expect it, a ValueError with a plain reason
+    """A value that breaks a rule; the text continues the sentence "the field …", for whoever set the camera up."""
 
 
 class InputError(Exception):
-    """The input breaks a rule."""
+    """The input breaks a rule. `code` is for programs, `detail` for people, `fields` are the ones at fault."""
 
     def __init__(self, kind: ErrorKind, code: str, detail: str, fields: Iterable[FieldProblem] = ()) -> None:
         super().__init__(detail)
@@ -43,5 +38,5 @@ class InputError(Exception):
 
 
 def field_error(code: str, field: str, reason: str, *, kind: ErrorKind = ErrorKind.INVALID) -> InputError:
-    """A refusal for which one field alone is to blame."""
+    """An error in a single field."""
     return InputError(kind, code, f"{field}: {reason}", (FieldProblem(field, reason),))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 Point = tuple[float, float]
 Quad = tuple[Point, Point, Point, Point]
 
-# Thinner than this is a line or a point that somebody forgot to draw out.
+# A smaller area is a line or a point that was not drawn to its end.
 SMALLEST_AREA_PX2 = 4.0
 
 
@@ -29,7 +29,7 @@ class Box:
 
 
 def in_order(corners: Quad) -> Quad:
-    """The corners round the spot, so that no two sides cross.
+    """The corners in order around the spot, so that no two sides cross.
 
     Installers also write them row by row (left top, right top, left bottom, right bottom), which read
     as a polygon is a bow tie with two empty halves. A simple polygon comes back unchanged.
@@ -61,7 +61,7 @@ def area_px2(polygon: Sequence[Point]) -> float:
 
 
 def is_degenerate(corners: Quad) -> bool:
-    """Whether the spot has no inside to stand in."""
+    """Whether the corners enclose no area."""
     return area_px2(in_order(corners)) < SMALLEST_AREA_PX2
 
 
@@ -79,7 +79,7 @@ def scale_quad(corners: Quad, source: Size, target: Size) -> Quad:
 
 
 def scale_box(box: Box, source: Size, target: Size) -> Box | None:
-    """The same box in a picture of another size, cut to that picture; None when nothing of it lies inside."""
+    """The same box in a picture of another size, clipped to that picture; None if no part of it is inside."""
     fx, fy = target.width_px / source.width_px, target.height_px / source.height_px
     left, top = max(box.x * fx, 0.0), max(box.y * fy, 0.0)
     right = min((box.x + box.width) * fx, float(target.width_px))

@@ -7,7 +7,7 @@ from ingest.domain.errors import InvalidValue
 
 # A fraction of zeros is what firmware that only knows floats prints for a whole number.
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(?:\.0{1,9})?")
-# No exponent: a camera that prints "1e9" for a spot or a pixel has lost its mind.
+# No exponent: no camera means "1e9" for a spot or a pixel.
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 
 

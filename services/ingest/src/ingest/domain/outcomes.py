@@ -1,12 +1,17 @@
-"""What an event came to, in the words of the answer to a camera."""
+"""What an event led to, in the words of the answer to a camera. Decided by tickets; ingest translates."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
+from uuid import UUID
 
-from ingest.domain.parking_push import Purpose
+OutcomeDocument = dict[str, Any]
+"""The part of an answer that says what the event led to, as JSON; also how it is stored."""
 
 
 class Outcome(StrEnum):
-    """`status` of an answer. ACCEPTED: durable, and not decided yet."""
+    """`status` of an answer. ACCEPTED: stored, and not decided yet."""
 
     ACCEPTED = "accepted"
     OPENED = "opened"
@@ -16,25 +21,47 @@ class Outcome(StrEnum):
     STILL_OCCUPIED = "still_occupied"
 
 
-_WORDS = {
-    "OPENED": Outcome.OPENED,
-    "REOPENED": Outcome.REOPENED,
-    "CLOSED": Outcome.CLOSED,
-    "IGNORED": Outcome.IGNORED,
-}
+@dataclass(frozen=True, slots=True)
+class TicketPlate:
+    """The plate of the ticket; `city` as operators name it, such as DXB."""
+
+    text: str
+    code: str
+    number: str
+    city: str
+    region: str
+    confidence: float
 
 
-def outcome_of(decision: str, purpose: Purpose, *, is_ticket_open: bool) -> Outcome:
-    """The word for a decision, named as in `lookout.parking.v1.Decision` without its prefix.
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What tickets decided about an event. `plate` is None where none was read."""
 
-    An exit that was ignored while the ticket stays open is the documented answer "still occupied".
+    event_id: UUID
+    outcome: Outcome
+    ticket_id: int | None
+    review_id: int | None
+    reason: str | None
+    plate: TicketPlate | None
+    decided_at: datetime
 
-    Raises:
-        ValueError: no such decision.
-    """
-    if decision not in _WORDS:
-        raise ValueError(f"unknown decision {decision}")
-    outcome = _WORDS[decision]
-    if outcome is Outcome.IGNORED and purpose is Purpose.EXIT and is_ticket_open:
-        return Outcome.STILL_OCCUPIED
-    return outcome
+    def document(self) -> OutcomeDocument:
+        """As it is answered and stored."""
+        plate = self.plate
+        return {
+            "status": self.outcome.value,
+            "ticket_id": self.ticket_id,
+            "review_id": self.review_id,
+            "reason": self.reason,
+            "plate": {
+                "text": plate.text,
+                "code": plate.code,
+                "number": plate.number,
+                "city": plate.city,
+                "region": plate.region,
+                "confidence": plate.confidence,
+            }
+            if plate is not None
+            else None,
+            "decided_at": self.decided_at.isoformat(),
+        }

@@ -1,4 +1,4 @@
-"""`parking_area` in a report: the location's letters, then the camera's digits, as in NAD95."""
+"""`parking_area` in a push: the location's letters, then the camera's digits, as in NAD95."""
 
 import re
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""A street-parking camera's report: `POST /post`.
+"""A street-parking camera's push: `POST /post`.
 
-Tolerant of what firmware really sends (numbers in strings, several notations of time, empty vehicle boxes),
-strict about the rest: what cannot be meant is refused by field name, all fields at once.
+Tolerant of what firmware really sends (numbers in strings, several notations of time, empty vehicle boxes), strict
+about the rest: every invalid field is named, all of them in one error.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ HIGHEST_SPOT_NUMBER = 9999
 _LARGEST_SIDE_PX = 65_535
 _LONGEST_TEXT = 200
 _LONGEST_DURATION_S = 50 * 365 * 86_400
-# Cameras draw a spot's corner a little outside their own picture; further out it refers to another picture.
+# Cameras put a spot's corner a little outside their picture; further out the resolution is wrong.
 _OUTSIDE_SHARE = 0.1
 
 
@@ -56,7 +56,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ParkingPush:
-    """What a camera reported. Corners and box are in pixels of `resolution`, not of the snapshot."""
+    """What a camera pushed. Corners and box are in pixels of `resolution`, not of the snapshot."""
 
     event: str
     device: str
@@ -72,23 +72,23 @@ class ParkingPush:
 
 
 def parse_json(body: bytes) -> dict[str, object]:
-    """The one JSON object in `body`, no name in it twice.
+    """The JSON object in `body`.
 
-    The standard library's parser, for its hook: of two fields with one name others keep either in silence.
+    The standard library's parser, because its hook sees duplicate names; other parsers keep one of them silently.
 
     Raises:
         InputError: `invalid_json`, `duplicate_field` or `not_an_object`.
     """
     try:
         document = json.loads(
-            body.decode("utf-8-sig"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
+            body.decode("utf-8-sig"), object_pairs_hook=_without_duplicates, parse_constant=_reject_constant
         )
     except UnicodeDecodeError as error:
         raise _malformed("invalid_json", "the body is not UTF-8") from error
     except RecursionError as error:
         raise _malformed("invalid_json", "the body is nested too deeply") from error
     except ValueError as error:
-        # The parser's own words name the line and column; they never quote the content.
+        # The parser's message names the line and column; it never quotes the content.
         reason = (
             error.msg if isinstance(error, json.JSONDecodeError) else "a number in it has too many digits"
         )
@@ -98,10 +98,10 @@ def parse_json(body: bytes) -> dict[str, object]:
     return document
 
 
-def raw_text(document: Mapping[str, object], *, max_chars: int) -> str:
-    """The report as it came, without the picture, as JSON text in ASCII.
+def raw_push(document: Mapping[str, object], *, max_chars: int) -> str:
+    """The push as it was received, without the picture, as JSON in ASCII.
 
-    ASCII because cameras send what no column takes as it is: NUL characters, halves of surrogate pairs.
+    ASCII because cameras send what a text column does not accept: NUL characters, unpaired surrogates.
 
     Raises:
         InputError: `report_too_large` or `invalid_json`.
@@ -114,28 +114,28 @@ def raw_text(document: Mapping[str, object], *, max_chars: int) -> str:
         raise InputError(
             ErrorKind.TOO_LARGE,
             "report_too_large",
-            f"the report without its picture is over {max_chars} characters",
+            f"the push without its picture is longer than {max_chars} characters",
         )
     return text
 
 
 def parse_push(document: Mapping[str, object]) -> tuple[ParkingPush, str]:
-    """The report and its snapshot, still coded.
+    """The push and its snapshot in base64.
 
     Raises:
-        InputError: naming every missing field, or else every field that makes no sense.
+        InputError: it names every missing field, or else every invalid field.
     """
     missing = [name for name in FIELDS if document.get(name) is None]
     if missing:
         raise _missing(missing)
-    reader = _Reader(document)
+    reader = _FieldReader(document)
     resolution = Size(
         reader.read("resolution_w", partial(whole_number, low=1, high=_LARGEST_SIDE_PX), _LARGEST_SIDE_PX),
         reader.read("resolution_y", partial(whole_number, low=1, high=_LARGEST_SIDE_PX), _LARGEST_SIDE_PX),
     )
     corners = _corners(reader, resolution)
     x1, y1, x2, y2 = _vehicle_frame(reader, resolution)
-    report = ParkingPush(
+    push = ParkingPush(
         event=reader.read("event", _short_text, ""),
         device=reader.read("device", _short_text, ""),
         report_type=reader.read("report_type", _short_text, ""),
@@ -150,63 +150,63 @@ def parse_push(document: Mapping[str, object]) -> tuple[ParkingPush, str]:
     )
     snapshot = reader.read("snapshot", _coded_text, "")
     reader.raise_problems()
-    return report, snapshot
+    return push, snapshot
 
 
-def fingerprint(report: ParkingPush, *, camera_id: int, snapshot_sha256: str) -> bytes:
-    """The same 32 bytes for every notation of the same report with the same picture from the same camera.
+def fingerprint(push: ParkingPush, *, camera_id: int, snapshot_sha256: str) -> bytes:
+    """The same 32 bytes for every notation of the same push with the same picture from the same camera.
 
-    Only the documented fields count: a retry counter that some firmware adds must not make a repeat new.
+    Only the documented fields are included: a retry counter that some firmware adds must not make a repeat new.
     """
-    box = report.vehicle_box
+    box = push.vehicle_box
     parts = [
         camera_id,
         snapshot_sha256,
-        report.event,
-        report.device,
-        report.report_type,
-        report.time.key,
-        report.resolution.width_px,
-        report.resolution.height_px,
-        report.index_number,
-        report.purpose.value,
-        report.duration_s,
-        report.corners,
+        push.event,
+        push.device,
+        push.report_type,
+        push.time.key,
+        push.resolution.width_px,
+        push.resolution.height_px,
+        push.index_number,
+        push.purpose.value,
+        push.duration_s,
+        push.corners,
         [box.x, box.y, box.width, box.height] if box is not None else None,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 
-class _Reader:
-    """Reads field after field and keeps what is wrong with each: the installer sees all of it at once."""
+class _FieldReader:
+    """Reads one field after the other and collects the problems: the installer sees all of them at once."""
 
     def __init__(self, document: Mapping[str, object]) -> None:
         self._document = document
         self.problems: list[FieldProblem] = []
 
-    def read(self, name: str, parse: Callable[[object], T], stand_in: T) -> T:
-        """The parsed field, or `stand_in` once the problem is noted; it never leaves `parse_push`."""
+    def read(self, name: str, parse: Callable[[object], T], placeholder: T) -> T:
+        """The parsed field. After a problem it is `placeholder`, which never leaves `parse_push`."""
         try:
             return parse(self._document[name])
         except ValueError as error:
             self.problems.append(FieldProblem(name, str(error)))
-            return stand_in
+            return placeholder
 
     def is_blank(self, name: str) -> bool:
-        """Whether the field is there and says nothing."""
+        """Whether the field is an empty text."""
         value = self._document[name]
         return isinstance(value, str) and not value.strip()
 
     def raise_problems(self) -> None:
-        """Refuse, under the field's own code where it is one field."""
+        """Raise, with the field's own code if it is a single field."""
         if not self.problems:
             return
         names = ", ".join(problem.field for problem in self.problems)
         code = f"invalid_{self.problems[0].field}" if len(self.problems) == 1 else "invalid_fields"
-        raise InputError(ErrorKind.INVALID, code, f"these fields make no sense: {names}", self.problems)
+        raise InputError(ErrorKind.INVALID, code, f"these fields are not valid: {names}", self.problems)
 
 
-def _corners(reader: _Reader, resolution: Size) -> Quad:
+def _corners(reader: _FieldReader, resolution: Size) -> Quad:
     known = len(reader.problems)
     xs = [reader.read(f"coordinate_x{n}", _within("x", resolution), 0.0) for n in range(1, 5)]
     ys = [reader.read(f"coordinate_y{n}", _within("y", resolution), 0.0) for n in range(1, 5)]
@@ -216,15 +216,15 @@ def _corners(reader: _Reader, resolution: Size) -> Quad:
     return corners
 
 
-def _vehicle_frame(reader: _Reader, resolution: Size) -> tuple[float, ...]:
-    """Some firmware leaves all four empty where it saw no vehicle, others write zeros."""
+def _vehicle_frame(reader: _FieldReader, resolution: Size) -> tuple[float, ...]:
+    """Without a vehicle some firmware leaves all four empty, other firmware writes zeros."""
     if all(reader.is_blank(name) for name in VEHICLE_FIELDS):
         return (0.0,) * len(VEHICLE_FIELDS)
     return tuple(reader.read(name, _within(name, resolution), 0.0) for name in VEHICLE_FIELDS)
 
 
 def _within(name: str, resolution: Size) -> Callable[[object], float]:
-    """A coordinate that can refer to a picture of `resolution`; the axis is the x or y in its name."""
+    """A coordinate in a picture of `resolution`; the field's name contains its axis, x or y."""
     side_px = resolution.width_px if "x" in name else resolution.height_px
     return partial(decimal_number, low=-side_px * _OUTSIDE_SHARE, high=side_px * (1 + _OUTSIDE_SHARE))
 
@@ -237,7 +237,7 @@ def _short_text(value: object) -> str:
     text = value.strip()
     if len(text) > _LONGEST_TEXT:
         raise InvalidValue(f"is longer than {_LONGEST_TEXT} characters")
-    # Control characters and lone surrogates (both "not printable") are refused by databases and logs alike.
+    # Databases and logs do not accept control characters and unpaired surrogates; both are "not printable".
     if not text.isprintable():
         raise InvalidValue("holds a character that cannot be printed")
     return text
@@ -260,20 +260,18 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     document = dict(pairs)
     if len(document) != len(pairs):
         counts = Counter(name for name, _ in pairs)
-        twice = sorted(name for name, count in counts.items() if count > 1)
-        problems = [FieldProblem(_shown(name), "stands there more than once") for name in twice[:20]]
-        raise InputError(
-            ErrorKind.MALFORMED, "duplicate_field", "a field stands there more than once", problems
-        )
+        repeated = sorted(name for name, count in counts.items() if count > 1)
+        problems = [FieldProblem(_printable(name), "is given more than once") for name in repeated[:20]]
+        raise InputError(ErrorKind.MALFORMED, "duplicate_field", "a field is given more than once", problems)
     return document
 
 
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
     return name[:_LONGEST_TEXT].encode("ascii", "backslashreplace").decode("ascii")
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise json.JSONDecodeError(f"{name} is no JSON number", name, 0)
+def _reject_constant(name: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{name} is not a JSON number", name, 0)
 
 
 def _missing(names: list[str]) -> InputError:

@@ -1,4 +1,4 @@
-"""The `Prefer` header (RFC 7240): may the answer wait for the outcome, and for how long."""
+"""The `Prefer` header (RFC 7240): whether the answer may wait for the outcome, and for how long."""
 
 import re
 from collections.abc import Iterable
@@ -16,14 +16,14 @@ _LONGEST_HEADER = 1000
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """`wait_s` is None when the caller did not say."""
+    """`wait_s` is None if the caller did not name it."""
 
     wait_s: int | None = None
     respond_async: bool = False
 
 
 def parse_prefer(headers: Iterable[str]) -> Preferences:
-    """Read every `Prefer` line. The first of a name counts, what is not understood is ignored (section 2)."""
+    """Read all `Prefer` headers. The first of a name counts, unknown ones are ignored (section 2)."""
     found: dict[str, str] = {}
     rest = ",".join(headers)[:_LONGEST_HEADER]
     position = 0

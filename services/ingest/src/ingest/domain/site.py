@@ -1,4 +1,4 @@
-"""The site as events need it, and the rules of what may be registered."""
+"""The site as camera events need it, and the rules for what may be registered."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ MOST_CORNERS = 64
 
 
 class CameraStatus(StrEnum):
-    """As an operator has set it. An OFFLINE camera is never called, but its events are welcome."""
+    """Set by an operator. An OFFLINE camera is never called, but its pushes are accepted."""
 
     ONLINE = "ONLINE"
     OFFLINE = "OFFLINE"
@@ -44,17 +44,12 @@ class RegisteredSpot:
 
 
 @dataclass(frozen=True, slots=True)
-class CameraSite:
-    """A camera with all that an event of it must say about where it hangs."""
+class CameraRef:
+    """A camera and its place in the site."""
 
     camera_id: int
     camera_name: str
     api_code: str
-    status: CameraStatus
-    p_ip: str
-    vpn_ip: str
-    number_of_parking: int
-    portal_id: str
     pole_id: int
     pole_code: str
     zone_id: int
@@ -62,16 +57,37 @@ class CameraSite:
     location_id: int
     location_code: str
     time_zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSite(CameraRef):
+    """A camera with all that its events and the calls to it need."""
+
+    status: CameraStatus
+    p_ip: str
+    vpn_ip: str
+    number_of_parking: int
+    portal_id: str
     regions: tuple[str, ...]
     camera_user: str
     sealed_camera_pass: str = field(repr=False)
     spots: Mapping[int, RegisteredSpot]
 
 
+@dataclass(frozen=True, slots=True)
+class CameraAccess:
+    """How to call a camera; its addresses in the order to try them."""
+
+    camera_id: int
+    addresses: tuple[str, ...]
+    user: str
+    password: str = field(repr=False)
+
+
 def check_location_code(value: str) -> str:
     """The code in upper case.
 
-    Letters only: in a report's `parking_area` the digits after it are the camera's.
+    Letters only: in a push's `parking_area` the digits after it are the camera's.
 
     Raises:
         InvalidValue: with the reason.
@@ -83,7 +99,7 @@ def check_location_code(value: str) -> str:
 
 
 def check_api_code(value: str) -> str:
-    """The camera's number within its location, as reports write it after the location's letters.
+    """The camera's number within its location, as pushes write it after the location's letters.
 
     Raises:
         InvalidValue: with the reason.
@@ -119,7 +135,7 @@ def check_text(value: str) -> str:
 
 
 def check_name(value: str) -> str:
-    """What people call it.
+    """A name.
 
     Raises:
         InvalidValue: it is empty, or holds control characters.
@@ -166,7 +182,7 @@ def check_address(value: str) -> str:
 
 
 def check_corners(corners: Quad) -> Quad:
-    """A spot that a vehicle can stand in.
+    """A spot with an area.
 
     Raises:
         InvalidValue: with the reason.

@@ -1,4 +1,4 @@
-"""The picture inside a report: base64 in the several ways that firmware writes it."""
+"""The picture in a push: base64 in the variants that firmware writes."""
 
 import binascii
 import re
@@ -18,7 +18,7 @@ def decode_snapshot(text: str, *, max_bytes: int) -> bytes:
     """
     prefix = _DATA_PREFIX.match(text)
     if prefix is not None and "base64" not in prefix[0].lower():
-        raise _bad("has a data: prefix that does not say base64")
+        raise _bad("has a data: prefix without base64")
     coded = _ascii(text[prefix.end() :] if prefix is not None else text)
     if not coded:
         raise field_error("snapshot_missing", "snapshot", "is empty", kind=ErrorKind.MALFORMED)
@@ -35,8 +35,8 @@ def _ascii(text: str) -> bytes:
     try:
         coded = text.encode("ascii")
     except UnicodeEncodeError as error:
-        raise _bad("holds a character that is not base64") from error
-    # Looking is an order of magnitude cheaper than rewriting, and most cameras send one clean line.
+        raise _bad("contains a character that is not base64") from error
+    # A search is ten times cheaper than a translation, and most cameras send one line without blanks.
     if any(blank in coded for blank in (b"\n", b"\r", b" ", b"\t")):
         coded = coded.translate(None, _BLANKS)
     if b"-" in coded or b"_" in coded:

@@ -1,11 +1,10 @@
-"""Which spot a report is about, and where it lies in the snapshot.
+"""Which spot a push is about, and where it is in the snapshot.
 
 Both sides draw spots: the operator in the registry, the installer in the camera. Where the operator has drawn
-any spot of a camera, the registry decides alone, and a number it does not know is refused: somebody meant
-another spot, and a ticket on a spot that does not exist helps nobody. A camera of which the operator has
-drawn none teaches its spots with its reports, so that a new camera works on the day it is hung; such a spot
-follows the camera's own drawing until an operator edits it. The camera's `number_of_parking` bounds what can
-be taught, because anybody who reaches the public address could teach more.
+any spot of a camera, only the registry counts, and an unknown number is an error: a ticket on a spot that does not
+exist helps nobody. If the operator has drawn none, spots are learned from the camera's pushes, so that a new camera
+works on the day it is installed; such a spot follows the camera's drawing until an operator edits it. The camera's
+`number_of_parking` limits how many are learned, because anybody who reaches the public address can push.
 """
 
 from collections.abc import Mapping
@@ -16,13 +15,13 @@ from ingest.domain.geometry import Quad, Size, in_order, scale_quad
 from ingest.domain.parking_push import ParkingPush
 from ingest.domain.site import CameraSite, RegisteredSpot, SpotOrigin
 
-# Redrawing by less than this is the rounding of firmware that keeps its corners in per mille.
+# A smaller change is the rounding of firmware that stores its corners in per mille.
 _SAME_WITHIN_PX = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class SpotChoice:
-    """`corners` in pixels of the snapshot, in order; `known` is None for a spot still to be learned."""
+    """`corners` in pixels of the snapshot, in order; `known` is None for a spot that is yet to be learned."""
 
     spot_number: int
     corners: Quad
@@ -31,24 +30,24 @@ class SpotChoice:
 
 
 def choose_spot(
-    site: CameraSite, report: ParkingPush, snapshot: Size, *, may_learn: bool, most_spots: int
+    site: CameraSite, push: ParkingPush, snapshot: Size, *, may_learn: bool, max_spots: int
 ) -> SpotChoice:
-    """The spot of `report`; `most_spots` bounds a camera whose `number_of_parking` is 0.
+    """The spot of `push`; `max_spots` is the limit for a camera whose `number_of_parking` is 0.
 
     Raises:
         InputError: `unknown_spot`.
     """
-    number = report.index_number
+    number = push.index_number
     known = site.spots.get(number)
     if known is not None and known.origin is SpotOrigin.OPERATOR:
         return SpotChoice(number, in_order(known.corners), known, is_to_learn=False)
-    reported = in_order(scale_quad(report.corners, report.resolution, snapshot))
+    reported = in_order(scale_quad(push.corners, push.resolution, snapshot))
     if known is not None:
         is_redrawn = may_learn and not _is_same(known.corners, reported)
         return SpotChoice(
             number, reported if may_learn else in_order(known.corners), known, is_to_learn=is_redrawn
         )
-    if not may_learn or _has_drawn_spots(site.spots) or number > (site.number_of_parking or most_spots):
+    if not may_learn or _has_drawn_spots(site.spots) or number > (site.number_of_parking or max_spots):
         raise _unknown_spot(site, number)
     return SpotChoice(number, reported, None, is_to_learn=True)
 

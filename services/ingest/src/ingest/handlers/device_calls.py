@@ -1,4 +1,4 @@
-"""Asking a camera for a picture or a recording, now."""
+"""Fetch a picture or a clip from a camera."""
 
 import asyncio
 import tempfile
@@ -6,20 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
-from ingest.adapters.http_camera import CameraAccess, CameraUnreachable, HttpCameras
-from ingest.domain.circuit import Circuit
 from ingest.domain.clips import Window, clip_window
 from ingest.domain.errors import InputError
+from ingest.domain.frame import StoredPicture
 from ingest.domain.pictures import PictureHeader
-from ingest.domain.site import CameraSite, CameraStatus
+from ingest.domain.site import CameraAccess, CameraSite, CameraStatus
 from ingest.handlers.input_errors import mapped_input_errors
-from ingest.handlers.pictures import read_header
+from ingest.handlers.pictures import read_header, store_picture
 from ingest.handlers.site_directory import SiteDirectory
-from ingest.settings import DeviceSettings, ParkingPushSettings
+from ingest.settings import DeviceSettings
+from kit.circuit import Circuit
 from kit.blobs import BlobStore, StoredBlob, new_blob_key
 from kit.clock import Clock
-from kit.errors import LookoutError, UpstreamFailed
+from kit.errors import LookoutError, UpstreamFailed, UpstreamUnreachable
 from kit.logging import Logger
 from kit.secrets import DecryptionError, SecretBox
 
@@ -44,20 +45,38 @@ class Clip:
     window: Window
 
 
+class CameraClient(Protocol):
+    """How cameras are called. Every call raises:
+
+    UpstreamUnreachable: the camera has no address at which it may be called, or refuses the connection.
+    UpstreamTimeout: it did not answer in time.
+    UpstreamFailed: it answered with something else.
+    """
+
+    async def fetch_frame(self, access: CameraAccess, *, max_bytes: int) -> bytes:
+        """The camera's current picture, as it was sent."""
+        ...
+
+    async def fetch_clip(self, access: CameraAccess, window: Window, to: Path) -> int:
+        """Write the recording of `window` (aware, in the camera's time zone) to a file; its size in bytes."""
+        ...
+
+
 class DeviceCalls:
-    """Frames and clips of registered cameras."""
+    """Frames and clips of registered cameras. `is_playable_clip` blocks; it is called on a thread."""
 
     def __init__(
         self,
         *,
-        cameras: HttpCameras,
+        cameras: CameraClient,
         directory: SiteDirectory,
         secret_box: SecretBox,
         blobs: BlobStore,
         clock: Clock,
         settings: DeviceSettings,
-        reports: ParkingPushSettings,
-        is_playable_clip: Callable[[Path], object | None],
+        max_picture_bytes: int,
+        max_picture_pixels: int,
+        is_playable_clip: Callable[[Path], bool],
         logger: Logger,
     ) -> None:
         self._cameras = cameras
@@ -66,89 +85,95 @@ class DeviceCalls:
         self._blobs = blobs
         self._clock = clock
         self._settings = settings
-        self._reports = reports
-        self._look_at_clip = is_playable_clip
+        self._max_picture_bytes = max_picture_bytes
+        self._max_picture_pixels = max_picture_pixels
+        self._is_playable_clip = is_playable_clip
         self._logger = logger
         self._clips_at_once = asyncio.Semaphore(settings.max_clips_at_once)
         self._circuits: dict[int, Circuit] = {}
 
     def circuit(self, camera_id: int) -> Circuit:
-        """Whether that camera has answered of late."""
+        """The circuit breaker of that camera."""
         return self._circuits.setdefault(
             camera_id,
-            Circuit(failures_to_open=self._settings.failures_to_open, rest_s=self._settings.rest_s),
+            Circuit(
+                failures_to_open=self._settings.circuit_failures_to_open,
+                pause_s=self._settings.circuit_pause_s,
+            ),
         )
 
     async def frame(self, camera_id: int) -> Frame:
-        """The camera's current picture. A person asks, so it is tried even when it was silent of late.
+        """The camera's current picture. A user asks, so the camera is called even if the last calls failed.
 
         Raises:
             NotFound: no such camera.
-            CameraUnreachable, UpstreamTimeout, UpstreamFailed: the camera.
+            UpstreamUnreachable, UpstreamTimeout, UpstreamFailed: the camera.
         """
         return await self.frame_of(await self._directory.by_id(camera_id))
 
     async def frame_of(self, site: CameraSite) -> Frame:
-        """As `frame`, for a camera at hand."""
+        """As `frame`, for a camera that is already loaded."""
         circuit = self.circuit(site.camera_id)
         access = self.access(site)
         try:
-            max_bytes = self._reports.max_picture_bytes
-            data = await self._cameras.fetch_frame(access, max_bytes=max_bytes)
-            header = read_header(data, max_pixels=self._reports.max_picture_pixels, field="picture")
+            data = await self._cameras.fetch_frame(access, max_bytes=self._max_picture_bytes)
+            header = read_header(data, max_pixels=self._max_picture_pixels, field="picture")
         except InputError as refused:
-            circuit.failed(self._clock.now())
+            circuit.failed(self._clock.now().timestamp())
             raise UpstreamFailed(
                 f"the camera sent no usable picture: {refused.detail}", code=refused.code
             ) from refused
         except LookoutError:
-            circuit.failed(self._clock.now())
+            circuit.failed(self._clock.now().timestamp())
             raise
         circuit.succeeded()
         return Frame(data, header, self._clock.now())
 
-    async def stored_frame(self, camera_id: int) -> tuple[Frame, StoredBlob]:
-        """As `frame`, kept in the blob store."""
+    async def stored_frame(self, camera_id: int) -> tuple[Frame, StoredPicture]:
+        """As `frame`, and stored in the blob store."""
         frame = await self.frame(camera_id)
         key = new_blob_key(FRAMES, frame.captured_at, frame.header.suffix)
-        return frame, await self._blobs.put(key, frame.data, frame.header.content_type)
+        return frame, await store_picture(self._blobs, key, frame.data, frame.header)
 
     async def clip(self, camera_id: int, start: datetime | None, end: datetime | None) -> Clip:
-        """A stretch of the camera's recording, kept in the blob store. Cameras take tens of seconds for it.
+        """A part of the camera's recording, stored in the blob store. Cameras take tens of seconds for it.
 
         Raises:
             NotFound: no such camera.
-            Invalid: a window that cannot be asked for.
-            CameraUnreachable, UpstreamTimeout, UpstreamFailed: the camera, each time it was tried.
+            Invalid: a window that cannot be fetched.
+            UpstreamUnreachable, UpstreamTimeout, UpstreamFailed: the camera, at every attempt.
         """
         site = await self._directory.by_id(camera_id)
         with mapped_input_errors():
             window = clip_window(start, end, self._clock.now(), max_length_s=self._settings.max_clip_length_s)
         access = self.access(site)
-        local = Window(window.start.astimezone(site.time_zone), window.end.astimezone(site.time_zone))
+        local_window = Window(window.start.astimezone(site.time_zone), window.end.astimezone(site.time_zone))
         async with self._clips_at_once:
             with tempfile.TemporaryDirectory(prefix="lookout-clip-") as folder:
                 path = Path(folder) / "clip.mp4"
-                await self._try_for_clip(access, local, path)
+                await self._fetch_playable_clip(access, local_window, path)
                 data = await asyncio.to_thread(path.read_bytes)
         key = new_blob_key(CLIPS, self._clock.now(), "mp4")
         return Clip(await self._blobs.put(key, data, "video/mp4"), window)
 
-    async def _try_for_clip(self, access: CameraAccess, window: Window, path: Path) -> None:
+    async def _fetch_playable_clip(self, access: CameraAccess, window: Window, path: Path) -> None:
         wait_s = self._settings.clip_backoff_s
         for attempt in range(1, self._settings.clip_attempts + 1):
             try:
                 await self._cameras.fetch_clip(access, window, path)
-                if await asyncio.to_thread(self._look_at_clip, path) is not None:
+                if await asyncio.to_thread(self._is_playable_clip, path):
                     return
                 raise UpstreamFailed("the camera's clip does not play", code="clip_broken")
-            except CameraUnreachable:
-                raise  # it has no address, or a forbidden one: asking again changes nothing
+            except UpstreamUnreachable:
+                raise  # the address is missing or forbidden: another attempt changes nothing
             except LookoutError as error:
                 if attempt == self._settings.clip_attempts:
                     raise
                 self._logger.info(
-                    "clip tried again", camera_id=access.camera_id, attempt=attempt, code=error.code
+                    "clip attempt failed, will be retried",
+                    camera_id=access.camera_id,
+                    attempt=attempt,
+                    code=error.code,
                 )
             await asyncio.sleep(wait_s)
             wait_s *= 2
@@ -157,17 +182,17 @@ class DeviceCalls:
         """How to call the camera.
 
         Raises:
-            CameraUnreachable: it cannot be called at all, by what is registered.
+            UpstreamUnreachable: it cannot be called with what is registered.
         """
         if site.status is CameraStatus.OFFLINE:
-            raise CameraUnreachable("the camera is set to OFFLINE", code="camera_offline")
+            raise UpstreamUnreachable("the camera is set to OFFLINE", code="camera_offline")
         addresses = tuple(address for address in (site.p_ip, site.vpn_ip) if address)
         if not addresses:
-            raise CameraUnreachable("the camera has no address", code="camera_without_address")
+            raise UpstreamUnreachable("the camera has no address", code="camera_without_address")
         try:
             password = self._secret_box.decrypt(site.sealed_camera_pass) if site.sealed_camera_pass else ""
         except DecryptionError as error:
-            raise CameraUnreachable(
+            raise UpstreamUnreachable(
                 "the camera's password was encrypted with a key that is not set",
                 code="camera_pass_unreadable",
             ) from error

@@ -1,48 +1,39 @@
-"""Events that could not go out at once: exits, which look at the spot again first, and what is behind them.
+"""Dispatch events that had to wait: exits, for which a fresh picture is fetched first, and the events behind them.
 
-One at a time per camera, cameras side by side. The lease in the row is what makes several replicas and
-crashes safe: event and outbox row are written in one transaction, which holds only while the lease does, so
-whoever dies in between has done nothing, and whoever comes too late does nothing.
+One at a time per camera, cameras in parallel. The lease in the row makes this safe for several replicas and for
+crashes: the event's new state and its outbox row are written in one transaction, and only while the lease is held.
 """
 
 import asyncio
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
-from ingest.adapters.http_camera import CameraUnreachable
+from ingest.domain.camera_event import PendingEvent
+from ingest.domain.frame import CapturedFrame, StoredPicture
 from ingest.domain.parking_push import Purpose
 from ingest.handlers.device_calls import DeviceCalls, Frame
+from ingest.handlers.pictures import store_picture
 from ingest.handlers.site_directory import SiteDirectory
-from ingest.mapping import blob_ref, frame_event, with_fetched_picture, with_pushed_fallback
+from ingest.mapping import decode_frame, frame_event
+from ingest.metrics import IngestMetrics
 from ingest.settings import DispatchSettings
 from ingest.store import events
-from ingest.store.events import PendingEvent
 from ingest.store.tables import TEXT_CHARS
-from kit.blobs import BlobStore, StoredBlob, new_blob_key
+from kit.blobs import BlobStore, new_blob_key
 from kit.clock import Clock
 from kit.db import Database
-from kit.errors import LookoutError, NotFound
+from kit.errors import LookoutError, NotFound, UpstreamUnreachable
 from kit.ids import uuid7
 from kit.logging import Logger
-from kit.metrics import Metrics
 from kit.outbox import Outbox
 from kit.tracing import use_trace
-from lookout.camera.v1 import camera_pb2
 
 EXITS = "exits"
-_MEASURE_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Outgoing:
-    frame: camera_pb2.FrameCaptured
-    source: str
+_COUNT_INTERVAL_S = 10.0
 
 
 class PendingEventDispatcher:
-    """Sends out what waits. `wake` says that there may be something."""
+    """Call `wake` after an event was stored as pending."""
 
     def __init__(
         self,
@@ -55,7 +46,7 @@ class PendingEventDispatcher:
         clock: Clock,
         settings: DispatchSettings,
         logger: Logger,
-        metrics: Metrics,
+        metrics: IngestMetrics,
     ) -> None:
         self._db = db
         self._blobs = blobs
@@ -65,51 +56,49 @@ class PendingEventDispatcher:
         self._clock = clock
         self._settings = settings
         self._logger = logger
+        self._metrics = metrics
         self._wake = asyncio.Event()
-        self._held: dict[int, PendingEvent] = {}
-        self._backlog = metrics.gauge("dispatch_backlog", "events that wait for their turn or their picture")
-        self._failed = metrics.counter("dispatch_bugs_total", "attempts to send an event that crashed")
-        self._sent = metrics.counter("dispatched_total", "events sent out after waiting", ("picture",))
+        self._leased: dict[int, PendingEvent] = {}
 
     def wake(self) -> None:
-        """Something waits."""
+        """There may be a pending event."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Send until cancelled. What is in hand then stays in the table for the next one."""
+        """Dispatch until cancelled; then the leases are returned, and another replica or the next start goes on."""
         try:
             if self._db.dialect == "sqlite":
-                # The file serves one process: leases in it are those of our predecessor, who is gone.
+                # An SQLite file serves one process: leases in it were held by a process that no longer runs.
                 await self._release(None)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._measure())
+                tasks.create_task(self._count_pending())
                 while True:
-                    await self._hand_out(tasks)
-                    await self._pause()
+                    await self._start_tasks(tasks)
+                    await self._wait()
         finally:
-            for event in list(self._held.values()):
+            for event in list(self._leased.values()):
                 await asyncio.shield(self._release(event))
 
-    async def _hand_out(self, tasks: asyncio.TaskGroup) -> None:
-        """Give every camera that has something waiting a task, as far as there is room."""
+    async def _start_tasks(self, tasks: asyncio.TaskGroup) -> None:
+        """A task for each camera that has a pending event, up to the limit of tasks."""
         self._wake.clear()
-        room = self._settings.concurrency - len(self._held)
+        room = self._settings.concurrency - len(self._leased)
         if room <= 0:
             return
         try:
             claimed = await self._claim(room)
         except LookoutError as error:
-            self._logger.warning("cannot look for waiting events", error=error.detail)
+            self._logger.warning("cannot read pending events", error=error.detail)
             return
         for event in claimed:
-            self._held[event.event_no] = event
-            tasks.create_task(self._serve(event), name=f"dispatch:{event.camera_id}")
+            self._leased[event.event_no] = event
+            tasks.create_task(self._process(event), name=f"dispatch:{event.camera_id}")
         if len(claimed) == room:
             self._wake.set()
 
-    async def _pause(self) -> None:
+    async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(self._settings.poll_s):
+            async with asyncio.timeout(self._settings.poll_interval_s):
                 await self._wake.wait()
         except TimeoutError:
             return
@@ -125,97 +114,77 @@ class PendingEventDispatcher:
                 limit=limit,
             )
 
-    async def _serve(self, event: PendingEvent) -> None:
+    async def _process(self, event: PendingEvent) -> None:
         with use_trace(event.traceparent, str(event.event_id)):
             try:
                 async with asyncio.timeout(self._settings.lease_s):
-                    await self._send(event)
+                    await self._dispatch(event)
             except (LookoutError, TimeoutError) as error:
-                self._logger.warning("event not sent yet", event_id=str(event.event_id), error=str(error))
-                await asyncio.sleep(self._settings.retry_s)
+                self._logger.warning(
+                    "event not dispatched, will be retried", event_id=str(event.event_id), error=str(error)
+                )
+                await asyncio.sleep(self._settings.retry_delay_s)
                 await self._release(event)
             except Exception:
-                # A bug with this one must not stop the other cameras': its lease runs out, it comes again.
-                self._failed.inc()
-                self._logger.exception("event not sent", event_id=str(event.event_id))
-            self._held.pop(event.event_no, None)
+                # A bug with this event must not stop the other cameras: it is retried when its lease has expired.
+                self._metrics.dispatch_errors.inc()
+                self._logger.exception("event not dispatched", event_id=str(event.event_id))
+            self._leased.pop(event.event_no, None)
             self._wake.set()
 
-    async def _send(self, event: PendingEvent) -> None:
-        frame = camera_pb2.FrameCaptured.FromString(event.frame)
-        outgoing = await self._look_again(event, frame) if event.purpose is Purpose.EXIT else None
-        outgoing = outgoing or _Outgoing(frame, "PUSHED")
+    async def _dispatch(self, event: PendingEvent) -> None:
+        frame = decode_frame(event.encoded_frame)
+        if event.purpose is Purpose.EXIT:
+            frame = await self._with_fresh_picture(event, frame)
         async with self._db.transaction() as session:
-            is_ours = await events.dispatched(
-                session,
-                event,
-                now=self._clock.now(),
-                values=_columns(outgoing),
-            )
-            if is_ours:
-                await self._outbox.add(session, frame_event(outgoing.frame, event.event_id))
-        if is_ours:
-            self._sent.labels(outgoing.source.lower()).inc()
+            has_lease = await events.mark_dispatched(session, event, frame, now=self._clock.now())
+            if has_lease:
+                await self._outbox.add(session, frame_event(frame))
+        if has_lease:
+            self._metrics.dispatched.labels(frame.picture_source.value.lower()).inc()
         else:
-            self._logger.info("lease lost, another replica sends", event_id=str(event.event_id))
+            self._logger.info(
+                "lease expired, another replica dispatches the event", event_id=str(event.event_id)
+            )
 
-    async def _look_again(self, event: PendingEvent, frame: camera_pb2.FrameCaptured) -> _Outgoing:
-        """A fresh picture of the spot, or the pushed one with the reason why."""
+    async def _with_fresh_picture(self, event: PendingEvent, frame: CapturedFrame) -> CapturedFrame:
+        """The frame with a fresh picture of the spot, or with the pushed one and the reason."""
         try:
             site = await self._directory.by_id(event.camera_id)
             self._devices.access(site)
-        except (NotFound, CameraUnreachable) as error:
-            return _fallback(frame, error.detail)
-        if not self._devices.circuit(event.camera_id).may_call(self._clock.now()):
-            return _fallback(frame, "the camera did not answer of late and is left alone for a while")
+        except (NotFound, UpstreamUnreachable) as error:
+            return frame.with_pushed_fallback(error.detail[:TEXT_CHARS])
+        if not self._devices.circuit(event.camera_id).may_call(self._clock.now().timestamp()):
+            return frame.with_pushed_fallback(
+                "the last calls to the camera failed; it is not called for a while"
+            )
         try:
             fresh = await self._devices.frame_of(site)
-            blob = await self._keep(event.event_id, fresh)
+            picture = await self._store(event.event_id, fresh)
         except LookoutError as error:
-            # Also when the fresh picture cannot be stored: the moment has passed, and the pushed one is safe.
-            self._logger.info("exit goes out with its pushed picture", code=error.code, reason=error.detail)
-            return _fallback(frame, error.detail)
-        return _Outgoing(with_fetched_picture(frame, blob_ref(blob, fresh.header.size)), "FETCHED")
+            # Also when the fresh picture cannot be stored: a later one would show a later moment.
+            self._logger.info("exit dispatched with its pushed picture", code=error.code, reason=error.detail)
+            return frame.with_pushed_fallback(error.detail[:TEXT_CHARS])
+        return frame.with_fetched_picture(picture)
 
-    async def _keep(self, event_id: UUID, fresh: Frame) -> StoredBlob:
-        # Named by the event, so that a second attempt after a crash replaces the first one's.
+    async def _store(self, event_id: UUID, fresh: Frame) -> StoredPicture:
+        # Named by the event, so that a second attempt after a crash replaces the first one's picture.
         key = new_blob_key(EXITS, fresh.captured_at, fresh.header.suffix, event_id)
-        return await self._blobs.put(key, fresh.data, fresh.header.content_type)
+        return await store_picture(self._blobs, key, fresh.data, fresh.header)
 
     async def _release(self, event: PendingEvent | None) -> None:
-        """Give the lease of one event back, or everybody's."""
+        """Return the lease of one event, or all leases."""
         try:
             async with self._db.transaction() as session:
                 await events.release(session, event)
         except LookoutError as error:
-            self._logger.warning("leases not given back; they run out", error=error.detail)
+            self._logger.warning("leases not returned; they expire", error=error.detail)
 
-    async def _measure(self) -> None:
+    async def _count_pending(self) -> None:
         while True:
             try:
                 async with self._db.reading() as session:
-                    self._backlog.set(await events.count_pending(session))
+                    self._metrics.pending_events.set(await events.count_pending(session))
             except LookoutError as error:
-                self._logger.warning("cannot count waiting events", error=error.detail)
-            await asyncio.sleep(_MEASURE_S)
-
-
-def _fallback(frame: camera_pb2.FrameCaptured, note: str) -> _Outgoing:
-    return _Outgoing(with_pushed_fallback(frame, note[:TEXT_CHARS]), "PUSHED_FALLBACK")
-
-
-def _columns(outgoing: _Outgoing) -> dict[str, Any]:
-    picture = outgoing.frame.picture
-    return {
-        "frame": outgoing.frame.SerializeToString(),
-        "picture": {
-            "key": picture.key,
-            "content_type": picture.content_type,
-            "size_bytes": picture.size_bytes,
-            "sha256": picture.sha256,
-            "width_px": picture.width_px,
-            "height_px": picture.height_px,
-        },
-        "picture_source": outgoing.source,
-        "picture_note": outgoing.frame.picture_note,
-    }
+                self._logger.warning("cannot count pending events", error=error.detail)
+            await asyncio.sleep(_COUNT_INTERVAL_S)

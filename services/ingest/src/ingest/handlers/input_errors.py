@@ -1,33 +1,30 @@
-"""The domain's refusals as the kit's errors, which every edge knows how to tell."""
+"""The domain's input errors as the kit's errors, which every edge maps to its protocol."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ingest.domain.errors import ErrorKind, InputError
-from kit.errors import Conflict, FieldError, Invalid, LookoutError, NotFound, TooLarge, UnsupportedMedia
+from kit.errors import FieldError, Invalid, LookoutError, TooLarge
 
 _ERRORS: dict[ErrorKind, Callable[..., LookoutError]] = {
     ErrorKind.INVALID: Invalid,
-    ErrorKind.NOT_FOUND: NotFound,
-    ErrorKind.CONFLICT: Conflict,
     ErrorKind.TOO_LARGE: TooLarge,
-    ErrorKind.UNSUPPORTED: UnsupportedMedia,
 }
 _MALFORMED_STATUS = 400
 
 
-def to_lookout_error(refused: InputError) -> LookoutError:
-    """The kit's error that says the same."""
-    errors = tuple(FieldError(problem.field, problem.reason) for problem in refused.fields)
-    if refused.kind is ErrorKind.MALFORMED:
-        return Invalid(refused.detail, code=refused.code, errors=errors, status=_MALFORMED_STATUS)
-    return _ERRORS[refused.kind](refused.detail, code=refused.code, errors=errors)
+def to_lookout_error(error: InputError) -> LookoutError:
+    """The kit's error with the same code, detail and fields."""
+    errors = tuple(FieldError(problem.field, problem.reason) for problem in error.fields)
+    if error.kind is ErrorKind.MALFORMED:
+        return Invalid(error.detail, code=error.code, errors=errors, status=_MALFORMED_STATUS)
+    return _ERRORS[error.kind](error.detail, code=error.code, errors=errors)
 
 
 @contextmanager
 def mapped_input_errors() -> Iterator[None]:
-    """Raise what the domain refuses inside as the kit's error."""
+    """Raise every `InputError` of the block as the kit's error."""
     try:
         yield
-    except InputError as refused:
-        raise to_lookout_error(refused) from refused
+    except InputError as error:
+        raise to_lookout_error(error) from error

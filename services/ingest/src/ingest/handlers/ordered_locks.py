@@ -1,63 +1,63 @@
-"""The order in which the reports of one camera arrived, kept while their pictures are being written."""
+"""Locks whose order of acquisition is reserved in advance.
+
+The pushes of one camera are stored in the order of their arrival, although a later one may have its picture written
+sooner.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 
 
 class OrderedLocks:
-    """A queue for each key: who asks first goes first, also when the work before the turn takes longer."""
+    """A lock for each key. Whoever reserves first acquires first, whenever the others are ready."""
 
     def __init__(self) -> None:
         self._last: dict[Hashable, asyncio.Future[None]] = {}
 
-    def take(self, key: Hashable) -> "Turn":
-        """A place at the end of the key's queue. It must be used (`async with turn.come()`) or given up."""
+    def __len__(self) -> int:
+        """The number of keys that are reserved or held."""
+        return len(self._last)
+
+    def reserve(self, key: Hashable) -> "Reservation":
+        """A place at the end of the key's queue. Acquire it or release it: the places behind it wait for that."""
+        previous = self._last.get(key)
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        turn = Turn(self, key, self._last.get(key), mine)
         self._last[key] = mine
-        return turn
 
-    def _end(self, key: Hashable, mine: "asyncio.Future[None]") -> None:
-        if not mine.done():
-            mine.set_result(None)
-        if self._last.get(key) is mine:
-            del self._last[key]
+        def end() -> None:
+            if not mine.done():
+                mine.set_result(None)
+            if self._last.get(key) is mine:
+                del self._last[key]
+
+        return Reservation(previous, end)
 
 
-class Turn:
+class Reservation:
     """One place in a queue."""
 
-    def __init__(
-        self,
-        turns: OrderedLocks,
-        key: Hashable,
-        before: "asyncio.Future[None] | None",
-        mine: "asyncio.Future[None]",
-    ) -> None:
-        self._turns = turns
-        self._key = key
-        self._before = before
-        self._mine = mine
+    def __init__(self, previous: "asyncio.Future[None] | None", end: Callable[[], None]) -> None:
+        self._previous = previous
+        self._end = end
 
     @asynccontextmanager
-    async def come(self) -> AsyncIterator[None]:
-        """Wait for those before, then it is our turn until the block ends."""
-        if self._before is not None and not self._before.done():
-            # Shielded: we may be cancelled, the one before must not be.
-            await asyncio.shield(self._before)
+    async def acquire(self) -> AsyncIterator[None]:
+        """Wait for the places before this one, then hold the lock until the block ends."""
+        if self._previous is not None and not self._previous.done():
+            # Shielded: cancelling this waiter must not cancel the one before it.
+            await asyncio.shield(self._previous)
         try:
             yield
         finally:
-            self.give_up()
+            self.release()
 
-    def give_up(self) -> None:
-        """Let the next one go; harmless after the turn.
+    def release(self) -> None:
+        """Give up the place; does nothing after `acquire`.
 
-        Those behind still wait for those before us: their order does not depend on us.
+        The places behind this one still wait for those before it.
         """
-        before = self._before
-        if before is None or before.done():
-            self._turns._end(self._key, self._mine)
+        if self._previous is None or self._previous.done():
+            self._end()
         else:
-            before.add_done_callback(lambda _: self._turns._end(self._key, self._mine))
+            self._previous.add_done_callback(lambda _: self._end())

@@ -1,9 +1,11 @@
-"""Accept a camera's picture: JPEG or PNG, complete, within the limit."""
+"""Check and store a camera's picture: JPEG or PNG, complete, within the limit."""
 
 from ingest.domain.errors import ErrorKind, FieldProblem, InputError
+from ingest.domain.frame import StoredPicture
 from ingest.domain.geometry import Size
 from ingest.domain.pictures import PictureHeader
 from kit import pictures
+from kit.blobs import BlobStore
 from kit.pictures import Problem
 
 _CODES = {
@@ -28,3 +30,20 @@ def read_header(data: bytes, *, max_pixels: int, field: str = "snapshot") -> Pic
             kind, _CODES[error.problem], str(error), (FieldProblem(field, error.reason),)
         ) from error
     return PictureHeader(header.content_type, header.suffix, Size(header.width_px, header.height_px))
+
+
+async def store_picture(blobs: BlobStore, key: str, data: bytes, header: PictureHeader) -> StoredPicture:
+    """Write the picture to the blob store.
+
+    Raises:
+        Unavailable, StorageFull: the blob store.
+    """
+    blob = await blobs.put(key, data, header.content_type)
+    return StoredPicture(
+        blob.key,
+        blob.content_type,
+        blob.size_bytes,
+        blob.sha256,
+        header.size.width_px,
+        header.size.height_px,
+    )

@@ -118,7 +118,7 @@ class Registry:
                 raise
             raise conflict from fault
         finally:
-            self._directory.forget()
+            self._directory.clear()
 
     def _encrypted(self, values: Values) -> Values:
         """Secrets encrypted; None removes one, and one that is not named stays as it is."""

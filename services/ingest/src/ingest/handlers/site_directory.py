@@ -1,4 +1,4 @@
-"""Which camera a report comes from, without asking the database for each."""
+"""Cache of the cameras that push, so that a push needs no query."""
 
 from collections import OrderedDict
 from datetime import datetime, timedelta
@@ -12,10 +12,10 @@ from kit.errors import FieldError, NotFound
 
 
 class SiteDirectory:
-    """Cameras by parking area, remembered for `ttl_s` seconds.
+    """Cameras by parking area, cached for `ttl_s` seconds.
 
-    A change in this process is seen at once (`forget`), one in another replica after that time. What is not
-    registered is not remembered: a camera must work as soon as it is, and unknown names are without number.
+    A change in this process is seen at once (`clear`), one in another replica after that time. Unknown cameras are
+    not cached: a camera must work as soon as it is registered, and the number of unknown names has no limit.
     """
 
     def __init__(self, db: Database, clock: Clock, *, ttl_s: float, max_cameras: int) -> None:
@@ -23,39 +23,39 @@ class SiteDirectory:
         self._clock = clock
         self._ttl = timedelta(seconds=ttl_s)
         self._max_cameras = max_cameras
-        self._known: OrderedDict[ParkingArea, tuple[datetime, CameraSite]] = OrderedDict()
+        self._cached: OrderedDict[ParkingArea, tuple[datetime, CameraSite]] = OrderedDict()
         self._generation = 0
 
     async def by_area(self, area: ParkingArea) -> CameraSite:
-        """The camera of a report.
+        """The camera that a push names.
 
         Raises:
             NotFound: with the code `unknown_location` or `unknown_camera`.
-            Unavailable: the database is away.
+            Unavailable: the database cannot be reached.
         """
         now = self._clock.now()
-        known = self._known.get(area)
-        if known is not None and known[0] > now:
-            return known[1]
+        cached = self._cached.get(area)
+        if cached is not None and cached[0] > now:
+            return cached[1]
         generation = self._generation
         async with self._db.reading() as session:
             site = await sites.find_by_area(session, area)
             if site is None:
                 raise _unknown(area, has_location=await sites.has_location(session, area.location_code))
-        # What was read before a change must not be remembered after it.
+        # What was read before a change must not be cached after it.
         if generation == self._generation:
-            self._known[area] = (now + self._ttl, site)
-            self._known.move_to_end(area)
-            if len(self._known) > self._max_cameras:
-                self._known.popitem(last=False)
+            self._cached[area] = (now + self._ttl, site)
+            self._cached.move_to_end(area)
+            if len(self._cached) > self._max_cameras:
+                self._cached.popitem(last=False)
         return site
 
     async def by_id(self, camera_id: int) -> CameraSite:
-        """The camera of that id, always fresh.
+        """The camera of that id, always read from the database.
 
         Raises:
             NotFound: there is none.
-            Unavailable: the database is away.
+            Unavailable: the database cannot be reached.
         """
         async with self._db.reading() as session:
             site = await sites.find_by_id(session, camera_id)
@@ -63,10 +63,10 @@ class SiteDirectory:
             raise NotFound(f"there is no camera {camera_id}", code="camera_not_found")
         return site
 
-    def forget(self) -> None:
-        """The registry has changed."""
+    def clear(self) -> None:
+        """Call it after a change in the registry."""
         self._generation += 1
-        self._known.clear()
+        self._cached.clear()
 
 
 def _unknown(area: ParkingArea, *, has_location: bool) -> NotFound:

@@ -1,4 +1,4 @@
-"""How many bytes of reports may be in memory at once."""
+"""A limit on the bytes of request bodies that are in memory at the same time."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ _RETRY_AFTER_S = 2
 
 
 class ByteBudget:
-    """First come, first served; a report larger than the whole budget goes alone."""
+    """First come, first served; a body larger than the whole budget is admitted alone."""
 
     def __init__(self, max_bytes: int, *, timeout_s: float) -> None:
         self._max_bytes = max_bytes
@@ -19,53 +19,58 @@ class ByteBudget:
         self._timeout_s = timeout_s
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    @property
+    def free_bytes(self) -> int:
+        """Bytes that are not reserved."""
+        return self._free_bytes
+
     @asynccontextmanager
-    async def hold(self, size_bytes: int) -> AsyncIterator[None]:
-        """Hold that many until the block ends.
+    async def reserve(self, size_bytes: int) -> AsyncIterator[None]:
+        """Reserve that many bytes until the block ends.
 
         Raises:
-            Unavailable: others held them for too long; the camera may come again.
+            Unavailable: they did not become free in time; the camera may repeat.
         """
         size_bytes = min(size_bytes, self._max_bytes)
-        await self._take(size_bytes)
+        await self._acquire(size_bytes)
         try:
             yield
         finally:
-            self._give(size_bytes)
+            self._release(size_bytes)
 
-    async def _take(self, size_bytes: int) -> None:
+    async def _acquire(self, size_bytes: int) -> None:
         if not self._waiting and size_bytes <= self._free_bytes:
             self._free_bytes -= size_bytes
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((size_bytes, turn))
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((size_bytes, granted))
         try:
             async with asyncio.timeout(self._timeout_s):
-                await turn
+                await granted
         except BaseException as error:
-            if turn.done() and not turn.cancelled():
-                self._give(size_bytes)  # it was ours already when we were called off
+            if granted.done() and not granted.cancelled():
+                self._release(size_bytes)  # granted before this waiter was cancelled
             else:
-                with suppress(ValueError):  # whoever gave bytes back before we got here has dropped it
-                    self._waiting.remove((size_bytes, turn))
-                self._pass_on()
+                with suppress(ValueError):  # `_grant_waiting` has removed it already
+                    self._waiting.remove((size_bytes, granted))
+                self._grant_waiting()
             if isinstance(error, TimeoutError):
                 raise Unavailable(
-                    "too many reports at once", code="too_busy", retry_after_s=_RETRY_AFTER_S
+                    "too many pushes at the same time", code="too_busy", retry_after_s=_RETRY_AFTER_S
                 ) from error
             raise
 
-    def _give(self, size_bytes: int) -> None:
+    def _release(self, size_bytes: int) -> None:
         self._free_bytes += size_bytes
-        self._pass_on()
+        self._grant_waiting()
 
-    def _pass_on(self) -> None:
+    def _grant_waiting(self) -> None:
         while self._waiting:
-            size_bytes, turn = self._waiting[0]
-            # A turn is done here when its waiter was called off in this pass of the loop and has yet to run.
-            if not turn.done():
+            size_bytes, granted = self._waiting[0]
+            # Done here means that its waiter was cancelled in this pass of the event loop and has not run yet.
+            if not granted.done():
                 if size_bytes > self._free_bytes:
                     return
                 self._free_bytes -= size_bytes
-                turn.set_result(None)
+                granted.set_result(None)
             self._waiting.popleft()

@@ -1,14 +1,16 @@
-"""What cameras reported and what came of it, for people."""
+"""Camera events and their outcomes, for users."""
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from ingest.domain.camera_event import EventState
 from ingest.domain.outcomes import Outcome
 from ingest.domain.parking_push import HIGHEST_SPOT_NUMBER, Purpose
 from ingest.handlers.camera_events import CameraEvents
@@ -27,7 +29,7 @@ class CameraEventFilter(Filter):
     location_id: RowId | None = None
     spot_number: int | None = Field(None, ge=1, le=HIGHEST_SPOT_NUMBER)
     purpose: Purpose | None = None
-    state: Literal["PENDING", "DISPATCHED"] | None = None
+    state: EventState | None = None
     outcome: Outcome | None = None
     clock_state: Literal["OK", "AHEAD", "BEHIND"] | None = None
     received_start: AwareDatetime | None = Field(None, description="received at this instant or later")
@@ -35,7 +37,9 @@ class CameraEventFilter(Filter):
 
 
 class CameraEventOut(BaseModel):
-    """An event. `captured_at` is what the system goes by, `reported_time` what the camera's clock said."""
+    """An event. `captured_at` is the time that all services use, `reported_time` what the camera's clock showed."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     event_id: UUID
     camera_id: int
@@ -49,7 +53,9 @@ class CameraEventOut(BaseModel):
     received_at: datetime
     clock_state: str
     clock_skew_s: float = Field(description="the camera's clock minus ours, in seconds")
-    state: str = Field(description="PENDING: waits for its turn or its picture; DISPATCHED: has gone out")
+    state: EventState = Field(
+        description="PENDING: waits for a fresh picture, or behind an event that does; DISPATCHED: published"
+    )
     dispatched_at: datetime | None
     picture_source: str
     picture_note: str
@@ -60,44 +66,46 @@ class CameraEventOut(BaseModel):
 
 def camera_event_routes(camera_events: CameraEvents, blobs: BlobStore) -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/api/v1/camera-events", tags=["reports"], dependencies=_READ)
+    router = APIRouter(prefix="/api/v1/camera-events", tags=["camera events"], dependencies=_READ)
 
-    @router.get("", summary="What cameras reported, newest first")
+    @router.get("", summary="Camera events, newest first")
     async def list_events(
-        page: PageParams, wanted: Annotated[CameraEventFilter, Query()]
+        page: PageParams, filters: Annotated[CameraEventFilter, Query()]
     ) -> PageOf[CameraEventOut]:
-        rows, more = await camera_events.page(page, wanted.model_dump(exclude_none=True, mode="python"))
+        found, more = await camera_events.page(page, filters.model_dump(exclude_none=True, mode="python"))
         return PageOf[CameraEventOut](
-            items=[CameraEventOut.model_validate(row) for row in rows],
+            items=[CameraEventOut.model_validate(event) for event in found],
             page=page.page,
             page_size=page.page_size,
             total=None,
             next_cursor=more,
         )
 
-    @router.get("/{event_id}", summary="One event, with the report as it came")
+    @router.get("/{event_id}", summary="One event, with the push as it was received")
     async def read_event(event_id: UUID) -> Response:
-        row = await camera_events.get(event_id)
-        shown = CameraEventOut.model_validate(row).model_dump(mode="json")
-        shown["pushed_picture"] = row["pushed_picture"]
-        shown["picture"] = row["picture"]
-        # The standard library's writer: a report may hold numbers that the fast one refuses.
-        report = json.loads(row["raw_report"]) if row["raw_report"] is not None else None
-        return Response(json.dumps(shown | {"report": report}), media_type="application/json")
+        event, raw_push = await camera_events.get(event_id)
+        document = CameraEventOut.model_validate(event).model_dump(mode="json")
+        document["pushed_picture"] = asdict(event.pushed_picture)
+        document["picture"] = asdict(event.picture) if event.picture is not None else None
+        # The standard library's writer: a push may contain numbers that orjson does not write.
+        document["report"] = json.loads(raw_push) if raw_push is not None else None
+        return Response(json.dumps(document), media_type="application/json")
 
-    @router.get("/{event_id}/image", summary="The picture that went out with the event, or the pushed one")
+    @router.get(
+        "/{event_id}/image", summary="The picture that was published with the event, or the pushed one"
+    )
     async def picture(
         event_id: UUID,
         which: Annotated[
-            Literal["dispatched", "pushed"], Query(description="`pushed`: the one that came with the report")
+            Literal["dispatched", "pushed"], Query(description="`pushed`: the picture in the push")
         ] = "dispatched",
     ) -> Response:
-        blob = await camera_events.picture(event_id, is_pushed=which == "pushed")
-        await blobs.stat(blob["key"])
+        picture = await camera_events.picture(event_id, is_pushed=which == "pushed")
+        await blobs.stat(picture.key)
         return StreamingResponse(
-            blobs.stream(blob["key"]),
-            media_type=blob["content_type"],
-            headers={"Content-Length": str(blob["size_bytes"]), "Cache-Control": "private, max-age=3600"},
+            blobs.stream(picture.key),
+            media_type=picture.content_type,
+            headers={"Content-Length": str(picture.size_bytes), "Cache-Control": "private, max-age=3600"},
         )
 
     del list_events, read_event, picture

@@ -1,4 +1,4 @@
-"""Pictures and recordings, straight from a camera."""
+"""Pictures and clips, fetched from a camera."""
 
 from typing import Annotated, Any
 
@@ -25,7 +25,9 @@ def device_routes(devices: DeviceCalls, blobs: BlobStore) -> APIRouter:
     @router.get("/{camera_id}/frame", summary="The camera's current picture", responses=_PICTURE)
     async def frame(
         camera_id: RowId,
-        store: Annotated[bool, Query(description="keep it; `Lookout-Blob-Key` names it then")] = False,
+        store: Annotated[
+            bool, Query(description="store it in the blob store; `Lookout-Blob-Key` is its key")
+        ] = False,
     ) -> Response:
         headers = {"Cache-Control": "no-store"}
         if store:
@@ -36,7 +38,7 @@ def device_routes(devices: DeviceCalls, blobs: BlobStore) -> APIRouter:
         headers["Last-Modified"] = f"{taken.captured_at:%a, %d %b %Y %H:%M:%S} GMT"
         return Response(taken.data, media_type=taken.header.content_type, headers=headers)
 
-    @router.get("/{camera_id}/clip", summary="A stretch of the camera's recording", responses=_CLIP)
+    @router.get("/{camera_id}/clip", summary="A part of the camera's recording", responses=_CLIP)
     async def clip(
         camera_id: RowId,
         start: Annotated[

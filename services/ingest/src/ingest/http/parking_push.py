@@ -1,4 +1,4 @@
-"""`POST /api/v1/post`: the cameras' push. Public: cameras sign nothing."""
+"""`POST /api/v1/post`: cameras push parking events. Public: cameras cannot sign in."""
 
 import asyncio
 from typing import Any
@@ -6,25 +6,26 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from ingest.domain.outcomes import OutcomeDocument
 from ingest.domain.parking_push import FIELDS
 from ingest.domain.preferences import Preferences, parse_prefer
 from ingest.handlers.accept_parking_push import Accepted, AcceptParkingPush
-from ingest.handlers.outcome_waiters import OutcomeDocument, OutcomeWaiters
+from ingest.handlers.outcome_waiters import OutcomeWaiters
 from ingest.http.byte_budget import ByteBudget
+from ingest.metrics import IngestMetrics
 from ingest.settings import ParkingPushSettings
 from kit.errors import Invalid, LookoutError, UnsupportedMedia
-from kit.metrics import Metrics
 
 POST_PATH = "/api/v1/post"
 _EVENTS_PATH = "/api/v1/camera-events"
 _ACCEPTED_STATUS = 202
 
 _DESCRIPTION = """\
-A camera reports that a vehicle came to a spot or left it. Every field is required; numbers may be strings.
-Durable before the 2xx; a repeat of the same event gets the first answer and `Lookout-Duplicate: true`.
+A camera pushes that a vehicle entered a spot or left it. Every field is required; numbers may be strings.
+The event is stored before the 2xx; a repeat of the same event gets the first answer and `Lookout-Duplicate: true`.
 
-`Prefer: wait=N` (RFC 7240) answers with what the event came to, when that is known within N seconds:
-`status` is then `opened`, `reopened`, `closed`, `ignored` or `still_occupied`, and else `accepted`.
+`Prefer: wait=N` (RFC 7240) answers with the outcome of the event if it is known within N seconds:
+`status` is then `opened`, `reopened`, `closed`, `ignored` or `still_occupied`, otherwise `accepted`.
 With `respond-async` an answer without the outcome is a 202."""
 
 _PREFER = {
@@ -59,34 +60,31 @@ _OPENAPI = {
 
 
 def post_routes(
-    accept: AcceptParkingPush, board: OutcomeWaiters, settings: ParkingPushSettings, metrics: Metrics
+    accept: AcceptParkingPush, waiters: OutcomeWaiters, settings: ParkingPushSettings, metrics: IngestMetrics
 ) -> APIRouter:
-    """The route, with the memory that all its calls share."""
-    router = APIRouter(tags=["reports"])
-    budget = ByteBudget(settings.max_bytes_in_hand, timeout_s=settings.admission_timeout_s)
-    accepted_total = metrics.counter("reports_accepted_total", "reports accepted", ("purpose",))
-    repeats_total = metrics.counter("reports_repeated_total", "reports that were here before")
-    refused_total = metrics.counter("reports_refused_total", "reports refused", ("code",))
+    """The route, with the memory limit that all its calls share."""
+    router = APIRouter(tags=["parking pushes"])
+    budget = ByteBudget(settings.max_buffered_bytes, timeout_s=settings.buffer_timeout_s)
 
     @router.post(
         POST_PATH,
-        summary="A camera's report",
+        summary="A camera pushes a parking event",
         description=_DESCRIPTION,
-        responses={_ACCEPTED_STATUS: {"description": "Accepted; `respond-async` was asked for"}},
+        responses={_ACCEPTED_STATUS: {"description": "Accepted, with `respond-async`"}},
         openapi_extra=_OPENAPI,
     )
     async def post(request: Request) -> Response:
         try:
-            async with budget.hold(_declared_bytes(request, settings.max_body_bytes)):
+            async with budget.reserve(_declared_bytes(request, settings.max_body_bytes)):
                 accepted = await accept(await _read_body(request, settings.body_timeout_s))
         except LookoutError as error:
-            refused_total.labels(error.code).inc()
+            metrics.pushes_rejected.labels(error.code).inc()
             raise
         if accepted.is_repeat:
-            repeats_total.inc()
+            metrics.pushes_repeated.inc()
         else:
-            accepted_total.labels(accepted.purpose.value).inc()
-        return await _answer(accepted, parse_prefer(request.headers.getlist("prefer")), board, settings)
+            metrics.pushes_accepted.labels(accepted.event.purpose.value).inc()
+        return await _answer(accepted, parse_prefer(request.headers.getlist("prefer")), waiters, settings)
 
     del post
     return router
@@ -98,22 +96,22 @@ def _declared_bytes(request: Request, max_body_bytes: int) -> int:
 
 
 async def _read_body(request: Request, timeout_s: float) -> bytes:
-    """All of it; its size is limited by the app."""
+    """The whole body; the app limits its size."""
     if request.headers.get("content-encoding", "identity").lower() not in {"", "identity"}:
-        raise UnsupportedMedia("a report comes without Content-Encoding", code="encoded_body")
+        raise UnsupportedMedia("a push must come without Content-Encoding", code="encoded_body")
     try:
         async with asyncio.timeout(timeout_s):
             return await request.body()
     except TimeoutError as error:
-        raise Invalid("the report did not arrive in time", code="body_too_slow", status=408) from error
+        raise Invalid("the body did not arrive in time", code="body_too_slow", status=408) from error
 
 
 async def _answer(
-    accepted: Accepted, preferences: Preferences, board: OutcomeWaiters, settings: ParkingPushSettings
+    accepted: Accepted, preferences: Preferences, waiters: OutcomeWaiters, settings: ParkingPushSettings
 ) -> Response:
-    outcome, applied = await _outcome(accepted, preferences, board, settings)
+    outcome, applied = await _outcome(accepted, preferences, waiters, settings)
     is_async = preferences.respond_async and outcome is None
-    headers = {"Location": f"{_EVENTS_PATH}/{accepted.event_id}"}
+    headers = {"Location": f"{_EVENTS_PATH}/{accepted.event.event_id}"}
     if is_async:
         applied.insert(0, "respond-async")
     if applied:
@@ -126,22 +124,24 @@ async def _answer(
 
 
 async def _outcome(
-    accepted: Accepted, preferences: Preferences, board: OutcomeWaiters, settings: ParkingPushSettings
+    accepted: Accepted, preferences: Preferences, waiters: OutcomeWaiters, settings: ParkingPushSettings
 ) -> tuple[OutcomeDocument | None, list[str]]:
-    wait_s = min(preferences.wait_s or 0, settings.max_wait_s)
-    if preferences.wait_s is None or wait_s == 0 or not board.has_room:
+    """The outcome, and the preferences that were applied."""
+    wait_s = min(preferences.wait_s or 0, settings.max_outcome_wait_s)
+    if preferences.wait_s is None or wait_s == 0 or not waiters.has_room:
         return None, []
-    return await board.wait(accepted.event_id, wait_s), [f"wait={wait_s}"]
+    return await waiters.wait(accepted.event.event_id, wait_s), [f"wait={wait_s}"]
 
 
 def _document(accepted: Accepted) -> dict[str, Any]:
+    event = accepted.event
     return {
         "status": "accepted",
-        "event_id": str(accepted.event_id),
-        "purpose": accepted.purpose.value,
-        "camera_id": accepted.camera_id,
-        "spot_number": accepted.spot_number,
-        "captured_at": accepted.captured_at.isoformat(),
-        "received_at": accepted.received_at.isoformat(),
-        "clock_state": accepted.clock_state,
+        "event_id": str(event.event_id),
+        "purpose": event.purpose.value,
+        "camera_id": event.camera_id,
+        "spot_number": event.spot_number,
+        "captured_at": event.captured_at.isoformat(),
+        "received_at": event.received_at.isoformat(),
+        "clock_state": event.clock_state,
     }

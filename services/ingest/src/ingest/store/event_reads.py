@@ -1,4 +1,4 @@
-"""Looking at events."""
+"""Queries for camera events as users see them."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -8,28 +8,30 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ingest.domain.camera_event import CameraEvent, EventState
+from ingest.domain.frame import StoredPicture
+from ingest.domain.parking_push import Purpose
 from ingest.store.tables import camera_events as events
 from kit.pagination import Page
 
-# A page has no use for what makes a row large.
-_HEAVY = {"frame", "raw_report", "fingerprint"}
-_LISTED = [column for column in events.columns if column.name not in _HEAVY]
+# A list has no use for the large columns.
+_NOT_LISTED = {"frame", "raw_report", "fingerprint", "traceparent", "lease_id", "lease_until"}
+_LISTED = [column for column in events.columns if column.name not in _NOT_LISTED]
 
 
-async def find(session: AsyncSession, event_id: UUID) -> dict[str, Any] | None:
-    """The event of that id, whole."""
-    row = (
-        (await session.execute(select(events).where(events.c.event_id == event_id))).mappings().one_or_none()
-    )
-    return dict(row) if row is not None else None
+async def find(session: AsyncSession, event_id: UUID) -> tuple[CameraEvent, str | None] | None:
+    """The event of that id, and the JSON of its push while that is kept."""
+    query = select(*_LISTED, events.c.raw_report).where(events.c.event_id == event_id)
+    row = (await session.execute(query)).one_or_none()
+    return (_event(row), row.raw_report) if row is not None else None
 
 
 async def list_events(
-    session: AsyncSession, wanted: Mapping[str, Any], *, page: Page, before_no: int | None
-) -> list[dict[str, Any]]:
-    """A page and one row more, newest first. `wanted`: column → value, `received_start`, `received_end`."""
+    session: AsyncSession, filters: Mapping[str, Any], *, page: Page, before_no: int | None
+) -> list[CameraEvent]:
+    """A page and one event more, newest first. `filters`: column → value, `received_start`, `received_end`."""
     query = select(*_LISTED)
-    for name, value in wanted.items():
+    for name, value in filters.items():
         plain = value.value if isinstance(value, Enum) else value
         if name == "received_start":
             query = query.where(events.c.received_at >= plain)
@@ -39,4 +41,17 @@ async def list_events(
             query = query.where(events.c[name] == plain)
     query = query.where(events.c.event_no < before_no) if before_no is not None else query.offset(page.offset)
     query = query.order_by(events.c.event_no.desc()).limit(page.page_size + 1)
-    return [dict(row) for row in (await session.execute(query)).mappings()]
+    return [_event(row) for row in await session.execute(query)]
+
+
+def _event(row: Any) -> CameraEvent:
+    values = {column.name: getattr(row, column.name) for column in _LISTED}
+    return CameraEvent(
+        **values
+        | {
+            "purpose": Purpose(row.purpose),
+            "state": EventState(row.state),
+            "pushed_picture": StoredPicture(**row.pushed_picture),
+            "picture": StoredPicture(**row.picture) if row.picture is not None else None,
+        }
+    )

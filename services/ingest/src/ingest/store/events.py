@@ -1,17 +1,18 @@
-"""What cameras reported: accepted once, handed out in order per camera, and what became of it.
+"""Camera events: stored once, dispatched in order per camera, and their outcome.
 
-Order per camera rests on two facts. An event is answered after its transaction has committed, so whatever
-the camera sends next sees it. And an event goes out at once only when nothing of its camera waits; what waits
-is handed out by `event_no`, one at a time per camera.
+The order per camera rests on two facts. A push is answered after its transaction has committed, so the camera's next
+push sees the event. And an event is dispatched at once only if no event of its camera is pending; pending events are
+dispatched by `event_no`, one at a time per camera.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     CursorResult,
     Insert,
     Row,
@@ -22,65 +23,47 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    null,
     or_,
     select,
-    true,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ingest.domain.camera_event import AcceptedEvent, EventState, NewCameraEvent, PendingEvent
+from ingest.domain.frame import CapturedFrame
+from ingest.domain.outcomes import Decision, Outcome, OutcomeDocument
 from ingest.domain.parking_push import Purpose
+from ingest.store.tables import TEXT_CHARS
 from ingest.store.tables import camera_events as events
 
-PENDING = "PENDING"
-DISPATCHED = "DISPATCHED"
+PENDING = EventState.PENDING.value
+DISPATCHED = EventState.DISPATCHED.value
 
 _earlier = events.alias("earlier")
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedRow:
-    """What the first answer to an event said."""
-
-    event_id: UUID
-    camera_id: int
-    spot_number: int
-    purpose: Purpose
-    captured_at: datetime
-    received_at: datetime
-    clock_state: str
-    is_dispatched: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PendingEvent:
-    """An event that this replica holds the lease on, to send it out."""
-
-    event_no: int
-    event_id: UUID
-    camera_id: int
-    purpose: Purpose
-    frame: bytes
-    traceparent: str | None
-    lease_id: UUID
-
-
 def _accepting(dialect: Any) -> Insert:
-    """One statement: is anything of this camera waiting, and has this event been here before."""
-    waiting = exists(
+    """In one statement: insert, unless the fingerprint is known; pending if an event of the camera is pending."""
+    is_behind = exists(
         select(literal(1)).where(_earlier.c.camera_id == bindparam("camera_id"), _earlier.c.state == PENDING)
     )
-    columns = {
+    is_pending = or_(bindparam("must_wait", type_=Boolean), is_behind)
+    values: dict[str, Any] = {
         column.name: bindparam(column.name, type_=column.type)
         for column in events.columns
         if column.name
         not in {"event_no", "state", "lease_id", "lease_until", "decided_at", "outcome_document"}
     }
-    state = case((or_(bindparam("must_wait") == true(), waiting), PENDING), else_=DISPATCHED)
-    statement = dialect.insert(events).values(columns | {"state": state})
+    values["state"] = case((is_pending, PENDING), else_=DISPATCHED)
+    # Only a pending event still needs them: they are as large as the rest of the row.
+    for name in ("frame", "traceparent"):
+        values[name] = case((is_pending, values[name]), else_=null())
+    values["dispatched_at"] = case((is_pending, null()), else_=values["dispatched_at"])
+    statement = dialect.insert(events).values(values)
     accepting: Insert = statement.on_conflict_do_nothing(index_elements=[events.c.fingerprint]).returning(
-        events.c.state
+        events.c.event_id, events.c.state
     )
     return accepting
 
@@ -88,50 +71,81 @@ def _accepting(dialect: Any) -> Insert:
 _ACCEPT = {"postgresql": _accepting(postgresql), "sqlite": _accepting(sqlite)}
 
 
-async def accept(session: AsyncSession, values: dict[str, Any], *, must_wait: bool) -> bool | None:
-    """Write the event: True when it may go out at once, False when it waits, None when it was here before."""
-    statement = _ACCEPT[session.get_bind().dialect.name]
-    state = (await session.execute(statement, {**values, "must_wait": must_wait})).scalar_one_or_none()
-    return None if state is None else state == DISPATCHED
+async def accept(session: AsyncSession, new: Sequence[NewCameraEvent]) -> dict[UUID, EventState]:
+    """Insert the events; those that were stored before are absent from the answer.
+
+    No two of them may be of one camera: a pending one among them would not be seen by the other.
+    """
+    # In a fixed order, so that two replicas that insert the same events do not wait for one another.
+    rows = [_row(event) for event in sorted(new, key=lambda event: event.fingerprint)]
+    inserted = await session.execute(_ACCEPT[session.get_bind().dialect.name], rows)
+    return {row.event_id: EventState(row.state) for row in inserted}
 
 
-_ANSWER = (
-    events.c.event_id,
-    events.c.camera_id,
-    events.c.spot_number,
-    events.c.purpose,
-    events.c.captured_at,
-    events.c.received_at,
-    events.c.clock_state,
-    events.c.state,
-)
+def _row(event: NewCameraEvent) -> dict[str, Any]:
+    frame, push = event.frame, event.push
+    picture = asdict(frame.picture)
+    return {
+        "event_id": frame.frame_id,
+        "fingerprint": event.fingerprint,
+        "camera_id": frame.camera.camera_id,
+        "location_id": frame.camera.location_id,
+        "parking_area": f"{push.area.location_code}{push.area.api_code}",
+        "spot_number": push.index_number,
+        "purpose": push.purpose.value,
+        "device": push.device[:TEXT_CHARS],
+        "reported_time": push.time.key,
+        "captured_at": frame.clock.captured_at,
+        "received_at": frame.received_at,
+        "clock_state": frame.clock.state.value,
+        "clock_skew_s": frame.clock.skew_s,
+        "raw_report": event.raw_push,
+        "pushed_picture": picture,
+        # An event behind an exit is dispatched with its pushed picture as well.
+        "picture": None if event.must_wait else picture,
+        "picture_source": frame.picture_source.value,
+        "picture_note": frame.picture_note,
+        "frame": event.encoded_frame,
+        "traceparent": event.traceparent,
+        "dispatched_at": frame.received_at,
+        "outcome": Outcome.ACCEPTED.value,
+        "must_wait": event.must_wait,
+    }
 
 
-async def by_fingerprint(session: AsyncSession, fingerprint: bytes) -> AcceptedRow | None:
+async def by_fingerprint(session: AsyncSession, fingerprint: bytes) -> AcceptedEvent | None:
     """The event of that fingerprint."""
-    row = (await session.execute(select(*_ANSWER).where(events.c.fingerprint == fingerprint))).one_or_none()
+    query = select(
+        events.c.event_id,
+        events.c.camera_id,
+        events.c.spot_number,
+        events.c.purpose,
+        events.c.captured_at,
+        events.c.received_at,
+        events.c.clock_state,
+    ).where(events.c.fingerprint == fingerprint)
+    row = (await session.execute(query)).one_or_none()
     if row is None:
         return None
-    return AcceptedRow(
+    return AcceptedEvent(
         event_id=row.event_id,
+        purpose=Purpose(row.purpose),
         camera_id=row.camera_id,
         spot_number=row.spot_number,
-        purpose=Purpose(row.purpose),
         captured_at=row.captured_at,
         received_at=row.received_at,
         clock_state=row.clock_state,
-        is_dispatched=row.state == DISPATCHED,
     )
 
 
-def _free(now: datetime) -> Any:
+def _is_unleased(now: datetime) -> Any:
     return and_(events.c.state == PENDING, or_(events.c.lease_until.is_(None), events.c.lease_until <= now))
 
 
 async def claim(
     session: AsyncSession, *, lease_id: UUID, now: datetime, lease_until: datetime, limit: int
 ) -> list[PendingEvent]:
-    """Take the oldest waiting event of each of up to `limit` cameras, unless another replica holds it."""
+    """Lease the oldest pending event of each of up to `limit` cameras, unless another replica has leased it."""
     is_oldest = ~exists(
         select(literal(1)).where(
             _earlier.c.camera_id == events.c.camera_id,
@@ -141,7 +155,7 @@ async def claim(
     )
     oldest = (
         select(events.c.event_no)
-        .where(_free(now), is_oldest)
+        .where(_is_unleased(now), is_oldest)
         .order_by(events.c.event_no)
         .limit(limit)
         .with_for_update(skip_locked=True, of=events)
@@ -151,7 +165,7 @@ async def claim(
         return []
     taken = (
         update(events)
-        .where(events.c.event_no.in_(numbers), _free(now))
+        .where(events.c.event_no.in_(numbers), _is_unleased(now))
         .values(lease_id=lease_id, lease_until=lease_until)
         .returning(
             events.c.event_no,
@@ -179,10 +193,10 @@ def _pending(row: Row[Any]) -> PendingEvent:
     )
 
 
-async def dispatched(
-    session: AsyncSession, event: PendingEvent, *, now: datetime, values: dict[str, Any]
+async def mark_dispatched(
+    session: AsyncSession, event: PendingEvent, frame: CapturedFrame, *, now: datetime
 ) -> bool:
-    """Mark it as gone out; False when the lease was lost, and then nothing may be sent."""
+    """Mark it as dispatched with that frame; False if the lease has expired, and then nothing may be sent."""
     result = await session.execute(
         update(events)
         .where(
@@ -190,13 +204,23 @@ async def dispatched(
             events.c.state == PENDING,
             events.c.lease_id == event.lease_id,
         )
-        .values(state=DISPATCHED, dispatched_at=now, lease_id=None, lease_until=None, **values)
+        .values(
+            state=DISPATCHED,
+            dispatched_at=now,
+            lease_id=None,
+            lease_until=None,
+            frame=None,
+            traceparent=None,
+            picture=asdict(frame.picture),
+            picture_source=frame.picture_source.value,
+            picture_note=frame.picture_note,
+        )
     )
     return _count(result) == 1
 
 
 async def release(session: AsyncSession, event: PendingEvent | None) -> None:
-    """Give the lease of that event back while it is still that one; None gives back everybody's."""
+    """Return the lease of that event if it is still held; None returns all leases."""
     statement = update(events).where(events.c.state == PENDING, events.c.lease_id.is_not(None))
     if event is not None:
         statement = statement.where(events.c.event_no == event.event_no, events.c.lease_id == event.lease_id)
@@ -204,49 +228,45 @@ async def release(session: AsyncSession, event: PendingEvent | None) -> None:
 
 
 async def count_pending(session: AsyncSession, camera_id: int | None = None) -> int:
-    """How many events wait, of one camera or of all."""
+    """The number of pending events, of one camera or of all."""
     query = select(func.count()).where(events.c.state == PENDING)
     if camera_id is not None:
         query = query.where(events.c.camera_id == camera_id)
     return (await session.execute(query)).scalar_one()
 
 
-async def purpose_of(session: AsyncSession, event_id: UUID) -> Purpose | None:
-    """Entry or exit; None when there is no such event."""
-    purpose = await session.scalar(select(events.c.purpose).where(events.c.event_id == event_id))
-    return None if purpose is None else Purpose(purpose)
+async def record_outcome(session: AsyncSession, decision: Decision, document: OutcomeDocument) -> bool:
+    """Store the outcome of its event. The later of two decisions stays, whichever arrives first.
 
-
-async def record_outcome(
-    session: AsyncSession, event_id: UUID, *, outcome: str, document: dict[str, Any], decided_at: datetime
-) -> None:
-    """Write down what the event came to. A later decision counts, whichever of the two arrives first."""
-    await session.execute(
+    False if there is no such event, or a later decision is stored.
+    """
+    result = await session.execute(
         update(events)
         .where(
-            events.c.event_id == event_id,
-            or_(events.c.decided_at.is_(None), events.c.decided_at <= decided_at),
+            events.c.event_id == decision.event_id,
+            or_(events.c.decided_at.is_(None), events.c.decided_at <= decision.decided_at),
         )
-        .values(outcome=outcome, outcome_document=document, decided_at=decided_at)
+        .values(outcome=decision.outcome.value, outcome_document=document, decided_at=decision.decided_at)
     )
+    return _count(result) == 1
 
 
-async def outcomes(session: AsyncSession, event_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
-    """The outcome documents of those that are decided."""
+async def outcomes(session: AsyncSession, event_ids: Sequence[UUID]) -> Mapping[UUID, OutcomeDocument]:
+    """The outcomes of those events that are decided."""
     query = select(events.c.event_id, events.c.outcome_document).where(
         events.c.event_id.in_(event_ids), events.c.decided_at.is_not(None)
     )
     return {row.event_id: row.outcome_document for row in (await session.execute(query)).all()}
 
 
-async def existing(session: AsyncSession, event_ids: Sequence[UUID]) -> set[UUID]:
-    """Which of those ids are events."""
+async def existing_ids(session: AsyncSession, event_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the ids that are ids of events."""
     query = select(events.c.event_id).where(events.c.event_id.in_(event_ids))
     return set((await session.execute(query)).scalars())
 
 
-async def forget_reports(session: AsyncSession, *, since: datetime, before: datetime, limit: int) -> int:
-    """Empty the reports received from `since` to `before`; returns how many, at most `limit`."""
+async def delete_raw_pushes(session: AsyncSession, *, since: datetime, before: datetime, limit: int) -> int:
+    """Delete the JSON of pushes received from `since` to `before`; the number deleted, at most `limit`."""
     old = (
         select(events.c.event_no)
         .where(events.c.received_at >= since, events.c.received_at < before, events.c.raw_report.is_not(None))
@@ -257,7 +277,7 @@ async def forget_reports(session: AsyncSession, *, since: datetime, before: date
 
 
 async def delete_before(session: AsyncSession, *, before: datetime, limit: int) -> list[str]:
-    """Delete events received before, but none that still waits; returns the keys of their pictures."""
+    """Delete events received before, except pending ones; the blob keys of their pictures."""
     old = (
         select(events.c.event_no)
         .where(events.c.received_at < before, events.c.state == DISPATCHED)

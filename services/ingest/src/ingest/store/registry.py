@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import Column, ColumnElement, CursorResult, Table, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ingest.domain.geometry import Quad
+from ingest.domain.site import SpotOrigin
 from ingest.store.tables import cameras, crop_zones, locations, poles, spots, zones
 from kit.pagination import Page
 
@@ -140,15 +143,29 @@ async def location_of(session: AsyncSession, level: Level, row_id: int) -> int |
     return await session.scalar(query)
 
 
-async def learn_spot(session: AsyncSession, values: Mapping[str, Any]) -> None:
-    """Write a spot that its camera taught; one that an operator has drawn meanwhile stays as it is."""
+async def learn_spot(
+    session: AsyncSession, *, camera_id: int, spot_number: int, corners: Quad, learned_at: datetime
+) -> None:
+    """Register a spot that its camera reported, unless an operator has drawn it meanwhile."""
+    points = {
+        f"p{number}_{axis}": value
+        for number, corner in enumerate(corners, start=1)
+        for axis, value in zip("xy", corner, strict=True)
+    }
     dialect: Any = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(spots).values(**values)
-    redrawn = {name: statement.excluded[name] for name in values if name[0] == "p" or name == "updated_at"}
+    statement = dialect.insert(spots).values(
+        camera_id=camera_id,
+        spot_number=spot_number,
+        **points,
+        status=0,
+        origin=SpotOrigin.CAMERA.value,
+        created_at=learned_at,
+        updated_at=learned_at,
+    )
     await session.execute(
         statement.on_conflict_do_update(
             index_elements=[spots.c.camera_id, spots.c.spot_number],
-            set_=redrawn,
-            where=spots.c.origin == "CAMERA",
+            set_={name: statement.excluded[name] for name in (*points, "updated_at")},
+            where=spots.c.origin == SpotOrigin.CAMERA.value,
         )
     )
