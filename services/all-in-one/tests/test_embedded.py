@@ -22,8 +22,8 @@ def test_general_names_do_not_reach_an_embedded_service(
 
 
 def test_a_services_own_names_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOOKOUT_INGEST__REPORTS__MAX_WAIT_S", "7")
-    assert settings_of(IngestSettings, tmp_path).reports.max_wait_s == 7
+    monkeypatch.setenv("LOOKOUT_INGEST__PUSH__MAX_OUTCOME_WAIT_S", "7")
+    assert settings_of(IngestSettings, tmp_path).push.max_outcome_wait_s == 7
 
 
 def test_pages_of_other_origins_are_let_in_by_the_general_name(
