@@ -170,8 +170,8 @@ async def test_a_silent_camera_is_left_alone_after_a_while_and_asked_again_later
     devices = {
         "frame_timeout_s": 0.3,
         "is_loopback_allowed": True,
-        "circuit_failures_to_open": 2,
-        "circuit_pause_s": 30,
+        "circuit_max_failures": 2,
+        "circuit_open_s": 30,
     }
     ingest = await start_ingest(sqlite_url, devices=devices)
     http_camera.mode = CameraMode.HANG

@@ -16,9 +16,8 @@ from ingest.store.tables import camera_events
 from kit import migrations
 from kit.blobs import new_blob_key, open_blobs
 from kit.ids import uuid7
-from kit.logging import make_logger
 from kit.metrics import Metrics
-from kit.settings import DatabaseSettings, LogSettings, SettingsError, read
+from kit.settings import DatabaseSettings, SettingsError, read
 from testkit import CameraMode, HttpCamera
 from testkit.pictures import noise, solid
 

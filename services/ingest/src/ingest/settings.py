@@ -81,10 +81,10 @@ class DeviceSettings(Block):
     snapshot_path: str = Field("/snapshot.cgi", description="path of a camera's snapshot")
     clip_path: str = Field("/dataloader.cgi", description="path of a camera's recordings")
     clip_segment: str = Field("SEGMENT", description="`filename` in requests for recordings")
-    circuit_failures_to_open: int = Field(
+    circuit_max_failures: int = Field(
         2, gt=0, description="failed calls in a row after which a camera is not called for a while"
     )
-    circuit_pause_s: Seconds = Field(30.0, gt=0, description="seconds for which it is not called")
+    circuit_open_s: Seconds = Field(30.0, gt=0, description="seconds for which it is not called")
     is_loopback_allowed: bool = Field(
         False, description="cameras may run on this machine (demo, tests); always allowed in embedded mode"
     )

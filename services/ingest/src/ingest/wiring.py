@@ -80,7 +80,9 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         poll_interval_s=settings.push.outcome_poll_interval_s,
         max_waiters=settings.push.max_outcome_waiters,
     )
-    retention = ApplyRetention(db=db, blobs=blobs, clock=clock, settings=settings.retention, metrics=ingest_metrics)
+    retention = ApplyRetention(
+        db=db, blobs=blobs, clock=clock, settings=settings.retention, metrics=ingest_metrics
+    )
 
     service.publishes = EVENTS
     service.consumers.extend(consumers(RecordOutcome(logger, waiters.publish), db, inbox))

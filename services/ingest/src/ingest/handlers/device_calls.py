@@ -17,8 +17,8 @@ from ingest.handlers.input_errors import mapped_input_errors
 from ingest.handlers.pictures import read_header, store_picture
 from ingest.handlers.site_directory import SiteDirectory
 from ingest.settings import DeviceSettings
-from kit.circuit import Circuit
 from kit.blobs import BlobStore, StoredBlob, new_blob_key
+from kit.circuit import Circuit
 from kit.clock import Clock
 from kit.errors import LookoutError, UpstreamFailed, UpstreamUnreachable
 from kit.logging import Logger
@@ -97,8 +97,8 @@ class DeviceCalls:
         return self._circuits.setdefault(
             camera_id,
             Circuit(
-                failures_to_open=self._settings.circuit_failures_to_open,
-                pause_s=self._settings.circuit_pause_s,
+                failures_to_open=self._settings.circuit_max_failures,
+                pause_s=self._settings.circuit_open_s,
             ),
         )
 
