@@ -200,7 +200,9 @@ class Decider:
 
     async def decide_in_one_transaction(self, *reads: plates.PlatesRead) -> None:
         assert isinstance(self.handler, BatchHandler)
-        await self.handler.handle_batch([Delivery(event_of(read), "tickets.plates_read.v1") for read in reads])
+        await self.handler.handle_batch(
+            [Delivery(event_of(read), "tickets.plates_read.v1") for read in reads]
+        )
 
 
 MakeDecider = Callable[..., Decider]
