@@ -13,6 +13,7 @@ from PIL import Image
 
 from plate_ocr.adapters.models import ROW_DETECTOR, shipped_model
 from plate_ocr.adapters.row_detector import RowDetector
+from plate_ocr.adapters.row_network import RowNetwork
 from plate_ocr.adapters.row_recognizer import RowRecognizer
 from plate_ocr.domain.engines import ModelError
 from plate_ocr.domain.geometry import iou
@@ -137,7 +138,7 @@ def test_a_bent_plate(engine: PlatePipeline, bend: float) -> None:
     picture = canvas(640, 480)
     x, y, width, height = put_plate(picture, "RK 755AJ", (140, 180), 70)
     bent = bent_around(bgr(picture), Box(x, y, width, height), bend)
-    (row,) = RowDetector().detect(bent)
+    (row,) = RowDetector(RowNetwork()).detect(bent)
     assert row.bend == pytest.approx(bend, abs=0.15)
     assert texts(engine, bent) == ["RK755AJ"]
 
@@ -147,7 +148,7 @@ def test_a_straight_plate_is_not_bent(turn: float) -> None:
     picture = canvas(640, 480)
     put_plate(picture, "RK 755AJ", (180, 200), 60)
     turned = cv2.warpAffine(bgr(picture), cv2.getRotationMatrix2D((320, 240), turn, 1), (640, 480))
-    (row,) = RowDetector().detect(np.asarray(turned, np.uint8))
+    (row,) = RowDetector(RowNetwork()).detect(np.asarray(turned, np.uint8))
     assert row.bend == 0
 
 
@@ -183,7 +184,7 @@ def test_the_models_need_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_model_is_named() -> None:
     with pytest.raises(ModelError, match=r"gone\.onnx"):
-        RowDetector(shipped_model("gone.onnx"))
+        RowNetwork(shipped_model("gone.onnx"))
 
 
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from plate_ocr.adapters.onnx import OnnxOptions
-from plate_ocr.adapters.ultralytics_detector import UltralyticsFinder, open_plates, open_vehicles
+from plate_ocr.adapters.ultralytics_detector import UltralyticsModel, open_plates, open_vehicles
 from plate_ocr.adapters.yolo_onnx import YoloOnnx, YoloOptions
 from plate_ocr.domain.engines import ModelError
 from plate_ocr.domain.values import Box
 
-OPTIONS = YoloOptions(min_confidence=0.3, image_size_px=320, max_overlap=0.5)
+OPTIONS = YoloOptions(min_confidence=0.3, image_size_px=320, max_iou=0.5)
 PICTURE = np.full((100, 200, 3), 90, np.uint8)
 
 
@@ -134,7 +134,7 @@ def test_the_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     pytest.importorskip("onnx", reason="the package `onnx`, which exports, is not installed")
     exported = Path(ultralytics.YOLO(str(weights)).export(format="onnx", imgsz=320))
-    theirs = UltralyticsFinder(exported, OnnxOptions(), options).find(picture, [2, 3, 5, 7])
+    theirs = UltralyticsModel(exported, OnnxOptions(), options).find(picture, [2, 3, 5, 7])
     ours = YoloOnnx(exported, OnnxOptions(), options).find(picture, [2, 3, 5, 7])
     for one, other in zip(theirs[:3], ours[:3], strict=True):
         assert one.kind == other.kind

@@ -14,10 +14,10 @@ from plate_ocr.adapters.yolo_onnx import (
     YoloOptions,
     YoloPlates,
     YoloVehicles,
-    candidates,
-    letterboxed,
+    decode_output,
+    letterbox,
     plate_classes,
-    thinned,
+    suppress_overlaps,
     vehicle_classes,
 )
 from plate_ocr.domain.engines import ModelError
@@ -76,8 +76,8 @@ def test_a_network_that_thins_out_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (5, 2000), (720, 1280)])
 def test_sizes_that_the_model_leaves_open(tmp_path: Path, size: tuple[int, int]) -> None:
     model = constant(tmp_path / "open.onnx", raw((16, 16, 8, 8, 0.9)), (1, 3, "h", "w"), PLATES)
-    finder = YoloOnnx(model, ONNX, YoloOptions(image_size_px=320))
-    for one in finder.find(np.zeros((*size, 3), np.uint8), [0]):
+    model = YoloOnnx(model, ONNX, YoloOptions(image_size_px=320))
+    for one in model.find(np.zeros((*size, 3), np.uint8), [0]):
         assert 0 <= one.box.x <= one.box.right <= size[1]
         assert 0 <= one.box.y <= one.box.bottom <= size[0]
 
@@ -141,7 +141,7 @@ def test_which_classes_are_vehicles() -> None:
     [((240, 320), 2.0, 0, 80), ((1280, 640), 0.5, 160, 0), ((640, 640), 1.0, 0, 0)],
 )
 def test_letterbox(size: tuple[int, int], scale: float, left: int, top: int) -> None:
-    boxed, *found = letterboxed(np.zeros((*size, 3), np.uint8), 640, 640)
+    boxed, *found = letterbox(np.zeros((*size, 3), np.uint8), 640, 640)
     assert found == [scale, left, top]
     assert boxed.shape == (640, 640, 3)
     assert (boxed == 0).all(axis=2).sum() == size[0] * size[1] * scale**2
@@ -150,13 +150,13 @@ def test_letterbox(size: tuple[int, int], scale: float, left: int, top: int) -> 
 
 def test_an_output_without_classes() -> None:
     with pytest.raises(ValueError, match="no classes"):
-        candidates(np.zeros((4, 100), np.float32))
+        decode_output(np.zeros((4, 100), np.float32))
 
 
 def test_thinning() -> None:
     rows = np.array([(0, 0, 9, 9, 0.5, 0), (0, 0, 9, 9, 0.6, 3), (20, 0, 29, 9, 0.7, 0)], np.float32)
-    assert thinned(rows, 0.5)[:, 4].tolist() == pytest.approx([0.7, 0.6])
-    assert len(thinned(rows[:0], 0.5)) == 0
+    assert suppress_overlaps(rows, 0.5)[:, 4].tolist() == pytest.approx([0.7, 0.6])
+    assert len(suppress_overlaps(rows[:0], 0.5)) == 0
 
 
 def test_a_network_of_another_kind(tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ def test_a_network_of_another_kind(tmp_path: Path) -> None:
 
 
 def test_names(tmp_path: Path) -> None:
-    finder = YoloOnnx(
+    model = YoloOnnx(
         write(tmp_path, raw((0, 0, 1, 1, 0.9, 0.1)), {"names": "['plate', 'car']"}), ONNX, YoloOptions()
     )
-    assert finder.classes == {0: "plate", 1: "car"}
-    assert (YoloPlates(finder).name, YoloVehicles(finder).name) == ("model.onnx", "model.onnx")
+    assert model.classes == {0: "plate", 1: "car"}
+    assert (YoloPlates(model).name, YoloVehicles(model).name) == ("model.onnx", "model.onnx")

@@ -34,10 +34,10 @@ def look(text: str, confidence: float = 0.95, region: str = "") -> CropReading:
 
 
 def seen(
-    *looks: CropReading, box: Box | None = None, score: float = 0.9, sharpness: float = 0.8
+    *readings: CropReading, box: Box | None = None, score: float = 0.9, sharpness: float = 0.8
 ) -> PlateCandidate:
     box = box or Box(400, 300, 120, 30)
-    return PlateCandidate(PlateRows((Detection(box.corners(), score),)), looks, sharpness)
+    return PlateCandidate(PlateRows((Detection(box.corners(), score),)), readings, sharpness)
 
 
 def test_a_sure_reading_is_reported() -> None:
@@ -146,6 +146,6 @@ def test_calibration_keeps_the_order_and_is_never_certain(first: float, second: 
 
 @given(st.lists(st.floats(0.01, 1), min_size=1, max_size=4))
 def test_a_judged_confidence_is_that_of_no_surer_look(confidences: list[float]) -> None:
-    looks = [look("AB123", c) for c in confidences]
-    best, confidence = consensus(looks)
+    readings = [look("AB123", c) for c in confidences]
+    best, confidence = consensus(readings)
     assert confidence <= best.confidence == max(confidences)

@@ -5,7 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from plate_ocr.domain.rows import PlateRows, beside, extended_left, group_rows, is_tilted, with_vertical_sides
+from plate_ocr.domain.rows import (
+    PlateRows,
+    extended_left,
+    group_rows,
+    is_tilted,
+    second_row_region,
+    with_vertical_sides,
+)
 from plate_ocr.domain.values import Box, Detection, Point
 
 
@@ -49,7 +56,7 @@ def middle_at(row: Detection, x: float) -> float:
 def test_what_stands_beside_a_bent_row_is_bent_as_it_is(bend: float) -> None:
     bent = replace(row(300, 100, 80, 20), bend=bend)
     places = (290, 320, 340, 375)
-    above, below = beside(bent, is_above=True), beside(bent, is_above=False)
+    above, below = second_row_region(bent, is_above=True), second_row_region(bent, is_above=False)
     for other, offset in ((extended_left(bent), 0), (above, -20.8), (below, 20.8)):
         for x in places:
             assert middle_at(other, x) == pytest.approx(middle_at(bent, x) + offset, abs=1e-6)

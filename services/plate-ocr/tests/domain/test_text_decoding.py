@@ -14,7 +14,7 @@ from plate_ocr.domain.alphabet import ALPHABET, LOOK_ALIKES, index_of
 from plate_ocr.domain.compiled_grammars import compile_grammars
 from plate_ocr.domain.lattice import Boundary, Lattice, Slot
 from plate_ocr.domain.slot_subsets import MAX_SUBSETS, subsets_of
-from plate_ocr.domain.text_decoding import PLAUSIBLE, PLAUSIBLE_ALIKE, DecodedText, decode
+from plate_ocr.domain.text_decoding import PLAUSIBLE, PLAUSIBLE_ALIKE, DecodedText, decode_text
 
 from .rows import Frame, plate
 
@@ -26,7 +26,7 @@ SURE = 0.95
 def read(*rows: str | list[str | Frame], region: str = "", only: list[str] | None = None) -> DecodedText:
     prior = {region: SURE, "": 1 - SURE} if region else {}
     known = ALL if only is None else compile_grammars(GRAMMARS, only)
-    return decode(plate(*rows), known, region_prior=prior)
+    return decode_text(plate(*rows), known, region_prior=prior)
 
 
 def either(first: str, second: str, share: float = 0.6) -> Frame:
@@ -178,7 +178,7 @@ def test_a_torn_glyph_is_one_character() -> None:
     torn = Slot(lattice.slots[0].distribution, 0.5, 0, 0.1, is_greedy=True)
     slots = (torn, *lattice.slots)
     boundaries = (Boundary(0, is_row_break=False), *lattice.boundaries)
-    found = decode(Lattice(slots, boundaries), ALL, region_prior={"br": SURE})
+    found = decode_text(Lattice(slots, boundaries), ALL, region_prior={"br": SURE})
     assert (found.text, found.slots) == ("JOG9221", (1, 2, 3, 4, 5, 6, 7))
 
 
@@ -246,7 +246,7 @@ priors = st.sampled_from(
 @settings(deadline=None)
 @given(lattices(), priors)
 def test_it_never_invents(lattice: Lattice, prior: dict[str, float]) -> None:
-    found = decode(lattice, ALL, region_prior=prior)
+    found = decode_text(lattice, ALL, region_prior=prior)
     assert len(found.slots) == len(found.text) == len(found.characters)
     assert len(set(found.slots)) == len(found.slots)
     for index, character in zip(found.slots, found.text, strict=True):
@@ -259,8 +259,8 @@ def test_it_never_invents(lattice: Lattice, prior: dict[str, float]) -> None:
 @settings(deadline=None)
 @given(lattices(), priors)
 def test_a_reading_is_sound(lattice: Lattice, prior: dict[str, float]) -> None:
-    found = decode(lattice, ALL, region_prior=prior)
-    assert found == decode(lattice, ALL, region_prior=prior)
+    found = decode_text(lattice, ALL, region_prior=prior)
+    assert found == decode_text(lattice, ALL, region_prior=prior)
     assert found.raw_text == lattice.raw
     assert "".join(c.text for c in found.characters) == found.text
     assert sorted(found.code + found.number) == sorted(found.text)

@@ -171,7 +171,7 @@ def test_a_cloud_and_a_bad_look_are_no_other_car() -> None:
     site = Site()
     site.stands("D71026", 4, look=DARK)
     site.stands("D71028", 1, look=BRIGHT)
-    assert site.only.doubts
+    assert site.only.conflicting_looks
     site.stands("D71026", 3, look=BRIGHT)
     (track,) = site.close()
     assert (track.text, track.look_count, track.vote.agreeing) == ("D71026", 8, 7)
@@ -254,7 +254,7 @@ def test_a_parked_plate_is_read_again_now_and_then_and_stays_one_track() -> None
             site.frame(PlateObservation(f"f{n}", at, None, DARK))
     (track,) = site.close()
     assert track.look_count == read
-    assert read == 3 + (120 - 0.6) // DEFAULTS.recheck_s
+    assert read == 3 + (120 - 0.6) // DEFAULTS.reread_interval_s
     assert track.last_seen_s == pytest.approx(120)
 
 
@@ -267,7 +267,7 @@ def test_a_parked_plate_that_never_settles_is_not_read_for_ever(text: str | None
             read += 1
         else:
             site.frame(PlateObservation(f"f{n}", at, None, DARK))
-    assert DEFAULTS.enough_looks <= read < DEFAULTS.enough_looks + 6
+    assert DEFAULTS.max_looks_in_place <= read < DEFAULTS.max_looks_in_place + 6
     assert len(site.only.looks) == DEFAULTS.max_looks
 
 
@@ -333,7 +333,7 @@ def test_no_look_is_lost_or_counted_twice(scenes, after_s: float) -> None:
     assert len({track.track_id for track in ended}) == len(ended)
     for track in ended:
         assert track.first_seen_s <= track.last_seen_s
-        assert track.doubts == ()
+        assert track.conflicting_looks == ()
         if track.vote is not None:
             assert track.vote.evidence in track.looks
 
@@ -355,7 +355,7 @@ def test_appearance() -> None:
     assert appearance_change(before, brighter) < 2
     other = picture.copy()
     other[125:150, 60:230] = 10
-    assert appearance_change(before, around(other, at)) > DEFAULTS.changed_levels
+    assert appearance_change(before, around(other, at)) > DEFAULTS.min_change_levels
     noisy = (picture + np.random.default_rng(1).integers(-8, 8, picture.shape)).astype(np.uint8)
     assert appearance_change(before, around(noisy, at)) < 4
 

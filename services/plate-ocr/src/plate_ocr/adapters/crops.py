@@ -24,8 +24,8 @@ class OpenCvRowCropper:
 def rectify_row(
     picture: Picture, corners: Polygon, margin: Margin, *, bend: float = 0.0, row_height_px: int = 48
 ) -> Picture:
-    """The four-cornered region as an upright row, `row_height_px` high (or up to twice that when it is larger:
-    the recogniser then scales down with averaging, which keeps thin strokes). `bend`: as a `Detection`'s.
+    """0 (flat or wholly blurred) to 1: how steep the edges of a row are relative to its contrast, at a height of 48
+    px.
     """
     quad = np.array(corners, np.float32)
     width = float(np.linalg.norm(quad[1] - quad[0]) + np.linalg.norm(quad[2] - quad[3])) / 2
@@ -64,22 +64,22 @@ def sharpness(row: Picture) -> float:
 
 _MIN_CONTRAST = 4.0
 _SHARP_EDGE = 3.2
-"""Sobel's answer to a step of height 1 is 4; a sharp edge of a row enlarged from 30 px still shows about this."""
+"""Sobel's response to a step of height 1 is 4; a sharp edge in a row enlarged from 30 px still gives about this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """`left`, `top`: where the part lies in the whole picture, pixels."""
+class Cutout:
+    """`left`, `top`: where the part is in the whole picture, pixels."""
 
     picture: Picture
     left: int
     top: int
 
 
-def cut(picture: Picture, box: Box, *, margin: float) -> Part | None:
-    """The upright part of the picture around `box`, wider on every side by `margin` times the box's height.
+def cut_out(picture: Picture, box: Box, *, margin: float) -> Cutout | None:
+    """The upright part of the picture around `box`, extended on every side by `margin` times the box's height.
 
-    None when the box lies outside the picture.
+    None when the box is outside the picture.
     """
     height_px, width_px = picture.shape[:2]
     reach = box.height * margin
@@ -89,4 +89,4 @@ def cut(picture: Picture, box: Box, *, margin: float) -> Part | None:
     left, top, right, bottom = round(part.x), round(part.y), round(part.right), round(part.bottom)
     if right <= left or bottom <= top:
         return None
-    return Part(np.ascontiguousarray(picture[top:bottom, left:right]), left, top)
+    return Cutout(np.ascontiguousarray(picture[top:bottom, left:right]), left, top)

@@ -8,7 +8,7 @@ import numpy as np
 
 from kit.errors import FieldError, Invalid, TooLarge, UnsupportedMedia
 from kit.pictures import PictureError, Problem, read_header
-from plate_ocr.adapters.crops import cut
+from plate_ocr.adapters.crops import cut_out
 from plate_ocr.domain.values import Box, EncodedCrop, Picture
 
 # OpenCV writes about damaged pictures to stderr, past every logger; the caller gets an error instead.
@@ -50,8 +50,8 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int, field: str = "image"
 
 
 def encode_crop(picture: Picture, box: Box, *, margin: float, quality: int) -> EncodedCrop | None:
-    """A JPEG of the box with a margin, and its width and height in pixels; None when it lies outside."""
-    part = cut(picture, box, margin=margin)
+    """A JPEG of the box with a margin (a share of its height); None when the box is outside the picture."""
+    part = cut_out(picture, box, margin=margin)
     if part is None:
         return None
     done, encoded = cv2.imencode(".jpg", part.picture, [cv2.IMWRITE_JPEG_QUALITY, quality])

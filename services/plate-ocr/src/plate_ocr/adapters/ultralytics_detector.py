@@ -14,7 +14,14 @@ from typing import Any
 import cv2
 
 from plate_ocr.adapters.onnx import OnnxOptions
-from plate_ocr.adapters.yolo_onnx import BoxFinder, Found, YoloOnnx, YoloOptions, YoloPlates, YoloVehicles
+from plate_ocr.adapters.yolo_onnx import (
+    YoloDetection,
+    YoloModel,
+    YoloOnnx,
+    YoloOptions,
+    YoloPlates,
+    YoloVehicles,
+)
 from plate_ocr.domain.engines import ModelError
 from plate_ocr.domain.values import Box, Picture
 
@@ -40,14 +47,14 @@ def open_vehicles(model: Path, onnx: OnnxOptions, options: YoloOptions) -> YoloV
     return YoloVehicles(_open(model, onnx, options))
 
 
-def _open(model: Path, onnx: OnnxOptions, options: YoloOptions) -> BoxFinder:
+def _open(model: Path, onnx: OnnxOptions, options: YoloOptions) -> YoloModel:
     if model.suffix.lower() == ".onnx":
         return YoloOnnx(model, onnx, options)
-    return UltralyticsFinder(model, onnx, options)
+    return UltralyticsModel(model, onnx, options)
 
 
-class UltralyticsFinder:
-    """A `BoxFinder` that runs in Ultralytics, on the GPU where the first provider is one.
+class UltralyticsModel:
+    """A `YoloModel` that runs in Ultralytics, on the GPU where the first provider is one.
 
     Raises: ModelError: the file or the extra is not there, or it is no detector.
     """
@@ -73,29 +80,29 @@ class UltralyticsFinder:
             raise ModelError(f"{model} is a model for the task {task!r}; a detector is needed")
         self.classes: Mapping[int, str] = {int(index): str(name) for index, name in names.items()}
 
-    def find(self, picture: Picture, kinds: Sequence[int]) -> list[Found]:
+    def find(self, picture: Picture, class_ids: Sequence[int]) -> list[YoloDetection]:
         results = self._model.predict(
             picture,  # blue, green, red: what Ultralytics takes an array for
             conf=self._options.min_confidence,
-            iou=self._options.max_overlap,
+            iou=self._options.max_iou,
             imgsz=self._options.image_size_px,
-            classes=list(kinds),
+            classes=list(class_ids),
             agnostic_nms=True,
             device=self._device,
             verbose=False,
             save=False,
         )
         boxes = results[0].boxes
-        return founds(boxes.xyxy.tolist(), boxes.conf.tolist(), boxes.cls.tolist())
+        return to_detections(boxes.xyxy.tolist(), boxes.conf.tolist(), boxes.cls.tolist())
 
 
-def founds(
-    corners: Sequence[Sequence[float]], scores: Sequence[float], kinds: Sequence[float]
-) -> list[Found]:
+def to_detections(
+    corners: Sequence[Sequence[float]], scores: Sequence[float], class_ids: Sequence[float]
+) -> list[YoloDetection]:
     """From Ultralytics' three columns (xyxy, pixels of the picture); surest first."""
-    rows = zip(corners, scores, kinds, strict=True)
+    rows = zip(corners, scores, class_ids, strict=True)
     found = [
-        Found(Box(x, y, right - x, bottom - y), int(kind), score)
+        YoloDetection(Box(x, y, right - x, bottom - y), int(kind), score)
         for (x, y, right, bottom), score, kind in rows
         if right > x and bottom > y
     ]

@@ -1,8 +1,8 @@
 """Detectors that an operator brings: YOLO networks as Ultralytics exports them to ONNX, run without Ultralytics.
 
-Two outputs are read, both in pixels of the network's input: (1, 4 + classes, N) with centre, size and one
-probability a class, which overlap and are thinned out here; and (1, N, 6) with corners, probability and class,
-which the network thinned out itself. The file's own metadata names the classes.
+Two outputs are read, both in pixels of the network's input: (1, 4 + classes, N) with centre, size and one probability
+a class, which overlap and are suppress_overlaps out here; and (1, N, 6) with corners, probability and class, which
+the network suppress_overlaps out itself. The file's own metadata names the classes.
 """
 
 import ast
@@ -25,7 +25,7 @@ COCO_VEHICLES = {2: "car", 3: "motorcycle", 5: "bus", 7: "truck"}
 _KINDS = {"car": "car", "motorcycle": "motorcycle", "motorbike": "motorcycle", "bus": "bus", "truck": "truck"}
 _GREY = 114
 _STRIDE_PX = 32
-_MOST = 300
+_MAX_DETECTIONS = 300
 
 FloatArray = NDArray[np.float32]
 
@@ -33,16 +33,16 @@ FloatArray = NDArray[np.float32]
 @dataclass(frozen=True, slots=True)
 class YoloOptions:
     """`min_confidence`: 0 to 1. `image_size_px`: longer side of the network's input, where the model leaves it open.
-    `max_overlap`: intersection over union from which two boxes are one thing.
+    `max_iou`: intersection over union from which two boxes are one thing.
     """
 
     min_confidence: float = 0.25
     image_size_px: int = 640
-    max_overlap: float = 0.6
+    max_iou: float = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class YoloDetection:
     """`box`: pixels of the picture. `kind`: index of the class."""
 
     box: Box
@@ -50,7 +50,7 @@ class Found:
     score: float
 
 
-class BoxFinder(Protocol):
+class YoloModel(Protocol):
     """A network that finds boxes: in ONNX Runtime, or in Ultralytics."""
 
     @property
@@ -63,7 +63,7 @@ class BoxFinder(Protocol):
         """Index to name; empty when the model does not say."""
         ...
 
-    def find(self, picture: Picture, kinds: Sequence[int]) -> list[Found]:
+    def find(self, picture: Picture, class_ids: Sequence[int]) -> list[YoloDetection]:
         """Of those classes, surest first."""
         ...
 
@@ -90,20 +90,20 @@ class YoloOnnx:
         # A side that is not a number is open.
         self._sides = tuple(side if isinstance(side, int) else None for side in taken.shape[2:])
 
-    def find(self, picture: Picture, kinds: Sequence[int]) -> list[Found]:
+    def find(self, picture: Picture, class_ids: Sequence[int]) -> list[YoloDetection]:
         height, width = picture.shape[:2]
         net_height, net_width = self._size(height, width)
-        boxed, scale, left, top = letterboxed(picture, net_width, net_height)
+        boxed, scale, left, top = letterbox(picture, net_width, net_height)
         planes = np.ascontiguousarray(boxed[:, :, ::-1].transpose(2, 0, 1)[None], np.float32) / 255
         output = self._session.run(None, {self._input: planes.astype(self._dtype)})[0]
-        rows = candidates(np.asarray(output[0], np.float32))
+        rows = decode_output(np.asarray(output[0], np.float32))
         least = self._options.min_confidence
-        rows = rows[(rows[:, 4] >= least) & np.isin(rows[:, 5].astype(int), list(kinds))]
-        rows = thinned(rows, self._options.max_overlap)
+        rows = rows[(rows[:, 4] >= least) & np.isin(rows[:, 5].astype(int), list(class_ids))]
+        rows = suppress_overlaps(rows, self._options.max_iou)
         rows[:, [0, 2]] = ((rows[:, [0, 2]] - left) / scale).clip(0, width)
         rows[:, [1, 3]] = ((rows[:, [1, 3]] - top) / scale).clip(0, height)
         return [
-            Found(Box(x, y, right - x, bottom - y), int(kind), min(score, 1.0))
+            YoloDetection(Box(x, y, right - x, bottom - y), int(kind), min(score, 1.0))
             for x, y, right, bottom, score, kind in rows.tolist()
             if right > x and bottom > y
         ]
@@ -121,29 +121,29 @@ class YoloPlates:
     Raises: ModelError: the model has no such class.
     """
 
-    def __init__(self, finder: BoxFinder, named: Sequence[str] = ()) -> None:
-        self._finder = finder
-        self._kinds = plate_classes(finder.name, finder.classes, named)
-        self.name = finder.name
+    def __init__(self, model: YoloModel, named: Sequence[str] = ()) -> None:
+        self._model = model
+        self._class_ids = plate_classes(model.name, model.classes, named)
+        self.name = model.name
 
     def detect(self, picture: Picture) -> tuple[Detection, ...]:
         return tuple(
-            Detection(one.box.corners(), one.score) for one in self._finder.find(picture, self._kinds)
+            Detection(one.box.corners(), one.score) for one in self._model.find(picture, self._class_ids)
         )
 
 
 class YoloVehicles:
     """A `VehicleDetector`. Raises: ModelError: the model knows no vehicles."""
 
-    def __init__(self, finder: BoxFinder) -> None:
-        self._finder = finder
-        self._kinds = vehicle_classes(finder.name, finder.classes)
-        self.name = finder.name
+    def __init__(self, model: YoloModel) -> None:
+        self._model = model
+        self._class_ids = vehicle_classes(model.name, model.classes)
+        self.name = model.name
 
     def detect(self, picture: Picture) -> tuple[VehicleDetection, ...]:
         return tuple(
-            VehicleDetection(one.box, self._kinds[one.kind], one.score, self.name)
-            for one in self._finder.find(picture, tuple(self._kinds))
+            VehicleDetection(one.box, self._class_ids[one.kind], one.score, self.name)
+            for one in self._model.find(picture, tuple(self._class_ids))
         )
 
 
@@ -179,7 +179,7 @@ def vehicle_classes(model: str, classes: Mapping[int, str]) -> dict[int, str]:
     return chosen
 
 
-def letterboxed(picture: Picture, width: int, height: int) -> tuple[Picture, float, int, int]:
+def letterbox(picture: Picture, width: int, height: int) -> tuple[Picture, float, int, int]:
     """The picture within that size, proportions kept, grey around it; its scale, and where it lies in it."""
     scale = min(width / picture.shape[1], height / picture.shape[0])
     inner = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
@@ -193,7 +193,7 @@ def letterboxed(picture: Picture, width: int, height: int) -> tuple[Picture, flo
     return boxed, scale, left, top
 
 
-def candidates(output: FloatArray) -> FloatArray:
+def decode_output(output: FloatArray) -> FloatArray:
     """(N, 6): left, top, right, bottom, probability and class, of one picture's output in either form."""
     if output.shape[1] == 6 and output.shape[0] != 6:
         return output
@@ -207,13 +207,13 @@ def candidates(output: FloatArray) -> FloatArray:
     )
 
 
-def thinned(rows: FloatArray, max_overlap: float) -> FloatArray:
+def suppress_overlaps(rows: FloatArray, max_iou: float) -> FloatArray:
     """Surest first, without those that lie on a surer one, of whichever class: a van is no car and truck at once."""
     if not len(rows):
         return rows
     sizes = np.column_stack((rows[:, :2], rows[:, 2:4] - rows[:, :2]))
-    kept = cv2.dnn.NMSBoxes(sizes.tolist(), rows[:, 4].tolist(), 0.0, max_overlap, top_k=10 * _MOST)
-    return np.asarray(rows[np.asarray(kept, int).ravel()[:_MOST]], np.float32)
+    kept = cv2.dnn.NMSBoxes(sizes.tolist(), rows[:, 4].tolist(), 0.0, max_iou, top_k=10 * _MAX_DETECTIONS)
+    return np.asarray(rows[np.asarray(kept, int).ravel()[:_MAX_DETECTIONS]], np.float32)
 
 
 def _classes(told: str) -> dict[int, str]:

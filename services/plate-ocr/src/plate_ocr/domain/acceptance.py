@@ -1,4 +1,4 @@
-"""From the looks at a plate to what is said of it: its text, or that it was seen and could not be read, and why."""
+"""Decides which detected plates are reported: with their text, or as seen but not read and why."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ _ALTERNATIVES = 5
 
 @dataclass(frozen=True, slots=True)
 class AcceptanceOptions:
-    """`min_confidence`: 0 to 1, calibrated, below it a plate is only seen. `min_height_px`: of its characters, below
-    it a plate that is not read was too small. `min_sharpness`: 0 to 1, below it too blurred. `min_score`: 0 to 1, the
-    finder's, below it what cannot be read is not even called a plate. `edge_px`: a plate that near to the picture's
-    edge may go on beyond it; it is read only with `min_confidence_at_edge` and `min_length_at_edge` characters:
-    few formats have more of them.
+    """`min_confidence`: 0 to 1, calibrated; below it a plate is reported as seen, not read. `min_height_px`,
+    `min_sharpness` (0 to 1): below them the reason is that it was too small, or too blurred. `min_score`: 0 to 1, the
+    detector's; below it a candidate that cannot be read is not reported at all. `edge_px`: a plate this near to the
+    picture's edge may be cut off; it counts as read only with `min_confidence_at_edge` and `min_length_at_edge`
+    characters, which few formats exceed.
     """
 
     min_confidence: float = 0.4
@@ -35,7 +35,7 @@ class AcceptanceOptions:
 
 @dataclass(frozen=True, slots=True)
 class CropReading:
-    """One view of a plate, as its grammar reads it. `lattice`: what the reading was chosen from."""
+    """What was read on one crop of a plate. `lattice`: what the text was decoded from."""
 
     reading: DecodedText
     lattice: Lattice
@@ -51,28 +51,28 @@ class CropReading:
 
 @dataclass(frozen=True, slots=True)
 class PlateCandidate:
-    """`looks`: at the same plate, the usual view first. `sharpness`: 0 to 1."""
+    """`readings`: of crops of the same plate, the one with the default margin first. `sharpness`: 0 to 1."""
 
     plate: PlateRows
-    looks: tuple[CropReading, ...]
+    readings: tuple[CropReading, ...]
     sharpness: float
 
 
 @dataclass(frozen=True, slots=True)
 class PictureSize:
-    """The picture's size."""
+    """Of the picture that the candidates are in."""
 
     width_px: int
     height_px: int
 
 
 def accept_plates(
-    evidence: Sequence[PlateCandidate], sight: PictureSize, options: AcceptanceOptions
+    candidates: Sequence[PlateCandidate], size: PictureSize, options: AcceptanceOptions
 ) -> tuple[PlateReading, ...]:
-    """Plates, best first: those that were read by how sure and near they are, then those that were only seen."""
-    plates = [plate for one in evidence if (plate := _judged(one, sight, options))]
+    """Plates, best first: those that were read, by confidence and height, then those that were only seen."""
+    plates = [plate for one in candidates if (plate := _accept(one, size, options))]
     tallest = max((plate.height_px for plate in plates), default=1.0)
-    # The car in front is meant, not a small plate behind it that happens to be a little surer.
+    # The nearest car is meant, not a small plate behind it whose confidence happens to be a little higher.
     return tuple(
         sorted(
             plates,
@@ -82,27 +82,31 @@ def accept_plates(
     )
 
 
-def consensus(looks: Sequence[CropReading]) -> tuple[CropReading, float]:
-    """The text with most confidence behind it, in its surest look, and how sure all looks together are of it.
+def consensus(readings: Sequence[CropReading]) -> tuple[CropReading, float]:
+    """The text with the highest total confidence, in its most confident reading, and the confidence of all readings
+    in it.
 
-    Two looks that agree outweigh one that is a little surer of something else; looks that disagree leave doubt.
+    Two readings that agree outweigh a single one that is a little more confident of another text; readings that
+    disagree lower the confidence.
 
-    Raises: ValueError: no look.
+    Raises: ValueError: there is no reading.
     """
-    if not looks:
-        raise ValueError("nothing was looked at")
-    behind: dict[str, float] = defaultdict(float)
-    for look in looks:
-        behind[look.text] += look.confidence
-    best = max(looks, key=lambda look: (behind[look.text], look.confidence))
-    if len(looks) == 1:
+    if not readings:
+        raise ValueError("there is no reading")
+    confidence_by_text: dict[str, float] = defaultdict(float)
+    for reading in readings:
+        confidence_by_text[reading.text] += reading.confidence
+    best = max(readings, key=lambda reading: (confidence_by_text[reading.text], reading.confidence))
+    if len(readings) == 1:
         return best, best.confidence
-    support = sum(look.confidence * _shared(best, look) for look in looks) / max(sum(behind.values()), 1e-9)
+    support = sum(reading.confidence * _agreement(best, reading) for reading in readings) / max(
+        sum(confidence_by_text.values()), 1e-9
+    )
     return best, best.confidence * (0.5 + 0.5 * support)
 
 
-def _shared(best: CropReading, other: CropReading) -> float:
-    """How much of the text the other look agrees with: all, or the number where one of them missed the code."""
+def _agreement(best: CropReading, other: CropReading) -> float:
+    """How much of the text the other reading agrees with: all, or the number where one of them missed the code."""
     if best.text == other.text:
         return 1.0
     number = best.reading.number
@@ -112,59 +116,59 @@ def _shared(best: CropReading, other: CropReading) -> float:
     return 0.0
 
 
-def _judged(evidence: PlateCandidate, sight: PictureSize, options: AcceptanceOptions) -> PlateReading | None:
-    plate = evidence.plate
-    best, raw_confidence = consensus(evidence.looks)
-    look = best.reading
-    box = plate.box.clipped(sight.width_px, sight.height_px)
+def _accept(candidate: PlateCandidate, size: PictureSize, options: AcceptanceOptions) -> PlateReading | None:
+    plate = candidate.plate
+    best, raw_confidence = consensus(candidate.readings)
+    reading = best.reading
+    box = plate.box.clipped(size.width_px, size.height_px)
     if box.area <= 0:
         return None
     confidence = calibrated(raw_confidence)
-    fits = plausibility(
-        look.text,
-        region_confidence=look.region_confidence if look.region else 0.0,
+    plausible = plausibility(
+        reading.text,
+        region_confidence=reading.region_confidence if reading.region else 0.0,
         is_confident_detection=plate.score >= options.min_score,
     )
-    may_be_cut = _goes_on_beyond(box, sight, options) and (
-        confidence < options.min_confidence_at_edge or len(look.text) < options.min_length_at_edge
+    may_be_cut = _may_be_cut_off(box, size, options) and (
+        confidence < options.min_confidence_at_edge or len(reading.text) < options.min_length_at_edge
     )
-    if confidence * fits < options.min_confidence or may_be_cut:
-        if plate.score < options.min_score or not _has_shape(plate) or len(look.raw_text) < 2:
+    if confidence * plausible < options.min_confidence or may_be_cut:
+        if plate.score < options.min_score or not _is_plate_shaped(plate) or len(reading.raw_text) < 2:
             return None
         return seen_not_read(
             box,
-            _why(evidence, sight, options),
+            _unread_reason(candidate, size, options),
             height_px=plate.height_px,
-            raw_text=look.raw_text,
+            raw_text=reading.raw_text,
             outline=plate.outline,
-            sharpness=evidence.sharpness,
+            sharpness=candidate.sharpness,
             confidence=plate.score,
         )
     return PlateReading(
-        text=look.text,
-        raw_text=look.raw_text,
-        region=look.region,
-        code=look.code,
-        number=look.number,
+        text=reading.text,
+        raw_text=reading.raw_text,
+        region=reading.region,
+        code=reading.code,
+        number=reading.number,
         confidence=confidence,
-        characters=tuple(Character(c.text, c.confidence) for c in look.characters),
+        characters=tuple(Character(c.text, c.confidence) for c in reading.characters),
         box=box,
         height_px=plate.height_px,
         outline=plate.outline,
-        region_confidence=look.region_confidence,
-        code_confidence=look.code_confidence if look.code else 0.0,
-        number_confidence=look.number_confidence,
-        pattern=look.grammar,
-        sharpness=evidence.sharpness,
+        region_confidence=reading.region_confidence,
+        code_confidence=reading.code_confidence if reading.code else 0.0,
+        number_confidence=reading.number_confidence,
+        pattern=reading.grammar,
+        sharpness=candidate.sharpness,
         slots=_slots(best),
     )
 
 
-def _slots(look: CropReading) -> tuple[Slot, ...]:
-    """What each character of the text might have been, likeliest first, for a vote over several pictures."""
+def _slots(reading: CropReading) -> tuple[Slot, ...]:
+    """The likeliest characters for each character of the text, likeliest first, for a vote over several pictures."""
     slots = []
-    for index in look.reading.slots:
-        seen = look.lattice.slots[index]
+    for index in reading.reading.slots:
+        seen = reading.lattice.slots[index]
         likeliest = seen.distribution.argsort()[::-1][:_ALTERNATIVES]
         slots.append(
             tuple(Character(ALPHABET[i], float(seen.distribution[i] * seen.presence)) for i in likeliest)
@@ -172,36 +176,38 @@ def _slots(look: CropReading) -> tuple[Slot, ...]:
     return tuple(slots)
 
 
-def _why(evidence: PlateCandidate, sight: PictureSize, options: AcceptanceOptions) -> UnreadReason:
-    row_px = min(_row_height(row.corners) for row in evidence.plate.rows)
+def _unread_reason(candidate: PlateCandidate, size: PictureSize, options: AcceptanceOptions) -> UnreadReason:
+    row_px = min(_row_height(row.corners) for row in candidate.plate.rows)
     if row_px < options.min_height_px:
         return UnreadReason.TOO_SMALL
-    if evidence.sharpness < options.min_sharpness:
+    if candidate.sharpness < options.min_sharpness:
         return UnreadReason.TOO_BLURRED
-    if _touches_edge(evidence.plate.box, sight, options.edge_px):
+    if _touches_edge(candidate.plate.box, size, options.edge_px):
         return UnreadReason.COVERED
     return UnreadReason.UNSURE
 
 
-def _goes_on_beyond(box: Box, sight: PictureSize, options: AcceptanceOptions) -> bool:
-    """Maybe. A plate that fills the picture was cut out by somebody."""
-    return box.width < _CUT_OUT * sight.width_px and _touches_edge(box, sight, options.edge_px)
+def _may_be_cut_off(box: Box, size: PictureSize, options: AcceptanceOptions) -> bool:
+    """Whether the plate may continue outside the picture; not where it fills the picture, which is then a crop of
+    it.
+    """
+    return box.width < _CROPPED_SHARE * size.width_px and _touches_edge(box, size, options.edge_px)
 
 
-_CUT_OUT = 0.5
+_CROPPED_SHARE = 0.5
 
 
-def _touches_edge(box: Box, sight: PictureSize, edge_px: float) -> bool:
+def _touches_edge(box: Box, size: PictureSize, edge_px: float) -> bool:
     return (
         box.x <= edge_px
         or box.y <= edge_px
-        or box.right >= sight.width_px - edge_px
-        or box.bottom >= sight.height_px - edge_px
+        or box.right >= size.width_px - edge_px
+        or box.bottom >= size.height_px - edge_px
     )
 
 
-def _has_shape(plate: PlateRows) -> bool:
-    """Wider than high, as every plate's row is."""
+def _is_plate_shaped(plate: PlateRows) -> bool:
+    """Whether it is wider than high, as the row of every plate is."""
     height = max(plate.height_px, 1e-6)
     return plate.box.width / height >= 1.2
 

@@ -1,7 +1,7 @@
-"""Grammars made ready for arithmetic: all shapes of one length in arrays, so that they are scored at once.
+"""Grammars compiled to arrays: all shapes of one length together, so that they are scored at once.
 
-Regions share shapes (three letters and four digits are the plates of a dozen states) and shapes share character
-sets, so a shape is kept once with all its owners, and a set of characters is scored once a slot, not once a shape.
+Regions share shapes (three letters and four digits are the plates of a dozen states) and shapes share character sets: a
+shape is kept once with all its owners, and a character set is scored once a slot, not once a shape.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,10 +15,10 @@ from plate_ocr.domain.alphabet import ALPHABET, index_of
 from plate_ocr.domain.grammar import GENERIC, CodePlace, Pattern, RegionGrammar, Shape
 
 MARKS = 4
-"""Kinds of place between two positions: a gap, none in a plate that has one, none in a plate without any, and a row
-that must end here."""
+"""Kinds of place between two positions: a gap, no gap in a plate that has one, no gap in a plate without any, and the
+end of a row."""
 
-_UNIFORM_SHARE = 0.02  # of the prior, spread evenly: a region network that is sure is wrong now and then
+_UNIFORM_SHARE = 0.02  # of the prior, spread evenly: a confident region network is sometimes wrong
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,22 +40,22 @@ class ShapeTable:
     owner_weights: NDArray[np.float64]
 
     def shape_priors(self, region_priors: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N,). What the owners of each shape give it together."""
-        worth = self.owner_weights * region_priors[self.owner_regions]
-        found = np.bincount(self.owner_shapes, weights=worth, minlength=len(self.classes))
+        """(N,). The sum of what the owners of each shape give it."""
+        weights = self.owner_weights * region_priors[self.owner_regions]
+        found = np.bincount(self.owner_shapes, weights=weights, minlength=len(self.classes))
         return found.astype(np.float64)
 
 
 PLACES = tuple(CodePlace)
-"""`CodePlace` by the numbers that a table uses."""
+"""`CodePlace` by the numbers used in a table."""
 BELOW = PLACES.index(CodePlace.BELOW)
 
 
 class RegionPriors(NamedTuple):
-    """(regions,) each; `GENERIC` has 1: it is there whatever the region is, and its weights say how much it counts.
+    """(regions,) each; `GENERIC` has 1: it applies whatever the region, and its pattern weights say how much it counts.
 
-    `by_share`: large parts of a country are likelier, for the choice of a text. `even`: all parts are alike, for the
-    choice of a region: that most cars are from Dubai is no sign that this one is.
+    `by_share`: large parts of a country are likelier, to choose a text. `even`: all parts are alike, to choose a
+    region: that most cars are from Dubai is no evidence that this one is.
     """
 
     by_share: NDArray[np.float64]
@@ -64,8 +64,8 @@ class RegionPriors(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledGrammars:
-    """`regions`: sorted, `GENERIC` among them when it is enabled. `shares`: of each within its country, sum 1;
-    `even_shares`: the same with the parts of a country alike.
+    """`regions`: sorted, `GENERIC` among them where it is enabled. `shares`: of each within its country, sum 1;
+    `even_shares`: the same with all parts of a country alike.
 
     `pattern_names`, `pattern_regions`: of each pattern, the latter indices into `regions`. `sets`: (C, 36), the
     character sets; `members`: (36, C), the same as 0 and 1. `tables`: by length.
@@ -103,11 +103,12 @@ class CompiledGrammars:
         return np.array([region in pair for pair in pairs], dtype=np.bool_)
 
     def region_priors(self, region_prior: Mapping[str, float]) -> RegionPriors:
-        """What is known of the region, spread over the regions that are enabled.
+        """The prior of every enabled region.
 
         A region that `region_prior` does not name has its share of its country's probability, where the country is
-        named or nothing of it is; where sisters of it are named instead, it was not among the choices and has next
-        to nothing. Countries that nothing is named of share what is under "" evenly. Empty: all countries are alike.
+        named or nothing of it is; where other parts of the country are named instead, the network does not know the
+        region and it has next to nothing. Countries of which nothing is named share the probability under "" evenly.
+        Empty: all countries are alike.
         """
         countries = dict.fromkeys(c for c in self.countries if c != GENERIC)
         of_parts: dict[str, float] = {}
@@ -118,21 +119,21 @@ class CompiledGrammars:
         unnamed = sum(c not in region_prior and c not in of_parts for c in countries)
         rest = region_prior.get("", 0.0) / max(unnamed, 1)
         uniform = 1 / max(len(countries), 1)
-        told = np.zeros(len(self.regions))  # of the region itself
+        own_prior = np.zeros(len(self.regions))  # of the region itself
         shared = np.zeros(len(self.regions))  # of the country, to be shared
         for index, (region, country) in enumerate(zip(self.regions, self.countries, strict=True)):
             if not region_prior or region == GENERIC:
                 shared[index] = 1.0 if region == GENERIC else uniform
             elif region != country and region in region_prior:
-                told[index] = region_prior[region]
+                own_prior[index] = region_prior[region]
             elif country in region_prior or country not in of_parts:
                 shared[index] = region_prior.get(country, rest)
             elif region == country:
                 shared[index] = of_parts[country]
         if region_prior:
-            told *= 1 - _UNIFORM_SHARE
+            own_prior *= 1 - _UNIFORM_SHARE
             shared = np.where(self.is_generic, 1.0, (1 - _UNIFORM_SHARE) * shared + _UNIFORM_SHARE * uniform)
-        return RegionPriors(told + shared * self.shares, told + shared * self.even_shares)
+        return RegionPriors(own_prior + shared * self.shares, own_prior + shared * self.even_shares)
 
 
 def compile_grammars(
@@ -140,8 +141,8 @@ def compile_grammars(
 ) -> CompiledGrammars:
     """The grammars of the allowed regions; of all when `allowed` is None.
 
-    A country stands for all its regions ("us" for "us-tx"), and what concerns a country as a whole is allowed with
-    any of its regions. `GENERIC` is always allowed: a plate from elsewhere must not be forced into a grammar.
+    A country includes all its regions ("us" for "us-tx"), and what concerns a country as a whole is allowed with any
+    of its regions. `GENERIC` is always allowed: a plate from elsewhere must not be forced into a grammar.
 
     Raises: ValueError: an allowed region has no grammar.
     """
@@ -176,7 +177,7 @@ def compile_grammars(
 
 
 def _shares(chosen: Sequence[RegionGrammar]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """By the files, and with the parts of a country alike; what concerns it as a whole keeps its share in both."""
+    """As the files say, and with the parts of a country alike; what concerns it as a whole keeps its share in both."""
     totals: dict[str, float] = {}
     parts: dict[str, int] = {}
     for grammar in chosen:

@@ -1,4 +1,4 @@
-"""What an engine has to be able to do. Plain arrays in, frozen values out; each is called from one thread."""
+"""The interfaces of engines: plain arrays in, frozen values out. Each is called from one thread."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -37,17 +37,17 @@ class PlateEngine(Protocol):
 
     @property
     def name(self) -> str:
-        """Told beside every reading."""
+        """Reported with every reading."""
         ...
 
     @property
     def has_vehicle_detector(self) -> bool:
-        """Whether it looks for vehicles at all: without, none found says nothing."""
+        """Whether it detects vehicles; otherwise, no vehicle in a reading means nothing."""
         ...
 
     @property
     def known_regions(self) -> frozenset[str]:
-        """Regions and countries that `read` may be told; none where it takes no notice of them."""
+        """Regions and countries that `read` accepts; none where it ignores them."""
         ...
 
     def read(
@@ -56,26 +56,26 @@ class PlateEngine(Protocol):
         regions: Sequence[tuple[str, ...]] = (),
         skip: Sequence[SkipPlate | None] = (),
     ) -> list[PictureReading]:
-        """One reading a picture, in their order. `regions`: for each picture those that its plates may come from,
-        none for any; left out, any for all. `skip`: for each picture what tells the plates to leave out, which
-        are then in `skipped`, or None; an engine may read them all the same.
+        """One reading a picture, in their order. `pictures`: BGR. `regions`: for each picture those that its plates
+        may come from, none for any; left out, any for all. `skip`: for each picture what decides which plates to
+        skip, which are then in `skipped`, or None; an engine may read them all the same.
         """
         ...
 
 
 class PlateDetector(Protocol):
-    """Finds plates, or the rows of text on them."""
+    """Detects plates, or the rows of text on them."""
 
     def detect(self, picture: Picture) -> tuple[Detection, ...]:
-        """In no order; of a plate with two rows, the plate or both rows."""
+        """In no order. `picture`: BGR. Of a plate with two rows, the plate or both rows."""
         ...
 
 
 class PlateRecognizer(Protocol):
-    """Reads crops: upright text, one row each."""
+    """Recognizes the characters of upright crops, one row of text each."""
 
     def recognize(self, crops: Sequence[Picture]) -> list[RowPosterior]:
-        """One posterior a crop, in their order."""
+        """One posterior a crop, in their order. `crops`: BGR."""
         ...
 
 
@@ -92,11 +92,11 @@ class RowCropper(Protocol):
 
 
 class RegionClassifier(Protocol):
-    """Tells where plates are from by what they look like."""
+    """Classifies where plates are from by their look: words, colours, layout."""
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """What it tells apart: regions, countries, and families of countries that have no code of two letters."""
+        """Its classes: regions, countries, and groups of countries that have no two-letter code."""
         ...
 
     def classify(self, plates: Sequence[tuple[Picture, PlateRows]]) -> NDArray[np.float32]:
@@ -105,23 +105,23 @@ class RegionClassifier(Protocol):
 
 
 class VehicleDetector(Protocol):
-    """Finds vehicles."""
+    """Detects vehicles."""
 
     def detect(self, picture: Picture) -> tuple[VehicleDetection, ...]:
-        """Surest first."""
+        """Highest confidence first. `picture`: BGR."""
         ...
 
 
 class CropEnhancer(Protocol):
-    """Makes more of a crop that was read weakly; costs more time than reading it."""
+    """Improves a crop that was read with low confidence; takes longer than reading it."""
 
     @property
     def name(self) -> str:
-        """Told in readiness and logs."""
+        """Reported by readiness and in logs."""
         ...
 
     def enhance(self, crop: Picture) -> Picture:
-        """The same view, of the same size or enlarged by a whole factor; the factor is that of the sizes. A crop that
-        is too large to be worth it comes back as it is.
+        """The same view, of the same size or enlarged by a whole factor. A crop that is too large to gain from it is
+        returned as it is.
         """
         ...

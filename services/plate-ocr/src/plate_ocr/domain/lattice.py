@@ -1,7 +1,7 @@
-"""From the recogniser's frames to slots: where characters stand, and what each may be.
+"""From the recognizer's CTC output to slots: where characters are, and what each may be.
 
-A network trained with CTC says "blank" most of the time and spikes once a character. A slot is such a spike with
-the distribution over the characters that it leaves open, so that a grammar can choose among them later.
+A network trained with CTC gives "blank" most of the time and spikes once a character. A slot is such a spike with its
+distribution over the characters, so that a grammar can choose among them later.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,24 +15,24 @@ from numpy.typing import NDArray
 from plate_ocr.domain.alphabet import ALPHABET, BLANK, CLASS_COUNT, LOOK_ALIKES, SEPARATOR, RowPosterior
 
 MIN_PRESENCE = 0.1
-"""Of what is no blank, in a frame that blank wins: below it, the feet of neighbouring spikes and the plate's frame
-become slots by the dozen; a character that blur nearly wiped out still shows about twice of it."""
-_TORN_PRESENCE = 0.5
-"""Of the weaker of two look-alikes that touch: one glyph, torn between two readings, and two glyphs without a
-blank between them are about equally often the cause."""
-_SURE_SPIKE = 0.9
-"""A glyph torn between two readings is not as sure of both."""
+"""Of non-blank probability in a frame where blank is the likeliest: below it, the tails of neighbouring spikes and the
+plate's frame become slots by the dozen; a character that blur nearly erased still shows about twice as much."""
+_SPLIT_GLYPH_PRESENCE = 0.5
+"""Of the weaker of two look-alikes that touch: one glyph, split between two readings, and two glyphs without a blank
+between them are about equally often the cause."""
+_CERTAIN_SPIKE = 0.9
+"""A glyph split between two readings is never this certain of both."""
 
 _FIRST, _END = BLANK + 1, SEPARATOR
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slot:
-    """A place where a character stands or may stand.
+    """A position at which a character is, or may be.
 
-    `distribution`: (36,) over `ALPHABET`, sums to 1: which character, if there is one. `presence`: 0 to 1, that
-    there is one. `row`: from 0 at the top. `x`: of its peak, 0 to 1 from left to right. `is_greedy`: it is part of
-    the raw reading.
+    `distribution`: (36,) over `ALPHABET`, sums to 1: which character, if there is one. `presence`: 0 to 1, that there
+    is one. `row`: from 0 at the top. `x`: of its peak, 0 to 1 from left to right. `is_greedy`: it is part of the
+    greedy reading.
     """
 
     distribution: NDArray[np.float64]
@@ -48,7 +48,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """Between two neighbouring slots. `probability`: that code and number part here; 1 where a row ends."""
+    """Between two neighbouring slots. `probability`: that code and number are split here; 1 where a row ends."""
 
     probability: float
     is_row_break: bool
@@ -63,7 +63,7 @@ class Lattice:
 
     @property
     def raw(self) -> str:
-        """The greedy reading, before any grammar; rows are joined by a blank."""
+        """The greedy reading, before any grammar; rows are joined by a space."""
         rows: dict[int, str] = {}
         for slot in self.slots:
             if slot.is_greedy:
@@ -84,7 +84,7 @@ class Lattice:
 def build_lattice(rows: Sequence[RowPosterior]) -> Lattice:
     """Slots and boundaries of the rows of one plate, top to bottom.
 
-    Raises: ValueError: a row of another shape than `RowPosterior` says.
+    Raises: ValueError: a row has another shape than `RowPosterior` says.
     """
     slots: list[Slot] = []
     boundaries: list[Boundary] = []
@@ -105,7 +105,7 @@ def build_lattice(rows: Sequence[RowPosterior]) -> Lattice:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Frames `start` to `end` (excluded) in which the same class wins. `best`: 0 is blank."""
+    """Frames `start` to `end` (excluded) in which the same class is the likeliest. `best`: 0 is blank."""
 
     start: int
     end: int
@@ -117,43 +117,43 @@ def _row_slots(probabilities: NDArray[np.float64], row: int) -> Iterator[tuple[i
     frames = len(probabilities)
     if not frames:
         return
-    mass = probabilities[:, _FIRST:_END].sum(axis=1)
-    runs = _runs(probabilities, mass)
+    character_mass = probabilities[:, _FIRST:_END].sum(axis=1)
+    runs = _runs(probabilities, character_mass)
     for place, run in enumerate(runs):
         if run.best in {BLANK, SEPARATOR}:
             continue
         segment = slice(run.start, run.end)
         distribution = probabilities[segment, _FIRST:_END].sum(axis=0)
-        peak = run.start + int(mass[segment].argmax())
-        presence = min(float(mass[peak]), 1.0)
+        peak = run.start + int(character_mass[segment].argmax())
+        presence = min(float(character_mass[peak]), 1.0)
         is_greedy = run.best > 0
-        if is_greedy and _is_torn(probabilities, runs, place):
-            presence = min(presence, _TORN_PRESENCE)
+        if is_greedy and _is_split_glyph(probabilities, runs, place):
+            presence = min(presence, _SPLIT_GLYPH_PRESENCE)
         slot = Slot(distribution / distribution.sum(), presence, row, (peak + 0.5) / frames, is_greedy)
-        if is_greedy or slot.top not in _touching(runs, place):
+        if is_greedy or slot.top not in _adjacent_characters(runs, place):
             yield peak, slot
 
 
-def _runs(probabilities: NDArray[np.float64], mass: NDArray[np.float64]) -> list[_Run]:
-    """The best path, collapsed. Blank frames that hold a notable character form runs of their own: `best` < 0."""
+def _runs(probabilities: NDArray[np.float64], character_mass: NDArray[np.float64]) -> list[_Run]:
+    """The best path, collapsed. Blank frames with notable character probability are runs of their own: `best` < 0."""
     best = probabilities.argmax(axis=1)
-    best = np.where((best == BLANK) & (mass >= MIN_PRESENCE), -1, best)
+    best = np.where((best == BLANK) & (character_mass >= MIN_PRESENCE), -1, best)
     changes = np.flatnonzero(np.diff(best)) + 1
     edges = [0, *changes.tolist(), len(best)]
     return [_Run(start, end, int(best[start])) for start, end in pairwise(edges)]
 
 
-def _touching(runs: Sequence[_Run], place: int) -> set[str]:
-    """Characters of the spikes before and after; the same character between them is a foot of the spike."""
+def _adjacent_characters(runs: Sequence[_Run], place: int) -> set[str]:
+    """Characters of the spikes before and after: the same character between them is the tail of a spike."""
     beside = (runs[i] for i in (place - 1, place + 1) if 0 <= i < len(runs))
     return {ALPHABET[run.best - 1] for run in beside if _FIRST <= run.best < _END}
 
 
-def _is_torn(probabilities: NDArray[np.float64], runs: Sequence[_Run], place: int) -> bool:
-    """The run touches a stronger one of a look-alike: together they may be one glyph."""
+def _is_split_glyph(probabilities: NDArray[np.float64], runs: Sequence[_Run], place: int) -> bool:
+    """Whether the run touches a stronger one of a look-alike, so that together they may be one glyph."""
     run = runs[place]
     strength = probabilities[run.start : run.end, run.best].max()
-    if strength >= _SURE_SPIKE:
+    if strength >= _CERTAIN_SPIKE:
         return False
     for other_place in (place - 1, place + 1):
         if not 0 <= other_place < len(runs):
@@ -161,13 +161,13 @@ def _is_torn(probabilities: NDArray[np.float64], runs: Sequence[_Run], place: in
         other = runs[other_place]
         if not _FIRST <= other.best < _END or not LOOK_ALIKES[run.best - 1, other.best - 1]:
             continue
-        rival = probabilities[other.start : other.end, other.best].max()
-        if rival > strength or (rival == strength and other_place < place):
+        other_strength = probabilities[other.start : other.end, other.best].max()
+        if other_strength > strength or (other_strength == strength and other_place < place):
             return True
     return False
 
 
 def _separation(probabilities: NDArray[np.float64], left: int, right: int) -> float:
-    """That code and number part between two peaks: the strongest separator among the frames between them."""
+    """The probability that code and number are split between two peaks: the strongest separator in between."""
     between = probabilities[left + 1 : right, SEPARATOR]
     return min(float(between.max()), 1.0) if between.size else 0.0

@@ -1,7 +1,7 @@
-"""Which of a lattice's slots hold a character: a bounded number of ways to take the weak ones in or leave them out.
+"""Which of a lattice's slots hold a character: a bounded number of ways to include or exclude the doubtful ones.
 
 A country's letter in the band, a character of the state's slogan or a screw is a slot at the edge; a character that
-blur nearly wiped out is a weak one in the middle.
+blur nearly erased is a weak one in the middle.
 """
 
 from collections.abc import Container
@@ -11,22 +11,22 @@ from math import log
 
 from plate_ocr.domain.lattice import Lattice
 
-SURE = 0.97
+CERTAIN_PRESENCE = 0.97
 """Presence from which a slot in the middle of a row is a character."""
-SURE_AT_EDGE = 0.995
-"""The same at the ends of a row, where what is no part of the number stands."""
+CERTAIN_PRESENCE_AT_EDGE = 0.995
+"""The same at the ends of a row, where marks that are not part of the number are."""
 MAX_OPTIONAL = 5
 MAX_SUBSETS = 8
-_LEAST_SHARE = 1e-4  # of the likeliest subset; less cannot outweigh what a grammar is worth
-_LEAST = 1e-6
+_MIN_SHARE = 1e-4  # of the likeliest subset; less cannot outweigh the influence of a grammar
+_MIN_PROBABILITY = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """Slots that are taken, in reading order.
+    """The included slots, in reading order.
 
-    `log_presence`: nats, that these and no others of the optional ones are characters. `presences`: of each.
-    `cuts`: between each two, that code and number part there; `row_breaks`: that a row ends there.
+    `log_presence`: nats, that these and no others of the optional ones are characters. `presences`: of each. `cuts`:
+    between neighbours, the probability of a gap; `row_breaks`: whether a row ends there.
     """
 
     slots: tuple[int, ...]
@@ -37,20 +37,20 @@ class Subset:
 
 
 def subsets_of(lattice: Lattice, lengths: Container[int]) -> tuple[list[Subset], float]:
-    """At most `MAX_SUBSETS` of those lengths, likeliest first, and their share of all ways to choose."""
+    """At most `MAX_SUBSETS` of those lengths, likeliest first, and their share of all combinations."""
     optional = _optional(lattice)
-    settled = {i for i, slot in enumerate(lattice.slots) if slot.is_greedy and i not in optional}
+    certain = {i for i, slot in enumerate(lattice.slots) if slot.is_greedy and i not in optional}
     choices = []
     for taken in product((True, False), repeat=len(optional)):
         likelihood = 1.0
         for index, is_taken in zip(optional, taken, strict=True):
-            presence = min(max(lattice.slots[index].presence, _LEAST), 1 - _LEAST)
+            presence = min(max(lattice.slots[index].presence, _MIN_PROBABILITY), 1 - _MIN_PROBABILITY)
             likelihood *= presence if is_taken else 1 - presence
-        slots = sorted(settled.union(i for i, is_taken in zip(optional, taken, strict=True) if is_taken))
+        slots = sorted(certain.union(i for i, is_taken in zip(optional, taken, strict=True) if is_taken))
         if len(slots) in lengths:
             choices.append((likelihood, tuple(slots)))
     choices.sort(key=lambda choice: choice[0], reverse=True)
-    kept = [c for c in choices[:MAX_SUBSETS] if c[0] >= _LEAST_SHARE * choices[0][0]]
+    kept = [c for c in choices[:MAX_SUBSETS] if c[0] >= _MIN_SHARE * choices[0][0]]
     return [_subset(lattice, slots, log(p)) for p, slots in kept], sum(p for p, _ in kept)
 
 
@@ -64,7 +64,7 @@ def _optional(lattice: Lattice) -> list[int]:
             or slots[index - 1].row != slot.row
             or slots[index + 1].row != slot.row
         )
-        if not slot.is_greedy or slot.presence < (SURE_AT_EDGE if is_edge else SURE):
+        if not slot.is_greedy or slot.presence < (CERTAIN_PRESENCE_AT_EDGE if is_edge else CERTAIN_PRESENCE):
             found.append(index)
     return sorted(found, key=lambda i: abs(slots[i].presence - 0.5))[:MAX_OPTIONAL]
 

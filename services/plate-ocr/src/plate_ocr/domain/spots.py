@@ -1,4 +1,4 @@
-"""Who stands in a parking spot."""
+"""Which vehicles and plates are in a parking spot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from plate_ocr.domain.geometry import contains, share_inside
 from plate_ocr.domain.values import Box, PlateReading, Polygon, SpotOccupancy, VehicleDetection
 
 MIN_SHARE_IN_SPOT = 0.65
-"""Of the vehicle's box. Operators rely on this figure; a lower one takes in the neighbour's car."""
+"""Of the vehicle's box. Operators rely on this figure; a lower one includes the neighbour's car."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpotOverlap:
-    """How a vehicle lies to the spot. `share`: of its box in the polygon, 0 to 1."""
+    """Of a vehicle with the spot. `share`: of its box in the polygon, 0 to 1."""
 
     share: float
     is_in_spot: bool
@@ -20,14 +20,14 @@ class SpotOverlap:
 
 @dataclass(frozen=True, slots=True)
 class SpotState:
-    """`plate_index`: of the plate that stands in the spot, -1 when none does."""
+    """`plate_index`: of the plate that is in the spot, -1 for none."""
 
     occupancy: SpotOccupancy
     plate_index: int
 
 
 def overlap_with_spot(box: Box, polygon: Polygon) -> SpotOverlap:
-    """A vehicle stands in a spot when its box's centre and at least 65 % of the box lie in the polygon."""
+    """A vehicle is in a spot when its box's centre and at least 65 % of the box are in the polygon."""
     share = share_inside(box, polygon)
     return SpotOverlap(share, share >= MIN_SHARE_IN_SPOT and contains(polygon, box.centre))
 
@@ -35,12 +35,12 @@ def overlap_with_spot(box: Box, polygon: Polygon) -> SpotOverlap:
 def plate_in_spot(
     plates: Sequence[PlateReading], vehicles: Sequence[VehicleDetection], polygon: Polygon
 ) -> int:
-    """Index of the first plate that stands in the spot, -1 when none does.
+    """Index of the first plate that is in the spot, -1 for none.
 
-    A plate stands there when its centre lies in the polygon, or in the box of a vehicle that stands there:
-    seen from a pole the front of a car is_tilted out over the edge of its spot. A plate that lies in the polygon
-    goes before one that only its vehicle places there, and every plate with a text before those that were only
-    seen: these say that a vehicle stands there, not which.
+    A plate is there when its centre is in the polygon, or in the box of a vehicle that is there: seen from a pole,
+    the front of a car extends over the edge of its spot. A plate in the polygon goes before one that only its vehicle
+    places there, and every plate with a text before those that were only seen, which show that a vehicle is there but
+    not which.
     """
     if len(polygon) < 3:
         return -1
@@ -62,11 +62,11 @@ def spot_state(
     has_vehicle_source: bool,
     skipped: Sequence[Box] = (),
 ) -> SpotState:
-    """Is the spot taken, and by which plate.
+    """Whether the spot is occupied, and by which plate.
 
-    `vehicles` are those of this very picture. `has_vehicle_source` says whether somebody looked for vehicles in
-    it at all: without one, no plate in the spot does not mean that no car stands there with its plate hidden.
-    `skipped`: plates that were found and not read; one in the polygon says that a vehicle stands there, not which.
+    `vehicles` are those of this very picture. `has_vehicle_source`: vehicles were looked for in it; otherwise, no
+    plate in the spot does not mean that no car is there with its plate hidden. `skipped`: boxes of plates that were
+    found and not read; one in the polygon shows that a vehicle is there.
     """
     if len(polygon) < 3:
         return SpotState(SpotOccupancy.UNKNOWN, -1)

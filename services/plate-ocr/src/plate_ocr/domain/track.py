@@ -1,7 +1,7 @@
-"""One vehicle's track: what is known of a plate that was seen, and what one more observation adds.
+"""The track of one vehicle's plate, and how an observation updates it.
 
-Times are seconds on any one clock that does not run backwards. Distances are told in plate heights, which makes them
-the same near and far: a European plate is about 0.11 m high, so 10 heights are about a metre.
+Times are seconds on one clock that does not run backwards. Distances are in plate heights, which makes them the same
+near and far: a European plate is about 0.11 m high, so 10 heights are about a metre.
 """
 
 import math
@@ -13,25 +13,29 @@ from plate_ocr.domain.values import Box, PlateReading, Point
 from plate_ocr.domain.vote import Look, Vote, similarity, vote
 
 _LOOK_ALIKES = str.maketrans("OQDIZSBG", "00012586")
-"""Folded when the question is whether it is the same car; what is read is never folded."""
+"""Folded to decide whether two texts are of the same vehicle; a text that is reported is never folded."""
 
-CONTINUOUS, UNSEEN, CHANGED = 0.5, 0.8, 1.0
-"""How like a track's text a further reading has to be to count as one more look at it: seen without a break any bad
-look; after the place was out of sight, all but a character; after the picture there changed, the same."""
+MIN_SIMILARITY = 0.5
+"""Of a reading to the track's text, to count as a look at this plate: low, since any look may be misread."""
+MIN_SIMILARITY_AFTER_GAP = 0.8
+"""The same after the place was out of sight, where another vehicle may have come: one character may differ."""
+MIN_SIMILARITY_AFTER_CHANGE = 1.0
+"""The same after the picture around the plate changed."""
 
-_STANDS_S = 1.0
-"""SpotOverlap so long, what is left of its speed is the jitter of its box."""
+_STANDING_S = 1.0
+"""From this long in one place on, the rest of its speed is jitter of the box."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackOptions:
-    """`gap_s`: unseen for longer, a track ends; `parked_gap_s`: one that stood still for `parked_after_s`, as people
-    walk through the view. `swap_s`: unseen so long, another car may stand there. `still_heights`: a box that strayed
-    no farther stands still. `reach_heights`, `unknown_speed_heights_s`, `known_speed_heights_s`: how far from where it
-    is expected a plate may turn up, at once and more with each second since, before and after its speed is known.
-    `settled_looks`, `settled_confidence`: from here on more looks bring nothing; `enough_looks`: nor do more where it
-    never settles. `recheck_s`: between the readings of such a plate. `changed_levels`: see `appearance_change`.
-    `max_looks`, `max_doubts`: kept of a track. `max_open`: tracks of a camera.
+    """`gap_s`: unseen for longer, a track ends; `parked_gap_s`: the same for one that stood still for
+    `parked_after_s`, as people walk through the view. `swap_s`: unseen for this long, another car may have taken the
+    place. `still_heights`: a box that moved no farther stands still. `reach_heights`, `unknown_speed_heights_s`,
+    `known_speed_heights_s`: how far from its expected place a plate may be found: at once, and more with each second,
+    before and after its speed is known. `max_size_ratio`: between the heights of two observations of one plate.
+    `settled_looks`, `settled_confidence`: from here on more looks add nothing. `max_looks_in_place`: nor do more
+    where the text never settles. `reread_interval_s`: between the readings of such a plate. `min_change_levels`: see
+    `appearance_change`. `max_looks`, `max_conflicting_looks`: kept of a track. `max_open`: tracks of a camera.
     """
 
     gap_s: float = 2.0
@@ -45,11 +49,11 @@ class TrackOptions:
     max_size_ratio: float = 1.8
     settled_looks: int = 3
     settled_confidence: float = 0.9
-    enough_looks: int = 24
-    recheck_s: float = 30.0
-    changed_levels: float = 12.0
+    max_looks_in_place: int = 24
+    reread_interval_s: float = 30.0
+    min_change_levels: float = 12.0
     max_looks: int = 16
-    max_doubts: int = 4
+    max_conflicting_looks: int = 4
     max_open: int = 64
 
 
@@ -58,8 +62,8 @@ DEFAULTS = TrackOptions()
 
 @dataclass(frozen=True, slots=True)
 class PlateObservation:
-    """A plate in a frame. `reading`: None where it was not read because `needs_reading` said so. `appearance`: see
-    `appearance`; None where nobody made one.
+    """A plate in a frame. `frame`: the frame's name. `reading`: None where it was not read because `needs_reading`
+    said so. `appearance`: see `appearance`; None where it was not computed.
     """
 
     frame: str
@@ -70,30 +74,30 @@ class PlateObservation:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """`speed`: pixels a second, None after one observation. `anchor`: where the plate has stayed since
-    `anchored_s`. `sure_s`: when it was last certainly this plate. `looks`: those kept for the vote, of `look_count`;
-    `still_looks`: made since it stands where it stands and nothing there raised a question. `doubts`: looks that may
-    be another vehicle's, since `doubts_since_s`. `required`: likeness that the next reading needs to be taken for a
-    look at this plate.
+    """`speed`: pixels a second, None after one observation. `anchor`: the centre of the place in which the plate has
+    stayed since `anchored_s`. `confirmed_s`: when it was last certainly this plate. `looks`: those kept for the vote,
+    of `look_count`. `looks_in_place`: made since the plate stands there and nothing cast doubt on it. `read_at_s`:
+    when it was last read. `conflicting_looks`: looks since `conflict_since_s` that may be another vehicle's.
+    `min_similarity`: of the next reading's text, to count as a look at this plate.
     """
 
     track_id: int
     box: Box
     first_seen_s: float
     last_seen_s: float
-    sure_s: float
+    confirmed_s: float
     anchor: Point
     anchored_s: float
     speed: Point | None = None
     looks: tuple[Look, ...] = ()
     look_count: int = 0
-    still_looks: int = 0
+    looks_in_place: int = 0
     read_at_s: float = -math.inf
     vote: Vote | None = None
     appearance: bytes | None = None
-    doubts: tuple[Look, ...] = ()
-    doubts_since_s: float = 0.0
-    required: float = CONTINUOUS
+    conflicting_looks: tuple[Look, ...] = ()
+    conflict_since_s: float = 0.0
+    min_similarity: float = MIN_SIMILARITY
 
     @property
     def text(self) -> str:
@@ -101,8 +105,8 @@ class Track:
         return self.vote.reading.text if self.vote is not None and self.vote.reading.is_read else ""
 
     def expected(self, now_s: float) -> Box:
-        """Where it is by now if it goes on as it did."""
-        if self.speed is None or self.last_seen_s - self.anchored_s >= _STANDS_S:
+        """The box at that time if the plate moves on at its speed."""
+        if self.speed is None or self.last_seen_s - self.anchored_s >= _STANDING_S:
             return self.box
         passed_s = max(now_s - self.last_seen_s, 0.0)
         return replace(
@@ -117,19 +121,24 @@ def needs_reading(
     appearance: bytes | None = None,
     options: TrackOptions = DEFAULTS,
 ) -> bool:
-    """Whether reading the plate in `box` can still tell something. Cheap: no vote, no alignment.
+    """Whether reading the plate in `box` can add anything. Cheap: no vote, no alignment.
 
-    Not where it stands still, its reading is settled (or will not be) and the picture there is what it was; then only
-    every `recheck_s`. A plate that is skipped is told to `advance` as a observation without a reading.
+    It cannot where the plate stands still, its text is settled (or never will be) and the picture around it is
+    unchanged; such a plate is read every `reread_interval_s`. A plate that is not read is passed to `advance`
+    without a reading.
     """
     if track is None:
         return True
-    is_open = bool(track.doubts) or track.required > CONTINUOUS or not _is_settled(track, options)
-    if is_open and track.still_looks < options.enough_looks:
+    is_open = (
+        bool(track.conflicting_looks)
+        or track.min_similarity > MIN_SIMILARITY
+        or not _is_settled(track, options)
+    )
+    if is_open and track.looks_in_place < options.max_looks_in_place:
         return True
     if not is_in_place(track, box, options) or now_s - track.last_seen_s >= options.swap_s:
         return True
-    return has_changed(track, appearance, options) or now_s - track.read_at_s >= options.recheck_s
+    return has_changed(track, appearance, options) or now_s - track.read_at_s >= options.reread_interval_s
 
 
 def _is_settled(track: Track, options: TrackOptions) -> bool:
@@ -141,26 +150,26 @@ def _is_settled(track: Track, options: TrackOptions) -> bool:
     )
 
 
-def is_over(track: Track, now_s: float, options: TrackOptions) -> bool:
+def has_expired(track: Track, now_s: float, options: TrackOptions) -> bool:
     """Whether it has been unseen for so long that it ends."""
     is_parked = track.last_seen_s - track.anchored_s >= options.parked_after_s
     return now_s - track.last_seen_s > (options.parked_gap_s if is_parked else options.gap_s)
 
 
 def is_in_place(track: Track, box: Box, options: TrackOptions) -> bool:
-    """Whether the plate in `box` stands where the track's has stayed."""
+    """Whether `box` is where the track's plate has stayed."""
     return math.dist(track.anchor, box.centre) <= options.still_heights * max(box.height, 1.0)
 
 
 def has_changed(track: Track, appearance: bytes | None, options: TrackOptions) -> bool:
-    """Whether the picture there is another one than when it was read; not when nobody can say."""
+    """Whether the picture around the plate has changed since it was read; not where that is unknown."""
     if track.appearance is None or appearance is None:
         return False
-    return appearance_change(track.appearance, appearance) > options.changed_levels
+    return appearance_change(track.appearance, appearance) > options.min_change_levels
 
 
-def alike(first: str, second: str) -> float:
-    """How like two texts are, 0 to 1, look-alikes folded."""
+def text_similarity(first: str, second: str) -> float:
+    """0 to 1, with look-alike characters folded."""
     return similarity(first.translate(_LOOK_ALIKES), second.translate(_LOOK_ALIKES))
 
 
@@ -175,13 +184,15 @@ def moved(track: Track, box: Box, now_s: float, options: TrackOptions) -> Track:
     there = replace(track, box=box, speed=speed, last_seen_s=max(now_s, track.last_seen_s))
     if is_in_place(track, box, options):
         return there
-    return replace(there, anchor=box.centre, anchored_s=now_s, still_looks=0)
+    return replace(there, anchor=box.centre, anchored_s=now_s, looks_in_place=0)
 
 
-def counted(track: Track, observation: PlateObservation, now_s: float, options: TrackOptions) -> Track:
-    """The track with a observation that is of its plate; the reading votes."""
-    is_sure = track.required <= CONTINUOUS
-    track = replace(track, sure_s=track.last_seen_s if is_sure else track.sure_s)
+def with_observation(
+    track: Track, observation: PlateObservation, now_s: float, options: TrackOptions
+) -> Track:
+    """The track with an observation of its plate, whose reading joins the vote."""
+    is_confirmed = track.min_similarity <= MIN_SIMILARITY
+    track = replace(track, confirmed_s=track.last_seen_s if is_confirmed else track.confirmed_s)
     if observation.reading is None:
         return track
     track = replace(track, read_at_s=now_s, appearance=observation.appearance)
@@ -189,26 +200,28 @@ def counted(track: Track, observation: PlateObservation, now_s: float, options: 
 
 
 def with_looks(track: Track, more: Iterable[Look], options: TrackOptions) -> Track:
-    """The vote over the looks and these; beyond `max_looks` those that tell least are forgotten."""
+    """The track with more looks and the vote over all; beyond `max_looks` those of least evidence are dropped."""
     more = tuple(more)
     if not more:
         return track
-    ranked = sorted((*track.looks, *more), key=lambda look: (bool(look.text), look.worth), reverse=True)
+    ranked = sorted(
+        (*track.looks, *more), key=lambda look: (bool(look.text), look.evidence_score), reverse=True
+    )
     looks = tuple(ranked[: options.max_looks])
     return replace(
         track,
         looks=looks,
         look_count=track.look_count + len(more),
-        still_looks=track.still_looks + len(more),
+        looks_in_place=track.looks_in_place + len(more),
         vote=vote(looks),
     )
 
 
-def reassured(track: Track, options: TrackOptions) -> Track:
-    """The doubts were looks at this plate after all: they vote."""
+def with_conflict_accepted(track: Track, options: TrackOptions) -> Track:
+    """The track with its conflicting looks counted as looks at this plate."""
     return replace(
-        with_looks(track, track.doubts, options),
-        doubts=(),
-        required=CONTINUOUS,
-        sure_s=track.last_seen_s,
+        with_looks(track, track.conflicting_looks, options),
+        conflicting_looks=(),
+        min_similarity=MIN_SIMILARITY,
+        confirmed_s=track.last_seen_s,
     )

@@ -1,4 +1,4 @@
-"""The values that travel between the detector, the recogniser and the rules.
+"""The values that detectors, recognizers and rules exchange.
 
 Pixel coordinates have their origin at the top left of the picture they refer to, x to the right, y down.
 """
@@ -60,7 +60,7 @@ class Box:
         )
 
     def clipped(self, width_px: int, height_px: int) -> "Box":
-        """The part of the box that lies in a picture of that size; of size 0 when none does."""
+        """The part of the box inside a picture of that size; of size 0 where there is none."""
         left, top = min(max(self.x, 0.0), width_px), min(max(self.y, 0.0), height_px)
         right, bottom = max(min(self.right, width_px), left), max(min(self.bottom, height_px), top)
         return Box(left, top, right - left, bottom - top)
@@ -73,11 +73,11 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A region worth reading.
+    """A region with a row of text, or a plate.
 
     `corners`: four, clockwise from the top left of the text as it is read. `score`: 0 to 1, the detector's own.
-    `bend`: how much higher the middle of the text stands than its two ends, as a share of the region's height; negative
-    where the ends stand higher. The corners are those of the text unbent, at the mean height of its arc.
+    `bend`: how much higher the middle of the text is than its two ends, as a share of the region's height; negative
+    where the ends are higher. The corners are those of the text unbent, at the mean height of its arc.
     """
 
     corners: Polygon
@@ -113,60 +113,12 @@ class Character:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
-class TextReading:
-    """What a recogniser makes of one crop.
-
-    `characters`: A-Z and 0-9 only. `printed`: the text as it stands there, with the case and the separators
-    that the recogniser saw; rules that tell a plate from a time stamp need them.
-    """
-
-    characters: tuple[Character, ...]
-    printed: str
-
-    @property
-    def text(self) -> str:
-        return "".join(c.text for c in self.characters)
-
-    @property
-    def confidence(self) -> float:
-        """Mean over the characters, 0 when there are none."""
-        return sum(c.confidence for c in self.characters) / len(self.characters) if self.characters else 0.0
-
-    @property
-    def weakest(self) -> float:
-        return min((c.confidence for c in self.characters), default=0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class TextLine:
-    """A detected region with its reading."""
-
-    corners: Polygon
-    reading: TextReading
-
-    @property
-    def box(self) -> Box:
-        return Box.around(self.corners)
-
-    @property
-    def height_px(self) -> float:
-        """Of the text itself, also when it is_tilted: the mean length of the two short sides."""
-        a, b, c, d = self.corners
-        return (_distance(a, d) + _distance(b, c)) / 2
-
-    @property
-    def width_px(self) -> float:
-        a, b, c, d = self.corners
-        return (_distance(a, b) + _distance(d, c)) / 2
-
-
 Slot = tuple[Character, ...]
-"""What may stand in one place of a plate, likeliest first; the confidences are probabilities, at most 1 in all."""
+"""The alternatives for one character, likeliest first; the confidences are probabilities, at most 1 in total."""
 
 
 class PlateState(StrEnum):
-    """How far a plate was read. The values are what people and scripts see."""
+    """How far a plate was read. The values are part of the API."""
 
     READ = "read"
     SINGLE_LOOK = "single_look"
@@ -186,17 +138,17 @@ class UnreadReason(StrEnum):
 class PlateReading:
     """A plate as it was read in one picture, or as the looks of a track agree on it.
 
-    `text`: A-Z 0-9, code and number together. `raw_text`: the same before any rule touched it, with the rows
-    of the plate joined by a blank. `region`: ISO 3166, lower case ("ae-du", "us-tx"), empty when not known.
-    `code`: the category beside the number, empty when there is none or it is not known; `number` is the whole
-    text then. `confidence`: 0 to 1.
+    `text`: A-Z 0-9, code and number together. `raw_text`: the greedy reading before any rule, with the rows of the
+    plate joined by a space. `region`: ISO 3166, lower case ("ae-du", "us-tx"), empty where not known. `code`: the
+    category beside the number, empty where there is none or it is not known; `number` is the whole text then.
+    `confidence`: 0 to 1.
 
     `state`: SEEN_NOT_READ has a reason and an empty text, code and number; SINGLE_LOOK is for tracks only.
-    `height_px`: of the plate along its own upright, 0 when not measured. `outline`: four corners, clockwise from
-    the plate's own top left, or none. The parts' confidences are 0 to 1, 0 where the part is not known.
-    `pattern`: the grammar's name for what the text follows. `sharpness`: 0 to 1, of the crop; 0 when not measured.
-    `slots`: one for each character, none when the recogniser kept none. `looks`: frames of a track whose own
-    reading is this text, 0 for a single picture.
+    `height_px`: of the plate perpendicular to its text, 0 where not measured. `outline`: four corners, clockwise
+    from the plate's own top left, or none. The parts' confidences are 0 to 1, 0 where the part is not known.
+    `pattern`: the grammar's name for the format of the text. `sharpness`: 0 to 1, of the crop; 0 where not measured.
+    `slots`: one for each character, none where the recognizer kept none. `looks`: frames of a track that read
+    exactly this text, 0 for a single picture.
     """
 
     text: str
@@ -221,7 +173,7 @@ class PlateReading:
 
     @property
     def is_read(self) -> bool:
-        """Whether there is a text to go by."""
+        """Whether it has a text."""
         return self.state is not PlateState.SEEN_NOT_READ and bool(self.text)
 
 
@@ -265,11 +217,11 @@ class VehicleDetection:
 
 @dataclass(frozen=True, slots=True)
 class PictureReading:
-    """What an engine makes of a picture. `plates`: best first.
+    """What an engine reads in a picture. `plates`: best first.
 
     Times in milliseconds; where a stage ran on several pictures at once, this picture's share. `stages`: name and
-    time of those beside detection and recognition. `skipped`: plates that were found and, as somebody knew them, not
-    read.
+    time of those other than detection and recognition. `skipped`: boxes of plates that were found and, as the caller
+    knows them, not read.
     """
 
     plates: tuple[PlateReading, ...]
@@ -281,12 +233,8 @@ class PictureReading:
 
 
 class SpotOccupancy(Enum):
-    """Whether something stands in a spot."""
+    """Whether a parking spot is occupied."""
 
     OCCUPIED = "occupied"
     FREE = "free"
     UNKNOWN = "unknown"
-
-
-def _distance(a: Point, b: Point) -> float:
-    return float(np.hypot(a.x - b.x, a.y - b.y))

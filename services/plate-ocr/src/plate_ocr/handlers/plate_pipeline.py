@@ -1,4 +1,4 @@
-"""The engine: pictures in, plates and vehicles out. Composes the detector, the reader, the grammars and the rules."""
+"""The shipped engine: detects plates, recognizes their rows, decodes the texts and decides what to report."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -25,21 +25,21 @@ from plate_ocr.domain.grammar import RegionGrammar
 from plate_ocr.domain.lattice import build_lattice
 from plate_ocr.domain.rows import (
     PlateRows,
-    beside,
     extended_left,
     group_rows,
     is_tilted,
+    second_row_region,
     with_vertical_sides,
 )
-from plate_ocr.domain.text_decoding import decode
+from plate_ocr.domain.text_decoding import decode_text
 from plate_ocr.domain.values import Box, Detection, Margin, Picture, PictureReading
 
-_USUAL = Margin(0.16, 0.22)
-_SECOND_VIEWS = (Margin(0.04, 0.10), Margin(0.28, 0.34))
-"""Tighter, and wider: frames and bolts go, or characters that the detector cut come back."""
+_DEFAULT_MARGIN = Margin(0.16, 0.22)
+_RETRY_MARGINS = (Margin(0.04, 0.10), Margin(0.28, 0.34))
+"""Tighter, which cuts off frames and bolts, and wider, which adds characters that the detector cut off."""
 
 _NO_COUNTRY = frozenset({"eu", "other"})
-"""Classes of the region network that name no country: their probability is shared by those not named."""
+"""Classes of the region network that are no country: the counattempts that are no class share their probability."""
 
 _EMIRATES = frozenset({"ae"})
 _GULF = _EMIRATES | {"bh", "kw", "om", "qa", "sa"}
@@ -47,7 +47,7 @@ _MIN_GULF, _MIN_EMIRATES = 0.2, 0.3
 _MAX_NUMBER = 5
 _MIN_CODE = 0.5
 _LONG_ROW = 4.5
-"""Width over height of a row from which on the plate is the long kind, with the code in that row."""
+"""Width over height from which a plate is of the long kind, with the code in the same row as the number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ class PipelineOptions:
 
 
 @dataclass(slots=True)
-class _Work:
-    """A plate that is being read. `plate`: as it was found, by which a stream knows it again. `rows`: as it is read.
-    `prior`: region → probability. `looks`: what each view of it said.
+class _PlateInProgress:
+    """A plate while it is read. `index`: of its picture. `plate`: as it was detected, by which a stream recognizes
+    it. `rows`: as they are read. `prior`: region → probability. `readings`: one for each crop.
     """
 
     index: int
@@ -75,11 +75,11 @@ class _Work:
     rows: tuple[Detection, ...]
     prior: Mapping[str, float] = field(default_factory=dict)
     sharpness: float = 0.0
-    looks: list[CropReading] = field(default_factory=list)
+    readings: list[CropReading] = field(default_factory=list)
 
 
 class PlatePipeline:
-    """Not safe for threads: one reader, one worker."""
+    """A `PlateEngine`. Not thread-safe."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class PlatePipeline:
         vehicles: VehicleDetector | None = None,
         enhancer: CropEnhancer | None = None,
     ) -> None:
-        """`regions`: those that plates may come from where a picture is not told of any; none for all."""
+        """`regions`: those that plates may come from where a picture names none; none for all."""
         self.name = name
         self._detector = detector
         self._recognizer = recognizer
@@ -123,12 +123,12 @@ class PlatePipeline:
         regions: Sequence[tuple[str, ...]] = (),
         skip: Sequence[SkipPlate | None] = (),
     ) -> list[PictureReading]:
-        """One reading a picture, in their order. The rows of all pictures are recognised together, without those of
-        plates that are skip.
+        """One reading a picture, in their order. The rows of all pictures are recognized together, without those of
+        skipped plates.
 
-        Raises: ValueError: a region without a grammar.
+        Raises: ValueError: a region has no grammar.
         """
-        detect_ms, works, skipped = [], [], []
+        detect_ms, pending, skipped = [], [], []
         for index, picture in enumerate(pictures):
             started = time.perf_counter()
             grammars = self._grammar_of(regions[index] if regions else ())
@@ -137,93 +137,111 @@ class PlatePipeline:
             ]
             plates = group_rows(rows)[: self._options.max_plates]
             known = _known(picture, plates, skip[index]) if skip else {}
-            works += [
-                _Work(index, picture, plate, grammars, plate.rows) for plate in plates if plate not in known
+            pending += [
+                _PlateInProgress(index, picture, plate, grammars, plate.rows)
+                for plate in plates
+                if plate not in known
             ]
             skipped.append(tuple(known.values()))
             detect_ms.append(_ms_since(started))
         started = time.perf_counter()
-        self._classify_regions(works)
-        self._view(works, _USUAL)
-        self._look_for_codes(works)
-        for margin in _SECOND_VIEWS:
-            self._view(self._weak(works), margin)
+        self._classify_regions(pending)
+        self._read_crops(pending, _DEFAULT_MARGIN)
+        self._search_codes(pending)
+        for margin in _RETRY_MARGINS:
+            self._read_crops(self._below(pending), margin)
         if self._enhancer:
-            weak = self._weak(works, self._options.enhance_below)
-            self._view(weak, _USUAL, self._enhancer)
-        share_ms = _ms_since(started) / max(len(works), 1)
+            weak = self._below(pending, self._options.enhance_below)
+            self._read_crops(weak, _DEFAULT_MARGIN, self._enhancer)
+        share_ms = _ms_since(started) / max(len(pending), 1)
         return [
             replace(
-                self._reading(picture, [w for w in works if w.index == index], detect_ms[index], share_ms),
+                self._reading(picture, [w for w in pending if w.index == index], detect_ms[index], share_ms),
                 skipped=skipped[index],
             )
             for index, picture in enumerate(pictures)
         ]
 
     def _grammar_of(self, regions: tuple[str, ...]) -> CompiledGrammars:
-        """Compiled once for each set of regions: sites have a handful."""
+        """Compiled once for each set of regions: sites have only a few."""
         wanted = tuple(sorted(regions or self._regions))
         if wanted not in self._compiled:
             self._compiled[wanted] = compile_grammars(self._grammars, wanted or None)
         return self._compiled[wanted]
 
-    def _weak(self, works: Sequence[_Work], below: float | None = None) -> list[_Work]:
-        least = self._options.retry_below_confidence if below is None else below
-        return [work for work in works if max(look.confidence for look in work.looks) < least]
+    def _below(
+        self, pending: Sequence[_PlateInProgress], threshold: float | None = None
+    ) -> list[_PlateInProgress]:
+        if threshold is None:
+            threshold = self._options.retry_below_confidence
+        return [work for work in pending if max(reading.confidence for reading in work.readings) < threshold]
 
-    def _view(self, works: Sequence[_Work], margin: Margin, enhancer: CropEnhancer | None = None) -> None:
-        crops = [self._cropper.crop(w.picture, row, margin) for w in works for row in w.rows]
+    def _read_crops(
+        self,
+        pending: Sequence[_PlateInProgress],
+        margin: Margin,
+        enhancer: CropEnhancer | None = None,
+    ) -> None:
+        crops = [self._cropper.crop(w.picture, row, margin) for w in pending for row in w.rows]
         if enhancer:
             crops = [enhancer.enhance(crop) for crop in crops]
         posteriors = iter(self._recognizer.recognize(crops))
-        firsts = iter(crops)
-        for work in works:
-            read = [next(posteriors) for _ in work.rows]
-            shown = [next(firsts) for _ in work.rows]
-            if not work.looks:
-                work.sharpness = max(self._cropper.sharpness(crop) for crop in shown)
-            lattice = build_lattice(read)
-            reading = decode(lattice, work.grammars, region_prior=work.prior)
-            work.looks.append(CropReading(reading, lattice))
+        all_crops = iter(crops)
+        for work in pending:
+            rows = [next(posteriors) for _ in work.rows]
+            row_crops = [next(all_crops) for _ in work.rows]
+            if not work.readings:
+                work.sharpness = max(self._cropper.sharpness(crop) for crop in row_crops)
+            lattice = build_lattice(rows)
+            reading = decode_text(lattice, work.grammars, region_prior=work.prior)
+            work.readings.append(CropReading(reading, lattice))
 
-    def _look_for_codes(self, works: Sequence[_Work]) -> None:
-        """Emirates plates carry a code; where a row shows none, it may stand where the detector saw no row: white on a
-        coloured band above the number or a coloured field to its left, or between the emirate's names below it.
+    def _search_codes(self, pending: Sequence[_PlateInProgress]) -> None:
+        """Plates of the Emirates have a code. Where a row shows none, it may be where the detector found no row:
+        white on a coloured band above the number, in a coloured field to its left, or between the emirate's names
+        below it.
         """
-        for work in works:
-            (first, *others), best = work.rows, work.looks[0].reading
+        for work in pending:
+            (first, *others), best = work.rows, work.readings[0].reading
             if others or best.code or not _is_emirates_number(best.text) or _share(work, _GULF) < _MIN_GULF:
                 continue
             if _may_have_two_rows(work.plate):
                 plates = [
-                    PlateRows((beside(first, is_above=True), first)),
-                    PlateRows((first, beside(first, is_above=False))),
+                    PlateRows((second_row_region(first, is_above=True), first)),
+                    PlateRows((first, second_row_region(first, is_above=False))),
                 ]
             else:
                 plates = [PlateRows((extended_left(first),))]
-            tries = [_Work(work.index, work.picture, plate, work.grammars, plate.rows) for plate in plates]
-            # Seen with what stands beside the number, the plate may look as if from somewhere else.
-            self._classify_regions(tries)
-            self._view(tries, _USUAL)
-            # What is found beside it must leave the number as it was.
+            attempts = [
+                _PlateInProgress(work.index, work.picture, plate, work.grammars, plate.rows)
+                for plate in plates
+            ]
+            # With the area beside the number, the plate may be classified as from another region.
+            self._classify_regions(attempts)
+            self._read_crops(attempts, _DEFAULT_MARGIN)
+            # The area is used only where it does not change the number.
             found = [
                 t
-                for t in tries
-                if t.looks[0].reading.number == best.text and _share(t, _EMIRATES) >= _MIN_EMIRATES
+                for t in attempts
+                if t.readings[0].reading.number == best.text and _share(t, _EMIRATES) >= _MIN_EMIRATES
             ]
-            surest = max(found, key=lambda t: t.looks[0].reading.code_confidence, default=None)
+            best_attempt = max(found, key=lambda t: t.readings[0].reading.code_confidence, default=None)
             if (
-                surest
-                and surest.looks[0].reading.code
-                and surest.looks[0].reading.code_confidence >= _MIN_CODE
+                best_attempt
+                and best_attempt.readings[0].reading.code
+                and best_attempt.readings[0].reading.code_confidence >= _MIN_CODE
             ):
-                work.rows, work.looks, work.prior = surest.rows, surest.looks, surest.prior
+                work.rows, work.readings, work.prior = (
+                    best_attempt.rows,
+                    best_attempt.readings,
+                    best_attempt.prior,
+                )
 
-    def _classify_regions(self, works: Sequence[_Work]) -> None:
+    def _classify_regions(self, pending: Sequence[_PlateInProgress]) -> None:
         if self._region_classifier is None:
             return
-        told = self._region_classifier.classify([(work.picture, work.plate) for work in works])
-        for work, shares in zip(works, told, strict=True):
+        shares_of_plates = self._region_classifier.classify([(work.picture, work.plate) for work in pending])
+        for work, shares in zip(pending, shares_of_plates, strict=True):
             prior = dict.fromkeys(("",), 0.0)
             for region, share in zip(self._region_classifier.regions, shares.tolist(), strict=True):
                 known = "" if region in _NO_COUNTRY else region
@@ -231,17 +249,21 @@ class PlatePipeline:
             work.prior = prior
 
     def _reading(
-        self, picture: Picture, works: Sequence[_Work], detect_ms: float, share_ms: float
+        self,
+        picture: Picture,
+        pending: Sequence[_PlateInProgress],
+        detect_ms: float,
+        share_ms: float,
     ) -> PictureReading:
         height_px, width_px = picture.shape[:2]
-        evidence = [PlateCandidate(w.plate, tuple(w.looks), w.sharpness) for w in works]
-        plates = accept_plates(evidence, PictureSize(width_px, height_px), self._options.acceptance)
+        candidates = [PlateCandidate(w.plate, tuple(w.readings), w.sharpness) for w in pending]
+        plates = accept_plates(candidates, PictureSize(width_px, height_px), self._options.acceptance)
         vehicles = self._vehicles.detect(picture) if self._vehicles else ()
-        return PictureReading(plates, vehicles, detect_ms, share_ms * len(works))
+        return PictureReading(plates, vehicles, detect_ms, share_ms * len(pending))
 
 
 def _known(picture: Picture, plates: Sequence[PlateRows], skip: SkipPlate | None) -> dict[PlateRows, Box]:
-    """The plates that need no reading, and where they are in the picture."""
+    """The plates that the caller knows, and their boxes in the picture."""
     if skip is None:
         return {}
     height_px, width_px = picture.shape[:2]
@@ -249,8 +271,8 @@ def _known(picture: Picture, plates: Sequence[PlateRows], skip: SkipPlate | None
     return {plate: box for plate, box in boxes.items() if box.area > 0 and skip(picture, box)}
 
 
-def _share(work: _Work, countries: frozenset[str]) -> float:
-    return sum(p for region, p in work.prior.items() if region.partition("-")[0] in countries)
+def _share(work: _PlateInProgress, counattempts: frozenset[str]) -> float:
+    return sum(p for region, p in work.prior.items() if region.partition("-")[0] in counattempts)
 
 
 def _is_emirates_number(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Which engine reads: the shipped one, or one that an operator plugs in by name."""
+"""Opens the engine: the shipped one, or an operator's own by name."""
 
 import importlib
 from typing import cast
@@ -11,6 +11,7 @@ from plate_ocr.adapters.onnx import OnnxOptions
 from plate_ocr.adapters.real_esrgan import RealEsrgan
 from plate_ocr.adapters.region_classifier import OnnxRegionClassifier
 from plate_ocr.adapters.row_detector import RowDetector, RowsInDetectedPlates
+from plate_ocr.adapters.row_network import RowNetwork
 from plate_ocr.adapters.row_recognizer import RowRecognizer
 from plate_ocr.adapters.ultralytics_detector import open_plates, open_vehicles
 from plate_ocr.adapters.yolo_onnx import YoloOptions
@@ -28,27 +29,26 @@ SHIPPED = "lookout"
 def open_engine(name: str, settings: InferenceSettings, regions: tuple[str, ...] = ()) -> PlateEngine:
     """Load an engine by name: `SHIPPED`, or `package.module:factory` of an operator's own; takes seconds.
 
-    `regions`: those that plates may come from where a picture is not told of any. `grammars`: a folder of the
-    operator's own.
+    `regions`: those that plates may come from where a request names none.
 
     Raises:
-        ModelError: its weights, its code or a grammar are not there.
+        ModelError: its weights, its code or a grammar are missing or wrong.
     """
     if name != SHIPPED:
-        return _plugged_in(name)
+        return _external_engine(name)
     options = onnx_options(settings)
-    finder = RowDetector(
-        settings.detector_model,
-        options,
+    network = RowNetwork(settings.detector_model, options)
+    rows = RowDetector(
+        network,
         first_pass_pixels=settings.first_pass_pixels,
         second_pass_pixels=settings.second_pass_pixels,
     )
-    # Readiness shows the name, and with it a GPU that is not used although it was asked for.
-    fallback = "" if finder.provider == settings.providers[0] else f" on {finder.provider}"
+    # Readiness shows the name, and with it that a configured GPU is not used.
+    fallback = "" if network.provider == settings.providers[0] else f" on {network.provider}"
     try:
         return PlatePipeline(
             f"lookout-plates-1{fallback}",
-            _with_operators_plates(finder, settings, options),
+            _plate_detector(rows, settings, options),
             RowRecognizer(settings.recognizer_model, options),
             OpenCvRowCropper(),
             load_grammars(settings.grammars),
@@ -62,7 +62,7 @@ def open_engine(name: str, settings: InferenceSettings, regions: tuple[str, ...]
             enhancer=_enhancer(settings, options),
         )
     except (GrammarError, ValueError) as error:
-        raise ModelError(f"the grammars: {error}") from error
+        raise ModelError(f"the grammars cannot be used: {error}") from error
 
 
 def onnx_options(settings: InferenceSettings) -> OnnxOptions:
@@ -77,14 +77,12 @@ def onnx_options(settings: InferenceSettings) -> OnnxOptions:
     )
 
 
-def _with_operators_plates(
-    finder: RowDetector, settings: InferenceSettings, options: OnnxOptions
-) -> PlateDetector:
+def _plate_detector(rows: RowDetector, settings: InferenceSettings, options: OnnxOptions) -> PlateDetector:
     if settings.plate_model is None:
-        return finder
+        return rows
     yolo = YoloOptions(min_confidence=settings.min_plate_score, image_size_px=settings.model_side_px)
     return RowsInDetectedPlates(
-        open_plates(settings.plate_model, options, yolo, settings.plate_classes), finder
+        open_plates(settings.plate_model, options, yolo, settings.plate_classes), rows
     )
 
 
@@ -101,10 +99,12 @@ def _enhancer(settings: InferenceSettings, options: OnnxOptions) -> CropEnhancer
     return Denoiser(settings.denoise_strength) if settings.denoise_strength else None
 
 
-def _plugged_in(name: str) -> PlateEngine:
+def _external_engine(name: str) -> PlateEngine:
     module_name, _, factory_name = name.partition(":")
     try:
         factory = getattr(importlib.import_module(module_name), factory_name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ModelError(f"no engine {name!r}: {error}; write package.module:factory") from error
+        raise ModelError(
+            f"engine {name!r} cannot be loaded: {error}; write package.module:factory"
+        ) from error
     return cast("PlateEngine", factory())
