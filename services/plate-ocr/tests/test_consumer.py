@@ -36,7 +36,7 @@ def image(width: int = 640) -> bytes:
     return encoded(np.full((480, width, 3), 90, np.uint8))
 
 
-async def test_what_a_read_carries(ocr: RunningService) -> None:
+async def test_the_content_of_a_read(ocr: RunningService) -> None:
     FakeEngine.plates[640] = (plate("FAR111", *OUTSIDE, confidence=0.99), plate("D71026", *IN_SPOT))
     frame = ocr.frame(await ocr.store(image()), vehicle_box=CAR_IN_SPOT)
     read = await ocr.read(frame)
@@ -54,7 +54,7 @@ async def test_what_a_read_carries(ocr: RunningService) -> None:
     assert (vehicle.source, vehicle.is_in_spot, vehicle.share_in_spot) == ("camera", True, 1.0)
 
 
-async def test_crops_are_kept_before_the_read_is_told(ocr: RunningService) -> None:
+async def test_crops_are_stored_before_the_read_is_published(ocr: RunningService) -> None:
     FakeEngine.plates[640] = (plate("D71026", *IN_SPOT),)
     read = await ocr.read(ocr.frame(await ocr.store(image())))
     crop = read.plates[0].crop
@@ -65,7 +65,7 @@ async def test_crops_are_kept_before_the_read_is_told(ocr: RunningService) -> No
     assert (len(data), crop.content_type) == (crop.size_bytes, "image/jpeg")
 
 
-async def test_a_repeated_frame_is_a_repeated_read(ocr: RunningService) -> None:
+async def test_a_redelivered_frame_publishes_the_same_read(ocr: RunningService) -> None:
     FakeEngine.plates[640] = (plate("D71026", *IN_SPOT),)
     frame = ocr.frame(await ocr.store(image()))
     first = await ocr.read(frame)
@@ -138,7 +138,7 @@ async def test_a_frame_without_a_spot(ocr: RunningService) -> None:
         (pictures.bomb(), "picture_too_large"),
     ],
 )
-async def test_a_picture_that_cannot_be_read_goes_on_as_a_failure(
+async def test_a_picture_that_cannot_be_read_is_published_as_failed(
     ocr: RunningService, data: bytes, code: str
 ) -> None:
     read = await ocr.read(ocr.frame(await ocr.store(data), vehicle_box=CAR_IN_SPOT))
@@ -148,7 +148,7 @@ async def test_a_picture_that_cannot_be_read_goes_on_as_a_failure(
 
 
 @pytest.mark.parametrize("key", ["frames/2026/03/14/gone.jpg", "../etc/passwd", ""])
-async def test_a_picture_that_is_not_there(ocr: RunningService, key: str) -> None:
+async def test_a_missing_picture_is_published_as_failed(ocr: RunningService, key: str) -> None:
     read = await ocr.read(ocr.frame(common.BlobRef(key=key)))
     assert read.failure
 
@@ -162,7 +162,9 @@ async def test_a_picture_that_is_not_there(ocr: RunningService, key: str) -> Non
         (camera.FrameCaptured(frame_id=str(UUID(int=7))).SerializeToString(), "no purpose"),
     ],
 )
-async def test_a_frame_that_is_none_is_parked(ocr: RunningService, body: bytes, reason: str) -> None:
+async def test_an_incomplete_frame_becomes_a_dead_letter(
+    ocr: RunningService, body: bytes, reason: str
+) -> None:
     frame = ocr.frame(await ocr.store(image()))
     event = await ocr.publish(frame)
     await eventually(lambda: len(ocr.events) == 1, message="read")
@@ -175,7 +177,7 @@ async def test_a_frame_that_is_none_is_parked(ocr: RunningService, body: bytes, 
     await eventually(parked, message="parked")
 
 
-async def test_cameras_go_through_the_engine_side_by_side(ocr: RunningService) -> None:
+async def test_cameras_are_read_in_parallel(ocr: RunningService) -> None:
     picture = await ocr.store(image())
     for number in range(40):
         await ocr.publish(ocr.frame(picture, camera_id=number % 8, camera_api_code=str(number % 8)))
@@ -186,10 +188,10 @@ async def test_cameras_go_through_the_engine_side_by_side(ocr: RunningService) -
         assert f'lookout_plate_ocr_stage_seconds_count{{stage="{stage}"}} 40.0' in metrics
 
 
-async def test_a_dropped_frame_is_told_and_settled_and_entries_are_not_dropped(
+async def test_a_dropped_frame_is_published_as_failed_and_entries_are_not_dropped(
     tmp_path: Path, manual_clock: ManualClock
 ) -> None:
-    async with running(tmp_path, manual_clock, inference={"queue_size": 2, "max_batch": 1}) as ocr:
+    async with running(tmp_path, manual_clock, inference={"queue_size": 2, "max_batch_pictures": 1}) as ocr:
         await ocr.is_ready()
         picture = await ocr.store(image())
         FakeEngine.go.clear()

@@ -30,7 +30,7 @@ def difference(row: Picture, other: Picture) -> float:
 
 @pytest.mark.parametrize("turn", [0, 10, -15])
 @pytest.mark.parametrize("bend", [-0.4, -0.2, 0.2, 0.4])
-def test_a_bent_row_comes_out_as_the_straight_one(bend: float, turn: float) -> None:
+def test_a_bent_row_is_rectified_to_the_straight_one(bend: float, turn: float) -> None:
     drawn = canvas(640, 480)
     plate = Box(*put_plate(drawn, "RK 755AJ", (150, 200), 60))
     straight, corners = turned(bgr(drawn), plate.corners(), turn)

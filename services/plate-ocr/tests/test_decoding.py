@@ -155,7 +155,7 @@ def test_very_wide(kind: str) -> None:
         pytest.param(b"%PDF-1.7" + bytes(40), "PDF", id="pdf"),
     ],
 )
-def test_pictures_of_other_kinds_are_called_by_their_names(data: bytes, kind: str) -> None:
+def test_the_error_names_the_format_of_the_picture(data: bytes, kind: str) -> None:
     with pytest.raises(
         UnsupportedMedia, match=f"not in JPEG, PNG, WebP or BMP format but {kind}, which is not read"
     ):
@@ -163,7 +163,7 @@ def test_pictures_of_other_kinds_are_called_by_their_names(data: bytes, kind: st
 
 
 @pytest.mark.parametrize("data", [b"\0\0\0\x18ftypisom" + bytes(40), b"\x00" * 50, b"GIF", b"BM", b"RIFF"])
-def test_what_is_none_of_them(data: bytes) -> None:
+def test_input_of_no_known_format(data: bytes) -> None:
     with pytest.raises(UnsupportedMedia, match=r"The picture is not in JPEG, PNG, WebP or BMP format\. "):
         read(data)
 

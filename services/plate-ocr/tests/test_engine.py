@@ -51,7 +51,7 @@ def test_a_plate(engine: PlatePipeline, text: str, height: int) -> None:
     assert iou(plate.box, Box(x, y, width, tall)) > 0.3
 
 
-def test_the_plate_and_not_the_stamp_the_dealer_or_the_badge(engine: PlatePipeline) -> None:
+def test_the_plate_is_read_and_not_the_stamp_the_dealer_or_the_badge(engine: PlatePipeline) -> None:
     picture = canvas()
     put_text(picture, "2026-03-14 08:30:12", (6, 4), 22)
     put_text(picture, "NAD-P1-C95", (1100, 690), 20)
@@ -65,7 +65,7 @@ def test_the_plate_and_not_the_stamp_the_dealer_or_the_badge(engine: PlatePipeli
 @pytest.mark.parametrize(
     "stamp", ["2026-03-14 08:30:12", "14/03/2026 08:30", "08:30:12", "2026-03-14", "CAM 95  08:30:12"]
 )
-def test_a_time_stamp_is_no_plate(engine: PlatePipeline, stamp: str) -> None:
+def test_a_time_stamp_is_not_a_plate(engine: PlatePipeline, stamp: str) -> None:
     picture = canvas()
     for at, size in (((6, 4), 22), ((300, 300), 40), ((1000, 690), 18)):
         put_text(picture, stamp, at, size)
@@ -73,7 +73,7 @@ def test_a_time_stamp_is_no_plate(engine: PlatePipeline, stamp: str) -> None:
 
 
 @pytest.mark.parametrize("size", [20, 28])
-def test_a_printed_page_is_no_plate(engine: PlatePipeline, size: int) -> None:
+def test_a_printed_page_has_no_plate(engine: PlatePipeline, size: int) -> None:
     page = Image.new("RGB", (900, 700), "white")
     for number, row in enumerate(PAGE.splitlines()):
         put_text(page, row, (40, 60 + round(number * size * 1.5)), size, "black")
@@ -125,7 +125,7 @@ def test_two_rows(engine: PlatePipeline) -> None:
     assert texts(engine, bgr(picture)) == ["ABC1234"]
 
 
-def test_a_leaning_plate(engine: PlatePipeline) -> None:
+def test_a_tilted_plate(engine: PlatePipeline) -> None:
     picture = canvas(640, 480)
     put_plate(picture, "RK 755AJ", (180, 200), 60)
     turn = cv2.getRotationMatrix2D((320, 240), 12, 1)
@@ -187,25 +187,25 @@ def test_a_missing_model_is_named() -> None:
         RowNetwork(shipped_model("gone.onnx"))
 
 
-def test_a_file_that_is_no_model(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model(tmp_path: Path) -> None:
     fake = tmp_path / "fake.onnx"
     fake.write_bytes(b"not a network")
     with pytest.raises(ModelError, match="cannot be loaded"):
         RowRecognizer(fake)
 
 
-def test_the_detector_is_no_recogniser() -> None:
+def test_the_detector_is_refused_as_recognizer() -> None:
     with pytest.raises(ModelError, match="reads"):
         RowRecognizer(shipped_model(ROW_DETECTOR))
 
 
 @pytest.mark.parametrize("name", ["nowhere:make", "plate_ocr.wiring.engine:gone", "no colon"])
-def test_an_engine_that_is_not_there(name: str) -> None:
+def test_a_missing_engine_is_an_error(name: str) -> None:
     with pytest.raises(ModelError, match="no engine"):
         open_engine(name, InferenceSettings())
 
 
-def test_a_gpu_that_is_not_there_is_not_replaced_in_silence():
+def test_a_missing_gpu_is_not_silently_replaced_by_the_cpu():
     with pytest.raises(ModelError, match=r"CUDAExecutionProvider.*list CPUExecutionProvider"):
         open_engine(SHIPPED, InferenceSettings(providers=("CUDAExecutionProvider",)))
     engine = open_engine(

@@ -33,33 +33,33 @@ def test_tiles_join_without_a_seam(
     assert (enhancer.enhance(crop) == crop.repeat(4, axis=0).repeat(4, axis=1)).all()
 
 
-def test_the_factor_is_the_models(tmp_path: Path) -> None:
+def test_the_scale_factor_is_that_of_the_model(tmp_path: Path) -> None:
     enhancer = RealEsrgan(enlarging(tmp_path / "x2.onnx", 2), ONNX)
     assert (enhancer.scale, enhancer.name) == (2, "x2.onnx")
     assert enhancer.enhance(noise(10, 20)).shape == (20, 40, 3)
 
 
-def test_a_large_crop_comes_back_as_it_is(tmp_path: Path) -> None:
+def test_a_large_crop_is_returned_unchanged(tmp_path: Path) -> None:
     crop = noise(300, 600)
     assert RealEsrgan(enlarging(tmp_path / "x2.onnx", 2), ONNX).enhance(crop) is crop
     assert Denoiser().enhance(crop) is crop
 
 
-def test_models_that_are_none(tmp_path: Path) -> None:
+def test_files_that_are_not_real_esrgan_are_refused(tmp_path: Path) -> None:
     weights = tmp_path / "RealESRGAN_x4plus.pth"
     weights.write_bytes(b"weights")
     with pytest.raises(ModelError, match=r"RealESRGAN_x4plus\.pth: Real-ESRGAN runs as ONNX; export it"):
         RealEsrgan(weights, ONNX)
-    with pytest.raises(ModelError, match="no model at"):
+    with pytest.raises(ModelError, match="there is no model file"):
         RealEsrgan(tmp_path / "gone.onnx", ONNX)
     yolo = constant(tmp_path / "yolo.onnx", np.zeros((1, 5, 9), np.float32), (1, 3, 64, 64), {})
-    with pytest.raises(ModelError, match="does not enlarge a picture"):
+    with pytest.raises(ModelError, match="cannot enlarge a picture"):
         RealEsrgan(yolo, ONNX)
     with pytest.raises(ModelError, match="too small"):
         RealEsrgan(enlarging(tmp_path / "x.onnx", 2, (1, 3, 16, 16)), ONNX)
 
 
-def test_noise_goes_and_strokes_stay() -> None:
+def test_noise_is_removed_and_strokes_are_kept() -> None:
     clean = np.full((40, 160, 3), 220, np.uint8)
     cv2.putText(clean, "D 71026", (8, 30), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (20, 20, 20), 3)
     rough = clean + np.random.default_rng(3).normal(0, 8, clean.shape)

@@ -135,12 +135,12 @@ def test_every_region_the_service_names_has_a_grammar() -> None:
     assert sum(region.startswith("us-") for region in EXAMPLES) == 51  # with the District of Columbia
 
 
-def test_the_files_lie_in_the_package() -> None:
+def test_the_grammar_files_are_in_the_package() -> None:
     names = {f.name for f in files("plate_ocr").joinpath("grammars").iterdir()}
     assert names >= {"ae.toml", "gcc.toml", "eu.toml", "us.toml", "br.toml", "in.toml", "generic.toml"}
 
 
-def test_generic_weighs_little() -> None:
+def test_generic_patterns_have_little_weight() -> None:
     weights = {g.region: max(p.weight for p in g.patterns) for g in GRAMMARS}
     assert weights.pop(GENERIC) <= 0.001
     assert min(weights.values()) >= 0.1
@@ -151,7 +151,7 @@ def write(folder: Path, name: str, region: str, text: str) -> None:
     folder.joinpath(name).write_text(f"[regions.{region}]\npatterns = [{pattern}]\n")
 
 
-def test_an_operators_grammar_stands_beside_ours_or_takes_its_place(tmp_path: Path) -> None:
+def test_an_operators_grammar_is_added_or_replaces_the_shipped_one(tmp_path: Path) -> None:
     write(tmp_path, "own.toml", "xx", "ZZd{2}")
     write(tmp_path, "sweden.toml", "se", "SEd")
     (tmp_path / "notes.txt").write_text("no grammar")
@@ -168,10 +168,10 @@ def test_an_operators_errors_name_the_file(tmp_path: Path) -> None:
         load_grammars(tmp_path)
     write(tmp_path, "own.toml", "xx", "ZZd")
     write(tmp_path, "second.toml", "xx", "ZZd")
-    with pytest.raises(GrammarError, match=r"second\.toml: regions\.xx: .*own\.toml already"):
+    with pytest.raises(GrammarError, match=r"second\.toml: regions\.xx: .*own\.toml"):
         load_grammars(tmp_path)
     (tmp_path / "second.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(GrammarError, match=r"second\.toml: "):
         load_grammars(tmp_path)
-    with pytest.raises(GrammarError, match="no such folder"):
+    with pytest.raises(GrammarError, match="there is no such folder"):
         load_grammars(tmp_path / "missing")

@@ -72,7 +72,7 @@ async def test_no_plate(ocr: RunningService) -> None:
         (pictures.bomb(), 413, "picture_too_large"),
     ],
 )
-async def test_what_is_no_picture(ocr: RunningService, data: bytes, status: int, code: str) -> None:
+async def test_input_that_is_not_a_picture(ocr: RunningService, data: bytes, status: int, code: str) -> None:
     answer = await post(ocr, data)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -95,7 +95,9 @@ async def test_an_image_that_is_text(ocr: RunningService) -> None:
 
 
 async def test_a_full_queue(tmp_path: Path, manual_clock: ManualClock) -> None:
-    narrow = {"inference": {"queue_size": 1, "max_batch": 1, "max_wait_ms": 0, "retry_after_s": 3}}
+    narrow = {
+        "inference": {"queue_size": 1, "max_batch_pictures": 1, "max_batch_wait_ms": 0, "retry_after_s": 3}
+    }
     FakeEngine.go.set()
     async with running(tmp_path, manual_clock, **narrow) as ocr:
         await ocr.is_ready()
@@ -126,7 +128,7 @@ async def test_a_body_over_the_limit(tmp_path: Path, manual_clock: ManualClock) 
         assert (await post(ocr, pictures.noise(99_000))).status_code == 200
 
 
-async def test_a_missing_engine_is_told(tmp_path: Path, manual_clock: ManualClock) -> None:
+async def test_readiness_reports_a_missing_engine(tmp_path: Path, manual_clock: ManualClock) -> None:
     missing = {"engine": "lookout", "inference": {"detector_model": tmp_path / "gone.onnx"}}
     FakeEngine.go.set()
     async with running(tmp_path, manual_clock, **missing) as ocr:
@@ -143,7 +145,7 @@ async def test_a_missing_engine_is_told(tmp_path: Path, manual_clock: ManualCloc
 
 
 @pytest.mark.timeout(300)
-async def test_the_shipped_engine_behind_it_all(tmp_path: Path, manual_clock: ManualClock) -> None:
+async def test_the_shipped_engine_end_to_end(tmp_path: Path, manual_clock: ManualClock) -> None:
     picture = canvas(640, 480)
     put_plate(picture, "RK 755AJ", (150, 200))
     data = encoded(bgr(picture))

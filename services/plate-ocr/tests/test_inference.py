@@ -113,7 +113,7 @@ class Queue:
 @asynccontextmanager
 async def busy(engine: Slow, **settings: Any) -> AsyncIterator[Queue]:
     """A worker that reads one picture at a time, and is at the first."""
-    async with running(lambda: engine, max_batch=1, max_wait_ms=0, **settings) as worker:
+    async with running(lambda: engine, max_batch_pictures=1, max_batch_wait_ms=0, **settings) as worker:
         await is_loaded(worker)
         queue = Queue(worker)
         await queue.add(Purpose.CALL)
@@ -128,9 +128,9 @@ async def is_loaded(worker: InferenceWorker) -> None:
     await eventually(ready, message="loaded")
 
 
-async def test_each_gets_its_own_answer_and_batches_form() -> None:
+async def test_each_caller_gets_its_own_answer_from_a_batch() -> None:
     engine = Slow(is_open=False)
-    async with running(lambda: engine, max_batch=4) as worker:
+    async with running(lambda: engine, max_batch_pictures=4) as worker:
         reads = [asyncio.create_task(read(worker, number)) for number in range(9)]
         await eventually(lambda: len(reads) == 9, message="asked")
         await asyncio.sleep(0)
@@ -142,7 +142,7 @@ async def test_each_gets_its_own_answer_and_batches_form() -> None:
     assert all(name.startswith("inference") for name in engine.threads)
 
 
-async def test_the_loop_runs_on_while_the_engine_works() -> None:
+async def test_the_event_loop_is_not_blocked_while_the_engine_works() -> None:
     engine = Slow(is_open=False)
     async with running(lambda: engine) as worker:
         reading = asyncio.create_task(read(worker, 1))
@@ -153,9 +153,11 @@ async def test_the_loop_runs_on_while_the_engine_works() -> None:
         assert await reading == "1"
 
 
-async def test_a_full_queue_refuses_who_does_not_wait() -> None:
+async def test_a_full_queue_refuses_a_caller_that_does_not_wait() -> None:
     engine = Slow(is_open=False)
-    async with running(lambda: engine, queue_size=2, max_batch=1, max_wait_ms=0, retry_after_s=7) as worker:
+    async with running(
+        lambda: engine, queue_size=2, max_batch_pictures=1, max_batch_wait_ms=0, retry_after_s=7
+    ) as worker:
         await is_loaded(worker)
         waiting = [asyncio.create_task(read(worker, number)) for number in range(3)]
 
@@ -169,9 +171,9 @@ async def test_a_full_queue_refuses_who_does_not_wait() -> None:
         assert await asyncio.gather(*waiting) == ["0", "1", "2"]
 
 
-async def test_one_that_fails_fails_alone() -> None:
+async def test_one_bad_picture_of_a_batch_fails_alone() -> None:
     engine = Slow(is_open=False)
-    async with running(lambda: engine, max_batch=8) as worker:
+    async with running(lambda: engine, max_batch_pictures=8) as worker:
         numbers = [11, 12, 13, 14]
         reads = [asyncio.create_task(read(worker, number)) for number in numbers]
         await asyncio.sleep(0)
@@ -181,7 +183,7 @@ async def test_one_that_fails_fails_alone() -> None:
         assert await read(worker, 15) == "15"
 
 
-async def test_frames_wait_for_the_engine_and_calls_are_told_to_come_back() -> None:
+async def test_frames_wait_for_the_engine_and_calls_are_refused() -> None:
     opened = threading.Event()
 
     def load() -> PlateEngine:
@@ -203,7 +205,7 @@ async def test_frames_wait_for_the_engine_and_calls_are_told_to_come_back() -> N
 @pytest.mark.parametrize(
     "error", [ModelError("no model at /models/x.onnx"), RuntimeError("no such operator")]
 )
-async def test_a_missing_model_is_a_fact_and_no_crash(error: Exception) -> None:
+async def test_readiness_reports_a_missing_model_and_the_worker_stays_up(error: Exception) -> None:
     def load() -> PlateEngine:
         raise error
 
@@ -219,9 +221,9 @@ async def test_a_missing_model_is_a_fact_and_no_crash(error: Exception) -> None:
                 await read(worker, 1, can_wait=can_wait)
 
 
-async def test_who_waits_at_the_end_is_told() -> None:
+async def test_callers_that_wait_when_the_worker_stops_are_refused() -> None:
     engine = Slow(is_open=False)
-    async with running(lambda: engine, max_batch=1, max_wait_ms=0) as worker:
+    async with running(lambda: engine, max_batch_pictures=1, max_batch_wait_ms=0) as worker:
         await is_loaded(worker)
         reads = [asyncio.create_task(read(worker, number)) for number in range(3)]
         await eventually(lambda: worker.queue_length == 2, message="two wait")
@@ -232,9 +234,9 @@ async def test_who_waits_at_the_end_is_told() -> None:
     assert isinstance(found[-1], Unavailable)
 
 
-async def test_a_caller_who_left_is_not_read_for() -> None:
+async def test_a_cancelled_picture_is_not_read() -> None:
     engine = Slow(is_open=False)
-    async with running(lambda: engine, max_batch=1, max_wait_ms=0) as worker:
+    async with running(lambda: engine, max_batch_pictures=1, max_batch_wait_ms=0) as worker:
         await is_loaded(worker)
         first = asyncio.create_task(read(worker, 1))
         await eventually(lambda: worker.queue_length == 0, message="the first is in hand")
@@ -247,7 +249,7 @@ async def test_a_caller_who_left_is_not_read_for() -> None:
     assert [2] not in engine.batches
 
 
-async def test_entries_and_exits_go_first() -> None:
+async def test_entries_and_exits_are_read_first() -> None:
     engine = Slow(is_open=False)
     async with busy(engine) as queue:
         await queue.add(SNAPSHOT, VIDEO, EXIT, Purpose.CALL, ENTRY)
@@ -256,7 +258,7 @@ async def test_entries_and_exits_go_first() -> None:
     assert engine.batches == [[0], [3], [5], [1], [2], [4]]
 
 
-async def test_in_a_full_queue_the_oldest_snapshots_and_videos_go_and_are_counted() -> None:
+async def test_a_full_queue_drops_the_oldest_snapshots_and_videos_and_counts_them() -> None:
     engine, metrics = Slow(is_open=False), Metrics("test")
     async with busy(engine, queue_size=3, metrics=metrics) as queue:
         await queue.add(SNAPSHOT, ENTRY, VIDEO)  # full
@@ -272,7 +274,7 @@ async def test_in_a_full_queue_the_oldest_snapshots_and_videos_go_and_are_counte
     assert 'purpose="entry"' not in shown
 
 
-async def test_entries_wait_outside_and_none_is_lost() -> None:
+async def test_entries_wait_outside_a_full_queue_and_none_is_lost() -> None:
     engine = Slow(is_open=False)
     async with busy(engine, queue_size=2) as queue:
         await queue.add(*[ENTRY, EXIT] * 5)
@@ -282,7 +284,7 @@ async def test_entries_wait_outside_and_none_is_lost() -> None:
     assert engine.batches == [[number] for number in range(11)]
 
 
-async def test_a_dropped_picture_says_so() -> None:
+async def test_a_dropped_picture_raises_picture_dropped() -> None:
     engine = Slow(is_open=False)
     async with busy(engine, queue_size=1) as queue:
         await queue.add(ENTRY)
@@ -293,7 +295,7 @@ async def test_a_dropped_picture_says_so() -> None:
         await queue.answers()
 
 
-async def test_a_caller_who_left_makes_room_and_nobody_is_dropped_for_it() -> None:
+async def test_a_cancelled_picture_frees_its_place_and_none_is_dropped_for_it() -> None:
     engine = Slow(is_open=False)
     async with busy(engine, queue_size=2) as queue:
         await queue.add(SNAPSHOT, VIDEO)
@@ -303,7 +305,7 @@ async def test_a_caller_who_left_makes_room_and_nobody_is_dropped_for_it() -> No
         assert await queue.answers() == ["0", "1", "", "3"]
 
 
-async def test_each_picture_comes_with_what_is_settled_in_it() -> None:
+async def test_the_engine_gets_the_skip_function_of_each_picture() -> None:
     def known(_: Picture, __: Box) -> bool:
         return True
 
@@ -315,7 +317,7 @@ async def test_each_picture_comes_with_what_is_settled_in_it() -> None:
     assert sorted(engine.skip, key=bool) == [None, known]
 
 
-async def test_the_first_read_is_the_services_own() -> None:
+async def test_the_engine_reads_the_warm_up_picture_first() -> None:
     engine = Slow(is_open=False)
     async with running(lambda: engine, warm_up=picture(0)) as worker:
         await eventually(engine.asked.is_set, message="it reads")
@@ -325,7 +327,7 @@ async def test_the_first_read_is_the_services_own() -> None:
         assert len(engine.batches) == 1
 
 
-async def test_an_engine_that_fails_its_first_read_is_not_ready() -> None:
+async def test_an_engine_that_fails_on_the_warm_up_picture_is_not_ready() -> None:
     class Broken(Slow):
         def read(
             self,

@@ -35,7 +35,7 @@ def test_cuda() -> None:
 
 @pytest.mark.parametrize(("is_fp16", "told"), [(True, "True"), (False, "False")])
 def test_tensorrt(tmp_path: Path, is_fp16: bool, told: str) -> None:
-    options = OnnxOptions(tensorrt_cache=tmp_path, is_fp16=is_fp16)
+    options = OnnxOptions(tensorrt_cache_folder=tmp_path, is_fp16=is_fp16)
     assert provider_options(TENSORRT, options) == {
         "device_id": "0",
         "trt_fp16_enable": told,
@@ -47,15 +47,20 @@ def test_tensorrt(tmp_path: Path, is_fp16: bool, told: str) -> None:
     assert "trt_engine_cache_enable" not in provider_options(TENSORRT, OnnxOptions())
 
 
-def test_what_the_operator_set(tmp_path: Path) -> None:
+def test_options_follow_the_settings(tmp_path: Path) -> None:
     settings = InferenceSettings(
-        threads=3, providers=(CUDA,), gpu_device=2, gpu_memory_mib=512, tensorrt_cache=tmp_path, is_fp16=True
+        threads=3,
+        providers=(CUDA,),
+        gpu_device=2,
+        gpu_memory_mib=512,
+        tensorrt_cache_folder=tmp_path,
+        is_fp16=True,
     )
     assert onnx_options(settings) == OnnxOptions(3, (CUDA,), 2, 512, tmp_path, True)
     assert onnx_options(InferenceSettings()) == OnnxOptions()
 
 
-def test_the_processor_is_told_nothing() -> None:
+def test_the_cpu_has_no_provider_options() -> None:
     assert provider_options(CPU, OnnxOptions(gpu_memory_mib=9)) == {}
 
 
@@ -70,8 +75,8 @@ def test_threads_are_pinned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("provider", [CUDA, TENSORRT])
-def test_a_provider_that_is_not_there_is_refused(tmp_path: Path, provider: str) -> None:
-    with pytest.raises(ModelError, match=f"no network runs on {provider}"):
+def test_a_missing_provider_is_refused(tmp_path: Path, provider: str) -> None:
+    with pytest.raises(ModelError, match=f"the network cannot run on {provider}"):
         open_session(enlarging(tmp_path / "x.onnx", 2), OnnxOptions(providers=(provider,)))
     session = open_session(enlarging(tmp_path / "x.onnx", 2), OnnxOptions(providers=(provider, CPU)))
     assert session.get_providers() == [CPU]

@@ -1,6 +1,6 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""Which plates of a picture are recognized, with a finder and a recogniser that only count."""
+"""Which plates of a picture are recognized, with a finder and a recognizer that only count."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -55,7 +55,7 @@ def crops_of(*boxes: Box) -> int:
 
 
 @pytest.mark.parametrize("known", [(), (LEFT,), (LEFT, RIGHT)])
-def test_a_settled_plate_is_not_recognized(known: tuple[Box, ...]) -> None:
+def test_a_skipped_plate_is_not_recognized(known: tuple[Box, ...]) -> None:
     recognizer = Recognizer()
     reader = PlatePipeline("counting", Finder(LEFT, RIGHT), recognizer, CROPPER, ())
     (reading,) = reader.read([picture()], skip=[lambda _, box: box in known])
@@ -64,7 +64,7 @@ def test_a_settled_plate_is_not_recognized(known: tuple[Box, ...]) -> None:
     assert recognizer.crops == sum(crops_of(box) for box in (LEFT, RIGHT) if box not in known)
 
 
-def test_each_picture_has_its_own() -> None:
+def test_each_picture_has_its_own_skip_function() -> None:
     recognizer, asked = Recognizer(), []
 
     def known(seen: Picture, box: Box) -> bool:
@@ -81,7 +81,7 @@ def test_each_picture_has_its_own() -> None:
     assert recognizer.crops == crops_of(LEFT)
 
 
-def test_the_box_lies_in_the_picture_as_that_of_a_reading_does() -> None:
+def test_a_skipped_box_is_clipped_to_the_picture_as_that_of_a_reading() -> None:
     reader = PlatePipeline("counting", Finder(OVER_THE_EDGE), Recognizer(), CROPPER, ())
     (read,) = reader.read([picture()])
     (skipped,) = reader.read([picture()], skip=[lambda *_: True])
@@ -160,11 +160,11 @@ SHORT, LONG = Box(100, 80, 60, 20), Box(100, 80, 150, 20)
         pytest.param(Box(60, 60, 36, 60), LONG, id="in a field left of the number"),
     ],
 )
-def test_an_emirates_code_is_looked_for_where_the_finder_saw_no_row(bright: Box, found: Box) -> None:
+def test_an_emirates_code_is_searched_where_the_detector_found_no_row(bright: Box, found: Box) -> None:
     assert read_with_bright(bright, found) == ("7", "8261")
 
 
-def test_no_code_is_looked_for_where_the_plate_is_from_elsewhere_or_nothing_stands_there() -> None:
+def test_no_code_is_found_where_the_plate_is_not_of_the_emirates_or_nothing_is_there() -> None:
     band = Box(70, 40, 120, 36)
     assert read_with_bright(band, SHORT, share=0.05)[0] == ""
     assert read_with_bright(Box(0, 0, 1, 1), SHORT)[0] == ""
@@ -172,7 +172,7 @@ def test_no_code_is_looked_for_where_the_plate_is_from_elsewhere_or_nothing_stan
 
 
 @pytest.mark.parametrize(("drop", "is_upright"), [(60, True), (10, False)])
-def test_a_leaning_plate_is_read_between_upright_sides(drop: int, *, is_upright: bool) -> None:
+def test_a_tilted_plate_is_read_between_vertical_sides(drop: int, *, is_upright: bool) -> None:
     """A plate seen from the side has leaning lines and upright strokes."""
 
     class Leaning(Finder):

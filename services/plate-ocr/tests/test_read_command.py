@@ -75,7 +75,7 @@ def test_regions_that_plates_may_come_from(folder: Path) -> None:
     assert "xx" in unknown.stderr
 
 
-def test_reading_does_without_the_libraries_of_the_service(folder: Path) -> None:
+def test_the_read_command_does_not_import_the_libraries_of_the_service(folder: Path) -> None:
     """They take longer to import than everything else until the first plate."""
     code = (
         "import sys; from plate_ocr.__main__ import main; sys.argv = ['plate-ocr', 'read', sys.argv[1]]\n"
@@ -95,7 +95,7 @@ def read_and_seen() -> FileRead:
     return FileRead(Path("a.jpg"), (seen, plate("D71026", 200, 200)), 12.0)
 
 
-def test_what_was_seen_and_not_read_stands_apart() -> None:
+def test_plates_that_were_seen_and_not_read_are_listed_separately() -> None:
     shown = document(read_and_seen())
     assert [plate["text"] for plate in shown["plates"]] == ["D71026"]
     (seen,) = shown["seen"]
@@ -104,14 +104,14 @@ def test_what_was_seen_and_not_read_stands_apart() -> None:
     assert json.loads(json.dumps(shown)) == shown
 
 
-def test_the_table_tells_what_was_seen() -> None:
+def test_the_table_shows_plates_that_were_seen_and_not_read() -> None:
     first, second = table_rows(read_and_seen()).splitlines()
     assert first.split()[1] == "D71026"
     assert "(seen: too_small, 9 px)" in second
     assert "10,10 30x9" in second
 
 
-def test_the_table_calls_no_reading_certain() -> None:
+def test_the_table_never_shows_a_confidence_of_1() -> None:
     row = table_rows(FileRead(Path("a.jpg"), (plate("D71026", 200, 200, confidence=0.999),), 12.0))
     assert row.split()[2] == "0.99"
 

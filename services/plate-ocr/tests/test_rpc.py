@@ -92,7 +92,9 @@ async def test_a_picture_with_too_many_pixels(tmp_path: Path, manual_clock: Manu
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_stream_answers_in_order_and_outlives_bad_frames(rpc: "stubs.PlateReaderAsyncStub") -> None:
+async def test_a_stream_answers_in_order_and_continues_after_bad_frames(
+    rpc: "stubs.PlateReaderAsyncStub",
+) -> None:
     widths = [100 + number for number in range(30)]
     for width in widths:
         FakeEngine.plates[width] = (plate(f"AB{width}", 20, 20),)
@@ -135,7 +137,7 @@ async def play(
     return [answer async for answer in rpc.ReadStream(frames(), timeout=DEADLINE_S)]
 
 
-async def test_a_stream_follows_a_plate(rpc: "stubs.PlateReaderAsyncStub") -> None:
+async def test_a_stream_tracks_a_plate(rpc: "stubs.PlateReaderAsyncStub") -> None:
     texts = ["D71028", "D71026", "D71026", "D71026"]
     for n, text in enumerate(texts):
         FakeEngine.plates[300 + n] = (plate(text, 100 + 20 * n, 200, 0.6 + 0.1 * n),)
@@ -165,7 +167,9 @@ async def test_a_stream_follows_a_plate(rpc: "stubs.PlateReaderAsyncStub") -> No
     assert 0.5 < track.plate.confidence < 1
 
 
-async def test_a_track_ends_once_and_cameras_do_not_mix(rpc: "stubs.PlateReaderAsyncStub") -> None:
+async def test_a_track_ends_once_and_cameras_are_tracked_separately(
+    rpc: "stubs.PlateReaderAsyncStub",
+) -> None:
     FakeEngine.plates[300] = (plate("D71026", 100, 200),)
     FakeEngine.plates[301] = (plate("K11842", 100, 200),)
     requests = [
@@ -187,7 +191,7 @@ async def test_a_track_ends_once_and_cameras_do_not_mix(rpc: "stubs.PlateReaderA
     assert last.tracks[0].plate.looks == 3
 
 
-async def test_frames_without_a_camera_are_not_followed(rpc: "stubs.PlateReaderAsyncStub") -> None:
+async def test_frames_without_a_camera_are_not_tracked(rpc: "stubs.PlateReaderAsyncStub") -> None:
     FakeEngine.plates[300] = (plate("D71026", 100, 200),)
     answers = await play(rpc, [streamed(300, f"r{n}", n, "") for n in range(3)])
     assert [len(answer.tracks) for answer in answers] == [0, 0, 0]
@@ -216,7 +220,7 @@ async def test_a_stream_refuses_more_cameras_than_it_may_track(
 ) -> None:
     FakeEngine.go.set()
     FakeEngine.plates[300] = (plate("D71026", 100, 200),)
-    async with running(tmp_path, manual_clock, rpc={"stream_cameras": 1}) as ocr:
+    async with running(tmp_path, manual_clock, rpc={"max_stream_cameras": 1}) as ocr:
         await ocr.is_ready()
         settings = ocr.settings.grpc
         async with channel(f"127.0.0.1:{settings.port}", settings, token=GRPC_TOKEN) as made:
@@ -254,7 +258,7 @@ async def in_step(
     return [*answers, *[answer async for answer in call]]
 
 
-async def test_a_parked_plate_is_not_read_for_ever(rpc: "stubs.PlateReaderAsyncStub") -> None:
+async def test_a_settled_plate_is_not_read_in_every_frame(rpc: "stubs.PlateReaderAsyncStub") -> None:
     FakeEngine.recognized.clear()
     FakeEngine.plates[300] = (plate("D71026", 120, 200),)
     first = [streamed(300, f"a{n}", 0.2 * n, data=look(20)) for n in range(30)]
@@ -291,7 +295,7 @@ async def test_the_car_that_comes_after_a_parked_one_is_read(rpc: "stubs.PlateRe
     assert "K11842" in finals
 
 
-async def test_frames_of_other_cameras_and_of_none_are_read(rpc: "stubs.PlateReaderAsyncStub") -> None:
+async def test_frames_of_another_camera_or_without_one_are_read(rpc: "stubs.PlateReaderAsyncStub") -> None:
     FakeEngine.recognized.clear()
     FakeEngine.plates[300] = (plate("D71026", 120, 200),)
     for camera_id, times in (("95", 6), ("", 5), ("96", 1)):
@@ -307,7 +311,7 @@ async def test_an_empty_stream(rpc: "stubs.PlateReaderAsyncStub") -> None:
     assert [answer async for answer in rpc.ReadStream(none(), timeout=DEADLINE_S)] == []
 
 
-async def test_a_caller_who_hangs_up(rpc: "stubs.PlateReaderAsyncStub") -> None:
+async def test_a_caller_cancels_its_stream(rpc: "stubs.PlateReaderAsyncStub") -> None:
     async def endless() -> AsyncIterator[plates.ReadStreamRequest]:
         while True:
             yield plates.ReadStreamRequest(frame=plates.ReadRequest(image=image(64)))

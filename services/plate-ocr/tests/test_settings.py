@@ -15,7 +15,7 @@ def read(**env: str) -> PlateOcrSettings:
     return read_settings(PlateOcrSettings, environ={**NEEDED, **env})
 
 
-def test_models_under_their_older_names() -> None:
+def test_models_by_their_older_setting_names() -> None:
     inference = read(YOLO_MODEL_PATH="/models/yolo11x.pt", REAL_ESRGAN_MODEL_PATH="/models/x4.onnx").inference
     assert (inference.vehicle_model, inference.enhancer_model) == (
         Path("/models/yolo11x.pt"),
@@ -39,8 +39,8 @@ def test_regions() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("REGIONS", "dubai", "'dubai' is no region"),
-        ("REGIONS_BY_LOCATION", '{"NAD": ["x"]}', "'x' is no region"),
+        ("REGIONS", "dubai", "'dubai' is not a region"),
+        ("REGIONS_BY_LOCATION", '{"NAD": ["x"]}', "'x' is not a region"),
         ("REGIONS_BY_LOCATION", "NAD=ae", "is not valid JSON"),
         ("INFERENCE__MIN_PLATE_SCORE", "1.5", "less than or equal to 1"),
         ("INFERENCE__GPU_MEMORY_MIB", "-1", "greater than or equal to 0"),

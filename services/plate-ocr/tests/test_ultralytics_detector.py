@@ -17,7 +17,7 @@ from plate_ocr.adapters.yolo_onnx import YoloOnnx, YoloOptions
 from plate_ocr.domain.engines import ModelError
 from plate_ocr.domain.values import Box
 
-OPTIONS = YoloOptions(min_confidence=0.3, image_size_px=320, max_iou=0.5)
+OPTIONS = YoloOptions(min_confidence=0.3, input_side_px=320, max_iou=0.5)
 PICTURE = np.full((100, 200, 3), 90, np.uint8)
 
 
@@ -76,12 +76,12 @@ def test_vehicles(stand_in: type[StandIn], tmp_path: Path) -> None:
     assert (asked["conf"], asked["imgsz"], asked["iou"], asked["device"]) == (0.3, 320, 0.5, "cpu")
 
 
-def test_it_stays_off_the_network(stand_in: type[StandIn], tmp_path: Path) -> None:
+def test_ultralytics_does_not_use_the_network(stand_in: type[StandIn], tmp_path: Path) -> None:
     open_vehicles(model(tmp_path), OnnxOptions(), OPTIONS)
     assert (os.environ["YOLO_OFFLINE"], os.environ["YOLO_AUTOINSTALL"]) == ("true", "false")
     assert os.environ["ULTRALYTICS_SAFE_LOAD"] == "true"
     assert stand_in.opened == (str(tmp_path / "best.pt"), None)
-    with pytest.raises(ModelError, match=r"no model at yolo11n\.pt"):
+    with pytest.raises(ModelError, match=r"there is no model file yolo11n\.pt"):
         open_plates(Path("yolo11n.pt"), OnnxOptions(), OPTIONS)
     with pytest.raises(ModelError, match="rename the file"):
         open_plates(model(tmp_path, "yolov5n.pt"), OnnxOptions(), OPTIONS)
@@ -94,12 +94,12 @@ def test_an_engine_runs_on_the_gpu(stand_in: type[StandIn], tmp_path: Path) -> N
     assert stand_in.opened[1] == "detect"
 
 
-def test_models_that_do_not_do(
+def test_unsuitable_models_are_refused(
     stand_in: type[StandIn], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ModelError, match=r"no class of best\.pt is a plate: person, car, truck"):
         open_plates(model(tmp_path), OnnxOptions(), OPTIONS)
-    with pytest.raises(ModelError, match=r"none of \.pt, \.onnx, \.engine"):
+    with pytest.raises(ModelError, match=r"none of the suffixes \.pt, \.onnx, \.engine"):
         open_plates(model(tmp_path, "best.h5"), OnnxOptions(), OPTIONS)
     monkeypatch.setattr(StandIn, "task", "segment")
     with pytest.raises(ModelError, match="the task 'segment'"):
@@ -113,7 +113,7 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.filterwarnings("ignore")  # the export's own, of torch
-def test_the_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_ultralytics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network with made-up weights, but the package's own layout, loader and export."""
     for name, value in {
         "YOLO_OFFLINE": "1",
@@ -127,7 +127,7 @@ def test_the_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = made_up(ultralytics, tmp_path)
     patches = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     picture = np.asarray(cv2.resize(patches, (640, 400)), np.uint8)
-    options = YoloOptions(min_confidence=0.25, image_size_px=320)
+    options = YoloOptions(min_confidence=0.25, input_side_px=320)
     found = open_vehicles(weights, OnnxOptions(), options).detect(picture)
     assert {one.kind for one in found} <= {"car", "motorcycle", "bus", "truck"}
     assert found

@@ -16,8 +16,8 @@ from plate_ocr.adapters.yolo_onnx import (
     YoloVehicles,
     decode_output,
     letterbox,
+    non_maximum_suppression,
     plate_classes,
-    suppress_overlaps,
     vehicle_classes,
 )
 from plate_ocr.domain.engines import ModelError
@@ -65,7 +65,7 @@ def test_vehicles_by_the_names_of_the_model(tmp_path: Path) -> None:
     assert found == [("car", 0.8, "model.onnx"), ("truck", 0.6, "model.onnx")]
 
 
-def test_a_network_that_thins_out_itself(tmp_path: Path) -> None:
+def test_a_network_with_its_own_non_maximum_suppression(tmp_path: Path) -> None:
     output = np.zeros((1, 300, 6), np.float32)
     output[0, 0] = (270, 300, 370, 340, 0.9, 0)
     output[0, 1] = (10, 300, 60, 340, 0.2, 0)
@@ -76,7 +76,7 @@ def test_a_network_that_thins_out_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (5, 2000), (720, 1280)])
 def test_sizes_that_the_model_leaves_open(tmp_path: Path, size: tuple[int, int]) -> None:
     model = constant(tmp_path / "open.onnx", raw((16, 16, 8, 8, 0.9)), (1, 3, "h", "w"), PLATES)
-    model = YoloOnnx(model, ONNX, YoloOptions(image_size_px=320))
+    model = YoloOnnx(model, ONNX, YoloOptions(input_side_px=320))
     for one in model.find(np.zeros((*size, 3), np.uint8), [0]):
         assert 0 <= one.box.x <= one.box.right <= size[1]
         assert 0 <= one.box.y <= one.box.bottom <= size[0]
@@ -91,7 +91,7 @@ def test_nothing_found(tmp_path: Path) -> None:
     ("taken", "given", "metadata", "reason"),
     [
         ((1, 3, 640, 640), (1, 5, 9), {"task": "pose"}, "the task 'pose'"),
-        ((1, 3, 640, 640), (1, 1000), {}, "no YOLO detector"),
+        ((1, 3, 640, 640), (1, 1000), {}, "not a YOLO detector"),
         ((8, 3, 640, 640), (8, 5, 9), {}, "batch=1"),
         ((1, 3, 640, 640), (1, 84, 9), STREET, "no class of model.onnx is a plate: person, Car, van, truck"),
     ],
@@ -132,7 +132,7 @@ def test_which_classes_are_vehicles() -> None:
     coco = {2: "car", 3: "motorcycle", 5: "bus", 7: "truck"}
     assert vehicle_classes("m", {}) == vehicle_classes("m", {n: str(n) for n in range(80)}) == coco
     assert vehicle_classes("m", {0: "Motorbike", 4: "BUS"}) == {0: "motorcycle", 4: "bus"}
-    with pytest.raises(ModelError, match="m knows neither car"):
+    with pytest.raises(ModelError, match="m has no class car"):
         vehicle_classes("m", {0: "plate"})
 
 
@@ -153,14 +153,14 @@ def test_an_output_without_classes() -> None:
         decode_output(np.zeros((4, 100), np.float32))
 
 
-def test_thinning() -> None:
+def test_non_maximum_suppression() -> None:
     rows = np.array([(0, 0, 9, 9, 0.5, 0), (0, 0, 9, 9, 0.6, 3), (20, 0, 29, 9, 0.7, 0)], np.float32)
-    assert suppress_overlaps(rows, 0.5)[:, 4].tolist() == pytest.approx([0.7, 0.6])
-    assert len(suppress_overlaps(rows[:0], 0.5)) == 0
+    assert non_maximum_suppression(rows, 0.5)[:, 4].tolist() == pytest.approx([0.7, 0.6])
+    assert len(non_maximum_suppression(rows[:0], 0.5)) == 0
 
 
-def test_a_network_of_another_kind(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no YOLO detector"):
+def test_a_network_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="not a YOLO detector"):
         YoloOnnx(enlarging(tmp_path / "x4.onnx", 4), ONNX, YoloOptions())
 
 

@@ -31,7 +31,7 @@ def main() -> None:
     """The program's entry point."""
     read = Command(
         name="read",
-        help="read the plates in pictures; needs no server",
+        help="read the plates in picture files; needs no server",
         add_arguments=_add_read_arguments,
         run=_read,
     )
@@ -47,7 +47,9 @@ def _wiring() -> "tuple[type[PlateOcrSettings], Callable[[PlateOcrSettings], Ser
 
 
 def _add_read_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object a picture, a line each")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object a line, one for each picture"
+    )
     parser.add_argument(
         "--regions",
         default="",
@@ -61,14 +63,14 @@ def _read(options: argparse.Namespace) -> int:
     try:
         return read_files(options.files, regions, as_json=options.json)
     except BrokenPipeError:
-        # The reader of the output has seen enough (`| head`). Python would complain again while it flushes at exit.
+        # The output's reader closed the pipe (`| head`). Without this, Python prints an error when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 @dataclass(frozen=True, slots=True)
 class FileRead:
-    """What came of one file; `error` is empty unless it could not be read."""
+    """The result for one file; `error` is empty unless it could not be read."""
 
     file: Path
     plates: tuple[PlateReading, ...]
@@ -77,8 +79,8 @@ class FileRead:
 
 
 def read_files(paths: Sequence[Path], regions: tuple[str, ...] = (), *, as_json: bool) -> int:
-    """Print what is on the pictures. 0; 1 when a file could not be read; 2 when there is no engine, or it has no
-    grammar of one of the `regions` that plates may come from (none: any).
+    """Print the plates in the pictures. Returns the exit status: 0; 1 when a file could not be read; 2 when the engine
+    cannot be loaded or has no grammar of one of the `regions` that plates may come from (none: any).
     """
     files = list(pictures_in(paths))
     if not files:
@@ -106,7 +108,7 @@ def read_files(paths: Sequence[Path], regions: tuple[str, ...] = (), *, as_json:
 
 
 def pictures_in(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files, and the pictures in the folders by name. A file that was named is taken whatever its name."""
+    """The files, and the pictures in the folders, sorted by name. A file that is given itself may have any suffix."""
     for path in paths:
         if path.is_dir():
             yield from sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
@@ -115,7 +117,7 @@ def pictures_in(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def read_file(engine: PlateEngine, file: Path) -> FileRead:
-    """One file; the time is that of decoding and reading."""
+    """Read one file; the time is that of decoding and reading."""
     limits = PictureSettings()
     began = time.perf_counter()
     try:
@@ -130,7 +132,7 @@ def read_file(engine: PlateEngine, file: Path) -> FileRead:
 
 
 def elapsed(began: float) -> float:
-    """Milliseconds since then."""
+    """Milliseconds since then. `began`: of `time.perf_counter`."""
     return round((time.perf_counter() - began) * 1000, 1)
 
 
@@ -183,7 +185,7 @@ def header() -> str:
 
 
 def table_rows(read: FileRead) -> str:
-    """A line for each plate, read ones first, or one that says that there is none, or why."""
+    """A line for each plate, read ones first, or a line that says that there is none, or the error."""
     blank = {"text": "-", "sure": "", "region": "", "code": "", "number": "", "box": ""}
     file = str(read.file) if len(str(read.file)) <= 40 else "…" + str(read.file)[-39:]
     if read.error:

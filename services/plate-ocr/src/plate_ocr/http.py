@@ -1,4 +1,4 @@
-"""REST in: one picture, read now."""
+"""REST in: reads the plates in one picture."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ PATH = "/api/v1/ocr-image"
 
 
 class CharacterOut(BaseModel):
-    """One character, and how sure the reader is of it, 0 to 1."""
+    """One character and its confidence, 0 to 1."""
 
     text: str
     confidence: float
@@ -34,18 +34,18 @@ class PlateOut(BaseModel):
         description="`seen_not_read`: a plate is there, its text is empty and `unread_reason` says why"
     )
     unread_reason: UnreadReason | None
-    height_px: float = Field(description="of the plate in the picture, 0 when not measured")
+    height_px: float = Field(description="of the plate in the picture in pixels, 0 when not measured")
     outline: list[tuple[float, float]] = Field(
         description="four corners, clockwise from the plate's own top left; empty when only the box is known"
     )
     region_confidence: float = Field(description="0 to 1, 0 when the region is not known")
     code_confidence: float = Field(description="0 to 1, 0 when the code is not known")
     number_confidence: float = Field(description="0 to 1")
-    pattern: str = Field(description="the grammar's pattern that the text follows, or empty")
+    pattern: str = Field(description="the grammar's name for the format of the text, or empty")
 
 
 class VehicleOut(BaseModel):
-    """A vehicle; `source` is who saw it."""
+    """A vehicle. `source`: the detector's name."""
 
     box: tuple[float, float, float, float]
     kind: str
@@ -54,7 +54,7 @@ class VehicleOut(BaseModel):
 
 
 class PictureOut(BaseModel):
-    """What one picture shows; plates best first, none when none could be found."""
+    """What was read in one picture. `plates`: best first, none where none was found."""
 
     plates: list[PlateOut]
     vehicles: list[VehicleOut]
@@ -65,14 +65,14 @@ class PictureOut(BaseModel):
 
 
 def routes(read_picture: ReadPicture) -> APIRouter:
-    """The route."""
+    """The routes of plate-ocr."""
     router = APIRouter(tags=["plates"])
 
     @router.post(PATH, summary="Read the plates in a picture")
     async def ocr_image(
         image: Annotated[UploadFile, File(description="JPEG, PNG, WebP or BMP")],
     ) -> PictureOut:
-        """Needs no token. An overloaded reader answers 503 with Retry-After."""
+        """Needs no token. 503 with Retry-After while the queue is full."""
         result, _ = await read_picture(PictureRequest(await image.read()), can_wait=False)
         return picture_out(result)
 
@@ -81,7 +81,7 @@ def routes(read_picture: ReadPicture) -> APIRouter:
 
 
 def picture_out(result: PictureResult) -> PictureOut:
-    """The answer."""
+    """The response."""
     return PictureOut(
         plates=[plate_out(plate) for plate in result.plates],
         vehicles=[
@@ -96,7 +96,7 @@ def picture_out(result: PictureResult) -> PictureOut:
 
 
 def plate_out(plate: PlateReading) -> PlateOut:
-    """One plate of the answer."""
+    """One plate of the response."""
     return PlateOut(
         text=plate.text,
         raw_text=plate.raw_text,

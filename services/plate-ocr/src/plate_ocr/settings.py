@@ -1,4 +1,4 @@
-"""What an operator may set. Every limit, timeout and default of plate-ocr stands here."""
+"""What an operator may set: every limit, timeout and default of plate-ocr."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,24 +17,24 @@ _REGION = re.compile(r"generic|[a-z]{2}(-[a-z0-9]{1,3})?")
 
 def _region(value: str) -> str:
     if not _REGION.fullmatch(value.lower()):
-        raise ValueError(f"{value!r} is no region: write ae, ae-du, us-tx or generic")
+        raise ValueError(f"{value!r} is not a region; write for example ae, ae-du, us-tx or generic")
     return value.lower()
 
 
 RegionsFor = Callable[[str, Sequence[str]], tuple[str, ...]]
-"""Location code and regions that were asked for → regions that a plate may come from, none for any."""
+"""Location code and requested regions → regions that a plate may come from, none for any."""
 
 Regions = tuple[Annotated[str, AfterValidator(_region)], ...]
 
 
 class InferenceSettings(Block):
-    """The networks, and how pictures come to them."""
+    """The networks, and the queue of pictures for them."""
 
     detector_model: Path | None = Field(
-        None, description="ONNX file of the text detector in place of the shipped one"
+        None, description="ONNX file of the row detector in place of the shipped one"
     )
     recognizer_model: Path | None = Field(
-        None, description="ONNX file of the recogniser in place of the shipped one"
+        None, description="ONNX file of the row recognizer in place of the shipped one"
     )
     plate_model: Path | None = Field(
         None,
@@ -46,37 +46,40 @@ class InferenceSettings(Block):
         description="classes of `plate_model` that are plates, comma separated; empty: its only one, or those with"
         " `plate` in the name",
     )
-    grammars: Path | None = Field(
+    grammars_folder: Path | None = Field(
         None,
-        description="folder of region grammars (`*.toml`) of your own, beside or in place of the shipped ones",
+        description="folder of your own region grammars (`*.toml`), beside or in place of the shipped ones",
     )
-    min_plate_score: Share = Field(0.25, description="score, 0 to 1, below which `plate_model` finds nothing")
+    min_plate_score: Share = Field(
+        0.25, description="score, 0 to 1, below which a detection of `plate_model` is ignored"
+    )
     vehicle_model: Path | None = Field(
         None,
-        description="vehicle detector (car, motorcycle, bus, truck), a file as for `plate_model`; none: spots are"
-        " judged by the camera's own box and the plate's place",
+        description="vehicle detector (car, motorcycle, bus, truck), a file as for `plate_model`; without it, spot"
+        " occupancy follows from the camera's own box and the position of the plate",
     )
     min_vehicle_score: Share = Field(
-        0.4, description="score, 0 to 1, below which `vehicle_model` finds nothing"
+        0.4, description="score, 0 to 1, below which a detection of `vehicle_model` is ignored"
     )
-    model_side_px: int = Field(
+    yolo_input_side_px: int = Field(
         640,
         ge=32,
         le=4096,
-        description="longer side in pixels to which a picture is brought for these two, where the model leaves it"
-        " open",
+        description="longer side in pixels of the input of these two models, where the file does not fix it",
     )
     enhancer_model: Path | None = Field(
-        None, description="Real-ESRGAN as `.onnx`, for crops that were read weakly"
+        None, description="Real-ESRGAN as `.onnx`, for crops that were read with low confidence"
     )
     denoise_strength: float = Field(
         0.0,
         ge=0,
         le=30,
-        description="noise in grey levels taken out of crops that were read weakly, where there is no"
-        " `enhancer_model`; 0: none",
+        description="noise in grey levels that is removed from crops that were read with low confidence, where there"
+        " is no `enhancer_model`; 0: none",
     )
-    enhance_below: Share = Field(0.6, description="confidence, 0 to 1, below which a read counts as weak")
+    enhance_below_confidence: Share = Field(
+        0.6, description="confidence, 0 to 1, below which a crop is enhanced and read again"
+    )
     threads: int = Field(2, gt=0, description="threads of the networks, and of OpenCV beside them")
     providers: tuple[str, ...] = Field(
         ("CPUExecutionProvider",),
@@ -85,54 +88,60 @@ class InferenceSettings(Block):
     )
     gpu_device: int = Field(0, ge=0, description="number of the GPU")
     gpu_memory_mib: int = Field(
-        0, ge=0, description="most memory in MiB that a network's pool takes on the GPU; 0: no bound"
+        0, ge=0, description="largest memory pool of a network on the GPU in MiB; 0: no limit"
     )
-    tensorrt_cache: Path | None = Field(
+    tensorrt_cache_folder: Path | None = Field(
         None,
-        description="folder that keeps what TensorRT builds; without it the building, which takes minutes, is done"
-        " at every start",
+        description="folder for the engines that TensorRT builds; without it they are built at every start, which"
+        " takes minutes",
     )
-    is_fp16: bool = Field(False, description="let TensorRT compute with 16 bits")
-    max_batch: int = Field(8, gt=0, description="pictures read in one go")
-    max_wait_ms: float = Field(
-        5.0, ge=0, description="milliseconds that a picture waits for others to join it"
+    is_fp16: bool = Field(False, description="let TensorRT compute in 16 bits")
+    max_batch_pictures: int = Field(8, gt=0, description="largest number of pictures read in one batch")
+    max_batch_wait_ms: float = Field(
+        5.0, ge=0, description="milliseconds that a picture waits for others to join its batch"
     )
     queue_size: int = Field(
         16,
         gt=0,
-        description="pictures that may wait; beyond, the oldest snapshot or video frame is dropped, entries and"
-        " exits wait, calls are refused",
+        description="pictures that may wait; when it is full, the oldest snapshot or video frame is dropped, entries"
+        " and exits wait outside it, and calls are refused",
     )
-    is_warm_start: bool = Field(True, description="read a picture of its own before the first real one")
+    is_warm_start: bool = Field(
+        True, description="read a drawn picture after loading, before the first real one"
+    )
     first_pass_pixels: int = Field(
         150_000,
         gt=0,
-        description="size, width times height, to which a picture is brought to find plates in it",
+        description="size, width times height, to which a picture is scaled down to detect plates in it",
     )
     second_pass_pixels: int = Field(
         700_000,
         gt=0,
-        description="the same for a second look, where the first finds none, or more than are looked at closer",
+        description="the same for a second pass, where the first finds no plate, or too many small ones",
     )
-    min_confidence: Share = Field(0.4, description="confidence, 0 to 1, below which a plate is not reported")
+    min_confidence: Share = Field(
+        0.4, description="confidence, 0 to 1, below which a plate is reported as seen, not read"
+    )
     retry_after_s: int = Field(2, gt=0, description="`Retry-After` in seconds while the queue is full")
 
 
 class PictureSettings(Block):
-    """What counts as a picture, and what is kept of it."""
+    """Limits of pictures, and the stored crops."""
 
     max_bytes: int = Field(12_582_912, gt=0, description="largest picture in bytes")
     max_pixels: int = Field(40_000_000, gt=0, description="largest picture in pixels, width times height")
     decode_threads: int = Field(2, gt=0, description="threads that decode pictures and encode crops")
-    crop_margin: Share = Field(0.25, description="kept around a plate, as a share of its height")
-    crop_quality: int = Field(90, ge=1, le=100, description="JPEG quality of the crops")
+    crop_margin: Share = Field(
+        0.25, description="margin of a stored crop around the plate, as a share of the plate's height"
+    )
+    crop_jpeg_quality: int = Field(90, ge=1, le=100, description="JPEG quality of the crops")
 
 
 class RpcSettings(Block):
     """The gRPC service PlateReader."""
 
-    stream_window: int = Field(8, gt=0, description="frames of one stream that are read at once")
-    stream_cameras: int = Field(256, gt=0, description="cameras whose plates one stream may track")
+    stream_window_frames: int = Field(8, gt=0, description="frames of one stream that are read at once")
+    max_stream_cameras: int = Field(256, gt=0, description="cameras whose plates one stream may track")
 
 
 class PlateOcrSettings(ServiceSettings):
@@ -146,7 +155,7 @@ class PlateOcrSettings(ServiceSettings):
     }
 
     bus: BusSettings = Field(description="event bus")
-    blobs: BlobSettings = Field(description="pictures in, crops out")
+    blobs: BlobSettings = Field(description="store of the pictures and crops")
     engine: str = Field(
         "lookout",
         description="`lookout`: the shipped models; `package.module:factory`: an engine of your own",
@@ -162,8 +171,8 @@ class PlateOcrSettings(ServiceSettings):
     pictures: PictureSettings = Field(default_factory=PictureSettings, description="pictures")
     rpc: RpcSettings = Field(default_factory=RpcSettings, description="gRPC streams")
 
-    def regions_for(self, location_code: str = "", asked: Sequence[str] = ()) -> tuple[str, ...]:
-        """Regions that a plate may come from, empty for any: those that the frame or the call itself names, else the
+    def regions_for(self, location_code: str = "", requested: Sequence[str] = ()) -> tuple[str, ...]:
+        """Regions that a plate may come from, empty for any: those of the frame or the call itself, else the
         location's, else the service's.
         """
-        return tuple(asked) or self.regions_by_location.get(location_code, self.regions)
+        return tuple(requested) or self.regions_by_location.get(location_code, self.regions)

@@ -55,7 +55,7 @@ def test_a_sure_reading_is_reported() -> None:
         (seen(look("RK755", 0.05)), UnreadReason.UNSURE),
     ],
 )
-def test_a_plate_that_cannot_be_read_says_why(evidence: PlateCandidate, reason: UnreadReason) -> None:
+def test_a_plate_that_cannot_be_read_has_a_reason(evidence: PlateCandidate, reason: UnreadReason) -> None:
     (plate,) = accept_plates([evidence], SIGHT, OPTIONS)
     assert (plate.state, plate.unread_reason, plate.text) == (PlateState.SEEN_NOT_READ, reason, "")
     assert plate.raw_text == "RK755"
@@ -81,7 +81,7 @@ def test_a_plate_that_cannot_be_read_says_why(evidence: PlateCandidate, reason: 
         "cut out by somebody",
     ],
 )
-def test_a_plate_that_may_go_on_beyond_the_picture_must_be_surer(
+def test_a_plate_that_may_be_cut_off_needs_a_higher_confidence(
     text: str, box: Box, confidence: float, state: PlateState
 ) -> None:
     (plate,) = accept_plates([seen(look(text, confidence), box=box)], SIGHT, OPTIONS)
@@ -99,7 +99,7 @@ def test_a_plate_that_may_go_on_beyond_the_picture_must_be_surer(
     ],
     ids=["the finder doubts it", "no text", "a badge", "outside the picture"],
 )
-def test_what_is_not_said_to_be_a_plate(evidence: PlateCandidate) -> None:
+def test_candidates_that_are_not_reported(evidence: PlateCandidate) -> None:
     assert accept_plates([evidence], SIGHT, OPTIONS) == ()
 
 
@@ -110,7 +110,7 @@ def test_the_near_car_comes_before_the_far_one_and_the_unread_last() -> None:
     assert [p.text for p in accept_plates([unread, far, near], SIGHT, OPTIONS)] == ["NEAR123", "FAR1234", ""]
 
 
-def test_looks_that_doubt_the_code_only_still_agree_on_the_number() -> None:
+def test_readings_that_differ_in_the_code_only_agree_on_the_number() -> None:
     def coded(code: str, confidence: float) -> CropReading:
         plain = look(code + "57656", confidence)
         return CropReading(replace(plain.reading, code=code, number="57656"), NOTHING_ELSE)
@@ -123,18 +123,18 @@ def test_looks_that_doubt_the_code_only_still_agree_on_the_number() -> None:
     assert doubted == contradicted < 0.41
 
 
-def test_two_looks_that_agree_outweigh_a_surer_one() -> None:
+def test_two_readings_that_agree_outweigh_a_more_confident_one() -> None:
     best, confidence = consensus([look("AB123", 0.7), look("A8123", 0.8), look("AB123", 0.6)])
     assert best.text == "AB123"
     assert confidence < 0.7
 
 
-def test_looks_that_all_agree_take_nothing_away() -> None:
+def test_readings_that_all_agree_keep_the_confidence() -> None:
     assert consensus([look("AB123", 0.7), look("AB123", 0.6)]) == (look("AB123", 0.7), 0.7)
 
 
 def test_no_look() -> None:
-    with pytest.raises(ValueError, match="nothing"):
+    with pytest.raises(ValueError, match="no reading"):
         consensus([])
 
 
@@ -145,7 +145,7 @@ def test_calibration_keeps_the_order_and_is_never_certain(first: float, second: 
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=1, max_size=4))
-def test_a_judged_confidence_is_that_of_no_surer_look(confidences: list[float]) -> None:
+def test_a_consensus_is_never_more_confident_than_its_best_reading(confidences: list[float]) -> None:
     readings = [look("AB123", c) for c in confidences]
     best, confidence = consensus(readings)
     assert confidence <= best.confidence == max(confidences)

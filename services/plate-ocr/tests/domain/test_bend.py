@@ -24,7 +24,7 @@ def test_ragged_columns(rise: float) -> None:
     assert sagitta(middles(90, rise, noise=0.4)) == pytest.approx(rise, abs=0.4)
 
 
-def test_ends_do_not_count() -> None:
+def test_the_ends_of_a_row_are_ignored() -> None:
     row = middles(80, 0.0)
     row[:4] += 5
     row[-4:] += 5
@@ -32,7 +32,7 @@ def test_ends_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 23])
-def test_too_short_to_tell(count: int) -> None:
+def test_rows_too_short_to_measure(count: int) -> None:
     assert sagitta(middles(count, 9.0)) == 0
 
 

@@ -27,7 +27,7 @@ def tops(lattice: Lattice) -> str:
     return "".join(slot.top for slot in lattice.slots)
 
 
-def test_the_classes_lie_as_the_recogniser_was_trained() -> None:
+def test_the_classes_are_in_the_order_of_the_recognizer() -> None:
     assert (len(ALPHABET), BLANK, SEPARATOR, CLASS_COUNT) == (36, 0, 37, 38)
     assert (index_of("0"), index_of("A"), index_of("Z")) == (0, 10, 35)
 
@@ -57,7 +57,7 @@ def test_a_slot_holds_what_its_spike_leaves_open() -> None:
     assert slot.x == pytest.approx(0.5)
 
 
-def test_what_blank_nearly_hides_may_be_a_character() -> None:
+def test_a_spike_that_blank_nearly_hides_may_be_a_character() -> None:
     lattice = plate(["A", {"_": 0.75, "7": 0.2}, "B", {"_": 0.95, "1": 0.04}, "C"])
     assert lattice.raw == "ABC"
     assert tops(lattice) == "A7BC"
@@ -65,7 +65,7 @@ def test_what_blank_nearly_hides_may_be_a_character() -> None:
     assert lattice.slots[1].presence == pytest.approx(0.25, abs=0.01)
 
 
-def test_the_foot_of_a_spike_is_no_character_of_its_own() -> None:
+def test_the_tail_of_a_spike_is_not_a_character() -> None:
     feet = frames(BLANK_FRAME, {"_": 0.7, "A": 0.3}, {"A": 0.99}, {"_": 0.6, "A": 0.4}, BLANK_FRAME)
     assert tops(build_lattice([feet])) == "A"
 
@@ -85,7 +85,7 @@ def test_gaps_and_rows_become_boundaries() -> None:
     assert [b.probability for b in lattice.boundaries] == pytest.approx([1, 0, 1, 0.3], abs=0.02)
 
 
-def test_a_gap_at_the_edge_means_nothing() -> None:
+def test_a_gap_at_the_edge_is_ignored() -> None:
     assert plate(["-", "D", "7", "-"]).boundaries[0].probability < 0.01
 
 
@@ -95,7 +95,7 @@ def test_nothing_seen(rows: list[RowPosterior]) -> None:
     assert (lattice.raw, lattice.slots, lattice.boundaries) == ("", (), ())
 
 
-def test_an_empty_row_between_two_is_no_row() -> None:
+def test_an_empty_row_between_two_is_ignored() -> None:
     lattice = build_lattice([*(frames(BLANK_FRAME, {c: 0.99}) for c in "A"), frames(), frames({"B": 0.99})])
     assert lattice.raw == "A B"
     assert len(lattice.boundaries) == 1
@@ -121,7 +121,7 @@ def posteriors(draw: st.DrawFn) -> RowPosterior:
 
 @settings(deadline=None)
 @given(st.lists(posteriors(), max_size=3))
-def test_any_posterior_gives_a_sound_lattice(rows: list[RowPosterior]) -> None:
+def test_any_posterior_gives_a_consistent_lattice(rows: list[RowPosterior]) -> None:
     lattice = build_lattice(rows)
     assert len(lattice.boundaries) == max(len(lattice.slots) - 1, 0)
     assert [(s.row, s.x) for s in lattice.slots] == sorted((s.row, s.x) for s in lattice.slots)

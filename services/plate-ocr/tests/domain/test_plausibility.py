@@ -33,19 +33,19 @@ def test_badges_and_dates(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["D24", "A1", "122"])
-def test_a_short_number_needs_a_name_beside_it(text: str) -> None:
+def test_a_short_number_needs_a_region(text: str) -> None:
     assert plausibility(text, region_confidence=0.95) == 1.0
     assert 0 < plausibility(text, region_confidence=0.0) < 0.5
 
 
-def test_a_clock_is_no_plate_unless_something_names_its_region() -> None:
+def test_a_time_of_day_is_not_plausible_without_a_region() -> None:
     assert 0 < plausibility("083012", region_confidence=0.0) < 0.4
     assert (
         plausibility("083012", region_confidence=0.95) == plausibility("996012", region_confidence=0.0) == 1.0
     )
 
 
-def test_letters_alone_leave_doubt() -> None:
+def test_letters_alone_are_less_plausible() -> None:
     assert 0 < plausibility("NEILDMND", region_confidence=0.0) < 1
 
 
@@ -58,7 +58,7 @@ def test_letters_alone_leave_doubt() -> None:
         ("D3012", 0.0, False, True),
     ],
 )
-def test_a_bare_number_is_a_plate_by_its_region_or_its_look(
+def test_a_number_alone_is_plausible_with_a_region_or_a_confident_detection(
     text: str, region_confidence: float, *, is_confident_detection: bool, is_likely: bool
 ) -> None:
     found = plausibility(

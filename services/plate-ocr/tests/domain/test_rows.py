@@ -53,7 +53,7 @@ def middle_at(row: Detection, x: float) -> float:
 
 
 @pytest.mark.parametrize("bend", [-0.3, 0.0, 0.4])
-def test_what_stands_beside_a_bent_row_is_bent_as_it_is(bend: float) -> None:
+def test_the_area_beside_a_bent_row_is_bent_as_the_row_is(bend: float) -> None:
     bent = replace(row(300, 100, 80, 20), bend=bend)
     places = (290, 320, 340, 375)
     above, below = second_row_region(bent, is_above=True), second_row_region(bent, is_above=False)
@@ -62,7 +62,7 @@ def test_what_stands_beside_a_bent_row_is_bent_as_it_is(bend: float) -> None:
             assert middle_at(other, x) == pytest.approx(middle_at(bent, x) + offset, abs=1e-6)
 
 
-def test_a_row_of_joined_pieces_is_taken_as_straight() -> None:
+def test_a_row_of_joined_pieces_is_straight() -> None:
     pieces = [replace(row(340, 100, 80, 24), bend=0.2), row(300, 101, 16, 23)]
     (plate,) = group_rows(pieces)
     assert [one.bend for one in plate.rows] == [0]
@@ -91,7 +91,7 @@ def test_nothing() -> None:
     assert group_rows([]) == ()
 
 
-def test_a_row_that_started_earlier_reaches_over_a_code_field() -> None:
+def test_an_extended_row_covers_a_code_field() -> None:
     row = Detection(Box(100, 50, 200, 40).corners(), 0.8)
     wider = extended_left(row)
     assert (wider.box.right, wider.box.y, wider.box.height) == pytest.approx((300, 50, 40))
@@ -108,12 +108,12 @@ def leaning(degrees: float) -> Detection:
 @pytest.mark.parametrize(
     ("degrees", "expected"), [(0, False), (9, False), (-9, False), (20, True), (-20, True)]
 )
-def test_leaning(degrees: float, *, expected: bool) -> None:
+def test_tilted(degrees: float, *, expected: bool) -> None:
     assert is_tilted(leaning(degrees)) is expected
 
 
 @pytest.mark.parametrize("degrees", [20, -20])
-def test_upright_sides(degrees: float) -> None:
+def test_vertical_sides(degrees: float) -> None:
     row = leaning(degrees)
     a, b, c, d = with_vertical_sides(row).corners
     assert (a.x, b.x) == pytest.approx((d.x, c.x))
@@ -123,11 +123,11 @@ def test_upright_sides(degrees: float) -> None:
     assert math.dist((a.x, a.y), (b.x, b.y)) < 200
 
 
-def test_upright_sides_keep_the_bend() -> None:
+def test_vertical_sides_keep_the_bend() -> None:
     assert with_vertical_sides(replace(leaning(20), bend=0.3)).bend == 0.3
 
 
-def test_upright_sides_of_a_level_row_are_its_own() -> None:
+def test_vertical_sides_of_a_level_row_are_its_own() -> None:
     row = leaning(0)
     for ours, before in zip(with_vertical_sides(row).corners, row.corners, strict=True):
         assert (ours.x, ours.y) == pytest.approx((before.x, before.y))

@@ -64,7 +64,9 @@ def test_enough_of_the_box_but_not_its_centre() -> None:
 
 
 @given(st.floats(0, 300), st.floats(0, 300), st.floats(1, 200), st.floats(1, 200))
-def test_in_the_spot_means_share_and_centre(x: float, y: float, width: float, height: float) -> None:
+def test_a_vehicle_is_in_the_spot_by_share_and_centre(
+    x: float, y: float, width: float, height: float
+) -> None:
     box = Box(x, y, width, height)
     lies = overlap_with_spot(box, SPOT)
     assert lies.is_in_spot == (lies.share >= MIN_SHARE_IN_SPOT and contains(SPOT, box.centre))
@@ -110,7 +112,7 @@ def test_plate_in_spot(plates: list[PlateReading], vehicles: list[VehicleDetecti
         ([plate(10, 10)], [vehicle(400, 400)], True, SpotOccupancy.FREE),
     ],
 )
-def test_is_the_spot_taken(
+def test_spot_state(
     plates: list[PlateReading], vehicles: list[VehicleDetection], has_source: bool, occupancy: SpotOccupancy
 ) -> None:
     state = spot_state(plates, vehicles, SPOT, has_vehicle_source=has_source)
@@ -127,7 +129,7 @@ def test_is_the_spot_taken(
         (10, True, SpotOccupancy.FREE),
     ],
 )
-def test_a_plate_that_was_left_out_shows_that_a_car_is_there(
+def test_a_skipped_plate_shows_that_the_spot_is_occupied(
     x: float, has_source: bool, occupancy: SpotOccupancy
 ) -> None:
     state = spot_state([], [], SPOT, has_vehicle_source=has_source, skipped=[plate(x, 150).box])
@@ -135,7 +137,7 @@ def test_a_plate_that_was_left_out_shows_that_a_car_is_there(
 
 
 @pytest.mark.parametrize("polygon", [(), SPOT[:1], SPOT[:2]])
-def test_without_a_spot_nothing_is_said(polygon: tuple[Point, ...]) -> None:
+def test_without_a_spot_the_occupancy_is_unknown(polygon: tuple[Point, ...]) -> None:
     state = spot_state([plate(150, 150)], [vehicle(110, 110)], polygon, has_vehicle_source=True)
     assert (state.occupancy, state.plate_index) == (SpotOccupancy.UNKNOWN, -1)
 

@@ -1,6 +1,6 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""The text that recogniser and grammar make most likely: look-alikes, codes, regions, and nothing invented."""
+"""The text that recognizer and grammar make most likely: look-alikes, codes, regions, and nothing invented."""
 
 from itertools import pairwise
 
@@ -79,7 +79,7 @@ def test_a_plate_is_not_forced_into_a_grammar(region: str, spikes: list[str | Fr
     assert not found.grammar.startswith(region)
 
 
-def test_a_sure_character_stays() -> None:
+def test_a_certain_character_is_kept() -> None:
     found = read(["R", "K", {"O": 0.9995, "0": 0.0002}, *"99AN"], region="sk")
     assert found.text == "RKO99AN"
 
@@ -144,7 +144,7 @@ def test_rows_of_the_raw_reading_are_joined_by_a_blank() -> None:
         ("QQQ", "sk", "us"),
     ],
 )
-def test_a_region_is_told_only_when_something_supports_it(text: str, told: str, region: str) -> None:
+def test_a_region_is_returned_only_with_evidence(text: str, told: str, region: str) -> None:
     found = read(text, region=told)
     assert found.text == text
     if text != "QQQ":
@@ -152,7 +152,7 @@ def test_a_region_is_told_only_when_something_supports_it(text: str, told: str, 
     assert (found.region_confidence >= 0.5) == bool(found.region)
 
 
-def test_without_an_emirate_the_code_is_known_all_the_same() -> None:
+def test_the_code_is_known_without_the_emirate() -> None:
     found = read(["D", "-", *"71026"], region="ae")
     assert (found.region, found.code, found.number) == ("ae", "D", "71026")
 
@@ -162,18 +162,18 @@ def test_the_regions_of_a_location_are_the_only_ones() -> None:
     assert read("RK755AJ", only=["ae"]).region == ""
 
 
-def test_a_band_letter_is_left_out() -> None:
+def test_a_letter_of_the_country_band_is_excluded() -> None:
     found = read([{"F": 0.6, "_": 0.39}, *"AB123CD"], region="fr")
     assert (found.text, found.raw_text, found.region) == ("AB123CD", "FAB123CD", "fr")
 
 
-def test_a_character_that_blank_nearly_hides_is_taken_in() -> None:
+def test_a_character_that_blank_nearly_hides_is_included() -> None:
     found = read([*"JOG9", {"_": 0.7, "2": 0.28}, *"21"], region="br")
     assert (found.text, found.raw_text) == ("JOG9221", "JOG921")
     assert found.confidence < 0.99
 
 
-def test_a_torn_glyph_is_one_character() -> None:
+def test_a_split_glyph_is_one_character() -> None:
     lattice = plate("JOG", "9221")
     torn = Slot(lattice.slots[0].distribution, 0.5, 0, 0.1, is_greedy=True)
     slots = (torn, *lattice.slots)
@@ -182,7 +182,7 @@ def test_a_torn_glyph_is_one_character() -> None:
     assert (found.text, found.slots) == ("JOG9221", (1, 2, 3, 4, 5, 6, 7))
 
 
-def test_an_open_choice_is_told() -> None:
+def test_an_ambiguous_character_gives_a_runner_up() -> None:
     found = read([*"JOG922", either("3", "7", 0.55)], region="br")
     assert (found.text, found.runner_up) == ("JOG9223", "JOG9227")
     assert found.confidence == pytest.approx(0.55, abs=0.03)
@@ -191,14 +191,14 @@ def test_an_open_choice_is_told() -> None:
     assert min(c.confidence for c in found.characters[:-1]) > 0.95
 
 
-def test_a_settled_look_alike_is_sure() -> None:
+def test_a_look_alike_decided_by_the_position_is_certain() -> None:
     found = read(["J", either("0", "O", 0.7), *"G9221"], region="br")
     assert found.characters[1].text == "O"
     assert found.characters[1].confidence > 0.9
 
 
 @pytest.mark.parametrize("text", ["", "A", "ABCDEFGHIJKLMNOP", "1234567890123"])
-def test_what_no_grammar_fits_is_the_raw_reading(text: str) -> None:
+def test_a_text_that_no_grammar_fits_is_the_raw_reading(text: str) -> None:
     found = read(text, only=["br"])
     assert (found.text, found.raw_text, found.region, found.grammar, found.code) == (text, text, "", "", "")
     assert found.number == text
@@ -245,7 +245,7 @@ priors = st.sampled_from(
 
 @settings(deadline=None)
 @given(lattices(), priors)
-def test_it_never_invents(lattice: Lattice, prior: dict[str, float]) -> None:
+def test_only_recognized_characters_are_decoded(lattice: Lattice, prior: dict[str, float]) -> None:
     found = decode_text(lattice, ALL, region_prior=prior)
     assert len(found.slots) == len(found.text) == len(found.characters)
     assert len(set(found.slots)) == len(found.slots)
@@ -258,7 +258,7 @@ def test_it_never_invents(lattice: Lattice, prior: dict[str, float]) -> None:
 
 @settings(deadline=None)
 @given(lattices(), priors)
-def test_a_reading_is_sound(lattice: Lattice, prior: dict[str, float]) -> None:
+def test_a_decoded_text_is_consistent(lattice: Lattice, prior: dict[str, float]) -> None:
     found = decode_text(lattice, ALL, region_prior=prior)
     assert found == decode_text(lattice, ALL, region_prior=prior)
     assert found.raw_text == lattice.raw
@@ -280,7 +280,7 @@ def test_a_reading_is_sound(lattice: Lattice, prior: dict[str, float]) -> None:
 
 @settings(deadline=None)
 @given(lattices())
-def test_subsets_are_bounded_and_in_order(lattice: Lattice) -> None:
+def test_subsets_are_bounded_and_sorted(lattice: Lattice) -> None:
     found, share = subsets_of(lattice, range(1, 13))
     assert len(found) <= MAX_SUBSETS
     assert 0 <= share <= 1 + 1e-9

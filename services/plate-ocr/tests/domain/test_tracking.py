@@ -158,16 +158,14 @@ def test_cars_that_change_places_are_two(first: int, second: int, pause_s: float
 
 @UNTIMED
 @given(st.integers(1, 5), st.integers(1, 5))
-def test_the_picture_tells_that_another_car_came_although_its_plate_is_nearly_the_same(
-    first: int, second: int
-) -> None:
+def test_a_changed_picture_separates_cars_with_nearly_the_same_plate(first: int, second: int) -> None:
     site = Site()
     site.stands("D71026", first, look=DARK)
     site.stands("D71027", second, look=BRIGHT)
     assert texts(site.close()) == ["D71026", "D71027"]
 
 
-def test_a_cloud_and_a_bad_look_are_no_other_car() -> None:
+def test_a_cloud_and_a_misread_look_are_not_another_car() -> None:
     site = Site()
     site.stands("D71026", 4, look=DARK)
     site.stands("D71028", 1, look=BRIGHT)
@@ -178,7 +176,7 @@ def test_a_cloud_and_a_bad_look_are_no_other_car() -> None:
 
 
 @pytest.mark.parametrize("bad", ["HOTEL", "7", "KK99"])
-def test_one_wild_look_ends_nothing(bad: str) -> None:
+def test_one_misread_look_does_not_end_a_track(bad: str) -> None:
     site = Site()
     site.stands("D71026", 5)
     before = site.only.vote.reading.confidence
@@ -189,7 +187,7 @@ def test_one_wild_look_ends_nothing(bad: str) -> None:
     assert track.vote.reading.confidence < before + 0.05
 
 
-def test_a_wild_last_look_is_the_car_that_drives_out_of_the_picture() -> None:
+def test_a_misread_last_look_belongs_to_the_car_that_leaves_the_picture() -> None:
     site = Site()
     site.stands("D71026", 3)
     site.stands("26", 1)
@@ -209,7 +207,7 @@ def test_somebody_walks_past_a_parked_car() -> None:
     assert track.look_count == 33
 
 
-def test_a_moving_car_that_is_gone_ends_after_the_gap() -> None:
+def test_the_track_of_a_moving_car_ends_after_the_gap() -> None:
     site = Site()
     for n in range(4):
         site.frame(observation(f"f{n}", "D71026", box(100 + 60 * n)))
@@ -227,7 +225,7 @@ def test_a_plate_that_is_never_read() -> None:
     assert (track.vote.reading.state, track.text, track.look_count) == (PlateState.SEEN_NOT_READ, "", 5)
 
 
-def test_a_settled_parked_plate_is_left_alone() -> None:
+def test_a_settled_parked_plate_is_not_read() -> None:
     site, at = Site(), box(100)
     for n in range(1, 8):
         assert needs_reading(track_at(site.tracks, at, site.now_s), at, site.now_s + 0.2, DARK) == (n < 4)
@@ -243,7 +241,7 @@ def test_a_settled_parked_plate_is_left_alone() -> None:
     assert needs_reading(None, at, now_s, DARK)
 
 
-def test_a_parked_plate_is_read_again_now_and_then_and_stays_one_track() -> None:
+def test_a_parked_plate_is_reread_at_intervals_and_stays_one_track() -> None:
     site, at, read = Site(), box(100), 0
     for n in range(600):
         track = track_at(site.tracks, at, site.now_s)
@@ -259,7 +257,7 @@ def test_a_parked_plate_is_read_again_now_and_then_and_stays_one_track() -> None
 
 
 @pytest.mark.parametrize("text", [None, "D71026"])
-def test_a_parked_plate_that_never_settles_is_not_read_for_ever(text: str | None) -> None:
+def test_a_parked_plate_that_never_settles_is_not_read_in_every_frame(text: str | None) -> None:
     site, at, read = Site(), box(100), 0
     for n in range(600):
         if needs_reading(track_at(site.tracks, at, site.now_s), at, site.now_s + 0.2, DARK):
@@ -271,7 +269,7 @@ def test_a_parked_plate_that_never_settles_is_not_read_for_ever(text: str | None
     assert len(site.only.looks) == DEFAULTS.max_looks
 
 
-def test_what_was_skipped_is_read_when_the_car_is_another() -> None:
+def test_a_skipped_plate_is_read_when_another_car_takes_the_place() -> None:
     site, at = Site(), box(100)
     site.stands("D71026", 4, look=DARK, confidence=0.95)
     site.frame(PlateObservation("skipped", at, None, DARK))
@@ -280,7 +278,7 @@ def test_what_was_skipped_is_read_when_the_car_is_another() -> None:
     assert texts(site.close()) == ["D71026", "K11842"]
 
 
-def test_numbers_are_bounded() -> None:
+def test_looks_and_tracks_are_bounded() -> None:
     site = Site(FEW)
     for n in range(6):
         site.frame(*(observation(f"f{n}", f"AB{n}{i}11", box(2000 * n + 200 * i)) for i in range(5)))
@@ -289,7 +287,7 @@ def test_numbers_are_bounded() -> None:
     assert len({track.track_id for track in site.ended}) == 18
 
 
-def test_a_clock_that_stands_still_does_no_harm() -> None:
+def test_frames_with_the_same_time_are_tracked() -> None:
     site = Site()
     for n in range(4):
         site.frame(observation(f"f{n}", "D71026", box(100 + n)), after_s=0)

@@ -159,7 +159,7 @@ def test_the_taller_or_sharper_look_counts_more(height: float, times: float, is_
         (["XB1234", "AX1234", "AB1X34"], "AB1234", PlateState.SINGLE_LOOK, True),
     ],
 )
-def test_what_wins(texts: list[str], winner: str, state: PlateState, is_composed: bool) -> None:
+def test_the_winning_text(texts: list[str], winner: str, state: PlateState, is_composed: bool) -> None:
     made = vote(looks(*texts))
     assert (made.reading.text, made.reading.state, made.is_composed) == (winner, state, is_composed)
     assert made.looks == len(texts)
@@ -193,7 +193,7 @@ def test_a_near_sharp_look_outweighs_two_far_ones() -> None:
     assert vote([*far, near]).reading.state is PlateState.SINGLE_LOOK
 
 
-def test_the_alternatives_of_a_slot_count() -> None:
+def test_the_alternatives_of_a_slot_vote() -> None:
     """Three looks waver between 8 and B; B is second in each, and the fourth look is sure of it."""
     texts = ["8A", "BA", "8A"]
     slots = ((Character("8", 0.4), Character("B", 0.39)), (Character("A", 0.9),))
@@ -209,7 +209,7 @@ def test_the_alternatives_of_a_slot_count() -> None:
     assert made.reading.text == "BA"
 
 
-def test_nobody_could_read_it() -> None:
+def test_looks_without_a_text() -> None:
     tall = unread("tall", 14)
     made = vote([unread("a", 8), tall, unread("b", 9)])
     assert (made.reading.state, made.reading.text, made.reading.unread_reason) == (
@@ -220,7 +220,7 @@ def test_nobody_could_read_it() -> None:
     assert (made.evidence, made.looks, made.agreeing, made.is_composed) == (tall, 3, 0, False)
 
 
-def test_the_region_comes_from_those_that_read_the_text() -> None:
+def test_the_region_comes_from_the_looks_that_read_the_text() -> None:
     readings = [
         reading("D71026", 0.9),
         reading("D71026", 0.9),
@@ -237,7 +237,7 @@ def test_the_same_frame_twice_confirms_nothing() -> None:
     assert vote([look, look]).reading.state is PlateState.SINGLE_LOOK
 
 
-def test_more_that_agree_are_surer_and_never_certain() -> None:
+def test_more_agreeing_looks_raise_the_confidence_below_1() -> None:
     confidences = [vote(looks(*["D71026"] * n, confidence=0.8)).reading.confidence for n in range(1, 40)]
     assert confidences == sorted(confidences)
     assert confidences[0] == pytest.approx(0.8)
@@ -248,7 +248,7 @@ def test_more_that_agree_are_surer_and_never_certain() -> None:
 
 
 def test_no_look() -> None:
-    with pytest.raises(ValueError, match="nothing"):
+    with pytest.raises(ValueError, match="at least one look"):
         vote([])
 
 

@@ -1,1 +1,1 @@
-"""One file per outside thing: the networks, and the picture decoder."""
+"""One file per outside thing: the networks, the picture decoder, the grammar files."""

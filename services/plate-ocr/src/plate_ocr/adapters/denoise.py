@@ -1,4 +1,4 @@
-"""Noise taken out of a crop by averaging patches that are alike: slow on pictures, quick on plates."""
+"""Removes noise from a crop by averaging similar patches: slow on pictures, fast on plates."""
 
 import cv2
 import numpy as np
@@ -6,14 +6,14 @@ import numpy as np
 from plate_ocr.domain.values import Picture
 
 _MAX_PIXELS = 400 * 160
-"""A larger crop has pixels enough to be read as it is, and would take longer than all the rest."""
+"""A larger crop has enough pixels to be read as it is, and would take longer than everything else."""
 
 _PATCH_PX = 5
 _SEARCH_PX = 15
 
 
 class Denoiser:
-    """A `CropEnhancer` that keeps the size. `strength`: noise that is taken out, in grey levels."""
+    """A `CropEnhancer` that keeps the size. `strength`: noise to remove, in grey levels."""
 
     name = "denoise"
 

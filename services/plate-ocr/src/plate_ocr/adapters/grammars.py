@@ -1,4 +1,4 @@
-"""The region grammars that ship with the package, and an operator's own beside or instead of them."""
+"""The region grammars in the package, and an operator's own beside or instead of them."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -7,19 +7,24 @@ from plate_ocr.domain.grammar import GrammarError, RegionGrammar, parse_grammars
 
 
 def load_grammars(folder: Path | None = None) -> tuple[RegionGrammar, ...]:
-    """All regions, sorted. `folder`: an operator's `*.toml`; a region there takes the place of ours.
+    """All regions, sorted. `folder`: an operator's `*.toml`; a region there replaces the package's.
 
-    Raises: GrammarError: with the file and the field that is wrong; the folder is missing or cannot be read.
+    Raises: GrammarError: a file is wrong, with its name and the field; or the folder is missing or cannot be read.
     """
-    ours = _parsed([(f.name, f.read_text(encoding="utf-8")) for f in files("plate_ocr").joinpath("grammars").iterdir()
-                    if f.name.endswith(".toml")])  # fmt: skip
-    theirs = _parsed(_operators_files(folder)) if folder else {}
-    return tuple(grammar for _, grammar in sorted({**ours, **theirs}.items()))
+    folder_in_package = files("plate_ocr").joinpath("grammars")
+    texts = [
+        (f.name, f.read_text(encoding="utf-8"))
+        for f in folder_in_package.iterdir()
+        if f.name.endswith(".toml")
+    ]
+    shipped = _parsed(texts)
+    own = _parsed(_files_in(folder)) if folder else {}
+    return tuple(grammar for _, grammar in sorted({**shipped, **own}.items()))
 
 
-def _operators_files(folder: Path) -> list[tuple[str, str]]:
+def _files_in(folder: Path) -> list[tuple[str, str]]:
     if not folder.is_dir():
-        raise GrammarError(str(folder), "", "no such folder")
+        raise GrammarError(str(folder), "", "there is no such folder")
     found = []
     for path in sorted(folder.glob("*.toml")):
         try:
@@ -35,7 +40,7 @@ def _parsed(texts: list[tuple[str, str]]) -> dict[str, RegionGrammar]:
     for file, text in texts:
         for grammar in parse_grammars(text, file):
             if grammar.region in found:
-                reason = f"the region is in {origin[grammar.region]} already"
+                reason = f"the region is also in {origin[grammar.region]}"
                 raise GrammarError(file, f"regions.{grammar.region}", reason)
             found[grammar.region], origin[grammar.region] = grammar, file
     return found

@@ -1,4 +1,4 @@
-"""The networks that ship with the package, and how they were made: `models/README.md`."""
+"""The networks in the package; `models/README.md` says how they were made."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -9,5 +9,5 @@ REGION_CLASSIFIER = "region-classifier.onnx"
 
 
 def shipped_model(name: str) -> Path:
-    """Where the package keeps a network."""
+    """The path of a network in the package."""
     return Path(str(files("plate_ocr").joinpath("models", name)))

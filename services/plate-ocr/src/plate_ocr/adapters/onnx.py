@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions with pinned threads, on the processor or on an NVIDIA GPU."""
+"""ONNX Runtime sessions with a fixed number of threads, on the CPU or an NVIDIA GPU."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,47 +16,47 @@ TENSORRT = "TensorrtExecutionProvider"
 
 @dataclass(frozen=True, slots=True)
 class OnnxOptions:
-    """`threads`: within one run, and of OpenCV; runs go one after the other. `providers`: ONNX Runtime's names, best
-    first. `gpu_memory_mib`: of each network's own memory pool, 0 for no bound. `tensorrt_cache`: folder that
-    keeps what TensorRT built, None for none. `is_fp16`: TensorRT may compute with 16 bits.
+    """`threads`: within one run, and of OpenCV; runs are sequential. `providers`: ONNX Runtime's names, best first.
+    `gpu_memory_mib`: of each network's memory pool, 0 for no limit. `tensorrt_cache_folder`: folder for the engines
+    that TensorRT builds, None for none. `is_fp16`: TensorRT may compute with 16 bits.
     """
 
     threads: int = 2
     providers: tuple[str, ...] = (CPU,)
     gpu_device: int = 0
     gpu_memory_mib: int = 0
-    tensorrt_cache: Path | None = None
+    tensorrt_cache_folder: Path | None = None
     is_fp16: bool = False
 
 
 def open_session(model: Path, options: OnnxOptions) -> ort.InferenceSession:
-    """The model on the first of the providers that works. ONNX Runtime by itself takes the CPU in silence where a
-    GPU's driver is missing; here it takes it only where it is listed.
+    """The model on the first provider that works. ONNX Runtime by itself silently falls back to the CPU where a
+    GPU's driver is missing; here the CPU is used only where it is listed.
 
     Raises: ModelError: there is no such model, or none of the providers works.
     """
     if not model.is_file():
-        raise ModelError(f"no model at {model}")
+        raise ModelError(f"there is no model file {model}")
     available = ort.get_available_providers()
     usable = [name for name in options.providers if name in available]
     if not usable:
-        raise ModelError(_no_provider(options, f"this ONNX Runtime has {', '.join(available)}"))
-    # OpenCV would start a thread a core for every picture that it resizes, beside those of the network.
+        raise ModelError(_no_provider(options, f"this build of ONNX Runtime has only {', '.join(available)}"))
+    # OpenCV would use a thread per core for every resize, beside those of the network.
     cv2.setNumThreads(options.threads)
     chosen = ort.SessionOptions()
     chosen.intra_op_num_threads = options.threads
     chosen.inter_op_num_threads = 1
     chosen.log_severity_level = 3
-    # Threads that wait by spinning take the processor from the other services of a small box: with both cores
-    # contended, a run took 1.4 s spinning and 1.0 s not, and alone they are alike.
+    # Threads that wait by spinning take CPU time from the other services on a small machine: with both cores busy, a
+    # run took 1.4 s with spinning and 1.0 s without; alone there is no difference.
     chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Pictures come in every size: a memory plan kept for each of them only grows.
+    # Pictures have many sizes: keeping a memory plan for each of them only uses more memory.
     chosen.enable_mem_pattern = False
     providers = [(name, dict(provider_options(name, options))) for name in usable]
     try:
         session = ort.InferenceSession(str(model), chosen, providers=providers)
     except Exception as error:
-        # ONNX Runtime's exception types are made in C++ and share no base but Exception.
+        # ONNX Runtime's exception types come from C++ and have no common base but Exception.
         raise ModelError(f"{model} cannot be loaded: {error}") from error
     if session.get_providers()[0] not in usable:
         raise ModelError(_no_provider(options, "its driver or libraries are missing"))
@@ -64,10 +64,10 @@ def open_session(model: Path, options: OnnxOptions) -> ort.InferenceSession:
 
 
 def provider_options(provider: str, options: OnnxOptions) -> Mapping[str, str]:
-    """What ONNX Runtime is told of a provider: https://onnxruntime.ai/docs/execution-providers/, CUDA and TensorRT."""
+    """ONNX Runtime's options of a provider: https://onnxruntime.ai/docs/execution-providers/, CUDA and TensorRT."""
     if provider == CUDA:
-        # Without a search for the quickest convolution of each shape: pictures come in every size, and it takes
-        # seconds at the first of each. Memory is taken as asked for, not doubled.
+        # No search for the fastest convolution of each shape: pictures have many sizes, and it takes seconds for the
+        # first of each. Memory grows by what is requested, not by doubling.
         chosen = {
             "device_id": str(options.gpu_device),
             "cudnn_conv_algo_search": "HEURISTIC",
@@ -76,9 +76,9 @@ def provider_options(provider: str, options: OnnxOptions) -> Mapping[str, str]:
         return chosen | _memory_limit("gpu_mem_limit", options)
     if provider == TENSORRT:
         chosen = {"device_id": str(options.gpu_device), "trt_fp16_enable": str(options.is_fp16)}
-        if options.tensorrt_cache is not None:
-            # Building takes minutes for each network; it is kept for this GPU, this TensorRT and this model.
-            folder = str(options.tensorrt_cache)
+        if options.tensorrt_cache_folder is not None:
+            # Building takes minutes for each network; the result is valid for this GPU, TensorRT version and model.
+            folder = str(options.tensorrt_cache_folder)
             chosen |= {
                 "trt_engine_cache_enable": "True",
                 "trt_engine_cache_path": folder,
@@ -90,7 +90,7 @@ def provider_options(provider: str, options: OnnxOptions) -> Mapping[str, str]:
 
 
 def provider_of(session: ort.InferenceSession) -> str:
-    """Where it runs: ONNX Runtime's name."""
+    """The provider that the session runs on, by ONNX Runtime's name."""
     name: str = session.get_providers()[0]
     return name
 
@@ -100,6 +100,4 @@ def _memory_limit(name: str, options: OnnxOptions) -> dict[str, str]:
 
 
 def _no_provider(options: OnnxOptions, reason: str) -> str:
-    return (
-        f"no network runs on {', '.join(options.providers)}: {reason}; list CPUExecutionProvider to allow it"
-    )
+    return f"the network cannot run on {', '.join(options.providers)}: {reason}; list CPUExecutionProvider to allow it"

@@ -1,7 +1,7 @@
-"""Super-resolution with Real-ESRGAN weights that an operator has (Wang et al., 2021, https://arxiv.org/abs/2107.10833).
+"""Super-resolution with an operator's Real-ESRGAN weights (Wang et al., 2021, https://arxiv.org/abs/2107.10833).
 
-Only as ONNX, red, green, blue in 0..1, one picture: the `.pth` files need torch and the network's code. Exported once,
-where both are at hand: `torch.onnx.export(model.eval(), torch.rand(1, 3, 64, 64), "x4.onnx", input_names=["x"],
+ONNX only, RGB in 0..1, one picture: the `.pth` files need torch and the network's code. To export, where both are
+installed: `torch.onnx.export(model.eval(), torch.rand(1, 3, 64, 64), "x4.onnx", input_names=["x"],
 output_names=["y"], dynamic_axes={"x": {2: "h", 3: "w"}, "y": {2: "h", 3: "w"}})`.
 """
 
@@ -16,16 +16,16 @@ from plate_ocr.domain.values import Picture
 
 _TILE_PX = 96
 _RIM_PX = 8
-"""Around a tile and cut off again: the network sees no farther than its tile, and seams would look like strokes."""
+"""Margin of a tile, cut off afterwards: the network sees only its tile, and seams would look like strokes."""
 
 _MAX_PIXELS = 320 * 128
-"""A larger crop has pixels enough to be read as it is."""
+"""A larger crop has enough pixels to be read as it is."""
 
 
 class RealEsrgan:
-    """A `CropEnhancer` that enlarges by the model's factor. Memory is bounded by the tile, time by the largest crop.
+    """A `CropEnhancer` that enlarges by the model's factor. The tile limits memory, the largest crop time.
 
-    Raises: ModelError: the file is not there, or no such network.
+    Raises: ModelError: the file is missing or is not such a network.
     """
 
     def __init__(self, model: Path, options: OnnxOptions) -> None:
@@ -36,17 +36,17 @@ class RealEsrgan:
         self._session = open_session(model, options)
         self.name = model.name
         self.provider = provider_of(self._session)
-        taken = self._session.get_inputs()[0]
-        if len(taken.shape) != 4:
-            raise ModelError(f"{model} takes {taken.shape}: no network from picture to picture")
-        self._input = taken.name
-        self._dtype = np.float16 if taken.type == "tensor(float16)" else np.float32
-        # Sides that the model fixes are those of its tiles.
+        network_input = self._session.get_inputs()[0]
+        if len(network_input.shape) != 4:
+            raise ModelError(f"{model} takes {network_input.shape}: it does not map a picture to a picture")
+        self._input = network_input.name
+        self._dtype = np.float16 if network_input.type == "tensor(float16)" else np.float32
+        # Where the model fixes its input size, tiles have that size.
         self._tile = tuple(
-            side if isinstance(side, int) else _TILE_PX + 2 * _RIM_PX for side in taken.shape[2:]
+            side if isinstance(side, int) else _TILE_PX + 2 * _RIM_PX for side in network_input.shape[2:]
         )
         if min(self._tile) <= 2 * _RIM_PX:
-            raise ModelError(f"{model} takes pictures of {taken.shape[2:]} pixels: too small")
+            raise ModelError(f"{model} takes pictures of {network_input.shape[2:]} pixels: too small")
         self.scale = self._factor(model)
 
     def enhance(self, crop: Picture) -> Picture:
@@ -80,8 +80,9 @@ class RealEsrgan:
         try:
             made = self._run(np.full((height, width, 3), 127, np.uint8)).shape
         except Exception as error:
-            # ONNX Runtime's exception types share no base; a network that cannot take a tile is not this one.
-            raise ModelError(f"{model} does not enlarge a picture: {error}") from error
+            # ONNX Runtime's exception types have no common base; a network that cannot process a tile is not
+            # Real-ESRGAN.
+            raise ModelError(f"{model} cannot enlarge a picture: {error}") from error
         scale = int(made[0]) // height
         if scale < 1 or made != (height * scale, width * scale, 3):
             raise ModelError(f"{model} makes {made} of {(height, width, 3)}: no whole factor")

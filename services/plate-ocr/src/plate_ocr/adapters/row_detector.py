@@ -1,5 +1,6 @@
 """Detects the rows of plates in a picture: the network on the whole picture scaled down, then on parts of it at full
-size."""
+size.
+"""
 
 import math
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""The reader: PP-OCR's recogniser, cut to the characters of plates and trained further on drawn ones.
+"""The row recognizer: PP-OCR's recognizer, its head reduced to the characters of plates, trained further on drawn ones.
 
-Beside the characters it has a class for the gap between code and number.
+Besides the characters it has a class for the gap between code and number.
 """
 
 from collections.abc import Sequence
@@ -23,20 +23,20 @@ _GREY = 127
 
 
 class RowRecognizer:
-    """Reads rows of plates, batched by their width."""
+    """A `PlateRecognizer` that batches rows by their width."""
 
     def __init__(self, model: Path | None = None, options: OnnxOptions | None = None) -> None:
         self._session = open_session(model or shipped_model(ROW_RECOGNIZER), options or OnnxOptions())
         self._input = self._session.get_inputs()[0].name
-        listed = self._session.get_modelmeta().custom_metadata_map
-        if listed.get("alphabet") != f"{ALPHABET}|":
-            raise ModelError(f"the reader's model reads {listed.get('alphabet')!r}, not {ALPHABET!r}")
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        if metadata.get("alphabet") != f"{ALPHABET}|":
+            raise ModelError(f"the recognizer's alphabet is {metadata.get('alphabet')!r}, not {ALPHABET!r}")
         self.provider = provider_of(self._session)
 
     def recognize(self, crops: Sequence[Picture]) -> list[RowPosterior]:
-        """One posterior a row, in their order. Rows are `ROW_HEIGHT_PX` high, or are brought to it."""
+        """One posterior a row, in their order. Rows are scaled to `ROW_HEIGHT_PX`."""
         rows = [_row(crop) for crop in crops]
-        # Rows of like width share a batch, so that little padding is computed and none of it misleads.
+        # Rows of the same width share a batch: little padding is computed, and none of it affects the result.
         order = sorted(range(len(rows)), key=lambda index: rows[index].shape[1])
         read: dict[int, RowPosterior] = {}
         start = 0
@@ -51,9 +51,9 @@ class RowRecognizer:
 
 
 def _row(crop: Picture) -> Picture:
-    """The crop at the network's height, filled up with grey to a width that other crops share.
+    """The crop at the network's height, padded with grey to a width that other crops share.
 
-    Its own width is kept: stretched to the shared width, characters are read worse.
+    Its own width is kept: stretched to the shared width, characters are recognized worse.
     """
     height, width = crop.shape[:2]
     wanted = min(max(round(width * ROW_HEIGHT_PX / height), ROW_HEIGHT_PX // 3), _MAX_ROW_WIDTH_PX)

@@ -1,8 +1,8 @@
-"""Detectors that an operator brings as Ultralytics weights: `.pt`, `.onnx`, `.engine`.
+"""Detectors of an operator as Ultralytics weights: `.pt`, `.onnx`, `.engine`.
 
 Ultralytics is AGPL-3.0: it is the extra `ultralytics`, never in the default install, and imported only where a model
-needs it. An `.onnx` file does not: `yolo_onnx` runs it. Left alone, Ultralytics fetches weights that it misses,
-installs packages that it misses, and reports its use; here it may do none of it.
+needs it. An `.onnx` file does not: `yolo_onnx` runs it. By default, Ultralytics downloads missing weights, installs
+missing packages and reports usage statistics; here all of that is switched off.
 """
 
 import importlib
@@ -34,7 +34,7 @@ def open_plates(
 ) -> YoloPlates:
     """A detector of plates from a file of any of `SUFFIXES`.
 
-    Raises: ModelError: the file or the extra is not there, or the model finds no plates.
+    Raises: ModelError: the file or the extra is missing, or the model has no class for plates.
     """
     return YoloPlates(_open(model, onnx, options), named)
 
@@ -42,7 +42,7 @@ def open_plates(
 def open_vehicles(model: Path, onnx: OnnxOptions, options: YoloOptions) -> YoloVehicles:
     """A detector of vehicles from a file of any of `SUFFIXES`.
 
-    Raises: ModelError: the file or the extra is not there, or the model finds no vehicles.
+    Raises: ModelError: the file or the extra is missing, or the model has no class for vehicles.
     """
     return YoloVehicles(_open(model, onnx, options))
 
@@ -54,17 +54,17 @@ def _open(model: Path, onnx: OnnxOptions, options: YoloOptions) -> YoloModel:
 
 
 class UltralyticsModel:
-    """A `YoloModel` that runs in Ultralytics, on the GPU where the first provider is one.
+    """A `YoloModel` run by Ultralytics, on the GPU where the first provider is one.
 
-    Raises: ModelError: the file or the extra is not there, or it is no detector.
+    Raises: ModelError: the file or the extra is missing, or it is not a detector.
     """
 
     def __init__(self, model: Path, onnx: OnnxOptions, options: YoloOptions) -> None:
         path = model.absolute()
         if path.suffix.lower() not in SUFFIXES:
-            raise ModelError(f"{model} is none of {', '.join(SUFFIXES)}")
+            raise ModelError(f"{model} has none of the suffixes {', '.join(SUFFIXES)}")
         if not path.is_file():
-            raise ModelError(f"no model at {model}")
+            raise ModelError(f"there is no model file {model}")
         self.name = model.name
         self._options = options
         self._device = "cpu" if onnx.providers[:1] == ("CPUExecutionProvider",) else onnx.gpu_device
@@ -74,7 +74,7 @@ class UltralyticsModel:
             self._model = yolo(str(path), task="detect" if path.suffix != ".pt" else None)
             task, names = self._model.task, self._model.names
         except Exception as error:
-            # Whatever unpickling a file raises that is not what its name says.
+            # Unpickling a file that is not what its name says may raise anything.
             raise ModelError(f"{model} cannot be loaded: {type(error).__name__}: {error}") from error
         if task != "detect":
             raise ModelError(f"{model} is a model for the task {task!r}; a detector is needed")
@@ -82,10 +82,10 @@ class UltralyticsModel:
 
     def find(self, picture: Picture, class_ids: Sequence[int]) -> list[YoloDetection]:
         results = self._model.predict(
-            picture,  # blue, green, red: what Ultralytics takes an array for
+            picture,  # BGR, as Ultralytics expects arrays
             conf=self._options.min_confidence,
             iou=self._options.max_iou,
-            imgsz=self._options.image_size_px,
+            imgsz=self._options.input_side_px,
             classes=list(class_ids),
             agnostic_nms=True,
             device=self._device,
@@ -99,7 +99,7 @@ class UltralyticsModel:
 def to_detections(
     corners: Sequence[Sequence[float]], scores: Sequence[float], class_ids: Sequence[float]
 ) -> list[YoloDetection]:
-    """From Ultralytics' three columns (xyxy, pixels of the picture); surest first."""
+    """From Ultralytics' three columns (xyxy, pixels of the picture); highest score first."""
     rows = zip(corners, scores, class_ids, strict=True)
     found = [
         YoloDetection(Box(x, y, right - x, bottom - y), int(kind), score)
@@ -110,10 +110,10 @@ def to_detections(
 
 
 def _yolo(path: Path) -> Any:
-    """The class `YOLO`, from an Ultralytics that stays off the network."""
-    # Read while it is imported, and nowhere else.
+    """The class `YOLO`, of an Ultralytics that does not use the network."""
+    # Ultralytics reads these only while it is imported.
     os.environ.update(_OFFLINE)
-    # A .pt file is a pickle: only what Ultralytics itself is made of is unpickled, unless the operator sets it off.
+    # A .pt file is a pickle: only Ultralytics' own classes are unpickled, unless the operator switches that off.
     os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "true")
     try:
         ultralytics = importlib.import_module("ultralytics")
@@ -125,7 +125,7 @@ def _yolo(path: Path) -> Any:
         ) from error
     if checks.check_yolov5u_filename(str(path), verbose=False) != str(path):
         raise ModelError(
-            f"Ultralytics takes the name {path.name} for that of another model, which it would fetch; rename the file"
+            f"Ultralytics takes {path.name} for another model, which it would download; rename the file"
         )
     return ultralytics.YOLO
 

@@ -1,8 +1,8 @@
-"""Detectors that an operator brings: YOLO networks as Ultralytics exports them to ONNX, run without Ultralytics.
+"""Detectors of an operator: YOLO networks in Ultralytics' ONNX export, run without Ultralytics.
 
-Two outputs are read, both in pixels of the network's input: (1, 4 + classes, N) with centre, size and one probability
-a class, which overlap and are suppress_overlaps out here; and (1, N, 6) with corners, probability and class, which
-the network suppress_overlaps out itself. The file's own metadata names the classes.
+Two forms of output are decoded, both in pixels of the network's input: (1, 4 + classes, N) with centre, size and one
+probability a class, to which non-maximum suppression is applied here; and (1, N, 6) with corners, probability and
+class, where the network has applied it. The file's metadata names the classes.
 """
 
 import ast
@@ -20,7 +20,7 @@ from plate_ocr.domain.engines import ModelError
 from plate_ocr.domain.values import Box, Detection, Picture, VehicleDetection
 
 COCO_VEHICLES = {2: "car", 3: "motorcycle", 5: "bus", 7: "truck"}
-"""The vehicles among the 80 classes of COCO: what a model has that does not name its classes."""
+"""The vehicles among the 80 classes of COCO, for a model that does not name its classes."""
 
 _KINDS = {"car": "car", "motorcycle": "motorcycle", "motorbike": "motorcycle", "bus": "bus", "truck": "truck"}
 _GREY = 114
@@ -32,26 +32,26 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class YoloOptions:
-    """`min_confidence`: 0 to 1. `image_size_px`: longer side of the network's input, where the model leaves it open.
-    `max_iou`: intersection over union from which two boxes are one thing.
+    """`min_confidence`: 0 to 1. `input_side_px`: longer side of the network's input, where the model does not fix it.
+    `max_iou`: intersection over union from which two boxes are one object.
     """
 
     min_confidence: float = 0.25
-    image_size_px: int = 640
+    input_side_px: int = 640
     max_iou: float = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class YoloDetection:
-    """`box`: pixels of the picture. `kind`: index of the class."""
+    """`box`: pixels of the picture. `class_id`: index of the class."""
 
     box: Box
-    kind: int
+    class_id: int
     score: float
 
 
 class YoloModel(Protocol):
-    """A network that finds boxes: in ONNX Runtime, or in Ultralytics."""
+    """A network that detects objects, run by ONNX Runtime or by Ultralytics."""
 
     @property
     def name(self) -> str:
@@ -60,35 +60,39 @@ class YoloModel(Protocol):
 
     @property
     def classes(self) -> Mapping[int, str]:
-        """Index to name; empty when the model does not say."""
+        """Class index → name; empty where the model does not name them."""
         ...
 
     def find(self, picture: Picture, class_ids: Sequence[int]) -> list[YoloDetection]:
-        """Of those classes, surest first."""
+        """Of those classes, highest score first."""
         ...
 
 
 class YoloOnnx:
-    """An `.onnx` file. Raises: ModelError: it is not there, or is no detector of this kind."""
+    """An `.onnx` file. Raises: ModelError: it is missing, or is not a detector of this kind."""
 
     def __init__(self, model: Path, onnx: OnnxOptions, options: YoloOptions) -> None:
         self._session = open_session(model, onnx)
         self._options = options
         self.name = model.name
         self.provider = provider_of(self._session)
-        told = self._session.get_modelmeta().custom_metadata_map
-        if (task := told.get("task", "detect")) != "detect":
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        if (task := metadata.get("task", "detect")) != "detect":
             raise ModelError(f"{model} is a model for the task {task!r}; a detector is needed")
-        self.classes = _classes(told.get("names", ""))
-        taken, given = self._session.get_inputs()[0], self._session.get_outputs()[0]
-        if len(taken.shape) != 4 or len(given.shape) != 3:
-            raise ModelError(f"{model} takes {taken.shape} and gives {given.shape}: no YOLO detector")
-        if isinstance(taken.shape[0], int) and taken.shape[0] != 1:
-            raise ModelError(f"{model} takes {taken.shape[0]} pictures at once; export it with batch=1")
-        self._input = taken.name
-        self._dtype = np.float16 if taken.type == "tensor(float16)" else np.float32
-        # A side that is not a number is open.
-        self._sides = tuple(side if isinstance(side, int) else None for side in taken.shape[2:])
+        self.classes = _classes(metadata.get("names", ""))
+        network_input, network_output = self._session.get_inputs()[0], self._session.get_outputs()[0]
+        if len(network_input.shape) != 4 or len(network_output.shape) != 3:
+            raise ModelError(
+                f"{model} takes {network_input.shape} and gives {network_output.shape}: it is not a YOLO detector"
+            )
+        if isinstance(network_input.shape[0], int) and network_input.shape[0] != 1:
+            raise ModelError(
+                f"{model} takes {network_input.shape[0]} pictures at once; export it with batch=1"
+            )
+        self._input = network_input.name
+        self._dtype = np.float16 if network_input.type == "tensor(float16)" else np.float32
+        # A side that is not a number may have any size.
+        self._sides = tuple(side if isinstance(side, int) else None for side in network_input.shape[2:])
 
     def find(self, picture: Picture, class_ids: Sequence[int]) -> list[YoloDetection]:
         height, width = picture.shape[:2]
@@ -99,7 +103,7 @@ class YoloOnnx:
         rows = decode_output(np.asarray(output[0], np.float32))
         least = self._options.min_confidence
         rows = rows[(rows[:, 4] >= least) & np.isin(rows[:, 5].astype(int), list(class_ids))]
-        rows = suppress_overlaps(rows, self._options.max_iou)
+        rows = non_maximum_suppression(rows, self._options.max_iou)
         rows[:, [0, 2]] = ((rows[:, [0, 2]] - left) / scale).clip(0, width)
         rows[:, [1, 3]] = ((rows[:, [1, 3]] - top) / scale).clip(0, height)
         return [
@@ -109,14 +113,15 @@ class YoloOnnx:
         ]
 
     def _size(self, height: int, width: int) -> tuple[int, int]:
-        scale = self._options.image_size_px / max(height, width)
+        scale = self._options.input_side_px / max(height, width)
         fitting = (max(_STRIDE_PX, -(-round(s * scale) // _STRIDE_PX) * _STRIDE_PX) for s in (height, width))
         net_height, net_width = (fixed or open_ for fixed, open_ in zip(self._sides, fitting, strict=True))
         return net_height, net_width
 
 
 class YoloPlates:
-    """A `PlateDetector`. `named`: the classes that are plates; empty: the model's only class, or those called so.
+    """A `PlateDetector`. `named`: the classes that are plates; empty: the only class, or those with "plate" in the
+    name.
 
     Raises: ModelError: the model has no such class.
     """
@@ -142,7 +147,7 @@ class YoloVehicles:
 
     def detect(self, picture: Picture) -> tuple[VehicleDetection, ...]:
         return tuple(
-            VehicleDetection(one.box, self._class_ids[one.kind], one.score, self.name)
+            VehicleDetection(one.box, self._class_ids[one.class_id], one.score, self.name)
             for one in self._model.find(picture, tuple(self._class_ids))
         )
 
@@ -150,7 +155,7 @@ class YoloVehicles:
 def plate_classes(model: str, classes: Mapping[int, str], named: Sequence[str] = ()) -> tuple[int, ...]:
     """The indices of the classes that are plates.
 
-    Raises: ModelError: none is; every car of a model for cars would be read as a plate.
+    Raises: ModelError: no class is; otherwise every object of the model would be read as a plate.
     """
     if named:
         wanted = {name.casefold() for name in named}
@@ -166,7 +171,7 @@ def plate_classes(model: str, classes: Mapping[int, str], named: Sequence[str] =
 
 
 def vehicle_classes(model: str, classes: Mapping[int, str]) -> dict[int, str]:
-    """Index to kind of vehicle, by the names of the classes; COCO's where the model only numbers them.
+    """Class index → kind of vehicle, by the classes' names; COCO's where the model only numbers them.
 
     Raises: ModelError: none of them is a vehicle.
     """
@@ -175,18 +180,20 @@ def vehicle_classes(model: str, classes: Mapping[int, str]) -> dict[int, str]:
     chosen = {index: _KINDS[name.casefold()] for index, name in classes.items() if name.casefold() in _KINDS}
     if not chosen:
         known = ", ".join(list(classes.values())[:10])
-        raise ModelError(f"{model} knows neither car, motorcycle, bus nor truck: {known}")
+        raise ModelError(f"{model} has no class car, motorcycle, bus or truck: {known}")
     return chosen
 
 
 def letterbox(picture: Picture, width: int, height: int) -> tuple[Picture, float, int, int]:
-    """The picture within that size, proportions kept, grey around it; its scale, and where it lies in it."""
+    """The picture scaled into that size with its aspect ratio kept, grey around it; the scale; its left and top in
+    it.
+    """
     scale = min(width / picture.shape[1], height / picture.shape[0])
     inner = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
     inner = min(inner[0], width), min(inner[1], height)
     left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
     boxed = np.full((height, width, 3), _GREY, np.uint8)
-    # Linear also on the way down: it is what the networks were trained with.
+    # Linear also for downscaling, as in the networks' training.
     boxed[top : top + inner[1], left : left + inner[0]] = cv2.resize(
         picture, inner, interpolation=cv2.INTER_LINEAR
     )
@@ -194,7 +201,7 @@ def letterbox(picture: Picture, width: int, height: int) -> tuple[Picture, float
 
 
 def decode_output(output: FloatArray) -> FloatArray:
-    """(N, 6): left, top, right, bottom, probability and class, of one picture's output in either form."""
+    """(N, 6): left, top, right, bottom, probability and class, from one picture's output in either form."""
     if output.shape[1] == 6 and output.shape[0] != 6:
         return output
     rows = output.T
@@ -207,8 +214,8 @@ def decode_output(output: FloatArray) -> FloatArray:
     )
 
 
-def suppress_overlaps(rows: FloatArray, max_iou: float) -> FloatArray:
-    """Surest first, without those that lie on a surer one, of whichever class: a van is no car and truck at once."""
+def non_maximum_suppression(rows: FloatArray, max_iou: float) -> FloatArray:
+    """Class-agnostic non-maximum suppression, highest score first: a van is not a car and a truck at once."""
     if not len(rows):
         return rows
     sizes = np.column_stack((rows[:, :2], rows[:, 2:4] - rows[:, :2]))
@@ -216,10 +223,10 @@ def suppress_overlaps(rows: FloatArray, max_iou: float) -> FloatArray:
     return np.asarray(rows[np.asarray(kept, int).ravel()[:_MAX_DETECTIONS]], np.float32)
 
 
-def _classes(told: str) -> dict[int, str]:
-    """The metadata's `names`, written as a Python dictionary; empty when there are none that can be read."""
+def _classes(metadata: str) -> dict[int, str]:
+    """The metadata's `names`, a Python dictionary as text; empty where it is missing or malformed."""
     try:
-        names = ast.literal_eval(told) if told else {}
+        names = ast.literal_eval(metadata) if metadata else {}
     except (ValueError, SyntaxError):
         return {}
     if isinstance(names, list | tuple):

@@ -1,4 +1,4 @@
-"""Whether the picture around a plate is still what it was: cheap enough to ask in every frame."""
+"""Whether the picture around a plate has changed: cheap enough to compute in every frame."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from plate_ocr.domain.values import Box, Picture
 SIDE = 8
 _SAMPLES = 4
 _MARGIN_HEIGHTS = 1.5
-"""Around the plate: two white plates look alike, the bumpers around them seldom do."""
+"""Around the plate: two white plates look the same, the bumpers around them seldom do."""
 
 
 def appearance(picture: Picture, box: Box) -> bytes | None:
-    """8 x 8 means of grey around the box, row by row, 0 to 255 each; None where the box lies outside the picture."""
+    """8 x 8 means of grey around the box, row by row, 0 to 255 each; None where the box is outside the picture."""
     height_px, width_px = picture.shape[:2]
     margin = _MARGIN_HEIGHTS * box.height
     part = Box(box.x - margin, box.y - margin, box.width + 2 * margin, box.height + 2 * margin)
@@ -27,7 +27,9 @@ def appearance(picture: Picture, box: Box) -> bytes | None:
 
 
 def appearance_change(before: bytes, after: bytes) -> float:
-    """Mean difference in grey levels, 0 to 255, after the light of both is made equal: a cloud is no other car."""
+    """Mean difference in grey levels, 0 to 255, after both are brought to the same brightness: a cloud is not
+    another car.
+    """
     first, second = (np.frombuffer(one, np.uint8).astype(np.float32) for one in (before, after))
     difference = (first - first.mean()) - (second - second.mean())
     return float(np.abs(difference).mean())

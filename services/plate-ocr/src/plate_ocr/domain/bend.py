@@ -1,6 +1,6 @@
-"""Rows that are bent: plates follow bumpers, and lenses bend straight lines.
+"""Bent rows: plates follow bumpers, and lenses bend straight lines.
 
-Along a row, places run from -1 at its left end to 1 at its right.
+Positions along a row run from -1 at its left end to 1 at its right.
 """
 
 import numpy as np
@@ -10,19 +10,19 @@ Vector = NDArray[np.float64]
 
 _MIN_MIDDLES = 24
 _IGNORED_END = 0.05
-"""Of the row's length, at either end: marks are round or ragged there."""
+"""Share of the row's length at either end, where marks are round or ragged."""
 
 
 def arc_at(places: Vector) -> Vector:
-    """How far down the arc of a row runs at these places, as a share of its sagitta; 0 on the average of the row."""
+    """How far down the arc of a row is at these positions, as a share of its sagitta; 0 on the average of the row."""
     return places**2 - 1 / 3
 
 
 def sagitta(middles: Vector) -> float:
-    """How much higher the middle of a row stands than its two ends, in the unit of `middles`; negative where the ends
-    stand higher, 0 where there is too little to tell.
+    """How much higher the middle of a row is than its two ends, in the unit of `middles`; negative where the ends
+    are higher, 0 where there are too few values.
 
-    `middles`: how far down the row's centre line runs, at even distances from the left end to the right.
+    `middles`: how far down the row's centre line is, at even distances from the left end to the right.
     """
     count = len(middles)
     if count < _MIN_MIDDLES:

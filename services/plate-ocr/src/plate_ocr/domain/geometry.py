@@ -21,9 +21,9 @@ def contains(polygon: Polygon, point: Point) -> bool:
 
 
 def share_inside(box: Box, polygon: Polygon) -> float:
-    """Share of the box that lies in the polygon, 0 to 1. 0 for a box or a polygon without area.
+    """Share of the box that is in the polygon, 0 to 1. 0 for a box or a polygon without area.
 
-    The box is convex, so the polygon is clipped by the box (Sutherland and Hodgman, 1974), which is right for
+    The box is convex, so the polygon is clipped by the box (Sutherland and Hodgman, 1974), which is correct for
     polygons that are not convex too: the bridges that the method leaves have no area.
     """
     if box.area <= 0 or len(polygon) < 3:

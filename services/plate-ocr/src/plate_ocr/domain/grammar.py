@@ -1,28 +1,28 @@
 """Region grammars: what may stand on the plates of a region, as data.
 
-A file holds regions, a region holds patterns:
+A file has regions, a region has patterns:
 
     [regions.ae-fu]
     share = 0.03               # among the regions of the same country; 1 when left out
-    letters = "A-HJ-NP-Z"      # what `l` stands for; A-Z when left out
+    letters = "A-HJ-NP-Z"      # what `l` means; A-Z when left out
     patterns = [
       { name = "car", weight = 0.9, code = "[A-G]", number = "d{1,5}" },
       { name = "old car", weight = 0.3, code = "[A-C]", number = "d{1,5}", order = "number/code" },
       { name = "export", weight = 0.05, text = "EXPd{3}" },
     ]
 
-A pattern has either `text`, or `code` and `number`. `order` tells how the two stand: "code number" (when left out),
-"number code", or "number/code": the number in the row above the code; `code` comes first in the text that is
-reported then. Between code and number there is a gap to be seen or a new row. `weight` is how usual the pattern is
-in its region, above 0, at most 1. `needs_digit = true` leaves out what has letters only.
+A pattern has either `text`, or `code` and `number`. `order` says how the two are arranged: "code number" (when left
+out), "number code", or "number/code": the number in the row above the code; `code` comes first in the reported text
+then. Between code and number there is a visible gap or a new row. `weight` is how common the pattern is in its
+region, above 0, at most 1. `needs_digit = true` excludes texts of letters only.
 
 In an expression
 
     d        a digit                          A 7 …    itself (capitals and digits)
     l        a letter of the region           [A-F2]   one of the set
     x        a digit or a letter of the region
-    -        a gap between parts, to be seen on the plate
-    (…|…)    one or the other                 {2} {1,5} ?    how often the thing before it
+    -        a visible gap between parts
+    (…|…)    one or the other                 {2} {1,5} ?    how often the element before it
 """
 
 import re
@@ -35,10 +35,10 @@ from typing import Any
 from plate_ocr.domain.alphabet import ALPHABET, DIGITS, LETTERS, index_of
 
 GENERIC = "generic"
-"""The region of no region: patterns that any plate follows."""
+"""The name for patterns that plates of any region may follow."""
 MAX_LENGTH = 12
-"""Of a plate. India's longest is 11; more is a line of text."""
-_MAX_EXPANSIONS = 20_000  # an operator's pattern that explodes is told, not waited for
+"""Characters of a plate. India's longest have 11; more is a line of text."""
+_MAX_EXPANSIONS = 20_000  # an operator's pattern with too many is an error, and not expanded for minutes
 
 _REGION = re.compile(r"^[a-z]{2}(-[a-z0-9]{1,3})?$")
 _REPEAT = re.compile(r"\?|\{(\d{1,2})(?:,(\d{1,2}))?\}")
@@ -57,7 +57,7 @@ class GrammarError(ValueError):
 
 
 class CodePlace(Enum):
-    """Where the code stands; the values are the file's words for it. WHOLE: the pattern has no code."""
+    """Where the code is; the values are those of `order` in the files. WHOLE: the pattern has no code."""
 
     WHOLE = ""
     FIRST = "code number"
@@ -69,7 +69,7 @@ class CodePlace(Enum):
 class Shape:
     """A pattern at one length, in reading order.
 
-    `classes`: a bit set over `ALPHABET` for each position. `gaps`: positions that a gap stands before.
+    `classes`: a bit set over `ALPHABET` for each position. `gaps`: positions with a gap before them.
     """
 
     classes: tuple[int, ...]
@@ -80,7 +80,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """`weight`: above 0, at most 1, how usual it is in its region."""
+    """`weight`: above 0, at most 1, how common it is in its region."""
 
     name: str
     weight: float
@@ -124,19 +124,19 @@ def parse_grammars(text: str, file: str) -> tuple[RegionGrammar, ...]:
 
 
 def parse_expression(text: str, letters: int = _LETTER_BITS) -> tuple[Expansion, ...]:
-    """All fixed sequences that an expression stands for. `letters`: the bit set that `l` means.
+    """All fixed sequences that an expression matches. `letters`: the bit set that `l` means.
 
     Raises: ValueError: with the place and the reason.
     """
     parser = _Expression(text, letters)
     found = parser.alternatives()
     if parser.place < len(text):
-        raise ValueError(f"{text!r} at {parser.place + 1}: nothing is open that this could close")
+        raise ValueError(f"{text!r} at {parser.place + 1}: this closes nothing that was opened")
     return _merged(found)
 
 
 class _Reader:
-    """Walks through a document and names what is wrong in it."""
+    """Reads a parsed document; errors name the field that is wrong."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -158,7 +158,7 @@ class _Reader:
         names = [pattern.name for pattern in found]
         for i, pattern_name in enumerate(names):
             if pattern_name in names[:i]:
-                raise self.error(f"{field}.patterns[{i}].name", f"{pattern_name!r} is there twice")
+                raise self.error(f"{field}.patterns[{i}].name", f"{pattern_name!r} occurs twice")
         return RegionGrammar(name, share, found)
 
     def pattern(self, table: object, field: str, letters: int) -> Pattern:
@@ -193,7 +193,7 @@ class _Reader:
         codes = self.expression(table, "code", field, letters)
         numbers = self.expression(table, "number", field, letters)
         if len(codes) * len(numbers) > _MAX_EXPANSIONS:
-            raise self.error(field, f"it stands for more than {_MAX_EXPANSIONS} sequences")
+            raise self.error(field, f"it matches more than {_MAX_EXPANSIONS} sequences")
         if not all(codes) or not all(numbers) or any(_GAP in part for part in (*codes, *numbers)):
             raise self.error(field, "code and number have characters and no gaps of their own")
         return tuple(_shape_of_parts(code, number, places[order]) for code in codes for number in numbers)
@@ -264,9 +264,9 @@ class _Expression:
         found: list[Expansion] = [()]
         while self.peek() not in {"", "|", ")"}:
             atom = self.atom()
-            least, most = self.repeat()
+            minimum, maximum = self.repeat()
             repeated = [
-                run for count in range(least, most + 1) for run in self.product([()], *[atom] * count)
+                run for count in range(minimum, maximum + 1) for run in self.product([()], *[atom] * count)
             ]
             found = self.product(found, repeated)
         return found
@@ -275,7 +275,7 @@ class _Expression:
         found: list[Expansion] = [()]
         for part in parts:
             if len(found) * len(part) > _MAX_EXPANSIONS:
-                raise ValueError(f"{self.text!r} stands for more than {_MAX_EXPANSIONS} sequences")
+                raise ValueError(f"{self.text!r} matches more than {_MAX_EXPANSIONS} sequences")
             found = [head + tail for head in found for tail in part]
         return found
 
@@ -299,7 +299,9 @@ class _Expression:
             return [(self.classes[character],)]
         if character in ALPHABET:
             return [(bits(character),)]
-        raise ValueError(f"{self.text!r} at {start + 1}: {character!r} means nothing")
+        raise ValueError(
+            f"{self.text!r} at {start + 1}: {character!r} is unknown; see the syntax in domain/grammar.py"
+        )
 
     def repeat(self) -> tuple[int, int]:
         found = _REPEAT.match(self.text, self.place)
@@ -325,7 +327,7 @@ def _set_bits(text: str) -> int:
     while rest:
         span = re.match(r"([A-Z0-9])-([A-Z0-9])|[A-Z0-9]", rest)
         if span is None:
-            raise ValueError(f"[{text}]: {rest[0]!r} is no capital and no digit")
+            raise ValueError(f"[{text}]: {rest[0]!r} is neither a capital nor a digit")
         first, last = (span[1], span[2]) if span[1] else (span[0], span[0])
         if first > last:
             raise ValueError(f"[{text}]: {first}-{last} runs backwards")
@@ -337,7 +339,7 @@ def _set_bits(text: str) -> int:
 
 
 def _merged(sequences: Sequence[Expansion]) -> tuple[Expansion, ...]:
-    """Sequences that differ in one position only, made one: AG, AI and AR become A[GIR]. Means the same, is less."""
+    """Sequences that differ in one position only, merged: AG, AI and AR become A[GIR], which matches the same."""
     found = list(dict.fromkeys(sequences))
     for place in reversed(range(max(map(len, found), default=0))):
         together: dict[tuple[Expansion, Expansion | None], int] = {}
@@ -352,7 +354,7 @@ def _merged(sequences: Sequence[Expansion]) -> tuple[Expansion, ...]:
 
 
 def _shape(expansion: Expansion) -> Shape:
-    """Gaps at the ends and doubled ones mean nothing."""
+    """Gaps at the ends and repeated ones are ignored."""
     classes: list[int] = []
     gaps: set[int] = set()
     for c in expansion:
@@ -369,7 +371,7 @@ def _shape_of_parts(code: Expansion, number: Expansion, place: CodePlace) -> Sha
 
 
 def _with_digit(shape: Shape) -> Sequence[Shape]:
-    """The shape as disjoint shapes by where their first digit stands."""
+    """The shape as disjoint shapes by the position of their first digit."""
     found = []
     for place, c in enumerate(shape.classes):
         before = tuple(other & _LETTER_BITS for other in shape.classes[:place])

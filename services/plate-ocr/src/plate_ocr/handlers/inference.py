@@ -227,11 +227,11 @@ class InferenceWorker:
         return batch
 
     async def _fill(self, batch: list[_Job]) -> None:
-        """Add jobs until the batch is full, or `max_wait_ms` have passed since the first."""
+        """Add jobs until the batch is full, or `max_batch_wait_ms` have passed since the first."""
         deadline = 0.0
-        while len(batch) < self._settings.max_batch:
+        while len(batch) < self._settings.max_batch_pictures:
             if (job := self._pop()) is not None:
-                deadline = deadline or time.perf_counter() + self._settings.max_wait_ms / 1000
+                deadline = deadline or time.perf_counter() + self._settings.max_batch_wait_ms / 1000
                 batch.append(job)
                 continue
             self._has_jobs.clear()

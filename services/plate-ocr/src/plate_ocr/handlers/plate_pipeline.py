@@ -53,12 +53,12 @@ _LONG_ROW = 4.5
 @dataclass(frozen=True, slots=True)
 class PipelineOptions:
     """`max_plates`: read in one picture, those with the highest score. `retry_below_confidence`: 0 to 1, below it a
-    plate is read again with other margins. `enhance_below`: the same, for reading the enhanced crop.
+    plate is read again with other margins. `enhance_below_confidence`: the same, for reading the enhanced crop.
     """
 
     max_plates: int = 40
     retry_below_confidence: float = 0.9
-    enhance_below: float = 0.6
+    enhance_below_confidence: float = 0.6
     acceptance: AcceptanceOptions = field(default_factory=AcceptanceOptions)
 
 
@@ -151,7 +151,7 @@ class PlatePipeline:
         for margin in _RETRY_MARGINS:
             self._read_crops(self._below(pending), margin)
         if self._enhancer:
-            weak = self._below(pending, self._options.enhance_below)
+            weak = self._below(pending, self._options.enhance_below_confidence)
             self._read_crops(weak, _DEFAULT_MARGIN, self._enhancer)
         share_ms = _ms_since(started) / max(len(pending), 1)
         return [

@@ -51,9 +51,9 @@ def open_engine(name: str, settings: InferenceSettings, regions: tuple[str, ...]
             _plate_detector(rows, settings, options),
             RowRecognizer(settings.recognizer_model, options),
             OpenCvRowCropper(),
-            load_grammars(settings.grammars),
+            load_grammars(settings.grammars_folder),
             PipelineOptions(
-                enhance_below=settings.enhance_below,
+                enhance_below_confidence=settings.enhance_below_confidence,
                 acceptance=AcceptanceOptions(min_confidence=settings.min_confidence),
             ),
             regions=regions,
@@ -72,7 +72,7 @@ def onnx_options(settings: InferenceSettings) -> OnnxOptions:
         providers=settings.providers,
         gpu_device=settings.gpu_device,
         gpu_memory_mib=settings.gpu_memory_mib,
-        tensorrt_cache=settings.tensorrt_cache,
+        tensorrt_cache_folder=settings.tensorrt_cache_folder,
         is_fp16=settings.is_fp16,
     )
 
@@ -80,7 +80,7 @@ def onnx_options(settings: InferenceSettings) -> OnnxOptions:
 def _plate_detector(rows: RowDetector, settings: InferenceSettings, options: OnnxOptions) -> PlateDetector:
     if settings.plate_model is None:
         return rows
-    yolo = YoloOptions(min_confidence=settings.min_plate_score, image_size_px=settings.model_side_px)
+    yolo = YoloOptions(min_confidence=settings.min_plate_score, input_side_px=settings.yolo_input_side_px)
     return RowsInDetectedPlates(
         open_plates(settings.plate_model, options, yolo, settings.plate_classes), rows
     )
@@ -89,7 +89,7 @@ def _plate_detector(rows: RowDetector, settings: InferenceSettings, options: Onn
 def _vehicles(settings: InferenceSettings, options: OnnxOptions) -> VehicleDetector | None:
     if settings.vehicle_model is None:
         return None
-    yolo = YoloOptions(min_confidence=settings.min_vehicle_score, image_size_px=settings.model_side_px)
+    yolo = YoloOptions(min_confidence=settings.min_vehicle_score, input_side_px=settings.yolo_input_side_px)
     return open_vehicles(settings.vehicle_model, options, yolo)
 
 

@@ -64,14 +64,17 @@ def build(settings: PlateOcrSettings, shared: Shared | None = None) -> Service:
         blobs=blobs,
         bus=bus,
         clock=clock,
-        encode_crop=partial(encode_crop, margin=limits.crop_margin, quality=limits.crop_quality),
+        encode_crop=partial(encode_crop, margin=limits.crop_margin, quality=limits.crop_jpeg_quality),
         regions_for=settings.regions_for,
         executor=executor,
         logger=logger,
         metrics=own_metrics,
     )
     read_stream = ReadStream(
-        read_picture, clock, window=settings.rpc.stream_window, max_cameras=settings.rpc.stream_cameras
+        read_picture,
+        clock,
+        window=settings.rpc.stream_window_frames,
+        max_cameras=settings.rpc.max_stream_cameras,
     )
     service.add_resource(worker)
     service.health.add("engine", worker.ready)
