@@ -1,12 +1,13 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""The shipped engine, loaded once, and pictures that the tests draw themselves."""
+"""The shipped engine, loaded once, and functions that draw pictures."""
 
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -18,6 +19,12 @@ from plate_ocr.wiring.engine import SHIPPED, open_engine
 from testkit.clock import ManualClock
 
 from .running_service import FakeEngine, RunningService, running
+
+# A time limit for each example would fail on a busy machine.
+hypothesis.settings.register_profile(
+    "no-deadline", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("no-deadline")
 
 SHARED_PLATES = Path(__file__).parents[4] / "shared" / "data" / "plates"
 
@@ -63,7 +70,7 @@ def bgr(picture: Image.Image) -> Picture:
 
 
 def bent_around(picture: Picture, plate: Box, bend: float) -> Picture:
-    """The picture with the plate bent: its middle rises over its ends by that share of its height."""
+    """The picture with the plate bent: its middle is higher than its ends by that share of its height."""
     x, y = np.meshgrid(
         np.arange(picture.shape[1], dtype=np.float32), np.arange(picture.shape[0], dtype=np.float32)
     )

@@ -66,7 +66,7 @@ def write(
 
 
 def constant(path: Path, output: NDArray[np.float32], taken: Shape, metadata: Mapping[str, str]) -> Path:
-    """A network that sees the same in every picture."""
+    """A network with the same output for every picture."""
     return write(
         path,
         nodes=[node("Identity", ["c"], "y")],

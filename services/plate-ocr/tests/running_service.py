@@ -1,4 +1,4 @@
-"""The whole service on real sockets, with a bus that is listened to and a folder of pictures."""
+"""The whole service on real sockets, with a subscriber to its events and a folder of pictures."""
 
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -37,12 +37,12 @@ SPOT = ((100, 100), (300, 100), (300, 300), (100, 300))
 
 
 class FakeEngine:
-    """An engine that reads what a test wrote into the picture's size: width in pixels → plates."""
+    """An engine whose readings a test sets by the width of the picture: width in pixels → plates."""
 
     name = "fake"
     has_vehicle_detector = False
     known_regions = frozenset({"ae", "de"})
-    plates: dict[int, tuple[PlateReading, ...]] = {}  # noqa: RUF012 - the factory is found by name, so it is shared
+    plates: dict[int, tuple[PlateReading, ...]] = {}  # noqa: RUF012 - shared: the service finds the factory by name
 
     recognized: list[str] = []  # noqa: RUF012 - as `plates`
 
@@ -79,7 +79,7 @@ def plate(text: str, x: float, y: float, confidence: float = 0.93) -> PlateReadi
 
 @dataclass
 class RunningService:
-    """A running service and what a test may look at."""
+    """A running service, its events and its stores."""
 
     service: Service
     settings: PlateOcrSettings
@@ -129,14 +129,14 @@ class RunningService:
         return event
 
     async def read(self, frame: camera.FrameCaptured) -> plates.PlatesRead:
-        """Publish, and wait for what was read in it."""
+        """Publish the frame and wait for its read."""
         before = len(self.events)
         await self.publish(frame)
         await eventually(lambda: len(self.events) > before, message="read")
         return self.events[-1].parse(plates.PlatesRead)
 
     async def is_ready(self) -> None:
-        """Wait until the engine is there."""
+        """Wait until the engine is loaded."""
 
         async def ready() -> bool:
             return (await self.http.get("/health/ready")).status_code == 200

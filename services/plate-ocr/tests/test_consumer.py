@@ -1,6 +1,6 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""A captured frame becomes a read, whatever its picture is like."""
+"""A captured frame becomes a read, with good and bad pictures."""
 
 from pathlib import Path
 from typing import Any
@@ -170,11 +170,11 @@ async def test_an_incomplete_frame_becomes_a_dead_letter(
     await eventually(lambda: len(ocr.events) == 1, message="read")
     await ocr.bus.publish(event.__class__(**{**fields(event), "body": body, "message_id": UUID(int=5)}))
 
-    async def parked() -> bool:
+    async def is_dead_letter() -> bool:
         found = await ocr.bus.dead_letters("plate-ocr.frame_captured.v1")
         return len(found) == 1 and reason in found[0].reason
 
-    await eventually(parked, message="parked")
+    await eventually(is_dead_letter, message="dead letter")
 
 
 async def test_cameras_are_read_in_parallel(ocr: RunningService) -> None:
@@ -199,11 +199,11 @@ async def test_a_dropped_frame_is_published_as_failed_and_entries_are_not_droppe
             for number in range(12):
                 purpose = camera.PURPOSE_ENTRY if number % 3 == 0 else camera.PURPOSE_VIDEO
                 await ocr.publish(ocr.frame(picture, camera_id=number, purpose=purpose))
-            # One more is in hand than the queue holds, so at most one video frame gets through.
+            # One more is being read than the queue holds, so at most one video frame is read.
             await eventually(lambda: len(ocr.events) >= 7, message="dropped")
         finally:
             FakeEngine.go.set()
-        await eventually(lambda: len(ocr.events) == 12, message="all told")
+        await eventually(lambda: len(ocr.events) == 12, message="all published")
         reads = [event.parse(plates.PlatesRead) for event in ocr.events]
         dropped = [read for read in reads if read.failure]
         assert all(read.failure.startswith("dropped: 2 pictures waited") for read in dropped)

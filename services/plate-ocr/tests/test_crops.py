@@ -1,6 +1,6 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""Rows cut_out out upright and straight."""
+"""Rows are rectified upright and straight."""
 
 import cv2
 import numpy as np

@@ -1,6 +1,6 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""Enhancers: sizes, tiles, noise, and models that are none."""
+"""Enhancers: sizes, tiles, noise, and unsuitable models."""
 
 from pathlib import Path
 

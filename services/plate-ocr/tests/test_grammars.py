@@ -1,4 +1,4 @@
-"""The grammars that ship: plates as they are on the road in each region, and texts that cannot be from there."""
+"""The shipped grammars: real plates of each region, and texts that cannot be from there."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +12,7 @@ from plate_ocr.domain.grammar import GENERIC, GrammarError
 GRAMMARS = load_grammars()
 KNOWN = compile_grammars(GRAMMARS)
 
-# Region: plates of it, code and number in reading order | texts that are none.
+# Region: plates of it, code and number in reading order | texts that are not.
 EXAMPLES = {
     "ae-az": "149539 1049539 501 74666 1191711 2012345 49539 | B10053 2312345 4912345 AB12 1012345678",
     "ae-du": "D71026 O24 AA7 I60558 88123 BB12345 71026 | AB123 D123456 D012 ABC12",

@@ -1,4 +1,4 @@
-"""The inference worker: batches, back pressure, loading, faults; with an engine that only pretends to look."""
+"""The inference worker: batches, back pressure, loading, errors; with a fake engine."""
 
 import asyncio
 import threading
@@ -25,7 +25,7 @@ ENTRY, EXIT, SNAPSHOT, VIDEO = Purpose.ENTRY, Purpose.EXIT, Purpose.SNAPSHOT, Pu
 
 
 class Slow:
-    """Answers with the picture's first pixel; can_wait for `go`; fails on 13."""
+    """Answers with the picture's first pixel; waits for `go`; fails on 13."""
 
     name = "slow"
     has_vehicle_detector = False
@@ -92,7 +92,7 @@ async def read(
 
 
 class Queue:
-    """Reads that wait behind one that is in hand: number n is the n-th to come."""
+    """Reads that wait behind one that is being read: number n is the n-th to arrive."""
 
     def __init__(self, worker: InferenceWorker) -> None:
         self.worker = worker
@@ -112,12 +112,12 @@ class Queue:
 
 @asynccontextmanager
 async def busy(engine: Slow, **settings: Any) -> AsyncIterator[Queue]:
-    """A worker that reads one picture at a time, and is at the first."""
+    """A worker that reads one picture at a time, and is busy with the first."""
     async with running(lambda: engine, max_batch_pictures=1, max_batch_wait_ms=0, **settings) as worker:
         await is_loaded(worker)
         queue = Queue(worker)
         await queue.add(Purpose.CALL)
-        await eventually(lambda: worker.queue_length == 0, message="the first is in hand")
+        await eventually(lambda: worker.queue_length == 0, message="the first is being read")
         yield queue
 
 
@@ -211,10 +211,10 @@ async def test_readiness_reports_a_missing_model_and_the_worker_stays_up(error: 
 
     async with running(load) as worker:
 
-        async def is_told() -> bool:
+        async def is_reported() -> bool:
             return str(error) in (await worker.ready()).detail
 
-        await eventually(is_told, message="told")
+        await eventually(is_reported, message="reported")
         assert not (await worker.ready()).ok
         for can_wait in (True, False):
             with pytest.raises(Unavailable, match=str(error)):
@@ -239,7 +239,7 @@ async def test_a_cancelled_picture_is_not_read() -> None:
     async with running(lambda: engine, max_batch_pictures=1, max_batch_wait_ms=0) as worker:
         await is_loaded(worker)
         first = asyncio.create_task(read(worker, 1))
-        await eventually(lambda: worker.queue_length == 0, message="the first is in hand")
+        await eventually(lambda: worker.queue_length == 0, message="the first is being read")
         left = asyncio.create_task(read(worker, 2))
         await eventually(lambda: worker.queue_length == 1, message="the second can_wait")
         left.cancel()
@@ -262,10 +262,10 @@ async def test_a_full_queue_drops_the_oldest_snapshots_and_videos_and_counts_the
     engine, metrics = Slow(is_open=False), Metrics("test")
     async with busy(engine, queue_size=3, metrics=metrics) as queue:
         await queue.add(SNAPSHOT, ENTRY, VIDEO)  # full
-        await queue.add(SNAPSHOT)  # for 1
-        await queue.add(EXIT)  # for 3
-        await queue.add(ENTRY)  # for 4
-        await queue.add(VIDEO)  # nobody goes for it
+        await queue.add(SNAPSHOT)  # takes the place of 1
+        await queue.add(EXIT)  # takes the place of 3
+        await queue.add(ENTRY)  # takes the place of 4
+        await queue.add(VIDEO)  # nothing is droppable: dropped itself
         engine.go.set()
         assert await queue.answers() == ["0", "dropped", "2", "dropped", "dropped", "5", "6", "dropped"]
     shown = metrics.render().decode()
@@ -339,9 +339,9 @@ async def test_an_engine_that_fails_on_the_warm_up_picture_is_not_ready() -> Non
 
     async with running(Broken, warm_up=picture(0)) as worker:
 
-        async def is_told() -> bool:
+        async def is_reported() -> bool:
             return (await worker.ready()).detail == "no memory on the GPU"
 
-        await eventually(is_told, message="told")
+        await eventually(is_reported, message="reported")
         with pytest.raises(Unavailable, match="no memory on the GPU"):
             await read(worker, 1)

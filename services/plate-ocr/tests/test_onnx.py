@@ -1,6 +1,6 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""Sessions: what ONNX Runtime and OpenCV are told."""
+"""Sessions: the options for ONNX Runtime and OpenCV."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from .onnx_files import enlarging
 
 
 def test_cuda() -> None:
-    told = provider_options(CUDA, OnnxOptions(gpu_device=1, gpu_memory_mib=2048))
-    assert told == {
+    expected = provider_options(CUDA, OnnxOptions(gpu_device=1, gpu_memory_mib=2048))
+    assert expected == {
         "device_id": "1",
         "cudnn_conv_algo_search": "HEURISTIC",
         "arena_extend_strategy": "kSameAsRequested",
@@ -33,12 +33,12 @@ def test_cuda() -> None:
     assert "gpu_mem_limit" not in provider_options(CUDA, OnnxOptions())
 
 
-@pytest.mark.parametrize(("is_fp16", "told"), [(True, "True"), (False, "False")])
-def test_tensorrt(tmp_path: Path, is_fp16: bool, told: str) -> None:
+@pytest.mark.parametrize(("is_fp16", "expected"), [(True, "True"), (False, "False")])
+def test_tensorrt(tmp_path: Path, is_fp16: bool, expected: str) -> None:
     options = OnnxOptions(tensorrt_cache_folder=tmp_path, is_fp16=is_fp16)
     assert provider_options(TENSORRT, options) == {
         "device_id": "0",
-        "trt_fp16_enable": told,
+        "trt_fp16_enable": expected,
         "trt_engine_cache_enable": "True",
         "trt_engine_cache_path": str(tmp_path),
         "trt_timing_cache_enable": "True",
@@ -68,8 +68,12 @@ def test_threads_are_pinned(tmp_path: Path) -> None:
     before = cv2.getNumThreads()
     try:
         session = open_session(enlarging(tmp_path / "x.onnx", 2), OnnxOptions(threads=1))
-        told = session.get_session_options()
-        assert (told.intra_op_num_threads, told.inter_op_num_threads, cv2.getNumThreads()) == (1, 1, 1)
+        expected = session.get_session_options()
+        assert (expected.intra_op_num_threads, expected.inter_op_num_threads, cv2.getNumThreads()) == (
+            1,
+            1,
+            1,
+        )
     finally:
         cv2.setNumThreads(before)
 

@@ -1,6 +1,6 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""Real photographs, where the labelled ones are at hand: what the engine reads of them must not fall back."""
+"""Labelled photographs, where they are available: the engine's accuracy must not fall."""
 
 import csv
 import json
@@ -13,7 +13,9 @@ from plate_ocr.handlers.plate_pipeline import PlatePipeline
 
 from .conftest import SHARED_PLATES
 
-pytestmark = pytest.mark.skipif(not SHARED_PLATES.is_dir(), reason="the labelled photographs are not here")
+pytestmark = pytest.mark.skipif(
+    not SHARED_PLATES.is_dir(), reason="the labelled photographs are not available"
+)
 
 
 EMIRATES = {"Abu Dhabi": "ae-az", "Dubai": "ae-du", "Fujairah": "ae-fu"}

@@ -1,6 +1,6 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""Which plates of a picture are recognized, with a finder and a recognizer that only count."""
+"""Which plates of a picture are recognized, with a fake detector and recognizer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ CROPPER = OpenCvRowCropper()
 LEFT, RIGHT, OVER_THE_EDGE = Box(20, 40, 90, 20), Box(180, 40, 90, 20), Box(260, 120, 90, 20)
 
 
-class Finder:
+class FakeDetector:
     """A plate in each box, in every picture."""
 
     def __init__(self, *boxes: Box) -> None:
@@ -48,16 +48,16 @@ def picture() -> Picture:
 
 
 def crops_of(*boxes: Box) -> int:
-    """Recognised when all are read."""
+    """Crops recognized when all plates are read."""
     recognizer = Recognizer()
-    PlatePipeline("counting", Finder(*boxes), recognizer, CROPPER, ()).read([picture()])
+    PlatePipeline("counting", FakeDetector(*boxes), recognizer, CROPPER, ()).read([picture()])
     return recognizer.crops
 
 
 @pytest.mark.parametrize("known", [(), (LEFT,), (LEFT, RIGHT)])
 def test_a_skipped_plate_is_not_recognized(known: tuple[Box, ...]) -> None:
     recognizer = Recognizer()
-    reader = PlatePipeline("counting", Finder(LEFT, RIGHT), recognizer, CROPPER, ())
+    reader = PlatePipeline("counting", FakeDetector(LEFT, RIGHT), recognizer, CROPPER, ())
     (reading,) = reader.read([picture()], skip=[lambda _, box: box in known])
     assert reading.skipped == known
     assert [plate.box for plate in reading.plates] == [box for box in (LEFT, RIGHT) if box not in known]
@@ -72,7 +72,7 @@ def test_each_picture_has_its_own_skip_function() -> None:
         return True
 
     pictures = [picture(), picture()]
-    first, second = PlatePipeline("counting", Finder(LEFT), recognizer, CROPPER, ()).read(
+    first, second = PlatePipeline("counting", FakeDetector(LEFT), recognizer, CROPPER, ()).read(
         pictures, skip=[None, known]
     )
     assert (first.skipped, second.skipped) == ((), (LEFT,))
@@ -82,14 +82,14 @@ def test_each_picture_has_its_own_skip_function() -> None:
 
 
 def test_a_skipped_box_is_clipped_to_the_picture_as_that_of_a_reading() -> None:
-    reader = PlatePipeline("counting", Finder(OVER_THE_EDGE), Recognizer(), CROPPER, ())
+    reader = PlatePipeline("counting", FakeDetector(OVER_THE_EDGE), Recognizer(), CROPPER, ())
     (read,) = reader.read([picture()])
     (skipped,) = reader.read([picture()], skip=[lambda *_: True])
     assert skipped.skipped == tuple(plate.box for plate in read.plates) == (Box(260, 120, 40, 20),)
 
 
 def test_a_bent_row_is_read_unbent() -> None:
-    class Bent(Finder):
+    class Bent(FakeDetector):
         def detect(self, picture: Picture) -> tuple[Detection, ...]:
             return tuple(replace(row, bend=0.5) for row in super().detect(picture))
 
@@ -123,7 +123,7 @@ class ByLight:
 
 
 class FixedRegion:
-    """Every plate is from one region, as surely as it is told."""
+    """Classifies every plate as from one region, with a given probability."""
 
     regions = ("ae-az", "other")
 
@@ -135,12 +135,12 @@ class FixedRegion:
 
 
 def read_with_bright(part: Box, found: Box, number: str = "8261", share: float = 0.9) -> tuple[str, str]:
-    """Code and number of a plate of which the finder marks `found` only, and `part` is bright."""
+    """Code and number of a plate of which the detector finds `found` only, and `part` is bright."""
     seen = picture()
     seen[round(part.y) : round(part.bottom), round(part.x) : round(part.right)] = BRIGHT
     reader = PlatePipeline(
         "codes",
-        Finder(found),
+        FakeDetector(found),
         ByLight(number),
         CROPPER,
         load_grammars(),
@@ -173,15 +173,15 @@ def test_no_code_is_found_where_the_plate_is_not_of_the_emirates_or_nothing_is_t
 
 @pytest.mark.parametrize(("drop", "is_upright"), [(60, True), (10, False)])
 def test_a_tilted_plate_is_read_between_vertical_sides(drop: int, *, is_upright: bool) -> None:
-    """A plate seen from the side has leaning lines and upright strokes."""
+    """A plate seen from the side has tilted lines and upright strokes."""
 
-    class Leaning(Finder):
+    class Tilted(FakeDetector):
         def detect(self, picture: Picture) -> tuple[Detection, ...]:
             across = Point(-23 * drop / 152, 23 * 140 / 152)
             a, b = Point(40, 40), Point(180, 40 + drop)
             c, d = (Point(p.x + across.x, p.y + across.y) for p in (b, a))
             return (Detection((a, b, c, d), 0.9),)
 
-    (plate,) = PlatePipeline("leaning", Leaning(), Recognizer(), CROPPER, ()).read([picture()])[0].plates
+    (plate,) = PlatePipeline("tilted", Tilted(), Recognizer(), CROPPER, ()).read([picture()])[0].plates
     a, b, c, d = plate.outline
     assert (abs(a.x - d.x) < 0.01 and abs(b.x - c.x) < 0.01) is is_upright

@@ -1,6 +1,6 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""What readiness tells of vehicles."""
+"""What readiness says about the source of vehicles."""
 
 from pathlib import Path
 from typing import Any
@@ -12,30 +12,30 @@ from testkit.clock import ManualClock
 from .running_service import FakeEngine, running
 
 
-def make_watchful() -> FakeEngine:
+def make_with_vehicles() -> FakeEngine:
     engine = FakeEngine()
-    engine.name, engine.has_vehicle_detector = "watchful", True
+    engine.name, engine.has_vehicle_detector = "with-vehicles", True
     return engine
 
 
-WATCHFUL = {"engine": f"{__name__}:make_watchful"}
+WITH_VEHICLES = {"engine": f"{__name__}:make_with_vehicles"}
 WEIGHTS = {"inference": {"vehicle_model": "/models/yolo11x.pt"}}
 
 
 @pytest.mark.parametrize(
-    ("blocks", "told"),
+    ("blocks", "detail"),
     [
         ({}, "camera's own box and the plate's place"),
-        (WEIGHTS, "camera's own box and the plate's place"),  # an engine that does not take them
-        (WATCHFUL, "watchful"),
-        ({**WATCHFUL, **WEIGHTS}, "yolo11x.pt"),
+        (WEIGHTS, "camera's own box and the plate's place"),  # the fake engine ignores them
+        (WITH_VEHICLES, "with-vehicles"),
+        ({**WITH_VEHICLES, **WEIGHTS}, "yolo11x.pt"),
     ],
 )
 async def test_the_source_of_vehicles(
-    tmp_path: Path, manual_clock: ManualClock, blocks: dict[str, Any], told: str
+    tmp_path: Path, manual_clock: ManualClock, blocks: dict[str, Any], detail: str
 ) -> None:
     FakeEngine.go.set()
     async with running(tmp_path, manual_clock, **blocks) as ocr:
         await ocr.is_ready()
         checks = (await ocr.http.get("/health/ready")).json()["checks"]
-    assert checks["vehicles"] == {"ok": True, "required": False, "detail": told}
+    assert checks["vehicles"] == {"ok": True, "required": False, "detail": detail}

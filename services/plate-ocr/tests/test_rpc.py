@@ -233,7 +233,7 @@ async def test_a_stream_refuses_more_cameras_than_it_may_track(
 
 
 def look(grey: int) -> bytes:
-    """A picture 300 wide, its right half of another grey: what stands there is seen by it."""
+    """A picture 300 wide whose right part has that grey, as the surroundings of the plate."""
     picture = np.full((480, 300, 3), 90, np.uint8)
     picture[:, 110:] = grey
     return encoded(picture, ".png")
@@ -248,7 +248,7 @@ async def answer_of(call: Any) -> plates.ReadStreamResponse:
 async def in_step(
     rpc: "stubs.PlateReaderAsyncStub", requests: list[plates.ReadStreamRequest]
 ) -> list[plates.ReadStreamResponse]:
-    """As a camera plays: the next frame comes when the one before it is answered."""
+    """Send each frame after the answer to the one before it."""
     call = rpc.ReadStream(timeout=DEADLINE_S)
     answers = []
     for request in requests:

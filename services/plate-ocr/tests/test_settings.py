@@ -1,4 +1,4 @@
-"""What an operator may set, by its names in the environment."""
+"""Settings from the environment."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Ultralytics weights: with the real package where the extra is installed, with a stand-in everywhere."""
+"""Ultralytics weights: with the real package where the extra is installed, with a fake everywhere."""
 
 import os
 import sys
@@ -21,8 +21,8 @@ OPTIONS = YoloOptions(min_confidence=0.3, input_side_px=320, max_iou=0.5)
 PICTURE = np.full((100, 200, 3), 90, np.uint8)
 
 
-class StandIn:
-    """Finds three boxes, whatever it is shown."""
+class FakeYolo:
+    """Detects three boxes in every picture."""
 
     task = "detect"
     opened: tuple[str, str | None] = ("", None)
@@ -40,22 +40,22 @@ class StandIn:
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[StandIn]]:
+def fake_yolo(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeYolo]]:
     package, utils, torch = ModuleType("ultralytics"), ModuleType("ultralytics.utils"), ModuleType("torch")
     checks = ModuleType("ultralytics.utils.checks")
-    package.YOLO = StandIn  # type: ignore[attr-defined] # a module made here
+    package.YOLO = FakeYolo  # type: ignore[attr-defined] # a module made here
     torch.set_num_threads = print  # type: ignore[attr-defined] # as above
     checks.check_yolov5u_filename = renamed  # type: ignore[attr-defined] # as above
     for module in (package, utils, checks, torch):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     environment = dict(os.environ)
-    yield StandIn
+    yield FakeYolo
     os.environ.clear()
     os.environ.update(environment)
 
 
 def renamed(name: str, verbose: bool) -> str:
-    """As Ultralytics has it for its own older names."""
+    """As Ultralytics does for its own older names."""
     return name.replace("yolov5n.pt", "yolov5nu.pt")
 
 
@@ -65,43 +65,43 @@ def model(folder: Path, name: str = "best.pt") -> Path:
     return path
 
 
-def test_vehicles(stand_in: type[StandIn], tmp_path: Path) -> None:
+def test_vehicles(fake_yolo: type[FakeYolo], tmp_path: Path) -> None:
     found = open_vehicles(model(tmp_path), OnnxOptions(), OPTIONS).detect(PICTURE)
     assert [(one.kind, one.box, one.confidence, one.source) for one in found] == [
         ("car", Box(0, 0, 30, 30), 0.8, "best.pt"),
         ("truck", Box(10, 20, 50, 30), 0.5, "best.pt"),
     ]
-    asked = stand_in.asked
+    asked = fake_yolo.asked
     assert asked["classes"] == [2, 7]
     assert (asked["conf"], asked["imgsz"], asked["iou"], asked["device"]) == (0.3, 320, 0.5, "cpu")
 
 
-def test_ultralytics_does_not_use_the_network(stand_in: type[StandIn], tmp_path: Path) -> None:
+def test_ultralytics_does_not_use_the_network(fake_yolo: type[FakeYolo], tmp_path: Path) -> None:
     open_vehicles(model(tmp_path), OnnxOptions(), OPTIONS)
     assert (os.environ["YOLO_OFFLINE"], os.environ["YOLO_AUTOINSTALL"]) == ("true", "false")
     assert os.environ["ULTRALYTICS_SAFE_LOAD"] == "true"
-    assert stand_in.opened == (str(tmp_path / "best.pt"), None)
+    assert fake_yolo.opened == (str(tmp_path / "best.pt"), None)
     with pytest.raises(ModelError, match=r"there is no model file yolo11n\.pt"):
         open_plates(Path("yolo11n.pt"), OnnxOptions(), OPTIONS)
     with pytest.raises(ModelError, match="rename the file"):
         open_plates(model(tmp_path, "yolov5n.pt"), OnnxOptions(), OPTIONS)
 
 
-def test_an_engine_runs_on_the_gpu(stand_in: type[StandIn], tmp_path: Path) -> None:
+def test_an_engine_runs_on_the_gpu(fake_yolo: type[FakeYolo], tmp_path: Path) -> None:
     options = OnnxOptions(providers=("CUDAExecutionProvider",), gpu_device=1)
     open_vehicles(model(tmp_path, "best.engine"), options, OPTIONS).detect(PICTURE)
-    assert stand_in.asked["device"] == 1
-    assert stand_in.opened[1] == "detect"
+    assert fake_yolo.asked["device"] == 1
+    assert fake_yolo.opened[1] == "detect"
 
 
 def test_unsuitable_models_are_refused(
-    stand_in: type[StandIn], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake_yolo: type[FakeYolo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ModelError, match=r"no class of best\.pt is a plate: person, car, truck"):
         open_plates(model(tmp_path), OnnxOptions(), OPTIONS)
     with pytest.raises(ModelError, match=r"none of the suffixes \.pt, \.onnx, \.engine"):
         open_plates(model(tmp_path, "best.h5"), OnnxOptions(), OPTIONS)
-    monkeypatch.setattr(StandIn, "task", "segment")
+    monkeypatch.setattr(FakeYolo, "task", "segment")
     with pytest.raises(ModelError, match="the task 'segment'"):
         open_vehicles(model(tmp_path), OnnxOptions(), OPTIONS)
 
@@ -112,9 +112,9 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         open_plates(model(tmp_path), OnnxOptions(), OPTIONS)
 
 
-@pytest.mark.filterwarnings("ignore")  # the export's own, of torch
+@pytest.mark.filterwarnings("ignore")  # from torch, during the export
 def test_real_ultralytics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network with made-up weights, but the package's own layout, loader and export."""
+    """A network with random weights, and the package's own layout, loader and export."""
     for name, value in {
         "YOLO_OFFLINE": "1",
         "YOLO_AUTOINSTALL": "0",
@@ -137,7 +137,7 @@ def test_real_ultralytics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     theirs = UltralyticsModel(exported, OnnxOptions(), options).find(picture, [2, 3, 5, 7])
     ours = YoloOnnx(exported, OnnxOptions(), options).find(picture, [2, 3, 5, 7])
     for one, other in zip(theirs[:3], ours[:3], strict=True):
-        assert one.kind == other.kind
+        assert one.class_id == other.class_id
         assert one.score == pytest.approx(other.score, abs=1e-3)
         assert one.box.corners() == pytest.approx(np.array(other.box.corners()), abs=1)
 

@@ -1,6 +1,6 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""YOLO networks as ONNX: what comes out of their outputs, and what is refused."""
+"""YOLO networks as ONNX: detections from their outputs, and unsuitable models."""
 
 from pathlib import Path
 
@@ -50,14 +50,14 @@ def test_plates_in_pixels_of_the_picture(tmp_path: Path) -> None:
     assert [first.score, second.score] == pytest.approx([0.9, 0.6])
     assert first.box == Box(135, 110, 50, 20)
     assert first.corners == Box(135, 110, 50, 20).corners()
-    assert second.box == Box(0, 110, 35, 20)  # the rest lies outside
+    assert second.box == Box(0, 110, 35, 20)  # the rest is outside
 
 
 def test_vehicles_by_the_names_of_the_model(tmp_path: Path) -> None:
     output = raw(
         (100, 320, 80, 60, 0.1, 0.8, 0.0, 0.1),
         (101, 320, 80, 60, 0.1, 0.0, 0.0, 0.7),  # the same vehicle, taken for a truck
-        (300, 320, 80, 60, 0.9, 0.5, 0.0, 0.1),  # a person first of all
+        (300, 320, 80, 60, 0.9, 0.5, 0.0, 0.1),  # a person with the highest probability
         (500, 320, 80, 60, 0.0, 0.0, 0.0, 0.6),
     )
     detector = open_vehicles(write(tmp_path, output, STREET), ONNX, YoloOptions())

@@ -1,9 +1,9 @@
-"""Mixes a trained network with the one that it was trained from, weight by weight.
+"""Averages the weights of a trained network with those of the network that it was trained from.
 
     blend.py START.onnx TRAINED.onnx SHARE OUT.onnx
 
-SHARE: of the trained one, 0 to 1. Halfway between the two, a network keeps what it knew of photographs and has what it
-learned from drawings (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022). Weights that only one has stay.
+SHARE: of the trained one, 0 to 1. Halfway between the two, a network keeps its accuracy on photographs and has what it learned
+from drawings (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022). Weights that only one of them has are kept.
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""Fits the two numbers of `plate_ocr/domain/calibration.py` to labelled photographs.
+"""Fits the two parameters of `plate_ocr/domain/calibration.py` to labelled photographs.
 
     ../../.venv/bin/python training/calibrate.py FOLDER ...
 
 FOLDER: FILE.jpg + FILE.txt with name, x, y, w, h, text. Run with the service's own Python. The scale of the log-odds and
-their shift are fitted by logistic regression (Platt, 1999), drawn towards 1 and 0 so that few photographs do not rule.
+their shift are fitted by logistic regression (Platt, 1999), regularized towards 1 and 0 so that few photographs do not dominate.
 """
 
 import math

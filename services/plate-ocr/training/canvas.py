@@ -1,4 +1,4 @@
-"""What every plate is drawn with: the canvas, the colours, and texts by shape."""
+"""What all plates are drawn with: the canvas, colours, and random texts of a format."""
 
 import random
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ BLACK, WHITE, RED, BLUE, YELLOW = (20, 20, 20), (245, 245, 245), (35, 25, 190), 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`text`: what is to be read, `|` between code and number, empty where nothing is. Shares of the plate's size."""
+    """`text`: the label, `|` between code and number, empty for a row without one. Positions as shares of the plate's size."""
 
     text: str
     left: float
@@ -27,7 +27,7 @@ class Row:
 
 @dataclass(slots=True)
 class Plate:
-    """`image`: blue, green, red. `rows`: of text, top to bottom."""
+    """`image`: BGR. `rows`: of text, top to bottom."""
 
     image: Picture
     region: str
@@ -35,7 +35,7 @@ class Plate:
 
 
 class Canvas:
-    """Millimetre-like units: the plate is 100 units high."""
+    """Coordinates in units of which the plate is 100 high."""
 
     def __init__(self, rng: random.Random, width: float, paper: Colour, height_px: int = 128) -> None:
         self.rng, self.unit = rng, height_px / 100
@@ -76,7 +76,7 @@ class Canvas:
         self.image[y0:y1, x0:x1] = (part * (1 - m) + np.array(colour, np.float32) * m).astype(np.uint8)
 
     def _glyph(self, font: str, character: str) -> NDArray[np.uint8]:
-        """Dies of plates often have a W that is an M upside down, with upright sides; no typeface has."""
+        """A W like an M upside down, with vertical sides: common on plates, in no typeface."""
         if character == "W" and self.is_w_upright:
             return fonts.glyph(font, "M")[::-1]
         return fonts.glyph(font, character)
@@ -95,7 +95,7 @@ class Canvas:
         self, text: str, x: float, y: float, h: float, colour: Colour, *, max_w: float, gap: float | None = None,
         font: str | None = None, align: float = 0.5,
     ) -> tuple[float, float]:  # fmt: skip
-        """Capitals and digits, squeezed to `max_w`; a blank or hyphen is a gap. Returns left and right of the ink."""
+        """Capitals and digits, narrowed to `max_w`; a space or hyphen is a gap. Returns left and right edge of the ink."""
         gap = h * self.rng.uniform(0.06, 0.22) if gap is None else gap
         wide = max(self.width_of(text, h, gap, font) - gap, 0.1)
         shrink = min(1.0, max_w / wide)
@@ -131,7 +131,7 @@ class Canvas:
 
 
 def some(rng: random.Random, shape: str) -> str:
-    """`D` a digit, `L` a letter, anything else itself."""
+    """`D` is a digit, `L` a letter, anything else itself."""
     return "".join(rng.choice(DIGITS) if c == "D" else rng.choice(LETTERS) if c == "L" else c for c in shape)
 
 
@@ -141,7 +141,7 @@ def digits(rng: random.Random, low: int, high: int) -> str:
 
 
 def anything(rng: random.Random) -> str:
-    """Four to eight letters and digits in no format, with a gap between them now and then."""
+    """Four to eight letters and digits in no format, sometimes with a gap between them."""
     n = rng.randint(4, 8)
     letters_share = rng.choice((0.3, 0.5, 0.5, 0.72))
     text = "".join(

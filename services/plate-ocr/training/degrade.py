@@ -1,4 +1,4 @@
-"""What a camera, the weather and a bad angle do to a picture. The same list serves the trainings and the track bench."""
+"""Augmentation: what a camera, weather and a bad angle do to a picture. Used by the trainings and the track benchmark."""
 
 import random
 
@@ -8,7 +8,7 @@ from plates import Picture
 
 
 def row_crop(image: Picture, quad: np.ndarray, rng: random.Random, *, row_px: int = 48) -> Picture:
-    """The row inside `quad` ((4, 2) px, clockwise from the top left), cut out as loosely as a detector does it."""
+    """The row inside `quad` ((4, 2) px, clockwise from the top left), cut out with the margins that a detector leaves."""
     top, right, down = quad[0], quad[1], quad[3]
     across, along = down - top, right - top
     height, width = float(np.linalg.norm(across)), float(np.linalg.norm(along))
@@ -38,7 +38,7 @@ def row_crop(image: Picture, quad: np.ndarray, rng: random.Random, *, row_px: in
 
 
 def shrunk(crop: Picture, rng: random.Random, low_px: float, high_px: float) -> Picture:
-    """As if the row had been only so many pixels high in the picture, and was enlarged again."""
+    """The row scaled down to that many pixels in height and enlarged again."""
     height, width = crop.shape[:2]
     px = rng.uniform(low_px, high_px)
     if px >= height:
@@ -67,7 +67,7 @@ def blurred(crop: Picture, rng: random.Random, most: float) -> Picture:
 
 
 def lit(crop: Picture, rng: random.Random) -> Picture:
-    """Dusk, dazzle, shadow, infrared, a tinted lens."""
+    """Dusk, glare, shadow, infrared, a tinted lens."""
     x = crop.astype(np.float32) / 255
     if rng.random() < 0.25:
         x = np.repeat(x.mean(axis=2, keepdims=True), 3, axis=2)
@@ -129,7 +129,7 @@ def jpeg(crop: Picture, rng: random.Random) -> Picture:
 
 
 def spoiled(crop: Picture, rng: random.Random) -> Picture:
-    """One row crop, 48 px high, as it comes from the street."""
+    """One row crop, 48 px high, with all degradations."""
     if rng.random() < 0.2:
         crop = dirty(crop, rng)
     if rng.random() < 0.65:

@@ -46,7 +46,7 @@ def uae(rng: random.Random) -> Plate:
 def _name(
     rng: random.Random, canvas: Canvas, region: str, x: float, y: float, w: float, h: float, ink: Colour
 ) -> None:
-    """The emirate's name in Arabic, Latin or both, stacked in the box."""
+    """The emirate's name in Arabic, Latin or both, one above the other in the box."""
     arabic, latin = (rng.choice(names) for names in EMIRATES[region])
     style = rng.random()
     logo = (

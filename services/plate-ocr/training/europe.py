@@ -25,7 +25,7 @@ def _seals(rng: random.Random, canvas: Canvas, x: float, y: float, h: float, hol
 
 
 def europe(rng: random.Random) -> Plate:
-    """A blue band at the left or none, white or yellow paper, groups with gaps, seals or coats of arms between them."""
+    """A blue band at the left or none, white or yellow background, groups with gaps, seals or coats of arms between them."""
     shown = some(rng, rng.choice(_EU)) if rng.random() < 0.75 else anything(rng)
     is_double = rng.random() < 0.12
     paper = rng.choices(

@@ -1,4 +1,4 @@
-"""Draws a store of flat plates, once: the trainings warp, light and dirty them anew each time they are used."""
+"""Draws a set of flat plates once: the trainings augment them anew each time they are used."""
 
 import pickle
 import random

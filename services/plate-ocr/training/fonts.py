@@ -1,7 +1,7 @@
 """The fonts that plates are drawn with: free ones, from Debian's packages.
 
 No national plate typeface is free in all parts, so many alike are used: highway lettering (United States), DIN and
-its relatives (Europe), grotesques, narrow and wide cuts. A reader that has seen them all is_tilted on the shape that they share.
+its relatives (Europe), grotesques, narrow and wide cuts. A recognizer that is trained on all of them learns the shape that they share.
 """
 
 import random
@@ -146,7 +146,7 @@ def latin() -> list[str]:
 
 @lru_cache(1)
 def narrow() -> list[str]:
-    """Those of `latin` that look like the lettering of plates: upright, narrow, of one stroke."""
+    """Those of `latin` that resemble the typefaces of plates: upright, narrow, of even stroke width."""
     return _found(_NARROW)
 
 

@@ -1,4 +1,4 @@
-"""A published ONNX network as a torch module that can be trained on, and back into the same ONNX file.
+"""A published ONNX network as a torch module that can be trained further, and written back into the same ONNX file.
 
 Only the operators that the PP-OCR networks use are understood. The graph itself is kept: what training changes is
 written back into its initializers, so that shapes stay as dynamic as they were.
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 
 class OnnxModule(nn.Module):
-    """`outputs`: names of the values to compute; what they do not need is left out. Integer constants stay constants."""
+    """`outputs`: names of the values to compute; nodes that they do not need are removed. Integer constants stay constants."""
 
     def __init__(self, model: Path, outputs: list[str]) -> None:
         super().__init__()
@@ -57,12 +57,12 @@ class OnnxModule(nn.Module):
         return [values[name] for name in self.outputs]
 
     def first_weights(self, count: int) -> list[nn.Parameter]:
-        """The weights of the layers next to the picture, in the order of the graph."""
+        """The weights of the first layers, in the order of the graph."""
         keys = [self.names[i] for node in self.nodes for i in node["inputs"] if i in self.names]
         return [self.weights[key] for key in dict.fromkeys(keys)][:count]
 
     def written_back(self) -> onnx.ModelProto:
-        """The model with the trained weights in place of the old."""
+        """The model with the trained weights."""
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
         for initializer in model.graph.initializer:

@@ -1,4 +1,4 @@
-"""Stores a network's weights in 16 bits: half the size in the wheel, computed with in 32 bits as before.
+"""Stores a network's weights in 16 bits: half the size in the wheel; inference stays in 32 bits.
 
 pack.py IN.onnx OUT.onnx
 """
@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 _SMALLEST = 64
-"""Values; below it the node that widens them costs more than they do."""
+"""Number of values below which the node that converts them costs more than it saves."""
 
 
 def pack(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,4 +1,4 @@
-"""Draws number plates of many countries, flat and clean: what stands on them and where is known to the pixel.
+"""Draws number plates of many countries, flat and clean, with their text and its position known to the pixel.
 
 Layouts, colours and words follow the public descriptions of the plates (dimensions, scripts, bands); the drawing is
 our own. Wording and layout are mixed on purpose: what is learned is to find the emirate's name, not to remember a picture.
@@ -28,7 +28,7 @@ _SHARES: tuple[tuple[Callable[[random.Random], Plate], float], ...] = (
 
 
 def draw(rng: random.Random) -> Plate:
-    """Any plate, bolted, and in a dealer's frame now and then: the frame's words are no part of the plate."""
+    """Any plate, with bolts, and sometimes in a dealer's frame, whose words are not part of the plate."""
     plate = rng.choices([f for f, _ in _SHARES], [s for _, s in _SHARES])[0](rng)
     h, w = plate.image.shape[:2]
     for _ in range(rng.choice((0, 0, 2, 2, 4))):

@@ -1,7 +1,7 @@
-"""Rows of the real plates in the photographs, with the texts that the untrained recogniser reads where they fit the
+"""Rows of the real plates in the photographs, with the texts that the original recognizer reads where they fit the
 country's format: real light and real lenses beside the drawn plates.
 
-    real_rows.py WORK DETECTOR.onnx RECOGNISER.onnx PHOTOGRAPHS
+    real_rows.py WORK DETECTOR.onnx RECOGNIZER.onnx PHOTOGRAPHS
 """
 
 import pickle
@@ -22,11 +22,11 @@ _SURE = 0.85
 
 
 def main() -> None:
-    work, detector, recogniser, folder = (Path(a) for a in sys.argv[1:5])
+    work, detector, recognizer, folder = (Path(a) for a in sys.argv[1:5])
     photos = scenes.photographs(folder)
-    train_detector.ask_rows(photos, detector)
-    session = onnxruntime.InferenceSession(str(recogniser))
-    listed = {p.key: p.value for p in onnx.load(str(recogniser)).metadata_props}["character"].splitlines()
+    train_detector.label_rows(photos, detector)
+    session = onnxruntime.InferenceSession(str(recognizer))
+    listed = {p.key: p.value for p in onnx.load(str(recognizer)).metadata_props}["character"].splitlines()
     classes = ["", *listed, " "]
     kept = []
     for photo in photos:

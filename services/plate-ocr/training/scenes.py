@@ -1,4 +1,4 @@
-"""Streets with plates in them: photographs with real plates, and drawn plates pasted over those and beside them."""
+"""Street scenes: photographs with real plates, and drawn plates pasted over them and beside them."""
 
 import random
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def photographs(folder: Path) -> list[Photograph]:
 def scene(
     photo: Photograph, pool: list[flats.Flat], rng: random.Random, size: int
 ) -> tuple[Picture, list[Quad]]:
-    """A `size` x `size` cut out of the photograph at some scale, and the rows of plate text that stand in it."""
+    """A `size` x `size` part of the photograph at a random scale, and the rows of plate text in it."""
     image = cv2.imread(str(photo.file))
     height, width = image.shape[:2]
     boxes = photo.boxes
@@ -87,7 +87,7 @@ def _reduced(image: Picture, matrix: np.ndarray, scale: float, size: int) -> Pic
 
 
 def _pasted(cut: Picture, box: np.ndarray, flat: flats.Flat, rng: random.Random) -> list[Quad]:
-    """The drawn plate over the box, as bright as the place was; where its rows came to lie."""
+    """Pastes the drawn plate over the box, at the brightness of the place; returns where its rows are."""
     image = flat.image()
     x, y, w, h = flat.inner
     full = np.array(
@@ -137,7 +137,7 @@ def _pasted(cut: Picture, box: np.ndarray, flat: flats.Flat, rng: random.Random)
 
 
 def _words(cut: Picture, rng: random.Random) -> Picture:
-    """Writing that is no plate: shop signs, captions, time stamps, badges, a printed page."""
+    """Writing that is not a plate: shop signs, captions, time stamps, badges, a printed page."""
     size = cut.shape[0]
     kind = rng.random()
     lines = rng.randint(5, 14) if kind < 0.15 else rng.randint(1, 3)

@@ -1,9 +1,9 @@
-"""Trains the finder: PP-OCR's text detector (Apache-2.0), taught to mark the rows of number plates and no other writing.
+"""Trains the row detector: PP-OCR's text detector (Apache-2.0), fine-tuned to mark only the rows of number plates.
 
     train_detector.py WORK MODEL.onnx PHOTOGRAPHS OUT.onnx --minutes N
 
-PHOTOGRAPHS: a folder of FILE.jpg + FILE.txt (YOLO boxes of plates). Where a real plate's rows lie is asked of the
-untrained network, looking at the plate alone; drawn plates know it themselves.
+PHOTOGRAPHS: a folder of FILE.jpg + FILE.txt (YOLO boxes of plates). The rows of real plates are
+labelled by the original network on the plate alone; those of drawn plates are known.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 SIZE_PX = 320
 _FROZEN = 8
-"""Weights: the stem at half the picture's size, a fifth of the time of a step; edges look the same everywhere."""
-_SHRINK = 0.4  # DBNet's: the mark is the row's core, 1 - r^2 of its area over its length away from its edge
+"""Number of frozen weights: the stem at half resolution, a fifth of the time of a step; edges look the same everywhere."""
+_SHRINK = 0.4  # of DBNet: the mark is the row's core, inset by (1 - r^2) * area / length
 
 
 def core(quad: np.ndarray) -> np.ndarray:
@@ -49,8 +49,8 @@ def target_of(quads: list[np.ndarray]) -> np.ndarray:
     return mask
 
 
-def ask_rows(photos: list[scenes.Photograph], model: Path) -> None:
-    """Fills `rows` with what the untrained detector marks inside each plate, the lower half where a plate has two scripts."""
+def label_rows(photos: list[scenes.Photograph], model: Path) -> None:
+    """Fills `rows` with what the original detector marks inside each plate, in the lower half where it has two scripts."""
     session = onnxruntime.InferenceSession(str(model))
     for photo in photos:
         image = cv2.imread(str(photo.file))
@@ -112,7 +112,7 @@ class Stream(torch.utils.data.IterableDataset):
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         rng, pool = random.Random(self.seed), flats.load(self.work / "flats")
-        # Bands that hold a code are the rows that are missed most.
+        # Bands with a code are the rows that are missed most.
         bands = [flat for flat in pool if flat.region == "ae-az" and len(flat.rows) == 2]
         pool += bands * 2
         while True:
@@ -125,7 +125,7 @@ class Stream(torch.utils.data.IterableDataset):
 
 
 def loss_of(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Cross-entropy over the marks and as many of the worst other pixels threefold, and the overlap (dice)."""
+    """Cross-entropy over the marks and three times as many of the hardest negatives, plus Dice loss."""
     logits = logits[:, 0].float()
     p = logits.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
@@ -138,7 +138,7 @@ def loss_of(logits: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _logits_of(graph: onnx.GraphProto) -> str:
-    """What the last sigmoid is of."""
+    """The name of the last sigmoid's input."""
     made = {output: node for node in graph.node for output in node.output}
     node = made[graph.output[0].name]
     while node.op_type != "Sigmoid":
@@ -163,18 +163,18 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     photos = scenes.photographs(args.photographs)
-    ask_rows(photos, args.ask or args.model)
+    label_rows(photos, args.ask or args.model)
     print(
         f"{len(photos)} photographs, {sum(len(r) for p in photos for r in p.rows)} rows of real plates",
         flush=True,
     )
-    finder = OnnxModule(args.model, [_logits_of(onnx.load(str(args.model)).graph)])
-    for weight in finder.first_weights(_FROZEN):
+    detector = OnnxModule(args.model, [_logits_of(onnx.load(str(args.model)).graph)])
+    for weight in detector.first_weights(_FROZEN):
         weight.requires_grad_(requires_grad=False)
-    trained = [p for p in finder.parameters() if p.requires_grad]
+    trained = [p for p in detector.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=args.rate, weight_decay=0.01)
     averaged = torch.optim.swa_utils.AveragedModel(
-        finder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
+        detector, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
     )
     loader = iter(
         torch.utils.data.DataLoader(
@@ -193,13 +193,13 @@ def main() -> None:
             )
         x, wanted = next(loader)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = finder(x.contiguous(memory_format=torch.channels_last))[0]
+            logits = detector(x.contiguous(memory_format=torch.channels_last))[0]
         loss = loss_of(logits, wanted)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 2.0)
         optimizer.step()
-        averaged.update_parameters(finder)
+        averaged.update_parameters(detector)
         step += 1
         running += loss.item()
         if step % 50 == 0:

@@ -1,4 +1,4 @@
-"""Trains the reader: PP-OCR's recogniser (Apache-2.0), cut to the plate alphabet.
+"""Trains the row recognizer: PP-OCR's recognizer (Apache-2.0), its head reduced to the plate alphabet.
 
     train_recognizer.py WORK MODEL.onnx OUT.onnx --minutes N
 
@@ -27,10 +27,10 @@ CLASSES = ["", *ALPHABET, "|"]
 INDEX = {c: i for i, c in enumerate(CLASSES)}
 ROW_PX, STEP_PX, MOST_PX = 48, 32, 320
 _FROZEN = 40
-"""Weights: the stem and the first two stages."""
+"""Number of frozen weights: the stem and the first two stages."""
 
 
-class PlatePipeline(nn.Module):
+class Recognizer(nn.Module):
     """x: (N, 3, 48, W) in -1..1. Gives log-probabilities (N, W / 8, 38)."""
 
     def __init__(self, model: Path) -> None:
@@ -54,7 +54,7 @@ class PlatePipeline(nn.Module):
         ).input[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        # Half precision doubles the speed on processors that have it; the sums of CTC want the whole one.
+        # Half precision doubles the speed on processors that have it; the sums of CTC need full precision.
         with torch.autocast("cpu", torch.bfloat16):
             (features,) = self.body(x.contiguous(memory_format=torch.channels_last))
         return F.log_softmax(features.float() @ self.weight + self.bias, -1)
@@ -94,7 +94,7 @@ def padded(crop: np.ndarray, width: int) -> np.ndarray:
 
 
 class Stream(torch.utils.data.IterableDataset):
-    """Batches of rows of like width."""
+    """Batches of rows of the same width."""
 
     def __init__(self, folder: Path, batch: int, seed: int, hold_out: int) -> None:
         self.folder, self.batch, self.seed, self.hold_out = folder, batch, seed, hold_out
@@ -131,35 +131,35 @@ def collated(group: list) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-def loss_of(reader: PlatePipeline, batch: tuple) -> Tensor:
+def loss_of(recognizer: Recognizer, batch: tuple) -> Tensor:
     x, labels, lengths = batch
-    log_p = reader(x)
+    log_p = recognizer(x)
     steps = torch.full((len(x),), log_p.shape[1], dtype=torch.long)
     ctc = F.ctc_loss(log_p.transpose(0, 1), labels, steps, lengths, zero_infinity=True, reduction="none")
     return (ctc / lengths.clamp(min=1)).mean()
 
 
 @torch.no_grad()
-def judged(reader: PlatePipeline, rows: list) -> float:
-    """The share of the rows that are read without a fault."""
-    reader.eval()
+def accuracy(recognizer: Recognizer, rows: list) -> float:
+    """The share of the rows that are recognized without an error."""
+    recognizer.eval()
     right = 0
     for i in range(0, len(rows), 32):
         x, labels, lengths = collated(rows[i : i + 32])
         at = 0
-        for path, n in zip(reader(x).argmax(-1).tolist(), lengths.tolist(), strict=True):
+        for path, n in zip(recognizer(x).argmax(-1).tolist(), lengths.tolist(), strict=True):
             read = [c for j, c in enumerate(path) if c and (j == 0 or path[j - 1] != c)]
             right += read == labels[at : at + n].tolist()
             at += n
-    reader.train()
+    recognizer.train()
     return right / len(rows)
 
 
-def write(reader: PlatePipeline, out: Path) -> None:
-    """The original graph with the new weights and the cut head."""
-    model = reader.body.written_back()
+def write(recognizer: Recognizer, out: Path) -> None:
+    """Writes the original graph with the new weights and the reduced head."""
+    model = recognizer.body.written_back()
     graph = model.graph
-    feature = reader.body.outputs[0]
+    feature = recognizer.body.outputs[0]
     last = next(i for i, n in enumerate(graph.node) if {"linear_8.w_0", "head.w"} & set(n.input))
     nodes = list(graph.node)[:last]
     graph.ClearField("node")
@@ -171,7 +171,7 @@ def write(reader: PlatePipeline, out: Path) -> None:
     ]
     graph.ClearField("initializer")
     graph.initializer.extend(kept)
-    for name, value in (("head.w", reader.weight), ("head.b", reader.bias)):
+    for name, value in (("head.w", recognizer.weight), ("head.b", recognizer.bias)):
         graph.initializer.append(
             numpy_helper.from_array(value.detach().numpy().astype(np.float32).copy(), name)
         )
@@ -189,12 +189,12 @@ def write(reader: PlatePipeline, out: Path) -> None:
     onnx.save(model, str(out))
 
 
-def kept(reader: PlatePipeline, rows: list, best: float, step: int, out: Path) -> float:
-    """The better of `best` and what the reader has right of the rows now; it is written when it is no worse."""
-    found = judged(reader, rows)
+def write_if_better(recognizer: Recognizer, rows: list, best: float, step: int, out: Path) -> float:
+    """The better of `best` and the current accuracy on the rows; the model is written when it is not worse."""
+    found = accuracy(recognizer, rows)
     print(f"step {step}: {found:.3f} of the held-out rows right", flush=True)
     if found >= best:
-        write(reader, out)
+        write(recognizer, out)
     return max(best, found)
 
 
@@ -210,20 +210,20 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    reader = PlatePipeline(args.model)
+    recognizer = Recognizer(args.model)
     held = flats.load(args.work / "flats")[:400]
     rng = random.Random(7)
     rows = [sample(held, rng) for _ in range(480)]
-    # What was learned from millions of photographs is to be bent, not broken: the body moves least, its first layers
-    # not at all (a quarter of the time of a step, and strokes look the same on every plate).
-    for weight in reader.body.first_weights(_FROZEN):
+    # To keep what was learned from millions of photographs, the backbone has the lowest rate, and its first layers are
+    # frozen (a quarter of the time of a step, and strokes look the same on every plate).
+    for weight in recognizer.body.first_weights(_FROZEN):
         weight.requires_grad_(requires_grad=False)
     shares = {"body": 1.0, "weight": 2.0, "bias": 2.0}
     optimizer = torch.optim.AdamW(
         [
             {
                 "params": [
-                    p for n, p in reader.named_parameters() if n.split(".")[0] == name and p.requires_grad
+                    p for n, p in recognizer.named_parameters() if n.split(".")[0] == name and p.requires_grad
                 ],
                 "lr": args.rate * k,
                 "k": k,
@@ -241,28 +241,28 @@ def main() -> None:
             prefetch_factor=8,
         )
     )
-    print("before", judged(reader, rows), flush=True)
+    print("before", accuracy(recognizer, rows), flush=True)
     averaged = torch.optim.swa_utils.AveragedModel(
-        reader, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
+        recognizer, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
     )
     start, step, best, told = time.time(), 0, -1.0, time.time()
     while (share := (time.time() - start) / (args.minutes * 60)) < 1:
         rate = args.rate * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * min(share, 1)))
         for group in optimizer.param_groups:
             group["lr"] = max(rate, 1e-6) * group["k"]
-        loss = loss_of(reader, next(loader))
+        loss = loss_of(recognizer, next(loader))
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(reader.parameters(), 2.0)
+        nn.utils.clip_grad_norm_(recognizer.parameters(), 2.0)
         optimizer.step()
-        averaged.update_parameters(reader)
+        averaged.update_parameters(recognizer)
         step += 1
         if step % 100 == 0:
             print(f"{time.time() - start:.0f} s, step {step}, loss {loss.item():.3f}", flush=True)
         if time.time() - told > 240:
             told = time.time()
-            best = kept(averaged.module, rows, best, step, args.out)
-    kept(averaged.module, rows, best, step, args.out)
+            best = write_if_better(averaged.module, rows, best, step, args.out)
+    write_if_better(averaged.module, rows, best, step, args.out)
     print(f"done: {args.out}")
 
 

@@ -1,9 +1,9 @@
-"""Trains the region network: which emirate, country or family of countries a plate is from, by its words, colours and layout.
+"""Trains the region network: which emirate, country or group of countries a plate is from, by its words, colours and layout.
 
     train_region.py WORK MODEL.onnx PHOTOGRAPHS OUT.onnx --minutes N
 
 It starts from the first layers of PP-OCR's text detector (MODEL, Apache-2.0): what they know of scripts and strokes in
-photographs keeps it from learning how drawings look. It sees the whole plate, the reader only its rows.
+photographs keeps it from learning how drawings look. Its input is the whole plate, that of the recognizer only the rows.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from plates import REGIONS, Picture
 from torch import Tensor, nn
 
 HEIGHT_PX, WIDTH_PX = 80, 224
-# Around the rows, in heights of a row; the engine uses the same (adapters/plate_region.py).
+# Around the rows, in heights of a row; the engine uses the same (adapters/region_classifier.py).
 ONE_ROW, TWO_ROWS, ALONG = 0.75, 0.3, 0.6
 _FEATURE, _CHANNELS = "Add.97", 192
-"""The end of the third block at a sixteenth of the picture: 5 x 14 places."""
+"""The end of the third block, at a sixteenth of the resolution: 5 x 14 positions."""
 _PARTS = ((0, 5), (5, 9), (9, 14))
-"""Columns of places whose means are kept apart: left, middle, right, for what stands where."""
+"""Columns of positions that are pooled separately: left, middle, right, to keep the layout."""
 
 
 class RegionNet(nn.Module):
@@ -56,12 +56,12 @@ class RegionNet(nn.Module):
 
 
 def sample(pool: list[flats.Flat], streets: list[Picture], rng: random.Random) -> tuple[Picture, int]:
-    """A drawn plate as the engine cuts it out, with a bit of a real photograph around it."""
+    """A drawn plate as the engine crops it, with part of a real photograph around it."""
     flat = pool[rng.randrange(len(pool))]
     image = flat.image()
     x, y, w, h = flat.inner
     rows = [r for r in flat.rows if r.text]
-    if len(rows) > 1 and rng.random() < 0.15:  # the finder may see one row of two
+    if len(rows) > 1 and rng.random() < 0.15:  # the detector may find one row of two
         rows = [max(rows, key=lambda r: r.bottom - r.top)]
     left, right = min(r.left for r in rows) * w + x, max(r.right for r in rows) * w + x
     top, low = min(r.top for r in rows) * h + y, max(r.bottom for r in rows) * h + y
@@ -108,7 +108,7 @@ def sample(pool: list[flats.Flat], streets: list[Picture], rng: random.Random) -
 
 
 def streets_of(folder: Path, count: int = 200) -> list[Picture]:
-    """Pieces of photographs, 96 px square, taken beside the middle where no plate is likely."""
+    """Parts of photographs, 96 px square, off the centre where a plate is unlikely."""
     rng = random.Random(3)
     found = []
     files = sorted(folder.rglob("*.jpg"))
@@ -142,7 +142,7 @@ def collated(made: list[tuple[Picture, int]]) -> tuple[Tensor, Tensor]:
 
 
 def write(net: RegionNet, out: Path) -> None:
-    """The first layers of the original graph with the new weights, and the head."""
+    """Writes the first layers of the original graph with the new weights, and the head."""
     model = net.body.written_back()
     graph = model.graph
     kept_initializers = [i for i in graph.initializer if not i.name.startswith(("head.", "part"))]
@@ -246,7 +246,7 @@ def main() -> None:
         running = 0.98 * running + 0.02 * loss.item() if step > 1 else loss.item()
         if time.time() - told > 90:
             told = time.time()
-            right, wrong = judged(averaged.module, x_held, y_held)
+            right, wrong = accuracy(averaged.module, x_held, y_held)
             print(
                 f"{time.time() - start:.0f} s, step {step}, loss {running:.3f}, held-out right {right:.3f}; {wrong}",
                 flush=True,
@@ -257,8 +257,8 @@ def main() -> None:
 
 
 @torch.no_grad()
-def judged(net: RegionNet, x: Tensor, y: Tensor) -> tuple[float, str]:
-    """The share told right, and what is taken for what most."""
+def accuracy(net: RegionNet, x: Tensor, y: Tensor) -> tuple[float, str]:
+    """Accuracy, and the most frequent confusions."""
     net.eval()
     told = torch.cat([net(part).argmax(1) for part in x.split(50)])
     net.train()

@@ -75,7 +75,7 @@ def india(rng: random.Random) -> Plate:
 
 
 def other(rng: random.Random) -> Plate:
-    """No country's: any characters, any colours, so that a reader does not lean on the formats it knows."""
+    """Of no country: any characters, any colours, so that the recognizer does not depend on known formats."""
     paper = pale(rng) if rng.random() < 0.7 else tuple(int(v * 0.4) for v in pale(rng))
     ink = BLACK if sum(paper) > 300 else WHITE
     canvas = Canvas(rng, rng.uniform(220, 490), paper, 128)

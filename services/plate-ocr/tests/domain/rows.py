@@ -1,4 +1,4 @@
-"""Rows of a plate as the recognizer would give them."""
+"""Rows of a plate as a recognizer outputs them."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What is said of a plate: its text, or that it was seen and why it was not read."""
+"""Which plates are reported: with a text, or as seen, not read and why."""
 
 from dataclasses import replace
 

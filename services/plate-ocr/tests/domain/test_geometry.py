@@ -1,4 +1,4 @@
-"""Clipping and areas: known figures, and what must hold for any of them."""
+"""Clipping and areas: examples and properties."""
 
 import math
 

@@ -1,10 +1,10 @@
-"""The language of the grammar files: what expressions mean, what is refused, and the arrays that come of it."""
+"""The grammar files: what expressions match, what is refused, and the compiled arrays."""
 
 import re
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plate_ocr.domain.alphabet import ALPHABET
@@ -31,7 +31,7 @@ def grammar(text: str) -> tuple[RegionGrammar, ...]:
 
 
 def one(region: str, *patterns: str, extra: str = "") -> RegionGrammar:
-    """Patterns as they stand in a file, without the name."""
+    """Patterns as in a file, without the name."""
     listed = ", ".join(f'{{ name = "{i}", {p} }}' for i, p in enumerate(patterns))
     return grammar(f"[regions.{region}]\n{extra}\npatterns = [{listed}]")[0]
 
@@ -74,7 +74,6 @@ pieces = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(pieces)
 def test_expressions_match_what_re_matches(expression: str) -> None:
     found = texts(parse_expression(expression))
@@ -197,7 +196,7 @@ def test_patterns_of_a_text() -> None:
     assert known.patterns_of("ABC1234") == (("br", "0"), ("us-tx", "0"))
     assert known.patterns_of("ABC1D23") == (("br", "1"),)
     assert known.patterns_of("ABC123") == known.patterns_of("abc1234") == known.patterns_of("") == ()
-    assert known.tables[7].classes.shape == (2, 7)  # what two regions share is there once
+    assert known.tables[7].classes.shape == (2, 7)  # shapes that two regions share are stored once
 
 
 PART = 'weight = 1, text = "d"'

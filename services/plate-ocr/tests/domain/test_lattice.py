@@ -1,10 +1,10 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""From frames to slots: spikes, their feet, what blank nearly hides, gaps and rows."""
+"""From frames to slots: spikes and their tails, spikes that blank nearly hides, gaps and rows."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plate_ocr.domain.alphabet import (
@@ -119,7 +119,6 @@ def posteriors(draw: st.DrawFn) -> RowPosterior:
     return np.asarray(shares, np.float32)
 
 
-@settings(deadline=None)
 @given(st.lists(posteriors(), max_size=3))
 def test_any_posterior_gives_a_consistent_lattice(rows: list[RowPosterior]) -> None:
     lattice = build_lattice(rows)
@@ -133,7 +132,6 @@ def test_any_posterior_gives_a_consistent_lattice(rows: list[RowPosterior]) -> N
         assert 0 <= boundary.probability <= 1
 
 
-@settings(deadline=None)
 @given(posteriors())
 def test_the_raw_reading_is_the_greedy_one(posterior: RowPosterior) -> None:
     best = posterior.argmax(axis=1).tolist()

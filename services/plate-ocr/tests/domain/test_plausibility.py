@@ -1,4 +1,4 @@
-"""What looks like a plate and what does not, by the text alone."""
+"""Which texts can be a plate's."""
 
 import pytest
 

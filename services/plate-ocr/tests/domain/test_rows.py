@@ -1,4 +1,4 @@
-"""Which rows make a plate together."""
+"""Which rows are grouped into one plate."""
 
 import math
 from dataclasses import replace

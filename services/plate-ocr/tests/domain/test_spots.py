@@ -1,4 +1,4 @@
-"""Who stands in the spot: the 65 % rule, and what can be said without a vehicle source."""
+"""What is in the spot: the 65 % rule, and the occupancy without a vehicle source."""
 
 import pytest
 from hypothesis import given

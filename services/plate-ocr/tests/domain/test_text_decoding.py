@@ -1,12 +1,13 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
-"""The text that recognizer and grammar make most likely: look-alikes, codes, regions, and nothing invented."""
+"""The text that recognizer and grammar make most likely: look-alikes, codes, regions, and only recognized
+characters."""
 
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plate_ocr.adapters.grammars import load_grammars
@@ -67,7 +68,7 @@ def test_the_position_settles_look_alikes(region: str, spikes: list[str | Frame]
 @pytest.mark.parametrize(
     ("region", "spikes"),
     [
-        ("sk", ["R", "K", "A", *"99AN"]),  # A is no look-alike of a digit that would fit
+        ("sk", ["R", "K", "A", *"99AN"]),  # A does not look like a digit that would fit
         ("br", [*"JOG", "E", *"221"]),
         ("de", [*"1234567"]),
         ("ae-az", ["B", "-", *"49539"]),
@@ -99,8 +100,8 @@ def test_a_certain_character_is_kept() -> None:
         (("10053", "B"), "ae-fu", ("B10053", "B", "10053")),
         (("B", "10053"), "ae-fu", ("B10053", "B", "10053")),
         (("1049539",), "ae-az", ("1049539", "10", "49539")),  # 1 and 049539 would be six digits
-        (("B10053",), "ae-fu", ("B10053", "B", "10053")),  # letters and digits part by themselves
-        (("112345",), "ae-az", ("112345", "", "112345")),  # 1 12345 or 11 2345: nobody knows
+        (("B10053",), "ae-fu", ("B10053", "B", "10053")),  # the split is between letters and digits
+        (("112345",), "ae-az", ("112345", "", "112345")),  # 1 12345 or 11 2345: ambiguous
         (("71026",), "ae-du", ("71026", "", "71026")),
         ((["7", "-", *"12345"],), "kw", ("712345", "7", "12345")),
         ((["1", "2", "3", "4", "-", *"AB"],), "om", ("1234AB", "AB", "1234")),
@@ -134,12 +135,12 @@ def test_rows_of_the_raw_reading_are_joined_by_a_blank() -> None:
         ("RK755AJ", "", ""),  # half of Europe
         ("RK755AJ", "sk", "sk"),
         ("AKS4329", "", ""),  # a dozen states, and Brazil
-        ("AKS4329", "us", "us"),  # the country is told, the state is not
+        ("AKS4329", "us", "us"),  # the country is known, the state is not
         ("AKS4329", "us-ny", "us-ny"),
         ("AKS4329", "br", "br"),
         ("D71026", "ae", "ae"),
         ("D71026", "ae-du", "ae-du"),
-        ("MH12DE1433", "", "in"),  # nobody else has such plates
+        ("MH12DE1433", "", "in"),  # no other country has such plates
         ("22BH1234AA", "", "in"),
         ("QQQ", "sk", "us"),
     ],
@@ -211,7 +212,7 @@ def test_regions_that_are_not_enabled_are_not_told() -> None:
 
 @st.composite
 def lattices(draw: st.DrawFn) -> Lattice:
-    """Plates with doubtful characters, weak slots, gaps and rows, around texts that real grammars know."""
+    """Plates with doubtful characters, weak slots, gaps and rows, around texts that real grammars match."""
     text = draw(
         st.sampled_from(["RK755AJ", "D71026", "JOG9221", "1049539", "AB12CDE", "MH12DE1433", "XQ", "7"])
     )
@@ -243,7 +244,6 @@ priors = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(lattices(), priors)
 def test_only_recognized_characters_are_decoded(lattice: Lattice, prior: dict[str, float]) -> None:
     found = decode_text(lattice, ALL, region_prior=prior)
@@ -256,7 +256,6 @@ def test_only_recognized_characters_are_decoded(lattice: Lattice, prior: dict[st
         assert taken == top or share >= PLAUSIBLE or (LOOK_ALIKES[top, taken] and share >= PLAUSIBLE_ALIKE)
 
 
-@settings(deadline=None)
 @given(lattices(), priors)
 def test_a_decoded_text_is_consistent(lattice: Lattice, prior: dict[str, float]) -> None:
     found = decode_text(lattice, ALL, region_prior=prior)
@@ -278,7 +277,6 @@ def test_a_decoded_text_is_consistent(lattice: Lattice, prior: dict[str, float])
     assert found.margin <= found.confidence + 1e-9
 
 
-@settings(deadline=None)
 @given(lattices())
 def test_subsets_are_bounded_and_sorted(lattice: Lattice) -> None:
     found, share = subsets_of(lattice, range(1, 13))

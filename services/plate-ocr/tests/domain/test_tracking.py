@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plate_ocr.domain.appearance import appearance, appearance_change
@@ -27,7 +27,6 @@ from plate_ocr.domain.values import (
     seen_not_read,
 )
 
-UNTIMED = settings(deadline=None)  # machines that run tests are busy
 HEIGHT = 20.0
 DARK, BRIGHT = bytes(range(64)), bytes(reversed(range(64)))
 FEW = TrackOptions(max_open=3)
@@ -51,7 +50,7 @@ def observation(
 
 
 class Site:
-    """A camera that is watched; remembers all that ended."""
+    """Tracks the frames of one camera; keeps the tracks that ended."""
 
     def __init__(self, options: TrackOptions = DEFAULTS) -> None:
         self.tracks = Tracks()
@@ -131,7 +130,6 @@ def test_two_cars_that_pass_each_other() -> None:
     assert sorted(texts(site.close())) == ["D71026", "K11842"]
 
 
-@UNTIMED
 @given(
     st.integers(1, 6),
     st.integers(1, 6),
@@ -139,7 +137,7 @@ def test_two_cars_that_pass_each_other() -> None:
     st.sampled_from([("D71026", "K118"), ("A12345", "99Z"), ("BRA2E19", "11111")]),
 )
 def test_cars_that_change_places_are_two(first: int, second: int, pause_s: float, cars) -> None:
-    """At the very spot, at any pause in which another can have come, and with any number of looks."""
+    """In the same place, after any pause in which another may have come, and with any number of looks."""
     site = Site()
     site.stands(cars[0], first)
     site.stands(cars[1], 1, after_s=pause_s)
@@ -156,7 +154,6 @@ def test_cars_that_change_places_are_two(first: int, second: int, pause_s: float
     ]
 
 
-@UNTIMED
 @given(st.integers(1, 5), st.integers(1, 5))
 def test_a_changed_picture_separates_cars_with_nearly_the_same_plate(first: int, second: int) -> None:
     site = Site()
@@ -309,7 +306,6 @@ SCENES = st.lists(
 )
 
 
-@UNTIMED
 @given(SCENES, st.floats(0, 8))
 def test_no_look_is_lost_or_counted_twice(scenes, after_s: float) -> None:
     site, read = Site(), 0

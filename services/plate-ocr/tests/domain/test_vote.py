@@ -1,10 +1,10 @@
-"""The vote over a track: what wins, how sure, and by which evidence."""
+"""The vote over a track: the text, the confidence, and the evidence."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plate_ocr.domain.values import Box, Character, PlateReading, PlateState, UnreadReason, seen_not_read
@@ -17,8 +17,6 @@ from plate_ocr.domain.vote import (
     similarity,
     vote,
 )
-
-UNTIMED = settings(deadline=None)  # machines that run tests are busy
 
 
 def reading(
@@ -60,7 +58,6 @@ LOOKS = st.lists(
 ).map(lambda readings: [Look(f"f{n}", one) for n, one in enumerate(readings)])
 
 
-@UNTIMED
 @given(LOOKS, st.randoms())
 def test_the_order_of_the_looks_changes_nothing(given_looks: list[Look], random) -> None:
     mixed = list(given_looks)
@@ -68,7 +65,6 @@ def test_the_order_of_the_looks_changes_nothing(given_looks: list[Look], random)
     assert vote(mixed) == vote(given_looks)
 
 
-@UNTIMED
 @given(LOOKS, st.floats(0.05, 1.0), st.floats(4, 90), st.floats(0, 1))
 def test_one_more_look_that_agrees(
     given_looks: list[Look], confidence: float, height: float, sharpness: float
@@ -82,7 +78,6 @@ def test_one_more_look_that_agrees(
     assert not after.is_composed
 
 
-@UNTIMED
 @given(LOOKS)
 def test_the_evidence_is_a_frame_of_the_track_that_shows_the_text(given_looks: list[Look]) -> None:
     made = vote(given_looks)
@@ -98,7 +93,6 @@ def test_the_evidence_is_a_frame_of_the_track_that_shows_the_text(given_looks: l
         assert len({look.text for look in given_looks}) == len(given_looks)
 
 
-@UNTIMED
 @given(
     st.text("AB81", min_size=1, max_size=6),
     st.text("AB81", min_size=1, max_size=6),
@@ -112,7 +106,6 @@ def test_two_that_agree_beat_one_of_equal_weight(
     assert made.reading.text == agreed
 
 
-@UNTIMED
 @given(st.lists(st.sampled_from(["AB1", "AB8", "8B1", "A81"]), min_size=1, max_size=6), st.floats(0.05, 1))
 def test_one_that_disagrees_never_raises_the_confidence(texts: list[str], confidence: float) -> None:
     given_looks = looks(*texts)
@@ -122,7 +115,6 @@ def test_one_that_disagrees_never_raises_the_confidence(texts: list[str], confid
         assert after.reading.confidence <= before.reading.confidence + 1e-12
 
 
-@UNTIMED
 @given(st.floats(0.01, 0.999))
 def test_a_single_look(confidence: float) -> None:
     made = vote([unread(), *looks("D71026", confidence=confidence)])
@@ -131,7 +123,6 @@ def test_a_single_look(confidence: float) -> None:
     assert made.evidence.frame == "f00"
 
 
-@UNTIMED
 @given(st.floats(6, 40), st.floats(1.3, 3), st.booleans())
 def test_the_taller_or_sharper_look_counts_more(height: float, times: float, is_tall: bool) -> None:
     better: dict[str, Any] = (
@@ -152,9 +143,9 @@ def test_the_taller_or_sharper_look_counts_more(height: float, times: float, is_
         (["D71026"], "D71026", PlateState.SINGLE_LOOK, False),
         (["D71026", "D71026"], "D71026", PlateState.READ, False),
         (["D71026", "D71028", "D71026"], "D71026", PlateState.READ, False),
-        # The first character is missing in most looks, the whole plate stands in two.
+        # The first character is missing in most looks, two have the whole plate.
         (["71026", "D71026", "71026", "D71026", "D7102"], "D71026", PlateState.READ, False),
-        # A look that took a bolt for a 1 at the end is one vote, and not lost.
+        # A look that misread a bolt as a 1 at the end still votes.
         (["AB12345", "AB1234", "AB1234"], "AB1234", PlateState.READ, False),
         (["XB1234", "AX1234", "AB1X34"], "AB1234", PlateState.SINGLE_LOOK, True),
     ],
@@ -166,7 +157,7 @@ def test_the_winning_text(texts: list[str], winner: str, state: PlateState, is_c
 
 
 def test_a_text_with_a_character_that_only_one_look_has_is_not_composed() -> None:
-    """Two looks behind each position, or it stays the best look."""
+    """Composed only where two looks support each position."""
     given_looks = looks("XY1", "ZY2", "XQ3")
     made = vote(given_looks)
     assert not made.is_composed
@@ -194,7 +185,7 @@ def test_a_near_sharp_look_outweighs_two_far_ones() -> None:
 
 
 def test_the_alternatives_of_a_slot_vote() -> None:
-    """Three looks waver between 8 and B; B is second in each, and the fourth look is sure of it."""
+    """Three looks are undecided between 8 and B; B is second in each, and the fourth look is certain of it."""
     texts = ["8A", "BA", "8A"]
     slots = ((Character("8", 0.4), Character("B", 0.39)), (Character("A", 0.9),))
     wavering = [

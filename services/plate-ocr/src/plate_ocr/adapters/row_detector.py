@@ -111,7 +111,9 @@ class RowDetector:
 
 
 class RowsInDetectedPlates:
-    """A `PlateDetector`: the rows in the plates that another detector finds, whose weights know no rows."""
+    """A `PlateDetector`: the rows in the plates that another detector finds, such as an operator's own, which
+    detects plates only.
+    """
 
     def __init__(self, plates: PlateDetector, rows: RowDetector) -> None:
         self._plates, self._rows = plates, rows

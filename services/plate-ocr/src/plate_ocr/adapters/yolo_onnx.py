@@ -138,7 +138,7 @@ class YoloPlates:
 
 
 class YoloVehicles:
-    """A `VehicleDetector`. Raises: ModelError: the model knows no vehicles."""
+    """A `VehicleDetector`. Raises: ModelError: the model has no class for vehicles."""
 
     def __init__(self, model: YoloModel) -> None:
         self._model = model

@@ -19,7 +19,7 @@ _PRIORITY = frozenset({Purpose.ENTRY, Purpose.EXIT})
 """A ticket depends on them: read before all others, and never dropped."""
 
 _DROPPABLE = frozenset({Purpose.SNAPSHOT, Purpose.VIDEO})
-"""The camera sends another soon, and the newer one is worth more."""
+"""The camera sends another soon, and the newer one is more useful."""
 
 
 class Decision(Enum):

@@ -22,7 +22,7 @@ DecodePicture = Callable[[bytes], Picture]
 """An encoded picture → its pixels."""
 
 EncodeCrop = Callable[[Picture, Box], EncodedCrop | None]
-"""A picture and a plate's box in it → the crop to store; None where the box lies outside the picture."""
+"""A picture and a plate's box in it → the crop to store; None where the box is outside the picture."""
 
 SkipPlate = Callable[[Picture, Box], bool]
 """Whether the plate in the box need not be read because the caller knows it. Called on the engine's thread."""
@@ -42,7 +42,7 @@ class PlateEngine(Protocol):
 
     @property
     def has_vehicle_detector(self) -> bool:
-        """Whether it detects vehicles; otherwise, no vehicle in a reading means nothing."""
+        """Whether it detects vehicles; otherwise, no vehicle in a reading is no information."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Region grammars: what may stand on the plates of a region, as data.
+"""Region grammars: the formats of the plates of a region, as data.
 
 A file has regions, a region has patterns:
 

@@ -132,7 +132,7 @@ class _RowAxes:
         """Left, top, right, bottom of another row in these directions."""
         corners = np.array(row.corners, dtype=np.float64)
         x, y = corners @ self.along, corners @ self.across
-        # The middles of the sides: a row that is_tilted otherwise does not grow taller by it.
+        # The middles of the sides: a row with another tilt does not become taller by it.
         return (
             float((x[0] + x[3]) / 2), float((y[0] + y[1]) / 2), float((x[1] + x[2]) / 2), float((y[2] + y[3]) / 2)
         )  # fmt: skip

@@ -44,11 +44,11 @@ def plate_in_spot(
     """
     if len(polygon) < 3:
         return -1
-    parked = [v.box.corners() for v in vehicles if overlap_with_spot(v.box, polygon).is_in_spot]
+    vehicles_in_spot = [v.box.corners() for v in vehicles if overlap_with_spot(v.box, polygon).is_in_spot]
     for is_read in (True, False):
-        alike = [index for index, plate in enumerate(plates) if plate.is_read is is_read]
-        for places in ([polygon], parked):
-            for index in alike:
+        indices = [index for index, plate in enumerate(plates) if plate.is_read is is_read]
+        for places in ([polygon], vehicles_in_spot):
+            for index in indices:
                 if any(contains(corners, plates[index].box.centre) for corners in places):
                     return index
     return -1

@@ -71,7 +71,7 @@ class ReadFrame:
         try:
             read = await self._read(frame, read_id)
         except (NotFound, Invalid, TooLarge, UnsupportedMedia, PictureDropped) as error:
-            # A dropped frame is published as failed and not redelivered: read later it would be worth less than the
+            # A dropped frame is published as failed and not redelivered: read later it would be older than the
             # next one, and redeliveries would fill the queue that was full.
             read = self._failed(frame, read_id, error)
         await self._bus.publish(

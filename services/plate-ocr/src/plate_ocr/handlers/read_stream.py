@@ -103,7 +103,7 @@ class ReadStream:
             return _FrameRead(StreamAnswer(frame.request_id, error=error))
         if known is None:
             return _FrameRead(StreamAnswer(frame.request_id, result))
-        # Made now and not when the answer's turn comes, so that the pixels can be freed.
+        # Computed here and not when the frame is answered, so that the pixels can be freed.
         observations = [
             PlateObservation(frame.request_id, plate.box, plate, appearance(picture, plate.box))
             for plate in result.plates
