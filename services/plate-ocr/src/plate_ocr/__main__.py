@@ -14,12 +14,11 @@ from kit.command_line import Command, command_line
 from kit.errors import LookoutError
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import PlateReading, UnreadReason
-from plate_ocr.settings import InferenceSettings, PictureSettings
+from plate_ocr.settings import InferenceSettings, PictureSettings, PlateOcrSettings
 from plate_ocr.wiring.engine import SHIPPED, ModelError, decode, open_engine
 
 if TYPE_CHECKING:
     from kit.service import Service
-    from plate_ocr.settings import PlateOcrSettings
 
 NAME = "plate-ocr"
 
@@ -39,8 +38,7 @@ def main() -> None:
 
 
 def _wiring() -> "tuple[type[PlateOcrSettings], Callable[[PlateOcrSettings], Service]]":
-    # Only `serve` needs these, and they take two seconds to import.
-    from plate_ocr.settings import PlateOcrSettings  # noqa: PLC0415
+    # Only `serve` needs the service's libraries, which take two seconds to import.
     from plate_ocr.wiring import build  # noqa: PLC0415
 
     return PlateOcrSettings, build
