@@ -8,6 +8,8 @@ from gateway.domain.clients import TrustedProxies
 from gateway.domain.cors import CorsPolicy
 from kit.health import Health
 
+pytestmark = pytest.mark.integration
+
 ALICE = {"Authorization": "Bearer alice-token"}
 BOB = {"Authorization": "bearer bob-token"}
 

@@ -10,6 +10,8 @@ import pytest
 
 from .conftest import OPTIONS
 
+pytestmark = pytest.mark.integration
+
 
 def address_of(server):
     return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

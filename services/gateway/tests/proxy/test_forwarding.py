@@ -13,6 +13,8 @@ from yarl import URL
 from gateway.domain.clients import TrustedProxies
 from testkit import eventually
 
+pytestmark = pytest.mark.integration
+
 
 async def read_body(receive):
     pieces = []

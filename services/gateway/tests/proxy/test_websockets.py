@@ -3,6 +3,8 @@ import pytest
 
 from testkit import eventually
 
+pytestmark = pytest.mark.integration
+
 
 async def echo(scope, receive, send):
     assert scope["type"] == "websocket"

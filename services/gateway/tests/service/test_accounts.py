@@ -6,6 +6,8 @@ from sqlalchemy import select, text
 from gateway.store.tables import user_roles
 from testkit import eventually
 
+pytestmark = pytest.mark.integration
+
 ROOT_PASSWORD = "a good long password"
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from testkit import eventually
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def run(tmp_path, free_port):

@@ -17,6 +17,8 @@ from kit.errors import NotFound
 from kit.settings import SettingsError, read
 from testkit import eventually
 
+pytestmark = pytest.mark.integration
+
 
 async def test_a_generated_password_is_printed_once_and_works(gateways, any_database, capsys):
     first = await gateways.start(any_database, superadmin_password="")

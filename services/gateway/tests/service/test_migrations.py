@@ -1,8 +1,11 @@
+import pytest
 from sqlalchemy import text
 
 from kit import migrations
 from kit.db import Database
 from kit.settings import DatabaseSettings
+
+pytestmark = pytest.mark.integration
 
 
 async def test_migrations_upgrade_and_downgrade_and_match_the_tables(any_database):

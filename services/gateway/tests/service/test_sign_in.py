@@ -12,6 +12,8 @@ from gateway.store.users import find_credentials
 from kit.auth import StaticJwks, TokenVerifier
 from kit.settings import AuthSettings
 
+pytestmark = pytest.mark.integration
+
 ROOT_PASSWORD = "a good long password"
 
 

@@ -13,6 +13,8 @@ from kit.http import create_app
 from kit.metrics import Metrics
 from kit.settings import AuthSettings, HttpSettings
 
+pytestmark = pytest.mark.integration
+
 
 def tickets_app(gateway_keys, clock, logger, *, health=None):
     """An app as services build it with the kit, with its own verification of tokens."""
