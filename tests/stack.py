@@ -11,9 +11,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc
 import httpx
 from cryptography.fernet import Fernet
 
+from kit.grpc import channel, socket_path
+from kit.settings import GrpcSettings
 from testkit.processes import free_port, spawn, wait_until
 
 SERVICES = ("gateway", "ingest", "plate-ocr", "tickets")
@@ -91,9 +94,14 @@ def clean_environment() -> dict[str, str]:
 
 @dataclass
 class Stack:
-    """Every service with its address. `gateway_url` is the one door."""
+    """Every process with its address. Clients call `gateway_url` only.
+
+    `grpc_targets`: where each service serves gRPC. `grpc_token_source`: the token that it expects, or the file with it.
+    """
 
     services: dict[str, Running] = field(default_factory=dict)
+    grpc_targets: dict[str, str] = field(default_factory=dict)
+    grpc_token_source: str | Path = ""
 
     @property
     def gateway_url(self) -> str:
@@ -111,6 +119,13 @@ class Stack:
 
     def logs(self) -> str:
         return "\n".join(service.log.read_text(errors="replace") for service in self.services.values())
+
+    def channel(self, service: str, *, token: str | None = None) -> grpc.aio.Channel:
+        """To a service's gRPC listener, as another service calls it; `token` in place of the right one."""
+        if token is None:
+            source = self.grpc_token_source
+            token = source.read_text().strip() if isinstance(source, Path) else source
+        return channel(self.grpc_targets[service], GrpcSettings(), token=token)
 
     def client(self) -> httpx.Client:
         """Signed in as superadmin; not opened yet."""
@@ -160,8 +175,10 @@ def make_stack(
     ports = {name: free_port() for name in services}
     secrets_key = Fernet.generate_key().decode()
     grpc_token = secrets.token_urlsafe(24)
-    stack = Stack()
+    stack = Stack(grpc_token_source=grpc_token)
     for name in services:
+        grpc_port = free_port()
+        stack.grpc_targets[name] = f"127.0.0.1:{grpc_port}"
         blocks: dict[str, str] = {
             "MODE": "distributed",
             "LOG__LEVEL": "info",
@@ -169,7 +186,7 @@ def make_stack(
             "HTTP__PORT": str(ports[name]),
             "BUS__URL": servers.amqp_url,
             "GRPC__HOST": "127.0.0.1",
-            "GRPC__PORT": str(free_port()),
+            "GRPC__PORT": str(grpc_port),
             "GRPC__TOKEN": grpc_token,
             "AUTH__JWKS_URL": f"http://127.0.0.1:{ports.get('gateway', 1)}/.well-known/jwks.json",
             "BLOBS__URL": servers.blobs_url,
@@ -213,11 +230,11 @@ def is_known(service: str, key: str) -> bool:
 @contextmanager
 def embedded(folder: Path, **extra: str) -> Iterator[Stack]:
     """Every service in one process, as `make run` starts it. `extra` is environment, whole names."""
-    port = free_port()
+    port, data_dir = free_port(), folder / "data"
     running = Running(
         name="all-in-one",
         environment={
-            "LOOKOUT_DATA_DIR": str(folder / "data"),
+            "LOOKOUT_DATA_DIR": str(data_dir),
             "LOOKOUT_LOG_FORMAT": "json",
             "LOOKOUT_GATEWAY__HTTP__PORT": str(port),
             "LOOKOUT_GATEWAY__SUPERADMIN_PASSWORD": SUPERADMIN_PASSWORD,
@@ -226,9 +243,12 @@ def embedded(folder: Path, **extra: str) -> Iterator[Stack]:
         url=f"http://127.0.0.1:{port}",
         log=folder / "all-in-one.log",
     )
-    stack = Stack({"gateway": running})
+    # The sockets of a long data folder are behind a link, so their paths are known after the start.
+    stack = Stack({"gateway": running}, grpc_token_source=data_dir / "rpc.token")
     try:
         stack.start()
+        for name in SERVICES:
+            stack.grpc_targets[name] = f"unix:{socket_path(data_dir, name)}"
         yield stack
     finally:
         stack.stop()

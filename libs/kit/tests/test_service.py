@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,55 @@ async def test_a_background_task_that_is_done_is_not_started_again(build: Build)
     await eventually(lambda: runs == 1 and "toy:once" not in task_names())
     assert runs == 1
     await service.stop()
+
+
+async def test_a_periodic_job_goes_on_after_failures_and_is_counted(build: Build) -> None:
+    log = io.StringIO()
+    runs = 0
+
+    async def sweep() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            raise Unavailable("no database")
+        if runs == 2:
+            raise KeyError("lost the ball")
+
+    service = build(log=log)
+    service.every("sweep", 0.01, sweep)
+    await service.start()
+    await eventually(lambda: runs > 3)
+    await service.stop()
+    unavailable, bug = events(log, "periodic_job_failed")
+    assert (unavailable["level"], unavailable["job"], unavailable["reason"]) == (
+        "warning",
+        "sweep",
+        "no database",
+    )
+    assert "KeyError: 'lost the ball'" in bug["exception"]
+    rendered = service.metrics.render()
+    assert b'lookout_toy_periodic_job_runs_total{job="sweep",result="failed"} 2.0' in rendered
+    assert b"background_crashes_total{" not in rendered
+
+
+async def test_a_thread_pool_finishes_the_running_work_when_the_service_stops(build: Build) -> None:
+    service = build()
+    threads = service.thread_pool("work", 1)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        may_end.wait(30)
+        return "done"
+
+    await service.start()
+    running, waiting = threads.submit(work), threads.submit(work)
+    await asyncio.to_thread(begun.wait, 30)
+    stopping = asyncio.create_task(service.stop())
+    await eventually(waiting.cancelled)
+    may_end.set()
+    await stopping
+    assert running.result() == "done"
 
 
 async def test_consumers_need_a_bus(build: Build) -> None:

@@ -24,7 +24,7 @@ class Command:
     name: str
     help: str
     run: Callable[[argparse.Namespace], int]
-    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda _parser: None
+    add_arguments: Callable[[argparse.ArgumentParser], object] = lambda _parser: None
 
 
 def command_line(

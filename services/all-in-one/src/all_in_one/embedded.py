@@ -35,10 +35,11 @@ def build(data_dir: Path, *, port: int | None = None) -> list[Service]:
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     data_dir.chmod(0o700)
     ingest_settings = settings_of(IngestSettings, data_dir)
-    shared, bus_metrics = Shared(apps={}), Metrics(NAME)
+    logger, bus_metrics = make_logger(NAME, ingest_settings.log), Metrics(NAME)
+    shared = Shared(apps={}, logger=logger)
     shared.bus = bus = open_bus(
         ingest_settings.bus,
-        logger=make_logger(NAME, ingest_settings.log),
+        logger=logger,
         metrics=bus_metrics,
         clock=shared.clock,
         app_id=NAME,

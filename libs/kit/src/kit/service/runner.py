@@ -161,17 +161,15 @@ class ServiceRunner:
             await asyncio.sleep(READINESS_INTERVAL_S)
 
 
-async def serve_all(
-    services: Sequence[Service], *, listen: Collection[str] | None = None, logger: Logger | None = None
-) -> None:
-    """Serve until SIGTERM or SIGINT. `logger`: for the process and its libraries; None: the first service's.
+async def serve_all(services: Sequence[Service], *, listen: Collection[str] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT.
 
     Raises:
         ServiceFailed: a service failed to start after the listeners were open, and a retry would not help.
         ForcedShutdown: a second signal arrived while work in progress was being finished.
         OSError: a port is taken.
     """
-    logger = logger or services[0].logger
+    logger = services[0].shared.logger or services[0].logger
     route_standard_logging(logger)
     with _signals(logger) as signals:
         work = asyncio.create_task(_serve_until(services, listen, signals.stop_requested, logger))
@@ -209,12 +207,7 @@ async def _serve_until(
         raise ServiceFailed("a service failed to start; the log has the error")
 
 
-def run(
-    build: Callable[[], Sequence[Service]],
-    *,
-    listen: Collection[str] | None = None,
-    logger: Logger | None = None,
-) -> None:
+def run(build: Callable[[], Sequence[Service]], *, listen: Collection[str] | None = None) -> None:
     """For a program's main: build the services inside a new event loop and serve them.
 
     Raises:
@@ -222,7 +215,7 @@ def run(
     """
 
     async def main() -> None:
-        await serve_all(build(), listen=listen, logger=logger)
+        await serve_all(build(), listen=listen)
 
     try:
         uvloop.run(main())
