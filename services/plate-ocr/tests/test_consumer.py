@@ -131,18 +131,19 @@ async def test_a_frame_without_a_spot(ocr: RunningService) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "code"),
+    ("data", "code", "failure_code"),
     [
-        (b"no picture", "not_a_picture"),
-        (pictures.truncated(image()), "picture_truncated"),
-        (pictures.bomb(), "picture_too_large"),
+        (b"no picture", "not_a_picture", plates.READ_FAILURE_PICTURE_INVALID),
+        (pictures.truncated(image()), "picture_truncated", plates.READ_FAILURE_PICTURE_INVALID),
+        (pictures.bomb(), "picture_too_large", plates.READ_FAILURE_PICTURE_TOO_LARGE),
     ],
 )
 async def test_a_picture_that_cannot_be_read_is_published_as_failed(
-    ocr: RunningService, data: bytes, code: str
+    ocr: RunningService, data: bytes, code: str, failure_code: plates.ReadFailure.ValueType
 ) -> None:
     read = await ocr.read(ocr.frame(await ocr.store(data), vehicle_box=CAR_IN_SPOT))
     assert read.failure.startswith(f"{code}: ")
+    assert read.failure_code == failure_code
     assert (len(read.plates), read.spot_plate_index, read.spot_occupancy) == (0, -1, UNKNOWN)
     assert not read.is_spot_occupied
 
@@ -207,6 +208,7 @@ async def test_a_dropped_frame_is_published_as_failed_and_entries_are_not_droppe
         reads = [event.parse(plates.PlatesRead) for event in ocr.events]
         dropped = [read for read in reads if read.failure]
         assert all(read.failure.startswith("dropped: 2 pictures waited") for read in dropped)
+        assert {read.failure_code for read in dropped} == {plates.READ_FAILURE_DROPPED}
         assert all(read.frame.purpose == camera.PURPOSE_VIDEO for read in dropped)
         assert all(read.spot_occupancy == UNKNOWN for read in dropped)
         metrics = (await ocr.http.get("/metrics")).text
@@ -229,6 +231,7 @@ async def test_a_plate_that_was_seen_and_not_read(ocr: RunningService) -> None:
     seen, far = read.plates
     assert (seen.text, seen.number, seen.state) == ("", "", common.PLATE_STATE_SEEN_NOT_READ)
     assert (seen.unread_reason, seen.height_px, len(seen.outline.points)) == ("too_small", 7.5, 4)
+    assert seen.unread_reason_code == common.UNREAD_REASON_TOO_SMALL
     assert seen.crop.key
     assert (far.text, far.state, far.unread_reason, far.HasField("outline")) == (
         "FAR111",

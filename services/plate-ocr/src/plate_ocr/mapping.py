@@ -13,7 +13,7 @@ from lookout.plates.v1 import plates_pb2 as plates
 from plate_ocr.domain.admission import Purpose
 from plate_ocr.domain.requests import PictureRequest, PictureResult
 from plate_ocr.domain.tracking import Track
-from plate_ocr.domain.values import Box, PlateReading, PlateState, Point, Polygon, SpotOccupancy
+from plate_ocr.domain.values import Box, PlateReading, PlateState, Point, Polygon, SpotOccupancy, UnreadReason
 
 EVENTS = EventSource("plate-ocr", plates.PlatesRead)
 """The events that plate-ocr publishes."""
@@ -28,6 +28,14 @@ _STATES = {
     PlateState.READ: common.PLATE_STATE_READ,
     PlateState.SINGLE_LOOK: common.PLATE_STATE_SINGLE_LOOK,
     PlateState.SEEN_NOT_READ: common.PLATE_STATE_SEEN_NOT_READ,
+}
+
+_UNREAD_REASONS = {
+    None: common.UNREAD_REASON_UNSPECIFIED,
+    UnreadReason.TOO_SMALL: common.UNREAD_REASON_TOO_SMALL,
+    UnreadReason.TOO_BLURRED: common.UNREAD_REASON_TOO_BLURRED,
+    UnreadReason.COVERED: common.UNREAD_REASON_COVERED,
+    UnreadReason.UNSURE: common.UNREAD_REASON_UNSURE,
 }
 
 _PURPOSES = {
@@ -136,7 +144,11 @@ def plates_read_to_message(
 
 
 def failed_read_to_message(
-    read_id: str, frame: camera.FrameCaptured, failure: str, read_at: datetime
+    read_id: str,
+    frame: camera.FrameCaptured,
+    failure: str,
+    failure_code: plates.ReadFailure.ValueType,
+    read_at: datetime,
 ) -> plates.PlatesRead:
     """The event of a frame that could not be read."""
     return plates.PlatesRead(
@@ -146,6 +158,7 @@ def failed_read_to_message(
         spot_plate_index=-1,
         read_at=timestamp_to_message(read_at.timestamp()),
         failure=failure,
+        failure_code=failure_code,
     )
 
 
@@ -163,6 +176,7 @@ def plate_to_message(plate: PlateReading, crop: common.BlobRef | None = None) ->
         raw_text=plate.raw_text,
         state=_STATES[plate.state],
         unread_reason=plate.unread_reason or "",
+        unread_reason_code=_UNREAD_REASONS[plate.unread_reason],
         height_px=plate.height_px,
         outline=polygon_to_message(plate.outline) if plate.outline else None,
         region_confidence=plate.region_confidence,

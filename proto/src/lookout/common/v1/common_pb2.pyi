@@ -44,6 +44,34 @@ PLATE_STATE_SEEN_NOT_READ: PlateState.ValueType  # 3
 """A plate was found, so a vehicle is there, but its text is too uncertain: `text`, `code` and `number` are empty."""
 Global___PlateState: _TypeAlias = PlateState  # noqa: Y015
 
+class _UnreadReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UnreadReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UnreadReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNREAD_REASON_UNSPECIFIED: _UnreadReason.ValueType  # 0
+    """The plate was read, or the sender is older than this field."""
+    UNREAD_REASON_TOO_SMALL: _UnreadReason.ValueType  # 1
+    UNREAD_REASON_TOO_BLURRED: _UnreadReason.ValueType  # 2
+    UNREAD_REASON_COVERED: _UnreadReason.ValueType  # 3
+    """Cut off by the edge of the picture, or covered by something."""
+    UNREAD_REASON_UNSURE: _UnreadReason.ValueType  # 4
+    """The confidence is too low."""
+
+class UnreadReason(_UnreadReason, metaclass=_UnreadReasonEnumTypeWrapper):
+    """Why a plate that was found could not be read."""
+
+UNREAD_REASON_UNSPECIFIED: UnreadReason.ValueType  # 0
+"""The plate was read, or the sender is older than this field."""
+UNREAD_REASON_TOO_SMALL: UnreadReason.ValueType  # 1
+UNREAD_REASON_TOO_BLURRED: UnreadReason.ValueType  # 2
+UNREAD_REASON_COVERED: UnreadReason.ValueType  # 3
+"""Cut off by the edge of the picture, or covered by something."""
+UNREAD_REASON_UNSURE: UnreadReason.ValueType  # 4
+"""The confidence is too low."""
+Global___UnreadReason: _TypeAlias = UnreadReason  # noqa: Y015
+
 @_typing.final
 class Point(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -278,6 +306,7 @@ class Plate(_message.Message):
     NUMBER_CONFIDENCE_FIELD_NUMBER: _builtins.int
     PATTERN_FIELD_NUMBER: _builtins.int
     LOOKS_FIELD_NUMBER: _builtins.int
+    UNREAD_REASON_CODE_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Code and number together, A-Z 0-9 without separators."""
     region: _builtins.str
@@ -291,7 +320,7 @@ class Plate(_message.Message):
     """The text before grammar and corrections were applied."""
     state: Global___PlateState.ValueType
     unread_reason: _builtins.str
-    """Of a plate with state SEEN_NOT_READ: "too_small", "too_blurred", "covered", "unsure"; empty otherwise."""
+    """Use unread_reason_code. Of a plate with state SEEN_NOT_READ: "too_small", "too_blurred", "covered", "unsure"; empty otherwise."""
     height_px: _builtins.float
     """Height of the plate in the picture, along its own vertical axis; zero if not measured."""
     region_confidence: _builtins.float
@@ -302,6 +331,8 @@ class Plate(_message.Message):
     """Name of the grammar pattern that the text matches; empty if it matches none."""
     looks: _builtins.int
     """Frames of the track in which this text was read; zero for a single picture."""
+    unread_reason_code: Global___UnreadReason.ValueType
+    """Of a plate with state SEEN_NOT_READ."""
     @_builtins.property
     def characters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Character]: ...
     @_builtins.property
@@ -333,10 +364,11 @@ class Plate(_message.Message):
         number_confidence: _builtins.float = ...,
         pattern: _builtins.str = ...,
         looks: _builtins.int = ...,
+        unread_reason_code: Global___UnreadReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "crop", b"crop", "outline", b"outline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "characters", b"characters", "code", b"code", "code_confidence", b"code_confidence", "confidence", b"confidence", "crop", b"crop", "height_px", b"height_px", "looks", b"looks", "number", b"number", "number_confidence", b"number_confidence", "outline", b"outline", "pattern", b"pattern", "raw_text", b"raw_text", "region", b"region", "region_confidence", b"region_confidence", "state", b"state", "text", b"text", "unread_reason", b"unread_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "characters", b"characters", "code", b"code", "code_confidence", b"code_confidence", "confidence", b"confidence", "crop", b"crop", "height_px", b"height_px", "looks", b"looks", "number", b"number", "number_confidence", b"number_confidence", "outline", b"outline", "pattern", b"pattern", "raw_text", b"raw_text", "region", b"region", "region_confidence", b"region_confidence", "state", b"state", "text", b"text", "unread_reason", b"unread_reason", "unread_reason_code", b"unread_reason_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -43,6 +43,36 @@ SPOT_OCCUPANCY_UNKNOWN: SpotOccupancy.ValueType  # 3
 """The picture does not show it: there is no plate, and neither the camera nor a detector gave vehicles."""
 Global___SpotOccupancy: _TypeAlias = SpotOccupancy  # noqa: Y015
 
+class _ReadFailure:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReadFailureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReadFailure.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    READ_FAILURE_UNSPECIFIED: _ReadFailure.ValueType  # 0
+    """It was processed, or the sender is older than this field: see failure."""
+    READ_FAILURE_PICTURE_NOT_FOUND: _ReadFailure.ValueType  # 1
+    """Its blob does not exist."""
+    READ_FAILURE_PICTURE_INVALID: _ReadFailure.ValueType  # 2
+    """It is no picture, or does not decode."""
+    READ_FAILURE_PICTURE_TOO_LARGE: _ReadFailure.ValueType  # 3
+    READ_FAILURE_DROPPED: _ReadFailure.ValueType  # 4
+    """A SNAPSHOT or VIDEO frame was dropped from the full queue."""
+
+class ReadFailure(_ReadFailure, metaclass=_ReadFailureEnumTypeWrapper):
+    """Why the picture of a frame could not be processed."""
+
+READ_FAILURE_UNSPECIFIED: ReadFailure.ValueType  # 0
+"""It was processed, or the sender is older than this field: see failure."""
+READ_FAILURE_PICTURE_NOT_FOUND: ReadFailure.ValueType  # 1
+"""Its blob does not exist."""
+READ_FAILURE_PICTURE_INVALID: ReadFailure.ValueType  # 2
+"""It is no picture, or does not decode."""
+READ_FAILURE_PICTURE_TOO_LARGE: ReadFailure.ValueType  # 3
+READ_FAILURE_DROPPED: ReadFailure.ValueType  # 4
+"""A SNAPSHOT or VIDEO frame was dropped from the full queue."""
+Global___ReadFailure: _TypeAlias = ReadFailure  # noqa: Y015
+
 @_typing.final
 class Vehicle(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -98,6 +128,7 @@ class PlatesRead(_message.Message):
     ELAPSED_MS_FIELD_NUMBER: _builtins.int
     READ_AT_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    FAILURE_CODE_FIELD_NUMBER: _builtins.int
     read_id: _builtins.str
     """Derived from the id of the frame's message (UUIDv5), so that the same frame has the same read_id when it is read again."""
     is_spot_occupied: _builtins.bool
@@ -110,9 +141,8 @@ class PlatesRead(_message.Message):
     engine: _builtins.str
     elapsed_ms: _builtins.float
     failure: _builtins.str
-    """Why the picture could not be processed (it does not decode, its blob does not exist); empty if it could. With a
-    failure, plates is empty.
-    """
+    """In words, for people: why the picture could not be processed; empty if it could. With a failure, plates is empty."""
+    failure_code: Global___ReadFailure.ValueType
     @_builtins.property
     def frame(self) -> _camera_pb2.FrameCaptured: ...
     @_builtins.property
@@ -137,10 +167,11 @@ class PlatesRead(_message.Message):
         elapsed_ms: _builtins.float = ...,
         read_at: _timestamp_pb2.Timestamp | None = ...,
         failure: _builtins.str = ...,
+        failure_code: Global___ReadFailure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "read_at", b"read_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["elapsed_ms", b"elapsed_ms", "engine", b"engine", "failure", b"failure", "frame", b"frame", "is_spot_occupied", b"is_spot_occupied", "plates", b"plates", "read_at", b"read_at", "read_id", b"read_id", "spot_occupancy", b"spot_occupancy", "spot_plate_index", b"spot_plate_index", "vehicles", b"vehicles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["elapsed_ms", b"elapsed_ms", "engine", b"engine", "failure", b"failure", "failure_code", b"failure_code", "frame", b"frame", "is_spot_occupied", b"is_spot_occupied", "plates", b"plates", "read_at", b"read_at", "read_id", b"read_id", "spot_occupancy", b"spot_occupancy", "spot_plate_index", b"spot_plate_index", "vehicles", b"vehicles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -143,12 +143,25 @@ class ReadFrame:
             "frame_unreadable", frame_id=frame.frame_id, code=error.code, reason=error.detail
         )
         failure = f"{error.code}: {error.detail}"
-        return failed_read_to_message(str(read_id), frame, failure, self._clock.now())
+        code = _failure_code(error)
+        return failed_read_to_message(str(read_id), frame, failure, code, self._clock.now())
+
+
+def _failure_code(error: LookoutError) -> plates.ReadFailure.ValueType:
+    match error:
+        case PictureDropped():
+            return plates.READ_FAILURE_DROPPED
+        case NotFound():
+            return plates.READ_FAILURE_PICTURE_NOT_FOUND
+        case TooLarge():
+            return plates.READ_FAILURE_PICTURE_TOO_LARGE
+        case _:
+            return plates.READ_FAILURE_PICTURE_INVALID
 
 
 def _outcome(read: plates.PlatesRead) -> str:
     if read.failure:
-        return "dropped" if read.failure.startswith(f"{PictureDropped.default_code}: ") else "failed"
+        return "dropped" if read.failure_code == plates.READ_FAILURE_DROPPED else "failed"
     if any(plate.text for plate in read.plates):
         return "plates"
     return "seen" if read.plates else "none"
