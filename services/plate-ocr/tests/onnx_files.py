@@ -60,8 +60,8 @@ def write(
         + part(11, value("x", taken))
         + part(12, value("y", given))
     )
-    told = b"".join(part(14, part(1, key) + part(2, text)) for key, text in (metadata or {}).items())
-    path.write_bytes(number(1, 8) + part(7, graph) + part(8, number(2, 13)) + told)
+    entries = b"".join(part(14, part(1, key) + part(2, text)) for key, text in (metadata or {}).items())
+    path.write_bytes(number(1, 8) + part(7, graph) + part(8, number(2, 13)) + entries)
     return path
 
 

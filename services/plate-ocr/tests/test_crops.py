@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found"
-# A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
+# A folder with a hyphen has no module name, so mypy does not find the modules beside this file.
 """Rows are rectified upright and straight."""
 
 import cv2

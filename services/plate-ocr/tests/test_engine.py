@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found"
-# A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
+# A folder with a hyphen has no module name, so mypy does not find the modules beside this file.
 """The shipped models on pictures drawn here: plates are read, other text is not."""
 
 import socket
@@ -129,8 +129,8 @@ def test_a_tilted_plate(engine: PlatePipeline) -> None:
     picture = canvas(640, 480)
     put_plate(picture, "RK 755AJ", (180, 200), 60)
     turn = cv2.getRotationMatrix2D((320, 240), 12, 1)
-    leaning = np.asarray(cv2.warpAffine(bgr(picture), turn, (640, 480)), np.uint8)
-    assert texts(engine, leaning) == ["RK755AJ"]
+    tilted = np.asarray(cv2.warpAffine(bgr(picture), turn, (640, 480)), np.uint8)
+    assert texts(engine, tilted) == ["RK755AJ"]
 
 
 @pytest.mark.parametrize("bend", [-0.7, -0.4, 0.4, 0.7])

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found"
-# A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
+# A folder with a hyphen has no module name, so mypy does not find the modules beside this file.
 """`POST /api/v1/ocr-image` on a real socket, and readiness."""
 
 import asyncio
@@ -133,11 +133,11 @@ async def test_readiness_reports_a_missing_engine(tmp_path: Path, manual_clock: 
     FakeEngine.go.set()
     async with running(tmp_path, manual_clock, **missing) as ocr:
 
-        async def told() -> bool:
+        async def is_reported() -> bool:
             answer = await ocr.http.get("/health/ready")
             return answer.status_code == 503 and "gone.onnx" in answer.json()["checks"]["engine"]["detail"]
 
-        await eventually(told, message="told")
+        await eventually(is_reported, message="reported")
         assert (await ocr.http.get("/health/live")).status_code == 200
         answer = await post(ocr, jpeg(canvas(64, 48)))
         assert (answer.status_code, answer.json()["code"]) == (503, "engine_missing")

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found"
-# A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
+# A folder with a hyphen has no module name, so mypy does not find the modules beside this file.
 """Which plates of a picture are recognized, with a fake detector and recognizer."""
 
 from collections.abc import Sequence

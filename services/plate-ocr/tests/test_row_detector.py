@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found"
-# A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
+# A folder with a hyphen has no module name, so mypy does not find the modules beside this file.
 """Which passes the row detector makes, by the results of those before; and plates that only a zoomed pass finds."""
 
 from collections.abc import Callable

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found"
-# A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
+# A folder with a hyphen has no module name, so mypy does not find the modules beside this file.
 """The PlateReader service on a real port, with the service token."""
 
 from collections.abc import AsyncIterator

@@ -97,7 +97,7 @@ def test_a_plate_that_may_be_cut_off_needs_a_higher_confidence(
         seen(look("TDI", 0.99), score=0.6),
         seen(look("RK755AJ"), box=Box(2000, 300, 90, 30)),
     ],
-    ids=["the finder doubts it", "no text", "a badge", "outside the picture"],
+    ids=["low detector score", "no text", "a badge", "outside the picture"],
 )
 def test_candidates_that_are_not_reported(evidence: PlateCandidate) -> None:
     assert accept_plates([evidence], SIGHT, OPTIONS) == ()

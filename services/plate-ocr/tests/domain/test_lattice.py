@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found"
-# A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
+# A folder with a hyphen has no module name, so mypy does not find the modules beside this file.
 """From frames to slots: spikes and their tails, spikes that blank nearly hides, gaps and rows."""
 
 import numpy as np

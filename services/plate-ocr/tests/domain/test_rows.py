@@ -98,7 +98,7 @@ def test_an_extended_row_covers_a_code_field() -> None:
     assert wider.box.x == pytest.approx(100 - 1.7 * 40)
 
 
-def leaning(degrees: float) -> Detection:
+def tilted_row(degrees: float) -> Detection:
     """A row of 200 by 40 px around (300, 200), turned clockwise on the screen."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     places = ((-100, -20), (100, -20), (100, 20), (-100, 20))
@@ -109,12 +109,12 @@ def leaning(degrees: float) -> Detection:
     ("degrees", "expected"), [(0, False), (9, False), (-9, False), (20, True), (-20, True)]
 )
 def test_tilted(degrees: float, *, expected: bool) -> None:
-    assert is_tilted(leaning(degrees)) is expected
+    assert is_tilted(tilted_row(degrees)) is expected
 
 
 @pytest.mark.parametrize("degrees", [20, -20])
 def test_vertical_sides(degrees: float) -> None:
-    row = leaning(degrees)
+    row = tilted_row(degrees)
     a, b, c, d = with_vertical_sides(row).corners
     assert (a.x, b.x) == pytest.approx((d.x, c.x))
     assert math.degrees(math.atan2(b.y - a.y, b.x - a.x)) == pytest.approx(degrees)
@@ -124,10 +124,10 @@ def test_vertical_sides(degrees: float) -> None:
 
 
 def test_vertical_sides_keep_the_bend() -> None:
-    assert with_vertical_sides(replace(leaning(20), bend=0.3)).bend == 0.3
+    assert with_vertical_sides(replace(tilted_row(20), bend=0.3)).bend == 0.3
 
 
 def test_vertical_sides_of_a_level_row_are_its_own() -> None:
-    row = leaning(0)
+    row = tilted_row(0)
     for ours, before in zip(with_vertical_sides(row).corners, row.corners, strict=True):
         assert (ours.x, ours.y) == pytest.approx((before.x, before.y))

@@ -48,9 +48,9 @@ def vehicle(x: float, y: float, width: float = 80, height: float = 80) -> Vehicl
     ],
 )
 def test_the_65_percent_rule(box: Box, share: float, is_in_spot: bool) -> None:
-    lies = overlap_with_spot(box, SPOT)
-    assert lies.share == pytest.approx(share, abs=0.001)
-    assert lies.is_in_spot is is_in_spot
+    overlap = overlap_with_spot(box, SPOT)
+    assert overlap.share == pytest.approx(share, abs=0.001)
+    assert overlap.is_in_spot is is_in_spot
 
 
 def test_enough_of_the_box_but_not_its_centre() -> None:
@@ -58,9 +58,9 @@ def test_enough_of_the_box_but_not_its_centre() -> None:
         Point(0, 0), Point(100, 0), Point(100, 100), Point(60, 100), Point(60, 40), Point(40, 40), Point(40, 100),
         Point(0, 100),
     )  # fmt: skip
-    lies = overlap_with_spot(Box(0, 0, 100, 100), frame)
-    assert lies.share > MIN_SHARE_IN_SPOT
-    assert not lies.is_in_spot
+    overlap = overlap_with_spot(Box(0, 0, 100, 100), frame)
+    assert overlap.share > MIN_SHARE_IN_SPOT
+    assert not overlap.is_in_spot
 
 
 @given(st.floats(0, 300), st.floats(0, 300), st.floats(1, 200), st.floats(1, 200))
@@ -68,8 +68,8 @@ def test_a_vehicle_is_in_the_spot_by_share_and_centre(
     x: float, y: float, width: float, height: float
 ) -> None:
     box = Box(x, y, width, height)
-    lies = overlap_with_spot(box, SPOT)
-    assert lies.is_in_spot == (lies.share >= MIN_SHARE_IN_SPOT and contains(SPOT, box.centre))
+    overlap = overlap_with_spot(box, SPOT)
+    assert overlap.is_in_spot == (overlap.share >= MIN_SHARE_IN_SPOT and contains(SPOT, box.centre))
 
 
 @pytest.mark.parametrize(

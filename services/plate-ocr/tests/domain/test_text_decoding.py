@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found"
-# A folder with a hyphen has no module name, so mypy does not find what lies beside this file.
+# A folder with a hyphen has no module name, so mypy does not find the modules beside this file.
 """The text that recognizer and grammar make most likely: look-alikes, codes, regions, and only recognized
 characters."""
 
@@ -130,7 +130,7 @@ def test_rows_of_the_raw_reading_are_joined_by_a_blank() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told", "region"),
+    ("text", "prior_region", "region"),
     [
         ("RK755AJ", "", ""),  # half of Europe
         ("RK755AJ", "sk", "sk"),
@@ -145,8 +145,8 @@ def test_rows_of_the_raw_reading_are_joined_by_a_blank() -> None:
         ("QQQ", "sk", "us"),
     ],
 )
-def test_a_region_is_returned_only_with_evidence(text: str, told: str, region: str) -> None:
-    found = read(text, region=told)
+def test_a_region_is_returned_only_with_evidence(text: str, prior_region: str, region: str) -> None:
+    found = read(text, region=prior_region)
     assert found.text == text
     if text != "QQQ":
         assert found.region == region

@@ -188,7 +188,7 @@ def test_the_alternatives_of_a_slot_vote() -> None:
     """Three looks are undecided between 8 and B; B is second in each, and the fourth look is certain of it."""
     texts = ["8A", "BA", "8A"]
     slots = ((Character("8", 0.4), Character("B", 0.39)), (Character("A", 0.9),))
-    wavering = [
+    undecided = [
         Look(
             f"f{n}",
             replace(reading(t, 0.4), slots=slots, characters=(Character("8", 0.4), Character("A", 0.9))),
@@ -196,7 +196,7 @@ def test_the_alternatives_of_a_slot_vote() -> None:
         for n, t in enumerate(texts)
         if t == "8A"
     ]
-    made = vote([*wavering, Look("sure", reading("BA", 0.9))])
+    made = vote([*undecided, Look("certain", reading("BA", 0.9))])
     assert made.reading.text == "BA"
 
 
