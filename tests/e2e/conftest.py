@@ -2,24 +2,35 @@ from collections.abc import Iterator
 
 import pytest
 
-from stack import Servers, Stack, distributed, embedded
+from stack import SERVICES, Servers, Stack, distributed, embedded
+from testkit.otlp import OtlpCollector, otlp_collector
 from testkit.postgres import PostgresServer
 from testkit.rabbitmq import RabbitMqServer
 from testkit.s3 import S3Server
 
 
+@pytest.fixture(scope="module")
+def collector() -> Iterator[OtlpCollector]:
+    """What the services of `stack` send their spans to."""
+    with otlp_collector() as running:
+        yield running
+
+
 @pytest.fixture(scope="module", params=["embedded", "distributed"])
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, collector: OtlpCollector
+) -> Iterator[Stack]:
     """Lookout, ready: in one process, or a process a service on real servers. The walk is the same."""
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "embedded":
-        with embedded(folder) as running:
+        with embedded(folder, LOOKOUT_TRACING_OTLP_ENDPOINT=collector.endpoint) as running:
             yield running
         return
     rabbitmq: RabbitMqServer = request.getfixturevalue("rabbitmq_server")
     postgres: PostgresServer = request.getfixturevalue("postgres_server")
     s3: S3Server = request.getfixturevalue("s3_server")
-    with distributed(servers_of(rabbitmq, postgres, s3), folder) as running:
+    extra = {name: {"TRACING__OTLP_ENDPOINT": collector.endpoint} for name in SERVICES}
+    with distributed(servers_of(rabbitmq, postgres, s3), folder, extra=extra) as running:
         yield running
 
 

@@ -14,8 +14,10 @@ from rich.console import Console
 
 from all_in_one.demo.play import play
 from all_in_one.pictures import draw_car
-from stack import Stack
+from stack import SUPERADMIN_PASSWORD, Stack
+from testkit.otlp import OtlpCollector, ReceivedSpan
 from testkit.pictures import parking_report
+from testkit.processes import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
 
@@ -92,6 +94,71 @@ def test_one_trace_runs_from_the_push_to_the_ticket(played: tuple[Stack, str]) -
         if isinstance(entry, dict) and entry.get("trace_id"):
             services_by_trace.setdefault(entry["trace_id"], set()).add(entry["service"])
     assert {"gateway", "ingest", "plate-ocr", "tickets"} in services_by_trace.values()
+
+
+def test_the_spans_of_a_push_are_one_tree_from_the_gateway_to_the_ticket(
+    played: tuple[Stack, str], collector: OtlpCollector
+) -> None:
+    stack = played[0]
+    wait_until(
+        lambda: bool(paths_to(collector.spans(), "create lookout.parking.v1.TicketOpened")),
+        timeout_s=30,
+        what="a ticket's span being exported with all before it",
+        log=stack.services["gateway"].log,
+    )
+    spans = collector.spans()
+    path = paths_to(spans, "create lookout.parking.v1.TicketOpened")[0]
+    assert [(span.service, span.kind, span.name) for span in path] == [
+        ("gateway", "SERVER", "POST /api/v1/post"),
+        ("gateway", "CLIENT", "POST"),
+        ("ingest", "SERVER", "POST /api/v1/post"),
+        ("ingest", "PRODUCER", "create lookout.camera.v1.FrameCaptured"),
+        ("plate-ocr", "CONSUMER", "process plate-ocr.frame_captured.v1"),
+        ("plate-ocr", "PRODUCER", "create lookout.plates.v1.PlatesRead"),
+        ("tickets", "CONSUMER", "process tickets.plates_read.v1"),
+        ("tickets", "PRODUCER", "create lookout.parking.v1.TicketOpened"),
+    ]
+    assert {span.trace_id for span in path} == {path[0].trace_id}
+    ingest_server, frame_created, frame_processed, plates_created, plates_processed = path[2:7]
+    assert "INSERT outbox" in names_below(spans, ingest_server)
+    assert names_below(spans, frame_created) >= {"send lookout.camera.v1.FrameCaptured"}
+    assert names_below(spans, frame_processed) >= {"decode", "inference"}
+    inference = next(
+        span for span in spans if span.name == "inference" and span.parent_span_id == frame_processed.span_id
+    )
+    assert names_below(spans, inference) >= {"queue", "detect", "recognize"}
+    assert names_below(spans, plates_created) >= {"send lookout.plates.v1.PlatesRead"}
+    assert {"INSERT tickets", "INSERT outbox"} <= names_below(spans, plates_processed)
+
+
+def test_no_span_carries_a_plate_or_a_secret(played: tuple[Stack, str], collector: OtlpCollector) -> None:
+    with played[0].client() as client:
+        tickets = client.get("/tickets").json()["items"]
+    # One of digits only may be a part of an id by chance.
+    plates = [ticket["plate_text"] for ticket in tickets if ticket["plate_text"][:1].isalpha()]
+    shown = "\n".join(f"{span.name} {span.attributes}" for span in collector.spans())
+    assert plates
+    assert not [plate for plate in plates if plate in shown]
+    assert SUPERADMIN_PASSWORD not in shown
+    assert "eyJ" not in shown, "a span holds a token"
+
+
+def paths_to(spans: list[ReceivedSpan], name: str) -> list[list[ReceivedSpan]]:
+    """The ancestors of each span of that name, root first; only those whose root has arrived."""
+    by_id = {span.span_id: span for span in spans}
+    paths = []
+    for span in spans:
+        if span.name == name:
+            path = [span]
+            while path[0].parent_span_id in by_id:
+                path.insert(0, by_id[path[0].parent_span_id])
+            if not path[0].parent_span_id:
+                paths.append(path)
+    return paths
+
+
+def names_below(spans: list[ReceivedSpan], parent: ReceivedSpan) -> set[str]:
+    return {span.name for span in spans if span.parent_span_id == parent.span_id}
 
 
 def test_no_log_line_carries_a_picture_or_a_secret(played: tuple[Stack, str]) -> None:

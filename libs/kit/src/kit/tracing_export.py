@@ -7,11 +7,14 @@ import threading
 import time
 from collections.abc import Sequence
 
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanKind, TraceState
+from opentelemetry.util.types import Attributes
 
 from kit.logging import Logger
 from kit.settings.blocks import TracingSettings
@@ -71,11 +74,19 @@ class TraceIdSampler(Sampler):
         self._ratio = ratio
 
     def should_sample(
-        self, parent_context: object, trace_id: int, *_: object, **__: object
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """See `Sampler.should_sample`."""
         is_sampled = trace_id % 2**_RANDOM_BITS < self._limit
-        return SamplingResult(Decision.RECORD_AND_SAMPLE if is_sampled else Decision.DROP)
+        # The SDK takes the span's attributes from the result.
+        return SamplingResult(Decision.RECORD_AND_SAMPLE if is_sampled else Decision.DROP, attributes)
 
     def get_description(self) -> str:
         """See `Sampler.get_description`."""

@@ -23,6 +23,7 @@ from ingest.domain.site import CameraAccess
 from ingest.metrics import IngestMetrics
 from ingest.settings import DeviceSettings
 from kit.errors import LookoutError, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from kit.tracing import SpanKind, span
 
 _MAX_DIGESTS = 2_000
 _MAX_CONNECTIONS = 500
@@ -192,7 +193,8 @@ class HttpCameras:
     def _measured(self, operation: str) -> Iterator[None]:
         began = time.perf_counter()
         try:
-            yield
+            with span(f"GET {operation}", SpanKind.CLIENT, {"http.request.method": "GET"}):
+                yield
         except LookoutError as error:
             self._metrics.camera_call_failures.labels(operation, error.code).inc()
             raise

@@ -115,7 +115,7 @@ class PendingEventDispatcher:
             )
 
     async def _process(self, event: PendingEvent) -> None:
-        with use_trace(event.traceparent, str(event.event_id)):
+        with use_trace(event.traceparent, str(event.event_id), name="dispatch event"):
             try:
                 async with asyncio.timeout(self._settings.lease_s):
                     await self._dispatch(event)

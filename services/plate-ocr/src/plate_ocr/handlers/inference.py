@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from kit.errors import FieldError, Invalid, Unavailable
 from kit.health import CheckResult
 from kit.logging import Logger
+from kit.tracing import record_span, span
 from plate_ocr.domain.admission import Decision, Purpose, admit, next_index
 from plate_ocr.domain.engines import ModelError, PlateEngine, SkipPlate
 from plate_ocr.domain.values import Picture, PictureReading
@@ -38,6 +39,7 @@ class _Job:
     skip: SkipPlate | None
     done: asyncio.Future[PictureReading]
     queued_at: float = field(default_factory=time.perf_counter)
+    started_at: float = 0.0
 
 
 class InferenceWorker:
@@ -139,8 +141,10 @@ class InferenceWorker:
                 errors=(FieldError("regions", f"no grammar for {', '.join(unknown)}"),),
             )
         job = _Job(picture, purpose, regions, skip, asyncio.get_running_loop().create_future())
-        self._admit(job, can_wait=can_wait)
-        reading = await job.done
+        with span("inference"):
+            self._admit(job, can_wait=can_wait)
+            reading = await job.done
+            _record_spans(job, reading)
         for stage, elapsed_ms in _stage_times(reading):
             self._metrics.stage_seconds.labels(stage).observe(elapsed_ms / 1000)
         self._metrics.stage_seconds.labels("whole").observe(time.perf_counter() - job.queued_at)
@@ -199,6 +203,7 @@ class InferenceWorker:
             self._metrics.batch_pictures.observe(len(batch))
             now = time.perf_counter()
             for job in batch:
+                job.started_at = now
                 self._metrics.stage_seconds.labels("queue").observe(now - job.queued_at)
             await self._read_batch(self._engine, batch)
 
@@ -288,6 +293,15 @@ class InferenceWorker:
         for job, reading in zip(batch, readings, strict=True):
             if not job.done.done():
                 job.done.set_result(reading)
+
+
+def _record_spans(job: _Job, reading: PictureReading) -> None:
+    """Queue and stages as spans, one after the other: the thread measured how long each took, not when it began."""
+    ago_s = time.perf_counter() - job.started_at
+    record_span("queue", job.started_at - job.queued_at, ended_ago_s=ago_s)
+    for stage, elapsed_ms in _stage_times(reading):
+        ago_s = max(0.0, ago_s - elapsed_ms / 1000)
+        record_span(stage, elapsed_ms / 1000, ended_ago_s=ago_s)
 
 
 def _stage_times(reading: PictureReading) -> tuple[tuple[str, float], ...]:

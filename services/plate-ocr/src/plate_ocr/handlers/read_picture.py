@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 
 from kit.blobs import BlobStore
+from kit.tracing import span
 from plate_ocr.domain.engines import DecodePicture, SkipPlate
 from plate_ocr.domain.requests import PictureRequest, PictureResult
 from plate_ocr.domain.spots import overlap_with_spot, spot_state
@@ -48,7 +49,8 @@ class ReadPicture:
             data = await self._blobs.get(request.blob_key)
         loop = asyncio.get_running_loop()
         started_s = loop.time()
-        picture = await loop.run_in_executor(self._executor, self._decode, data)
+        with span("decode"):
+            picture = await loop.run_in_executor(self._executor, self._decode, data)
         self._metrics.stage_seconds.labels("decode").observe(loop.time() - started_s)
         reading = await self._worker.read(
             picture, can_wait=can_wait, purpose=request.purpose, regions=request.regions, skip=skip
