@@ -52,8 +52,8 @@ def working_routes() -> APIRouter:
     async def by_name(name: str) -> str:
         return name
 
-    @router.get("/from-behind")
-    async def from_behind() -> Response:
+    @router.get("/with-trace-header")
+    async def with_trace_header() -> Response:
         return Response("x", headers={"X-Trace-Id": "another"})
 
     @router.post("/raw")
@@ -142,12 +142,14 @@ def is_problem(response: httpx.Response, status: int, code: str) -> dict[str, An
         ("PROPFIND", "/api/v1/taken", 405, "method_not_allowed"),
     ],
 )
-async def test_every_refusal_is_a_problem(toy: Any, method: str, path: str, status: int, code: str) -> None:
+async def test_every_error_is_a_problem_document(
+    toy: Any, method: str, path: str, status: int, code: str
+) -> None:
     started = await toy(routes())
     is_problem(await started.client.request(method, path), status, code)
 
 
-async def test_what_a_refusal_says_beside_its_body(toy: Any) -> None:
+async def test_headers_of_error_responses(toy: Any) -> None:
     client = (await toy(routes())).client
     assert (await client.get("/api/v1/away")).headers["retry-after"] == "9"
     assert "GET" in (await client.put("/api/v1/taken")).headers["allow"]
@@ -165,14 +167,14 @@ async def test_head_is_get_without_the_body(toy: Any, path: str) -> None:
     assert (await started.client.get(path)).content  # the connection is still in step
 
 
-async def test_head_is_told_as_head(toy: Any) -> None:
+async def test_head_is_logged_and_counted_as_head(toy: Any) -> None:
     started = await toy(routes())
     await started.client.head("/api/v1/trace")
     (line,) = started.lines("http_request")
     assert (line["method"], line["route"]) == ("HEAD", "/api/v1/trace")
 
 
-async def test_a_bug_is_told_to_the_log_and_not_to_the_caller(toy: Any) -> None:
+async def test_an_unexpected_error_is_logged_and_its_text_is_not_sent(toy: Any) -> None:
     started = await toy(routes())
     response = await started.client.get("/api/v1/bug")
     assert "hunter2" not in response.text
@@ -181,7 +183,7 @@ async def test_a_bug_is_told_to_the_log_and_not_to_the_caller(toy: Any) -> None:
     assert line["trace_id"] == response.headers["x-trace-id"]
 
 
-async def test_an_answer_that_broke_off_is_not_mistaken_for_a_whole_one(toy: Any) -> None:
+async def test_an_aborted_response_does_not_look_complete(toy: Any) -> None:
     started = await toy(routes())
     with pytest.raises(httpx.RemoteProtocolError):
         await started.client.get("/api/v1/breaks-off")
@@ -239,7 +241,7 @@ async def test_bodies(toy: Any, body: bytes, status: int, code: str | None, fiel
         (b"", 400, "invalid_json"),
     ],
 )
-async def test_bodies_of_routes_that_read_for_themselves(
+async def test_bodies_of_routes_that_parse_them_themselves(
     toy: Any, body: bytes, status: int, code: str | None
 ) -> None:
     client = (await toy(routes())).client
@@ -250,13 +252,13 @@ async def test_bodies_of_routes_that_read_for_themselves(
         is_problem(response, status, code)
 
 
-async def test_another_kind_of_body_is_refused(toy: Any) -> None:
+async def test_a_body_with_another_media_type_is_refused(toy: Any) -> None:
     client = (await toy(routes())).client
     problem = is_problem(await client.post("/api/v1/raw", content=b"a=b"), 415, "unsupported_media")
     assert "application/json" in problem["detail"]
 
 
-async def test_texts_of_a_form_are_checked_and_its_files_are_not(toy: Any) -> None:
+async def test_text_fields_of_a_form_are_checked_and_its_files_are_not(toy: Any) -> None:
     client = (await toy(routes())).client
     files = {"image": b"\x00\x01"}
     assert (await client.post("/api/v1/form", data={"name": "a"}, files=files)).json() == 2
@@ -334,13 +336,13 @@ async def test_a_call_belongs_to_one_trace(toy: Any, headers: dict[str, str], tr
     assert started.lines("http_request")[-1]["trace_id"] == seen
 
 
-async def test_the_trace_header_stands_once_even_when_a_service_behind_set_it(toy: Any) -> None:
-    response = await (await toy(routes())).client.get("/api/v1/from-behind")
+async def test_the_trace_header_is_sent_once_even_if_the_route_set_it(toy: Any) -> None:
+    response = await (await toy(routes())).client.get("/api/v1/with-trace-header")
     (trace_id,) = response.headers.get_list("x-trace-id")
     assert len(trace_id) == 32
 
 
-async def test_an_access_line_and_the_metrics_name_the_route_and_not_the_path(toy: Any) -> None:
+async def test_access_log_and_metrics_name_the_route_and_not_the_path(toy: Any) -> None:
     started = await toy(routes())
     for number in range(3):
         await started.client.post(f"/api/v1/spots/{number}", json={"number": 1, "name": "a"})
@@ -365,14 +367,14 @@ async def test_an_access_line_and_the_metrics_name_the_route_and_not_the_path(to
     assert "made/up" not in text
 
 
-async def test_probes_and_scrapes_fill_no_log(toy: Any) -> None:
+async def test_probes_and_scrapes_are_not_logged_at_info(toy: Any) -> None:
     started = await toy(routes())
     for path in ("/health/live", "/health/ready", "/metrics"):
         assert (await started.client.get(path)).status_code == 200
     assert started.lines("http_request") == []
 
 
-async def test_readiness_tells_each_dependency(toy: Any) -> None:
+async def test_readiness_lists_each_dependency(toy: Any) -> None:
     started = await toy(routes())
     is_up = True
 
@@ -401,7 +403,7 @@ async def test_pages(toy: Any) -> None:
     assert (await client.get("/api/v1/spots?page=3&page_size=200")).json()["items"] == [400]
 
 
-async def test_browsers_of_the_named_origins_may_read_answers_and_refusals(toy: Any) -> None:
+async def test_browsers_of_allowed_origins_may_read_responses_and_errors(toy: Any) -> None:
     http = HttpSettings(host="127.0.0.1", port=0, cors_origins=("https://a.example",))
     client = (await toy(routes(), http=http)).client
     for path in ("/api/v1/trace", "/api/v1/bug", "/nothing"):
@@ -411,7 +413,7 @@ async def test_browsers_of_the_named_origins_may_read_answers_and_refusals(toy: 
     assert "access-control-allow-origin" not in foreign.headers
 
 
-async def test_a_client_that_goes_away_is_no_bug(toy: Any) -> None:
+async def test_a_client_that_disconnects_is_not_an_error(toy: Any) -> None:
     started = await toy(routes())
     _, writer = await asyncio.open_connection("127.0.0.1", started.runner.http["toy"].port)
     writer.write(b"POST /api/v1/count HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
@@ -422,7 +424,7 @@ async def test_a_client_that_goes_away_is_no_bug(toy: Any) -> None:
     assert started.lines("http_unhandled_error") == []
 
 
-async def test_the_api_page_knows_problems_and_operations(toy: Any) -> None:
+async def test_the_api_page_describes_problems_and_operations(toy: Any) -> None:
     client = (await toy(routes())).client
     document = (await client.get("/openapi.json")).json()
     operation = document["paths"]["/api/v1/spots/{spot_id}"]["post"]

@@ -22,10 +22,10 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_line_tells_service_level_event_time_and_trace() -> None:
+def test_a_line_has_service_level_event_time_and_trace() -> None:
     logger, stream = written()
-    with use_trace(None, "frame-1") as trace:
-        logger.bind(camera_id=7).warning("camera_slow", wait_ms=12)
+    with use_trace(None, "push-1") as trace:
+        logger.bind(device_id=7).warning("device_slow", wait_ms=12)
     (line,) = lines(stream)
     at = datetime.fromisoformat(line.pop("timestamp"))
     assert at.utcoffset() is not None
@@ -33,11 +33,11 @@ def test_a_line_tells_service_level_event_time_and_trace() -> None:
     assert line == {
         "service": "toy",
         "level": "warning",
-        "event": "camera_slow",
-        "camera_id": 7,
+        "event": "device_slow",
+        "device_id": 7,
         "wait_ms": 12,
         "trace_id": trace.trace_id,
-        "correlation_id": "frame-1",
+        "correlation_id": "push-1",
     }
 
 
@@ -48,7 +48,7 @@ def test_lines_under_the_level_are_not_written() -> None:
     assert [line["event"] for line in lines(stream)] == ["loud"]
 
 
-def test_two_services_in_one_process_keep_their_own_shape() -> None:
+def test_two_services_in_one_process_keep_their_own_format() -> None:
     json_stream, text_stream = io.StringIO(), io.StringIO()
     first = make_logger("first", LogSettings(format="json"), stream=json_stream)
     second = make_logger("second", LogSettings(format="console", level="ERROR"), stream=text_stream)
@@ -99,7 +99,7 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("key", SECRETS)
-def test_no_secret_and_no_picture_gets_into_a_line(key: str) -> None:
+def test_no_secret_and_no_binary_data_gets_into_a_line(key: str) -> None:
     logger, stream = written()
     logger.info("x", **{key: SECRETS[key]})
     assert "hunter2" not in stream.getvalue()
@@ -116,7 +116,7 @@ def test_no_secret_and_no_picture_gets_into_a_line(key: str) -> None:
         {"list": [1, "two", None], "map": {"a": 1}},
     ],
 )
-def test_what_is_no_secret_is_kept_as_it_is(harmless: dict[str, Any]) -> None:
+def test_what_is_not_secret_is_kept_unchanged(harmless: dict[str, Any]) -> None:
     logger, stream = written()
     logger.info("x", **harmless)
     (line,) = lines(stream)

@@ -42,28 +42,28 @@ def test_the_table_of_errors(error: Exception, status: int, code: str, grpc_code
     assert "hunter2" not in str(problem.document())
 
 
-def test_every_error_of_the_kit_stands_in_the_table() -> None:
+def test_every_error_of_the_kit_is_in_the_table() -> None:
     for kind in errors.BY_STATUS.values():
         assert problem_of(kind("x")).status == kind.default_status
         assert kind.default_code != LookoutError.default_code
         assert kind is errors.UpstreamFailed or grpc_status(kind("x")) is not S.INTERNAL
 
 
-def test_a_problem_is_whole() -> None:
-    error = Invalid("Not so.", code="bad_plate", errors=[FieldError("plate.text", "is empty")])
+def test_a_problem_has_every_field() -> None:
+    error = Invalid("Not so.", code="invalid_color", errors=[FieldError("color.name", "is empty")])
     with use_trace(None) as trace:
         response = problem_response(error)
     assert response.media_type == "application/problem+json"
     assert orjson.loads(response.body) == {
-        "type": "urn:lookout:problem:bad_plate",
+        "type": "urn:lookout:problem:invalid_color",
         "title": "Invalid input",
         "status": 422,
         "detail": "Not so.",
-        "code": "bad_plate",
+        "code": "invalid_color",
         "trace_id": trace.trace_id,
-        "errors": [{"field": "plate.text", "reason": "is empty"}],
+        "errors": [{"field": "color.name", "reason": "is empty"}],
     }
-    assert str(error) == "Not so. (plate.text: is empty)"
+    assert str(error) == "Not so. (color.name: is empty)"
 
 
 @pytest.mark.parametrize(
@@ -76,17 +76,17 @@ def test_a_problem_is_whole() -> None:
         (Invalid("x"), {}),
     ],
 )
-def test_headers_that_belong_to_a_refusal(error: Exception, headers: dict[str, str]) -> None:
+def test_headers_of_a_problem(error: Exception, headers: dict[str, str]) -> None:
     assert problem_of(error).headers == headers
 
 
-def test_a_caller_cannot_choose_the_size_of_the_answer() -> None:
+def test_a_caller_cannot_choose_the_size_of_the_response() -> None:
     many = Invalid("x", errors=[FieldError(str(n), "y" * 10_000) for n in range(10_000)])
     document = problem_of(many).document()
     assert len(document["errors"]) == MAX_FIELD_ERRORS
     assert len(problem_of(many).body()) < 100_000
 
 
-def test_text_that_is_no_unicode_does_not_break_the_answer() -> None:
+def test_text_that_is_not_unicode_does_not_break_the_response() -> None:
     body = problem_of(Invalid("\ud800", errors=[FieldError("\udfff", "x")])).body()
     assert orjson.loads(body)["detail"] == "?"

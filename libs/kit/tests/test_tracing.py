@@ -36,7 +36,7 @@ def test_a_position_is_read_back_from_its_header(trace_id: str, span_id: str, is
 @given(
     st.one_of(st.text(), st.from_regex(r"[0-9a-fA-F]{2}-[0-9a-f]{30,34}-[0-9a-f]{14,18}-[0-9a-f]{2}.{0,5}"))
 )
-def test_no_header_breaks_the_parser_and_what_it_takes_is_well_formed(header: str) -> None:
+def test_no_header_breaks_the_parser_and_what_it_accepts_is_well_formed(header: str) -> None:
     context = parse_traceparent(header)
     if context is not None:
         assert re.fullmatch(r"[0-9a-f]{32}", context.trace_id)
@@ -44,7 +44,7 @@ def test_no_header_breaks_the_parser_and_what_it_takes_is_well_formed(header: st
 
 
 @pytest.mark.parametrize(
-    ("header", "is_taken"),
+    ("header", "is_accepted"),
     [
         (f"00-{TRACE}-{SPAN}-01", True),
         (f"  00-{TRACE}-{SPAN}-00 ", True),
@@ -62,9 +62,9 @@ def test_no_header_breaks_the_parser_and_what_it_takes_is_well_formed(header: st
         (None, False),
     ],
 )
-def test_the_grammar_of_traceparent(header: str | None, is_taken: bool) -> None:
+def test_the_grammar_of_traceparent(header: str | None, is_accepted: bool) -> None:
     context = parse_traceparent(header)
-    assert (context is not None) is is_taken
+    assert (context is not None) is is_accepted
     if context is not None:
         assert (context.trace_id, context.span_id) == (TRACE, SPAN)
 
@@ -80,23 +80,23 @@ def test_the_grammar_of_traceparent(header: str | None, is_taken: bool) -> None:
         (None, None),
     ],
 )
-def test_a_request_id_is_carried_on_when_it_can_be_a_trace_id(
+def test_a_request_id_becomes_the_trace_id_if_it_can_be_one(
     request_id: str | None, trace_id: str | None
 ) -> None:
     context = trace_from_request_id(request_id)
     assert (context.trace_id if context else None) == trace_id
 
 
-def test_a_block_is_the_next_hop_of_the_trace_it_was_given() -> None:
+def test_a_block_continues_the_trace_it_was_given() -> None:
     assert current_trace() is None
-    with use_trace(f"00-{TRACE}-{SPAN}-01", "frame-1") as here:
+    with use_trace(f"00-{TRACE}-{SPAN}-01", "push-1") as here:
         assert (here.trace_id, current_trace()) == (TRACE, here)
         assert here.span_id != SPAN
-        assert current_correlation_id() == "frame-1"
+        assert current_correlation_id() == "push-1"
         with use_trace(here) as inner:
             assert inner.trace_id == TRACE
             assert inner.span_id != here.span_id
-            assert current_correlation_id() == "frame-1"
+            assert current_correlation_id() == "push-1"
         assert current_trace() == here
     assert current_trace() is None
     assert current_correlation_id() is None
@@ -108,14 +108,14 @@ def test_without_a_valid_header_a_new_trace_begins(header: str | None) -> None:
         assert len({first.trace_id, second.trace_id, TRACE}) == 3
 
 
-def test_a_correlation_id_found_later_holds_until_the_block_ends() -> None:
+def test_a_correlation_id_set_later_holds_until_the_block_ends() -> None:
     with use_trace(None):
-        set_correlation_id("frame-2")
-        assert current_correlation_id() == "frame-2"
+        set_correlation_id("push-2")
+        assert current_correlation_id() == "push-2"
     assert current_correlation_id() is None
 
 
-async def test_tasks_side_by_side_keep_their_own_trace() -> None:
+async def test_concurrent_tasks_keep_their_own_trace() -> None:
     async def work() -> tuple[str, str]:
         with use_trace() as mine:
             await asyncio.sleep(0)

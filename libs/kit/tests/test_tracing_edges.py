@@ -18,7 +18,7 @@ from kit.bus.event import Event
 from kit.bus.spans import processing, record_sent
 from kit.db import Database
 from kit.errors import NotFound
-from kit.grpc import GrpcListener, channel
+from kit.grpc import GrpcListener, Rpc, channel
 from kit.health import Health
 from kit.http_edge import Edge
 from kit.ids import uuid7
@@ -123,7 +123,9 @@ async def test_a_grpc_call_is_a_client_span_with_the_server_span_below(
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("toy.Toy", handlers),))
 
-    listener = GrpcListener(GRPC, logger=logger, metrics=Metrics("toy"), register=register, tracing=tracing)
+    listener = GrpcListener(
+        GRPC, logger=logger, metrics=Metrics("toy"), rpcs=[Rpc("toy.Toy", register)], tracing=tracing
+    )
     await listener.start()
     link: Any = channel(f"127.0.0.1:{listener.port}", GRPC)
     with use_trace(name="work", tracing=tracing):

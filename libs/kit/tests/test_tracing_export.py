@@ -77,7 +77,7 @@ async def test_an_error_is_noted_by_its_type_and_not_by_its_text(collector: Otlp
     assert "71026" not in str(failed)
 
 
-async def test_what_is_not_recorded_has_a_trace_all_the_same() -> None:
+async def test_what_is_not_recorded_has_a_trace_id_all_the_same() -> None:
     assert not NO_TRACING.is_on
     with use_trace(name="work", tracing=NO_TRACING) as here, span("step") as step:
         assert not step.is_recording()
