@@ -144,9 +144,12 @@ class HttpUpstream:
         await send(
             {"type": "http.response.start", "status": response.status, "headers": list(response.raw_headers)}
         )
+        has_more = True
         async for piece in response.content.iter_any():
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            has_more = not response.content.at_eof()
+            await send({"type": "http.response.body", "body": piece, "more_body": has_more})
+        if has_more:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _url(self, scope: Scope) -> URL:
         path: bytes = scope["raw_path"]

@@ -74,8 +74,9 @@ class Forward:
             async with asyncio.timeout(silence_s) as deadline:
 
                 async def send_filtered(message: Message) -> None:
-                    # Each part of the response shows that the service is alive.
-                    deadline.reschedule(loop.time() + silence_s)
+                    # Each part of the response gives the service time for the next one.
+                    if message.get("more_body", True):
+                        deadline.reschedule(loop.time() + silence_s)
                     if message["type"] == "http.response.start":
                         call.set_attribute("http.response.status_code", message["status"])
                         message = {**message, "headers": response_headers(message.get("headers", ()))}
