@@ -148,10 +148,10 @@ def _cost(track: Track, observation: PlateObservation, now_s: float, options: Tr
     small, large = sorted((max(track.box.height, 1.0), max(box.height, 1.0)))
     if large / small > options.max_size_ratio:
         return None
-    similarity_ = _text_similarity(track, observation.reading)
+    match = _text_similarity(track, observation.reading)
     if shared := iou(expected, box):
-        return 1 - shared + (1 - similarity_) / 2
-    if similarity_ < MIN_SIMILARITY:
+        return 1 - shared + (1 - match) / 2
+    if match < MIN_SIMILARITY:
         return None
     passed_s = now_s - track.last_seen_s
     speed = options.unknown_speed_heights_s if track.speed is None else options.known_speed_heights_s
@@ -159,7 +159,7 @@ def _cost(track: Track, observation: PlateObservation, now_s: float, options: Tr
     drift = speed * passed_s if passed_s <= options.gap_s else 0.0
     reach_px = (options.reach_heights + drift) * (small + large) / 2
     distance_px = math.dist(expected.centre, box.centre)
-    return 1 + distance_px / reach_px + (1 - similarity_) / 2 if distance_px <= reach_px else None
+    return 1 + distance_px / reach_px + (1 - match) / 2 if distance_px <= reach_px else None
 
 
 def _text_similarity(track: Track, reading: PlateReading | None) -> float:
