@@ -51,7 +51,11 @@ class SqliteConsumer:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._dispatcher = (
             BatchingDispatcher(
-                self._process, self._process_batch, settings.batch_size, is_ordered=subscription.is_ordered
+                self._process,
+                self._process_batch,
+                settings.batch_size,
+                asyncio.Lock(),
+                is_ordered=subscription.is_ordered,
             )
             if self._runner.takes_batches
             else Dispatcher(self._process, is_ordered=subscription.is_ordered)
