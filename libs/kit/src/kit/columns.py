@@ -1,6 +1,6 @@
 """Column types that mean the same on PostgreSQL and SQLite, and the names that migrations rely on.
 
-Kept apart from `kit.db` so that a schema can be read without an engine; `kit.db` exports all of it again.
+Separate from `kit.db`, so that a schema can be imported without an engine; `kit.db` exports all of it too.
 """
 
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-"""Every constraint has a name, the same on both databases: without one, a migration cannot drop it again."""
+"""Every constraint gets the same name on both databases: a migration cannot drop one without a name."""
 
 
 def new_metadata() -> MetaData:
@@ -26,17 +26,17 @@ def new_metadata() -> MetaData:
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An instant. TIMESTAMPTZ on PostgreSQL; on SQLite text of fixed width in UTC, so that it sorts.
+    """An aware datetime. TIMESTAMPTZ on PostgreSQL; on SQLite text of fixed width in UTC, so that it sorts.
 
     Raises:
-        ValueError: when a naive datetime is bound. (SQLAlchemy hands it on as `StatementError`.)
+        ValueError: when a naive datetime is bound. (SQLAlchemy wraps it in `StatementError`.)
     """
 
     impl = DateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """TIMESTAMPTZ where there is one."""
+        """TIMESTAMPTZ on PostgreSQL."""
         return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -44,7 +44,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"a datetime without a time zone is no instant: {value!r}")
+            raise ValueError(f"a datetime needs a time zone: {value!r}")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -57,29 +57,28 @@ class UtcDateTime(TypeDecorator[datetime]):
 class JsonDocument(TypeDecorator[Any]):
     """A JSON value: JSONB on PostgreSQL, text on SQLite. Python's None is SQL's NULL.
 
-    JSONB refuses the character U+0000 in strings (the statement fails as `DataError`): what comes from
-    outside is cleaned before it is stored.
+    JSONB refuses the character U+0000 in strings (`DataError`): input has to be cleaned before it is stored.
     """
 
     impl = JSON
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """JSONB where there is one."""
+        """JSONB on PostgreSQL."""
         if dialect.name == "postgresql":
             return dialect.type_descriptor(JSONB(none_as_null=True))
         return dialect.type_descriptor(JSON(none_as_null=True))
 
     def coerce_compared_value(self, op: Any, value: Any) -> Any:
-        """Indexing (`column["key"]`) takes its operand's own type, as plain JSON does."""
+        """Indexing (`column["key"]`) uses the type of the operand, as plain JSON columns do."""
         return self.impl_instance.coerce_compared_value(op, value)
 
 
 class BigIntId(TypeDecorator[int]):
-    """An integer that people type: BIGINT on PostgreSQL; INTEGER on SQLite, where only that is the row id.
+    """An integer id: BIGINT on PostgreSQL; INTEGER on SQLite, where only that type is the row id.
 
     Use it as `Column("ticket_id", BigIntId, Identity(), primary_key=True)`, and give the table
-    `sqlite_autoincrement=True` when an id must never come back after its row was deleted.
+    `sqlite_autoincrement=True` when the id of a deleted row must never be reused.
     """
 
     impl = BigInteger

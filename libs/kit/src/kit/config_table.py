@@ -1,4 +1,4 @@
-"""The documented table of settings, made from the settings classes, so that it cannot say anything else."""
+"""The documentation of the settings as Markdown tables, generated from the settings classes."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -54,7 +54,7 @@ def _default_words(cls: type[ServiceSettings], leaf: Leaf) -> str:
 
 
 def _shown(cls: type[ServiceSettings], value: Any) -> Any:
-    # The folder stays a word: the absolute path is that of whoever makes the table.
+    # A placeholder: the absolute path would be that of the machine that generates the table.
     return value.format(data_dir="<data_dir>", service=cls.service_name) if isinstance(value, str) else value
 
 

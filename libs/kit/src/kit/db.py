@@ -1,8 +1,7 @@
 """One relational database of a service: PostgreSQL, or SQLite when embedded.
 
-Promised alike on both: `transaction()` commits whole or not at all, `reading()` takes no write lock, and a
-caller sees three kinds of trouble only: `Unavailable` (come again), `StorageFull` (an operator must act) and
-SQLAlchemy's own errors (an integrity rule, or a bug).
+The same on both: `transaction()` commits all or nothing, `reading()` takes no write lock, and callers see three
+kinds of errors: `Unavailable` (retry), `StorageFull` (an operator must act) and SQLAlchemy's own (constraint, bug).
 """
 
 import errno
@@ -42,15 +41,15 @@ __all__ = [
 ]
 
 CONFLICT_RETRY_S = 1
-"""`Retry-After` when transactions collided or all connections are in use: the next try may get through."""
+"""`Retry-After` after a conflict of transactions or when all connections are in use: a retry is likely to succeed."""
 
 LEAST_FREE_BYTES = 1 << 20
-"""Below this much room an I/O error of SQLite is told as a full disk: it reports several of those as such."""
+"""With less free space an I/O error of SQLite is reported as a full disk, which SQLite itself does not tell apart."""
 
 _AFTER_COMMIT = "after_commit"
 
 _CONFLICT_STATES = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock timeout
-_AWAY_STATES = {
+_UNAVAILABLE_STATES = {
     "57014",  # query cancelled: our statement timeout
     "57P01",  # admin shutdown
     "57P02",  # crash shutdown
@@ -67,13 +66,13 @@ _READ_ONLY_STATE = "25006"  # a standby, or a server that was switched to read o
 _SQLITE_FULL = 13
 _SQLITE_BUSY = {5, 6, 15}  # busy, locked, protocol (a WAL race)
 _SQLITE_READ_ONLY = 8
-_SQLITE_AWAY = {7, 9, 10, 14}  # out of memory, interrupted, I/O error, cannot open
+_SQLITE_UNAVAILABLE = {7, 9, 10, 14}  # out of memory, interrupted, I/O error, cannot open
 
 
 class Database:
-    """The engine of one database and the ways into it. Nothing connects before the first use.
+    """The engine and the sessions of one database. Nothing connects before the first use.
 
-    `name` is shown to the server as the application's name.
+    `name` is the application name that the server shows.
 
     Raises:
         ValueError: for a URL that is neither PostgreSQL nor an SQLite file.
@@ -91,8 +90,8 @@ class Database:
         elif url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
             self.dialect = "sqlite"
             self._path = Path(url.database)
-            # One writer: SQLite has one write lock, and waiting in our queue is fair and wakes at once,
-            # where its busy handler polls.
+            # One writer: SQLite has one write lock. Waiting for a pooled connection is fair and wakes at once, where
+            # SQLite's busy handler polls.
             self.engine = sqlite_engine(url, settings, pool_size=1, is_writer=True)
             self._reader = sqlite_engine(url, settings, pool_size=settings.pool_size, is_writer=False)
         else:
@@ -105,7 +104,7 @@ class Database:
         self._read_session = async_sessionmaker(self._reader, expire_on_commit=False)
 
     async def start(self) -> None:
-        """Make the folder of an SQLite file. What cannot be reached is no failure here: `ping()` tells it."""
+        """Make the folder of an SQLite file. A database that cannot be reached is reported by `ping()`, not here."""
         if self._path is not None:
             with suppress(OSError):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,10 +135,10 @@ class Database:
         another: on SQLite the inner one waits for the outer until it gives up.
 
         Raises:
-            Unavailable: the database is away, too busy, or two transactions collided
-                (code `transaction_conflict`): the whole block may be repeated.
+            Unavailable: the database cannot be reached or is too busy, or two transactions were in conflict
+                (code `transaction_conflict`): the whole block may be retried.
             StorageFull: its disk is full.
-            sqlalchemy.exc.IntegrityError: a constraint refuses.
+            sqlalchemy.exc.IntegrityError: a constraint is violated.
         """
         async with self._session(self._write_session, writing=True) as session:
             yield session
@@ -149,7 +148,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """Read only: a write in it fails. Takes no write lock, and writers do not hold it up.
+        """Read only: a write fails. Takes no write lock and does not wait for writers.
 
         Raises:
             Unavailable: as `transaction()`.
@@ -179,13 +178,13 @@ class Database:
     async def advisory_lock(self, session: AsyncSession, key: str) -> None:
         """Wait until no other transaction holds `key`; held to the end of this one.
 
-        On SQLite a transaction is alone already.
+        On SQLite there is only one write transaction at a time anyway.
         """
         if self.dialect == "postgresql":
             await session.execute(sql_select(func.pg_advisory_xact_lock(lock_number(key))))
 
     async def try_advisory_lock(self, session: AsyncSession, key: str) -> bool:
-        """Take `key` until the end of this transaction, or say at once that another holds it."""
+        """Lock `key` until the end of this transaction; False at once when another holds it."""
         if self.dialect != "postgresql":
             return True
         taken = await session.scalar(sql_select(func.pg_try_advisory_xact_lock(lock_number(key))))
@@ -202,7 +201,7 @@ def after_commit(session: AsyncSession, callback: Callable[[], None]) -> None:
 
 
 def lock_number(key: str) -> int:
-    """PostgreSQL's advisory locks are numbered: 64 bits, signed."""
+    """The number of a PostgreSQL advisory lock: 64 bits, signed."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
 
 
@@ -211,7 +210,7 @@ def database_fault(
 ) -> LookoutError | None:
     """What a database driver's error means to a caller; None when it is a constraint or a bug.
 
-    `path` is the SQLite file, to tell a full disk. Without `writing`, a refusal to write is the caller's bug.
+    `path` is the SQLite file, to detect a full disk. Without `writing`, a refused write is a bug of the caller.
     """
     if isinstance(error, PoolTimeoutError):
         return _busy("every database connection is in use")
@@ -226,39 +225,41 @@ def database_fault(
         return None
     code, state = getattr(origin, "sqlite_errorcode", None), getattr(origin, "sqlstate", None)
     if code is not None:
-        trouble = _sqlite_trouble(code & 0xFF, path)
+        problem = _sqlite_problem(code & 0xFF, path)
     elif state is not None:
-        trouble = _postgres_trouble(state)
+        problem = _postgres_problem(state)
     elif is_cut or isinstance(error, OperationalError | InterfaceError):
-        trouble = _Trouble.AWAY
+        problem = _Problem.UNAVAILABLE
     else:
-        trouble = None
-    return _fault_of(trouble, retry_after_s, writing)
+        problem = None
+    return _fault_of(problem, retry_after_s, writing)
 
 
-class _Trouble(Enum):
-    AWAY = "away"
+class _Problem(Enum):
+    UNAVAILABLE = "unavailable"
     BUSY = "busy"
     CONFLICT = "conflict"
     FULL = "full"
     READ_ONLY = "read_only"
 
 
-def _fault_of(trouble: _Trouble | None, retry_after_s: int, writing: bool) -> LookoutError | None:
-    match trouble:
-        case _Trouble.AWAY:
+def _fault_of(problem: _Problem | None, retry_after_s: int, writing: bool) -> LookoutError | None:
+    match problem:
+        case _Problem.UNAVAILABLE:
             return Unavailable(
                 "the database does not answer", code="database_away", retry_after_s=retry_after_s
             )
-        case _Trouble.BUSY:
+        case _Problem.BUSY:
             return _busy("the database is locked")
-        case _Trouble.CONFLICT:
+        case _Problem.CONFLICT:
             return Unavailable(
-                "transactions collided", code="transaction_conflict", retry_after_s=CONFLICT_RETRY_S
+                "two transactions were in conflict",
+                code="transaction_conflict",
+                retry_after_s=CONFLICT_RETRY_S,
             )
-        case _Trouble.FULL:
+        case _Problem.FULL:
             return StorageFull("the database's disk is full", code="database_full")
-        case _Trouble.READ_ONLY if writing:
+        case _Problem.READ_ONLY if writing:
             return Unavailable(
                 "the database is read only", code="database_read_only", retry_after_s=retry_after_s
             )
@@ -270,25 +271,25 @@ def _busy(detail: str) -> Unavailable:
     return Unavailable(detail, code="database_busy", retry_after_s=CONFLICT_RETRY_S)
 
 
-def _postgres_trouble(state: str) -> _Trouble | None:
+def _postgres_problem(state: str) -> _Problem | None:
     if state in _FULL_STATES:
-        return _Trouble.FULL
+        return _Problem.FULL
     if state in _CONFLICT_STATES:
-        return _Trouble.CONFLICT
-    # Classes 08 and 28 are the connection's and the sign-in's; 3D000 is a database that is not there (yet).
-    if state in _AWAY_STATES or state[:2] in {"08", "28"} or state == "3D000":
-        return _Trouble.AWAY
-    return _Trouble.READ_ONLY if state == _READ_ONLY_STATE else None
+        return _Problem.CONFLICT
+    # Class 08 is connection errors, 28 authentication errors; 3D000 a database that does not exist (yet).
+    if state in _UNAVAILABLE_STATES or state[:2] in {"08", "28"} or state == "3D000":
+        return _Problem.UNAVAILABLE
+    return _Problem.READ_ONLY if state == _READ_ONLY_STATE else None
 
 
-def _sqlite_trouble(code: int, path: Path | None) -> _Trouble | None:
-    if code == _SQLITE_FULL or (code in _SQLITE_AWAY and path is not None and _is_full(path)):
-        return _Trouble.FULL
+def _sqlite_problem(code: int, path: Path | None) -> _Problem | None:
+    if code == _SQLITE_FULL or (code in _SQLITE_UNAVAILABLE and path is not None and _is_full(path)):
+        return _Problem.FULL
     if code in _SQLITE_BUSY:
-        return _Trouble.BUSY
-    if code in _SQLITE_AWAY:
-        return _Trouble.AWAY
-    return _Trouble.READ_ONLY if code == _SQLITE_READ_ONLY else None
+        return _Problem.BUSY
+    if code in _SQLITE_UNAVAILABLE:
+        return _Problem.UNAVAILABLE
+    return _Problem.READ_ONLY if code == _SQLITE_READ_ONLY else None
 
 
 def _is_full(path: Path) -> bool:

@@ -1,6 +1,6 @@
-"""Identifiers that machines make.
+"""Identifiers that programs generate.
 
-UUIDv7 (RFC 9562) sorts by time, which keeps index pages warm where random ids would scatter the writes.
+UUIDv7 (RFC 9562) sorts by time, so that inserts go to few index pages instead of random ones.
 """
 
 from uuid import UUID, uuid5
@@ -14,5 +14,5 @@ def uuid7() -> UUID:
 
 
 def derived_id(parent: UUID, name: str) -> UUID:
-    """The id of an effect, computed from its cause (UUIDv5): a repeated cause gives the same id again."""
+    """An id computed from `parent` and `name` (UUIDv5): processing the same event twice gives the same id."""
     return uuid5(parent, name)

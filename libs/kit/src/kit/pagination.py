@@ -1,4 +1,4 @@
-"""Lists in pages: by keyset cursor, and by the page number that older documents promise."""
+"""Pages of lists: by keyset cursor, and by page number, as the documented older API has it."""
 
 import base64
 import binascii
@@ -20,13 +20,13 @@ T = TypeVar("T")
 CursorValue = str | int | float | bool | datetime | UUID | None
 
 MAX_CURSOR_CHARS = 2_000
-# Keeps the offset far inside what a database takes.
+# Keeps the offset within the range that databases accept.
 MAX_PAGE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of a list the caller wants. With a `cursor` the `page` number plays no part."""
+    """Which part of a list the caller asks for. `page` is ignored where there is a `cursor`."""
 
     page: int = 1
     page_size: int = 50
@@ -34,19 +34,19 @@ class Page:
 
     @property
     def offset(self) -> int:
-        """Rows to skip where paging goes by number."""
+        """Rows to skip where pages are asked for by number."""
         return (self.page - 1) * self.page_size
 
 
 class PageOf(BaseModel, Generic[T]):
-    """One page. `total` is left out where counting would cost more than it tells."""
+    """One page. `total` is absent where counting is too expensive."""
 
     items: list[T]
     page: int = Field(description="number of this page, from 1")
-    page_size: int = Field(description="most items a page holds")
+    page_size: int = Field(description="largest number of items in a page")
     total: int | None = Field(None, description="items in the whole list")
     next_cursor: str | None = Field(
-        None, description="give it as `cursor` for the next page; null on the last"
+        None, description="pass it as `cursor` to get the next page; null on the last"
     )
 
 
@@ -54,13 +54,13 @@ def page_params(
     request: Request,
     page: Annotated[int, Query(ge=1, le=MAX_PAGE, description="number of the page, from 1")] = 1,
     page_size: Annotated[
-        int | None, Query(ge=1, description="items a page, at most the limit set here")
+        int | None, Query(ge=1, description="items in a page, up to the limit of this server")
     ] = None,
     cursor: Annotated[
-        str | None, Query(max_length=MAX_CURSOR_CHARS, description="`next_cursor` of the page before")
+        str | None, Query(max_length=MAX_CURSOR_CHARS, description="`next_cursor` of the previous page")
     ] = None,
 ) -> Page:
-    """The dependency that reads a request's page; the limits are those of the app's HTTP settings.
+    """FastAPI dependency: the page that a request asks for. The limits are in the HTTP settings.
 
     Raises:
         Invalid: `page_size` is over the limit.
@@ -84,10 +84,10 @@ def encode_cursor(*values: CursorValue) -> str:
 
 
 def decode_cursor(cursor: str, *kinds: type) -> tuple[Any, ...]:
-    """The values that `encode_cursor` packed; each is of the kind given, or None.
+    """The values given to `encode_cursor`; each is of the type given, or None.
 
     Raises:
-        Invalid: it was not made by `encode_cursor` from values of these kinds.
+        Invalid: it was not made by `encode_cursor` from values of these types.
     """
     try:
         packed = orjson.loads(
@@ -98,9 +98,9 @@ def decode_cursor(cursor: str, *kinds: type) -> tuple[Any, ...]:
         return tuple(_unpack(value, kind) for value, kind in zip(packed, kinds, strict=True))
     except (ValueError, TypeError, OverflowError, binascii.Error):
         raise Invalid(
-            "The cursor is not one that this list gave out.",
+            "The cursor was not issued by this list.",
             code="invalid_cursor",
-            errors=(FieldError("cursor", "take it from next_cursor, unchanged, with the same sorting"),),
+            errors=(FieldError("cursor", "use next_cursor unchanged and with the same sorting"),),
         ) from None
 
 
@@ -126,7 +126,7 @@ def _unpack(value: Any, kind: type) -> Any:
 def _marked(value: Any, mark: str) -> str:
     text = value.get(mark) if isinstance(value, dict) else None
     if not isinstance(text, str):
-        raise TypeError("a value of another kind")
+        raise TypeError("a value of another type")
     return text
 
 
@@ -139,25 +139,25 @@ def _moment(value: Any) -> datetime:
 
 def _integer(value: Any) -> int:
     if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise ValueError("no 64-bit integer")
+        raise ValueError("not a 64-bit integer")
     return value
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError("no number")
+        raise ValueError("not a finite number")
     return float(value)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or "\x00" in value:
-        raise ValueError("no text")
+        raise ValueError("not a text")
     return value
 
 
 def _truth(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise TypeError("no truth value")
+        raise TypeError("not a boolean")
     return value
 
 

@@ -31,5 +31,5 @@ class ManualClock:
 
 def _in_utc(at: datetime) -> datetime:
     if at.tzinfo is None:
-        raise ValueError(f"a datetime without a time zone is no instant: {at!r}")
+        raise ValueError(f"a datetime needs a time zone: {at!r}")
     return at.astimezone(UTC)

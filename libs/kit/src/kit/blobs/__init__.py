@@ -1,4 +1,4 @@
-"""Pictures and clips by key: in a folder when embedded, in MinIO or another S3 server when distributed."""
+"""Blobs by key: in a folder when embedded, in MinIO or another S3 server when distributed."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def open_blobs(settings: BlobSettings) -> BlobStore:
-    """The store that the settings name. Nothing is touched before its `start()`."""
+    """The store that the settings select. It does nothing before its `start()`."""
     parts = urlsplit(settings.url)
     if parts.scheme == "file":
         return FolderBlobs(Path(unquote(parts.path)), retry_after_s=settings.retry_after_s)

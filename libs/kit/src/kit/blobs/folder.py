@@ -1,10 +1,9 @@
 """Blobs in a folder: the embedded store.
 
-A blob is the file `<root>/<key>`, so that a person can open it. Beside it stands `.<name>.meta`, one line of
-JSON with the content type and the checksum. Not in extended attributes, which tmpfs, NFS and most backups
-lose; and not synced to disk: it is a memory of what can be had again. It tells the size and modification time
-of the file it describes, so that one left by a crash or by a racing writer is seen, and the checksum is then
-taken afresh (the content type falls back on the one in the note, then on the key's suffix).
+A blob is the file `<root>/<key>`. `.<name>.meta` beside it is one line of JSON with the content type and the checksum:
+not extended attributes, which tmpfs, NFS and most backups lose. It is not synced to disk, as it can be computed again.
+It contains the size and modification time of the file that it describes; where they differ (after a crash, or a
+concurrent write) the checksum is computed again, and the content type is the recorded one, else that of the suffix.
 """
 
 import asyncio
@@ -37,18 +36,18 @@ from kit.health import CheckResult
 
 UNKNOWN_TYPE = "application/octet-stream"
 THREADS = 8
-"""Syncs wait for the disk, not for a core; eight of them let the file system write several at once."""
+"""Threads wait for the disk in fsync, not for a core; eight let the file system combine several syncs."""
 
 LIST_BATCH = 500
 
-_TAKEN = (FileExistsError, NotADirectoryError, IsADirectoryError)
+_CONFLICTING = (FileExistsError, NotADirectoryError, IsADirectoryError)
 _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 T = TypeVar("T")
 
 
 class FolderBlobs:
-    """A `BlobStore` below `root`, which is made when missing. Several processes may share it."""
+    """A `BlobStore` below `root`, which is created when missing. Several processes may share it."""
 
     def __init__(self, root: Path, *, retry_after_s: int) -> None:
         self._root = root
@@ -57,12 +56,12 @@ class FolderBlobs:
         self._folders = _FolderSync()
 
     async def start(self) -> None:
-        """Make the folder, when it can be made."""
+        """Create the folder, if possible."""
         with suppress(Unavailable, StorageFull):
             await self._run(lambda: self._root.mkdir(parents=True, exist_ok=True))
 
     async def stop(self) -> None:
-        """Wait for the writes in hand. The store can be used again afterwards."""
+        """Wait for the writes in progress. The store can be used again afterwards."""
         threads, self._threads = self._threads, ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
         await asyncio.to_thread(threads.shutdown)
 
@@ -81,7 +80,7 @@ class FolderBlobs:
         return CheckResult(ok=True, detail="folder")
 
     async def put(self, key: str, data: bytes, content_type: str) -> StoredBlob:
-        """Temporary file, sync, rename, sync of the folder: after a crash the blob is whole or not there."""
+        """Temporary file, sync, rename, sync of the folder: after a crash the blob is complete or absent."""
         path = self._path(key)
         return await self._run(lambda: self._write(key, path, data, content_type), is_reading=False)
 
@@ -91,7 +90,7 @@ class FolderBlobs:
         return await self._run(path.read_bytes)
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
-        """In pieces; a blob that is replaced or deleted meanwhile is read to its old end."""
+        """In chunks; a blob that is replaced or deleted meanwhile is read to its end."""
         path = self._path(key)
         file: BinaryIO = await self._run(lambda: path.open("rb"))
         try:
@@ -101,17 +100,17 @@ class FolderBlobs:
             file.close()
 
     async def stat(self, key: str) -> StoredBlob:
-        """From the note beside the file, or by reading the file where that is stale."""
+        """From the metadata file, or by reading the blob where that is outdated."""
         path = self._path(key)
         return await self._run(lambda: _stat(key, path))
 
     async def delete(self, key: str) -> None:
-        """The note first: a crash in between leaves a file that is still a blob."""
+        """The metadata first: a crash in between leaves a blob that is still complete."""
         path = self._path(key)
 
         def remove() -> None:
             with suppress(NotADirectoryError, IsADirectoryError):
-                _note_path(path).unlink(missing_ok=True)
+                _metadata_path(path).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
 
         await self._run(remove)
@@ -128,7 +127,7 @@ class FolderBlobs:
                 yield blob
 
     async def discard_unfinished(self, older_than: datetime) -> int:
-        """Temporary files of writers that died."""
+        """Temporary files of processes that crashed."""
 
         def discard() -> int:
             count = 0
@@ -148,21 +147,26 @@ class FolderBlobs:
         blob = StoredBlob(key, content_type, len(data), sha256_hex(data))
         path.parent.mkdir(parents=True, exist_ok=True)
         part = _temporary(path)
-        note_part = _temporary(_note_path(path))
+        metadata_part = _temporary(_metadata_path(path))
         try:
             with part.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
                 modified_ns = os.fstat(file.fileno()).st_mtime_ns
-            note = {"type": content_type, "sha256": blob.sha256, "size": len(data), "mtime_ns": modified_ns}
-            note_part.write_bytes(orjson.dumps(note))
+            metadata = {
+                "type": content_type,
+                "sha256": blob.sha256,
+                "size": len(data),
+                "mtime_ns": modified_ns,
+            }
+            metadata_part.write_bytes(orjson.dumps(metadata))
             part.rename(path)
-            note_part.rename(_note_path(path))
+            metadata_part.rename(_metadata_path(path))
         except BaseException:
-            for left in (part, note_part):
+            for temporary in (part, metadata_part):
                 with suppress(OSError):
-                    left.unlink(missing_ok=True)
+                    temporary.unlink(missing_ok=True)
             raise
         self._folders.sync(path.parent, self._root)
         return blob
@@ -175,38 +179,38 @@ class FolderBlobs:
 
     def _fault(self, error: OSError, is_reading: bool) -> LookoutError:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return StorageFull("the disk of the pictures is full", code="blobs_full")
-        # Without the root everything is missing: that is an unmounted disk, not an unknown key.
-        if isinstance(error, _MISSING if is_reading else _TAKEN) and self._root.is_dir():
+            return StorageFull("the disk of the blob store is full", code="blobs_full")
+        # If the root is missing, the disk is not mounted: then no key is unknown.
+        if isinstance(error, _MISSING if is_reading else _CONFLICTING) and self._root.is_dir():
             if is_reading:
-                return NotFound("no such picture or clip", code="blob_not_found")
-            return Invalid("the key is, or lies below, another blob's", code="blob_key_invalid")
+                return NotFound("no such blob", code="blob_not_found")
+            return Invalid("the key is that of another blob, or below it", code="blob_key_invalid")
         return Unavailable(
-            "the folder of the pictures cannot be used",
+            "the folder of the blob store cannot be used",
             code="blobs_away",
             retry_after_s=self._retry_after_s,
         )
 
 
 class _FolderSync:
-    """Makes renames durable. Writers to one folder share a sync that begins after their rename."""
+    """Makes renames durable. Concurrent writers to one folder share one sync, which begins after their renames."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[Path, _Round] = {}
-        self._turns: dict[Path, threading.Lock] = {}
+        self._folder_locks: dict[Path, threading.Lock] = {}
         self._known: set[Path] = set()
 
     def sync(self, folder: Path, root: Path) -> None:
-        """Returns once the folder's entries are durable, and its own and its parents' up to `root`."""
+        """Return when the entries of the folder and of its parents up to `root` are on disk."""
         with self._lock:
             round_ = self._waiting.setdefault(folder, _Round(threading.Lock()))
-            turn = self._turns.setdefault(folder, threading.Lock())
+            folder_lock = self._folder_locks.setdefault(folder, threading.Lock())
         with round_.lock:
             if not round_.is_done:
-                with turn:
+                with folder_lock:
                     with self._lock:
-                        # From here on a newcomer's rename may come too late for this round.
+                        # A rename from here on may be too late for this round.
                         self._waiting.pop(folder, None)
                     self._sync_new_parents(folder, root)
                     _fsync_folder(folder)
@@ -220,9 +224,9 @@ class _FolderSync:
             if parent == root.parent:
                 break
         with self._lock:
-            if len(self._known) > 1000:  # a day is a folder: years of them
+            if len(self._known) > 1000:  # one folder a day: that is years
                 self._known.clear()
-                self._turns.clear()
+                self._folder_locks.clear()
             self._known.add(folder)
 
 
@@ -244,35 +248,35 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name.lstrip('.')[:100]}.{uuid.uuid4().hex}.part")
 
 
-def _note_path(path: Path) -> Path:
+def _metadata_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.meta")
 
 
 def _stat(key: str, path: Path) -> StoredBlob:
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
-        note = _read_note(path)
-        content_type = note.get("type") or mimetypes.guess_type(path.name)[0] or UNKNOWN_TYPE
-        is_current = (note.get("size"), note.get("mtime_ns")) == (status.st_size, status.st_mtime_ns)
-        checksum = note.get("sha256") if is_current else None
+        metadata = _read_metadata(path)
+        content_type = metadata.get("type") or mimetypes.guess_type(path.name)[0] or UNKNOWN_TYPE
+        is_current = (metadata.get("size"), metadata.get("mtime_ns")) == (status.st_size, status.st_mtime_ns)
+        checksum = metadata.get("sha256") if is_current else None
         if not isinstance(checksum, str):
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
         return StoredBlob(key, str(content_type), status.st_size, checksum)
 
 
-def _read_note(path: Path) -> dict[str, object]:
+def _read_metadata(path: Path) -> dict[str, object]:
     try:
-        note = orjson.loads(_note_path(path).read_bytes())
+        metadata = orjson.loads(_metadata_path(path).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return {}
-    return note if isinstance(note, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _walk(root: Path, inside: str, prefix: str) -> Iterator[StoredBlobInfo]:
-    """Blobs below `root/inside`, by key; only folders that can hold `prefix` are entered."""
+    """Blobs below `root/inside` in the order of their keys; only folders that can contain `prefix` are entered."""
     try:
         with os.scandir(root / inside) as found:
-            # A folder sorts by its name with the slash, as its blobs' keys do.
+            # A folder is sorted by its name with the slash, as the keys of its blobs are.
             entries = sorted(
                 ((entry.name + "/" if entry.is_dir() else entry.name), entry)
                 for entry in found

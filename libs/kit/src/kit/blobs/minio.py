@@ -28,12 +28,12 @@ from kit.health import CheckResult
 from kit.settings import BlobSettings
 
 THREADS = 16
-"""Calls in flight at once; each holds one connection of the pool."""
+"""Concurrent calls; each uses one connection of the pool."""
 
 LIST_BATCH = 500
 SHA256_HEADER = "sha256"
 REGION = "us-east-1"
-"""Given, so that the client does not ask the server for it before its first call; MinIO's own default."""
+"""Set, so that the client does not ask the server for it before its first call; MinIO's default."""
 
 _MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchVersion"}
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}
@@ -42,20 +42,20 @@ T = TypeVar("T")
 
 
 class MinioBlobs:
-    """A `BlobStore` in one bucket, which is made when missing.
+    """A `BlobStore` in one bucket, which is created when missing.
 
-    The client blocks, so it runs in threads of its own: a slow store fills these and not the event loop's.
+    The client is synchronous and runs in its own threads: a slow server does not use up the event loop's.
 
     Raises:
-        ValueError: `bucket` is no name for a bucket.
+        ValueError: `bucket` is not a valid bucket name.
     """
 
     def __init__(self, settings: BlobSettings, *, endpoint: str, bucket: str) -> None:
         check_bucket_name(bucket, strict=True)
         self._bucket = bucket
         self._retry_after_s = settings.retry_after_s
-        # No retries here: the caller gets `Unavailable` while it still waits, and the camera repeats.
-        self._pool = _PatientPool(
+        # No retries here: the caller gets `Unavailable` in time and decides about a retry.
+        self._pool = _WaitingPool(
             settings.timeout_s,
             num_pools=2,
             maxsize=THREADS,
@@ -76,12 +76,12 @@ class MinioBlobs:
         self._has_bucket = False
 
     async def start(self) -> None:
-        """Make the bucket; when the store is away that happens on the first use."""
+        """Create the bucket; if the server cannot be reached, on first use."""
         with suppress(Unavailable, StorageFull):
             await self._run(lambda: None)
 
     async def stop(self) -> None:
-        """Wait for the calls in hand and hang up. The store can be used again afterwards."""
+        """Wait for the calls in progress and close the connections. The store can be used again afterwards."""
         threads, self._threads = self._threads, ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
         await asyncio.to_thread(threads.shutdown)
         self._pool.clear()
@@ -98,7 +98,7 @@ class MinioBlobs:
         return CheckResult(ok=True, detail=f"bucket {self._bucket}")
 
     async def put(self, key: str, data: bytes, content_type: str) -> StoredBlob:
-        """One PUT: S3 shows an object whole or not at all."""
+        """One PUT: an S3 object is complete or absent."""
         blob = StoredBlob(checked_key(key), content_type, len(data), sha256_hex(data))
 
         def write() -> StoredBlob:
@@ -122,19 +122,19 @@ class MinioBlobs:
             try:
                 return bytes(response.read())
             finally:
-                _hang_up(response)
+                _close(response)
 
         return await self._run(read)
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
-        """In pieces."""
+        """In chunks."""
         checked_key(key)
         job = self._submit(lambda: self._open(key))
         try:
             response = await self._result(job)
         except asyncio.CancelledError:
-            # The thread goes on, and nobody else would hang up on the answer that it gets.
-            job.add_done_callback(_hang_up_on_answer)
+            # The thread continues, and its response has to be closed.
+            job.add_done_callback(_close_result)
             raise
         try:
             while True:
@@ -143,14 +143,14 @@ class MinioBlobs:
                     break
                 yield bytes(chunk)
         finally:
-            # At once, or when the thread is done that still reads for a cancelled caller: never beside it.
-            job.add_done_callback(lambda _: _hang_up(response))
+            # Not before the thread has ended that may still read for a cancelled caller.
+            job.add_done_callback(lambda _: _close(response))
 
     async def stat(self, key: str) -> StoredBlob:
-        """From the object's headers; one that another program put there is read for its checksum."""
+        """From the object's headers; an object without a checksum (of another program) is read to compute it."""
         checked_key(key)
 
-        def look() -> StoredBlob:
+        def read_headers() -> StoredBlob:
             found = self._client.stat_object(bucket_name=self._bucket, object_name=key)
             headers = {name.lower(): value for name, value in (found.metadata or {}).items()}
             checksum = headers.get(f"x-amz-meta-{SHA256_HEADER}")
@@ -158,19 +158,19 @@ class MinioBlobs:
                 key, found.content_type or "application/octet-stream", found.size or 0, str(checksum or "")
             )
 
-        blob = await self._run(look)
+        blob = await self._run(read_headers)
         if blob.sha256:
             return blob
         data = await self.get(key)
         return StoredBlob(key, blob.content_type, len(data), sha256_hex(data))
 
     async def delete(self, key: str) -> None:
-        """S3 says the same whether it was there or not."""
+        """S3 answers the same whether it existed or not."""
         checked_key(key)
         await self._run(lambda: self._client.remove_object(bucket_name=self._bucket, object_name=key))
 
     async def list(self, prefix: str) -> AsyncIterator[StoredBlobInfo]:
-        """S3 lists in the order of keys."""
+        """In the order of keys, as S3 lists them."""
         checked_prefix(prefix)
 
         def begin() -> Iterator[Any]:
@@ -190,7 +190,7 @@ class MinioBlobs:
                 yield blob
 
     async def discard_unfinished(self, older_than: datetime) -> int:
-        """Nothing: MinIO removes stale uploads by itself after a day, other servers by a lifecycle rule."""
+        """Nothing: MinIO removes unfinished uploads after a day, other servers by a lifecycle rule."""
         return 0
 
     def _open(self, key: str) -> Any:
@@ -204,7 +204,7 @@ class MinioBlobs:
                 if not self._client.bucket_exists(bucket_name=self._bucket):
                     self._client.make_bucket(bucket_name=self._bucket, location=REGION)
             except S3Error as error:
-                # Another replica was quicker.
+                # Another replica has created it meanwhile.
                 if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                     raise
             self._has_bucket = True
@@ -216,7 +216,7 @@ class MinioBlobs:
         return self._threads.submit(self._in_bucket, call)
 
     async def _result(self, job: Future[T]) -> T:
-        """A cancelled caller leaves at once. Its job goes on, unless it has not begun."""
+        """Wait for the job. Cancelling ends the wait at once; the job continues if it has begun."""
         try:
             return await asyncio.wrap_future(job)
         except (MinioException, HTTPError, OSError) as error:
@@ -229,7 +229,7 @@ class MinioBlobs:
         except S3Error as error:
             if error.code != "NoSuchBucket":
                 raise
-            # Removed, or the server came back empty: made again once, as at the start.
+            # The bucket was removed, or the server restarted without data: create it again, once.
             self._has_bucket = False
             self._ensure_bucket()
             return call()
@@ -237,44 +237,44 @@ class MinioBlobs:
     def _fault(self, error: Exception) -> LookoutError:
         if isinstance(error, EmptyPoolError):
             return Unavailable(
-                "every connection to the store of the pictures is in use",
+                "every connection to the blob store is in use",
                 code="blobs_away",
                 retry_after_s=self._retry_after_s,
             )
         code = error.code if isinstance(error, S3Error) else None
         if code in _MISSING:
-            return NotFound("no such picture or clip", code="blob_not_found")
+            return NotFound("no such blob", code="blob_not_found")
         if code in _FULL:
-            return StorageFull("the store of the pictures is full", code="blobs_full")
-        # A refused key is the operator's to mend; until then the store is as good as away.
+            return StorageFull("the disk of the blob store is full", code="blobs_full")
+        # Refused credentials have to be corrected by an operator; until then the store cannot be used.
         return Unavailable(
-            f"the store of the pictures {f'refuses ({code})' if code else 'does not answer'}",
+            f"the blob store {f'refuses the request ({code})' if code else 'does not answer'}",
             code="blobs_away",
             retry_after_s=self._retry_after_s,
         )
 
 
-class _PatientPool(urllib3.PoolManager):
-    """Waits for a free connection, and not for ever: a stream holds one for as long as its reader takes."""
+class _WaitingPool(urllib3.PoolManager):
+    """Waits a limited time for a free connection: a stream uses one for as long as its reader takes."""
 
-    def __init__(self, patience_s: float, **options: Any) -> None:
+    def __init__(self, max_wait_s: float, **options: Any) -> None:
         super().__init__(**options)
-        self._patience_s = patience_s
+        self._max_wait_s = max_wait_s
 
-    def urlopen(  # type: ignore[override] # as urllib3's own
+    def urlopen(  # type: ignore[override] # the signature of urllib3's own method
         self, method: str, url: str, redirect: bool = True, **options: Any
     ) -> urllib3.BaseHTTPResponse:
         """See urllib3. Raises: EmptyPoolError when none becomes free in time."""
-        options.setdefault("pool_timeout", self._patience_s)
+        options.setdefault("pool_timeout", self._max_wait_s)
         return super().urlopen(method, url, redirect, **options)
 
 
-def _hang_up(response: Any) -> None:
-    # What was not read would be the start of the next answer. Read to its end it has let go of its connection.
+def _close(response: Any) -> None:
+    # close() first: unread bytes would be taken for the start of the next response on this connection.
     response.close()
     response.release_conn()
 
 
-def _hang_up_on_answer(job: Future[Any]) -> None:
+def _close_result(job: Future[Any]) -> None:
     if not job.cancelled() and job.exception() is None:
-        _hang_up(job.result())
+        _close(job.result())

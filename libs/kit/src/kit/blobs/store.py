@@ -1,4 +1,4 @@
-"""What a blob store is, how its keys look, and how blobs that no row names are swept."""
+"""The protocol of blob stores, the format of keys, and the deletion of blobs that are no longer referenced."""
 
 import hashlib
 import re
@@ -15,8 +15,8 @@ from kit.ids import uuid7
 MAX_KEY_CHARACTERS = 512
 STREAM_CHUNK_BYTES = 256 * 1024
 
-# ASCII only, and no segment that begins with a dot: what stands here is one name on every file system and in
-# every URL, cannot climb out of a folder, and leaves the dotted names to the store itself.
+# ASCII only, and no segment that begins with a dot: such a key is the same name on every file system and in every URL,
+# cannot leave its folder, and the store itself can use names with a dot.
 _SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}"
 _KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
 _PREFIX = re.compile(rf"(?:{_SEGMENT}/)*(?:{_SEGMENT})?", re.ASCII)
@@ -24,7 +24,7 @@ _PREFIX = re.compile(rf"(?:{_SEGMENT}/)*(?:{_SEGMENT})?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class StoredBlob:
-    """What stands under a key. `sha256` is lower-case hex, over the bytes."""
+    """A blob without its bytes. `sha256` of the bytes is lower-case hex."""
 
     key: str
     content_type: str
@@ -34,7 +34,7 @@ class StoredBlob:
 
 @dataclass(frozen=True, slots=True)
 class StoredBlobInfo:
-    """A blob as a listing tells it; `modified_at` is the store's clock, in UTC."""
+    """A blob in a listing; `modified_at` is by the clock of the store, in UTC."""
 
     key: str
     size_bytes: int
@@ -42,26 +42,26 @@ class StoredBlobInfo:
 
 
 class BlobStore(Protocol):
-    """Pictures and clips by key.
+    """Blobs by key.
 
-    Every method raises `Unavailable` when the store does not answer, `StorageFull` when it has no room, and
-    `Invalid` (code `blob_key_invalid`) for a key that is not made of `[A-Za-z0-9._-]` segments.
+    Every method raises `Unavailable` when the store does not answer, `StorageFull` when its disk is full, and
+    `Invalid` (code `blob_key_invalid`) for a key that does not consist of `[A-Za-z0-9._-]` segments.
     """
 
     async def start(self) -> None:
-        """Get ready. A store that is away is no failure: `ping()` tells it."""
+        """Prepare. A store that cannot be reached is reported by `ping()`, not here."""
         ...
 
     async def stop(self) -> None:
-        """Finish what is in hand."""
+        """Finish the calls in progress."""
         ...
 
     async def ping(self) -> CheckResult:
-        """Ask whether it can be written to; raises `Unavailable` when not."""
+        """Check that it can be written to; raises `Unavailable` if not."""
         ...
 
     async def put(self, key: str, data: bytes, content_type: str) -> StoredBlob:
-        """Write, durably, whole or not at all. The same key again replaces what stood there."""
+        """Write, durably and atomically. An existing blob of that key is replaced."""
         ...
 
     async def get(self, key: str) -> bytes:
@@ -69,7 +69,7 @@ class BlobStore(Protocol):
         ...
 
     def stream(self, key: str) -> AsyncIterator[bytes]:
-        """The bytes in pieces of at most `STREAM_CHUNK_BYTES`. Raises `NotFound` before the first."""
+        """The bytes in chunks of at most `STREAM_CHUNK_BYTES`. Raises `NotFound` before the first."""
         ...
 
     async def stat(self, key: str) -> StoredBlob:
@@ -77,15 +77,15 @@ class BlobStore(Protocol):
         ...
 
     async def delete(self, key: str) -> None:
-        """Afterwards it is gone; that it was gone before is no error."""
+        """Delete it; a key that does not exist is not an error."""
         ...
 
     def list(self, prefix: str) -> AsyncIterator[StoredBlobInfo]:
-        """Every blob whose key begins with `prefix`, by key; written while listing may or may not show."""
+        """Every blob whose key begins with `prefix`, in the order of keys; one written meanwhile may be missing."""
         ...
 
     async def discard_unfinished(self, older_than: datetime) -> int:
-        """Remove what interrupted writes left behind before `older_than`; how many."""
+        """Remove temporary data of writes interrupted before `older_than`; returns how many."""
         ...
 
 
@@ -93,39 +93,39 @@ def new_blob_key(area: str, at: datetime, suffix: str, blob_id: UUID | None = No
     """`<area>/<yyyy>/<mm>/<dd>/<uuid>.<suffix>`, by the UTC day of `at`.
 
     Raises:
-        Invalid: `area` or `suffix` has characters that no key has.
+        Invalid: `area` or `suffix` has characters that keys may not have.
         ValueError: `at` is naive.
     """
     if at.tzinfo is None:
-        raise ValueError(f"a datetime without a time zone is no instant: {at!r}")
+        raise ValueError(f"a datetime needs a time zone: {at!r}")
     day = at.astimezone(UTC).strftime("%Y/%m/%d")
     return checked_key(f"{area}/{day}/{blob_id or uuid7()}.{suffix.removeprefix('.')}")
 
 
 def checked_key(key: str) -> str:
-    """The key, when it is one.
+    """The key, unchanged.
 
     Raises:
-        Invalid: it is not.
+        Invalid: it is not a valid key.
     """
     if len(key) > MAX_KEY_CHARACTERS or not _KEY.fullmatch(key):
-        raise Invalid(f"no blob key: {key[:80]!r}", code="blob_key_invalid")
+        raise Invalid(f"not a valid blob key: {key[:80]!r}", code="blob_key_invalid")
     return key
 
 
 def checked_prefix(prefix: str) -> str:
-    """The prefix, when keys can begin with it (the empty one included).
+    """The prefix, unchanged; the empty one is valid.
 
     Raises:
-        Invalid: none can.
+        Invalid: no key can begin with it.
     """
     if len(prefix) > MAX_KEY_CHARACTERS or not _PREFIX.fullmatch(prefix):
-        raise Invalid(f"no blob prefix: {prefix[:80]!r}", code="blob_key_invalid")
+        raise Invalid(f"not a valid blob prefix: {prefix[:80]!r}", code="blob_key_invalid")
     return prefix
 
 
 def sha256_hex(data: bytes) -> str:
-    """As `StoredBlob.sha256` has it."""
+    """The checksum as in `StoredBlob.sha256`."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -135,10 +135,10 @@ async def sweep(
     older_than: datetime,
     is_kept: Callable[[str], Awaitable[bool]],
 ) -> int:
-    """Delete the blobs under `prefix` that are older than `older_than` and not kept; how many.
+    """Delete the blobs under `prefix` that are older than `older_than` and not kept; returns how many.
 
-    A blob is written before the row that names it, so a young one without a row may be in mid-flight:
-    `older_than` has to leave that time. `is_kept` gets a key and says whether a row names it.
+    A blob is written before the row that references it: `older_than` has to leave time for that. `is_kept` gets a key
+    and returns whether a row references it.
     """
     swept = 0
     async for blob in store.list(prefix):
