@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -17,9 +18,10 @@ from cryptography.fernet import Fernet
 
 from kit.grpc import channel, socket_path
 from kit.settings import GrpcSettings
+from service_list import service_list
 from testkit.processes import free_port, spawn, wait_until
 
-SERVICES = ("gateway", "ingest", "plate-ocr", "tickets")
+SERVICES = tuple(service.name for service in service_list())
 SUPERADMIN_PASSWORD = "correct horse battery staple"
 
 FAST_READER: Mapping[str, Mapping[str, str]] = {"plate-ocr": {"ENGINE": "barcode:make_engine"}}
@@ -194,11 +196,9 @@ def make_stack(
             "BLOBS__SECRET_KEY": servers.blobs_secret_key,
             "SECRETS_KEY": secrets_key,
             "SUPERADMIN_PASSWORD": SUPERADMIN_PASSWORD,
-            **{
-                f"UPSTREAMS__{other.upper().replace('-', '_')}_URL": f"http://127.0.0.1:{ports[other]}"
-                for other in services
-                if other != "gateway"
-            },
+            "UPSTREAMS__URLS": json.dumps(
+                {other: f"http://127.0.0.1:{ports[other]}" for other in services if other != "gateway"}
+            ),
             "DEVICES__IS_LOOPBACK_ALLOWED": "true",
         }
         if name in servers.databases:

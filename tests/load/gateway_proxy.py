@@ -7,6 +7,7 @@ body and answers; the clients, the gateway and the service are three processes t
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import tempfile
@@ -72,7 +73,7 @@ def main() -> None:
             "DATABASE_URL": f"sqlite:///{folder}/gateway.db",
             "LOOKOUT_GATEWAY__HTTP__PORT": str(gateway_port),
             "LOOKOUT_GATEWAY__SECRETS_KEY": "a key for the benchmark only",
-            "LOOKOUT_GATEWAY__UPSTREAMS__INGEST_URL": f"http://127.0.0.1:{service_port}",
+            "LOOKOUT_GATEWAY__UPSTREAMS__URLS": json.dumps({"ingest": f"http://127.0.0.1:{service_port}"}),
         }
         gateway = spawn([sys.executable, "-m", "gateway", "serve"], env={**os.environ, **settings}, log=log)
         try:

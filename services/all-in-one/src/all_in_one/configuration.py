@@ -3,34 +3,26 @@
 import argparse
 from pathlib import Path
 
-from gateway.settings import GatewaySettings
-from ingest.settings import IngestSettings
 from kit.config_table import config_tables
-from plate_ocr.settings import PlateOcrSettings
-from tickets.settings import TicketsSettings
+from kit.service import installed_services
 
 INTRODUCTION = """\
 # Configuration
 
-Every setting of every service, from the settings classes: `make docs` writes this page, `make check` holds it
-against the code. Settings are environment variables. An alias is a second name, and loses against the first.
-All in one process heeds only the alias `CORS_ORIGINS`: one `DATABASE_URL` cannot stand for three databases.
-A misspelt `LOOKOUT_<SERVICE>__` name stops the service, and it says the nearest name it knows; so does a
-missing required one.
+Every setting of every service. `make docs` writes this page from the settings classes, `make check` compares the two.
+Settings are environment variables. An alias is a second name; the first name takes precedence. In embedded mode the
+only alias that counts is `CORS_ORIGINS`, because one `DATABASE_URL` cannot name three databases. A service does not
+start with an unknown `LOOKOUT_<SERVICE>__` name, and prints the nearest known one; nor without a required setting.
 """
 
 
 def page() -> str:
     """The whole page, Markdown."""
-    return (
-        INTRODUCTION
-        + "\n"
-        + config_tables((GatewaySettings, IngestSettings, PlateOcrSettings, TicketsSettings))
-    )
+    return INTRODUCTION + "\n" + config_tables([service.settings for service in installed_services()])
 
 
 def command(options: argparse.Namespace) -> int:
-    """Print the page, write it, or hold a file against it."""
+    """Print the page, write it, or compare a file with it."""
     path: Path | None = options.check or options.write
     if path is None:
         print(page())
@@ -38,8 +30,8 @@ def command(options: argparse.Namespace) -> int:
         path.write_text(page())
         print(f"configuration: written to {path}")
     elif not path.exists() or path.read_text() != page():
-        print(f"configuration: {path} is not what the settings say. Run: make docs")
+        print(f"configuration: {path} differs from the settings. Run: make docs")
         return 1
     else:
-        print(f"configuration: {path} is what the settings say")
+        print(f"configuration: {path} agrees with the settings")
     return 0

@@ -4,23 +4,18 @@ import os
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import wiring as gateway
-from gateway.settings import GatewaySettings
-from ingest import wiring as ingest
-from ingest.settings import IngestSettings
 from kit.bus import open_bus
 from kit.logging import make_logger
 from kit.metrics import Metrics
-from kit.service import Service, Shared
+from kit.service import Service, Shared, installed_services
 from kit.settings import ServiceSettings, load
-from plate_ocr import wiring as plate_ocr
-from plate_ocr.settings import PlateOcrSettings
-from tickets import wiring as tickets
-from tickets.settings import TicketsSettings
 
 NAME = "all-in-one"
 DEFAULT_PORT = 8000
 GENERAL_NAMES = frozenset({"CORS_ORIGINS"})
+GATEWAY = "gateway"
+BUS_OWNER = "ingest"
+"""The service whose `bus` settings hold for the bus that all share."""
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -34,23 +29,23 @@ def build(data_dir: Path, *, port: int | None = None) -> list[Service]:
     # Passwords, pictures and plates of people: only the owner of the process may read them.
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     data_dir.chmod(0o700)
-    ingest_settings = settings_of(IngestSettings, data_dir)
-    logger, bus_metrics = make_logger(NAME, ingest_settings.log), Metrics(NAME)
+    services = {service.name: service for service in installed_services()}
+    settings = {
+        name: settings_of(service.settings, data_dir, port=port if name == GATEWAY else None)
+        for name, service in services.items()
+    }
+    logger, bus_metrics = make_logger(NAME, settings[BUS_OWNER].log), Metrics(NAME)
     shared = Shared(apps={}, logger=logger)
     shared.bus = bus = open_bus(
-        ingest_settings.bus,
+        vars(settings[BUS_OWNER])["bus"],
         logger=logger,
         metrics=bus_metrics,
         clock=shared.clock,
         app_id=NAME,
     )
     # The gateway is built first: the others check tokens with its keys. It finds their apps at each request.
-    front = gateway.build(settings_of(GatewaySettings, data_dir, port=port), shared)
-    inner = [
-        ingest.build(ingest_settings, shared),
-        plate_ocr.build(settings_of(PlateOcrSettings, data_dir), shared),
-        tickets.build(settings_of(TicketsSettings, data_dir), shared),
-    ]
+    front = services[GATEWAY].build(settings[GATEWAY], shared)
+    inner = [service.build(settings[name], shared) for name, service in services.items() if name != GATEWAY]
     front.metrics.include(bus_metrics, *(service.metrics for service in inner))
     # Services start in this order and stop in reverse: the bus delivers when the resources of every handler are
     # open, and is the first to stop.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from kit.settings import Block, DatabaseSettings, ServiceSettings
 
@@ -14,9 +14,10 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class UpstreamSettings(Block):
     """The services behind the gateway. In embedded mode they run in the same process."""
 
-    ingest_url: str = Field("http://ingest:8101", description="where ingest serves HTTP")
-    plate_ocr_url: str = Field("http://plate-ocr:8102", description="where plate-ocr serves HTTP")
-    tickets_url: str = Field("http://tickets:8103", description="where tickets serves HTTP")
+    urls: dict[str, str] = Field(
+        default_factory=dict,
+        description='where services serve HTTP, JSON: `{"ingest": "http://host:port"}`; others as in the route table',
+    )
     connect_timeout_s: Seconds = Field(2.0, description="seconds to wait for a connection")
     connect_attempts: int = Field(2, gt=0, le=10, description="times a connection is tried for one request")
     connect_retry_s: Seconds = Field(0.1, description="mean wait in seconds between those tries")
@@ -38,17 +39,6 @@ class UpstreamSettings(Block):
     readiness_timeout_s: Seconds = Field(2.0, description="seconds to wait for a service's /health/ready")
     document_timeout_s: Seconds = Field(5.0, description="seconds to wait for a service's OpenAPI document")
     document_cache_s: Seconds = Field(60.0, description="seconds that the merged OpenAPI document is cached")
-
-    @field_validator("ingest_url", "plate_ocr_url", "tickets_url", mode="after")
-    @classmethod
-    def _is_http(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("write http://host:port")
-        return value.rstrip("/")
-
-    def urls(self) -> dict[str, str]:
-        """The base URL of each service by its name in the route table."""
-        return {"ingest": self.ingest_url, "plate-ocr": self.plate_ocr_url, "tickets": self.tickets_url}
 
 
 class ProxySettings(Block):

@@ -7,7 +7,6 @@ from functools import partial
 from importlib.resources import files
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp
 
 from gateway.adapters.argon2 import Argon2PasswordHasher
 from gateway.adapters.asgi_upstream import AsgiUpstream
@@ -17,7 +16,7 @@ from gateway.domain.clients import TrustedProxies
 from gateway.domain.cors import CorsPolicy
 from gateway.domain.lockout import LockoutPolicy
 from gateway.domain.passwords import PasswordRules
-from gateway.domain.routes import OWN_SERVICE, RouteTable, parse_route_table
+from gateway.domain.routes import OWN_SERVICE, RouteTable, parse_route_table, parse_service_urls
 from gateway.handlers.change_permission import ChangePermission
 from gateway.handlers.change_role import ChangeRole
 from gateway.handlers.change_user import ChangeUser
@@ -72,9 +71,9 @@ def build(
     """
     service = Service(settings, shared, description="Sign-in, users, roles and permissions.")
     clock, logger, health = service.clock, service.logger, service.health
-    table = load_table(settings)
+    table, urls = load_table(settings)
     db = service.database(settings.database)
-    upstream_of = _upstreams(settings, table, service.shared.apps, service)
+    upstream_of = _upstreams(settings, table, urls, service)
     signing_keys = _signing_keys(settings, db, clock)
     service.shared.jwks = signing_keys
     verifier = SessionTokenVerifier(
@@ -156,8 +155,8 @@ def reset_password(settings: GatewaySettings) -> tuple[Database, ResetPassword]:
     )
 
 
-def load_table(settings: GatewaySettings) -> RouteTable:
-    """The route table that the settings name, or the packaged one.
+def load_table(settings: GatewaySettings) -> tuple[RouteTable, dict[str, str]]:
+    """The route table that the settings name, or the packaged one, and the base URL of each service.
 
     Raises:
         RouteTableError: it has faults.
@@ -165,12 +164,15 @@ def load_table(settings: GatewaySettings) -> RouteTable:
     """
     path = settings.proxy.routes_file
     text = (path or files("gateway").joinpath("routes.toml")).read_text(encoding="utf-8")
-    return parse_route_table(tomllib.loads(text), {OWN_SERVICE, *settings.upstreams.urls()})
+    document = tomllib.loads(text)
+    urls = parse_service_urls(document, settings.upstreams.urls)
+    return parse_route_table(document, {OWN_SERVICE, *urls}), urls
 
 
 def _upstreams(
-    settings: GatewaySettings, table: RouteTable, apps: Mapping[str, ASGIApp] | None, service: Service
+    settings: GatewaySettings, table: RouteTable, urls: Mapping[str, str], service: Service
 ) -> dict[str, Upstream]:
+    apps = service.shared.apps
     if apps is not None:
         return {name: AsgiUpstream(name, apps, service.logger) for name in table.services}
     upstreams = settings.upstreams
@@ -185,7 +187,6 @@ def _upstreams(
         circuit_max_failures=upstreams.circuit_max_failures,
         circuit_open_s=upstreams.circuit_open_s,
     )
-    urls = upstreams.urls()
     return {name: service.add_resource(HttpUpstream(name, urls[name], options)) for name in table.services}
 
 

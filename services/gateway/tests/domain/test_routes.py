@@ -1,10 +1,11 @@
+import re
 import tomllib
 from importlib.resources import files
 
 import pytest
 
 from gateway.domain.paths import clean_path
-from gateway.domain.routes import RouteTableError, parse_route_table
+from gateway.domain.routes import RouteTableError, parse_route_table, parse_service_urls
 
 SERVICES = {"gateway", "ingest", "plate-ocr", "tickets"}
 
@@ -162,3 +163,24 @@ def test_all_faults_are_listed_together():
             {"rate_limits": {"x": "10 per minute"}, "routes": [{"prefix": "a"}], "route": []}, SERVICES
         )
     assert len(str(raised.value).splitlines()) >= 4
+
+
+def test_base_urls_come_from_the_table_and_settings_override_them():
+    document = {"services": {"ingest": "http://ingest:8101/", "tickets": "http://tickets:8103"}}
+    assert parse_service_urls(document, {"tickets": "https://elsewhere:1"}) == {
+        "ingest": "http://ingest:8101",
+        "tickets": "https://elsewhere:1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "overrides", "fault"),
+    [
+        ("ingest", {}, "services: not a table"),
+        ({"ingest": "ingest:8101"}, {}, "services.ingest: 'ingest:8101' is not http://host:port"),
+        ({"ingest": "http://ingest"}, {"ingset": "http://x"}, "no service 'ingset'"),
+    ],
+)
+def test_faults_in_base_urls_are_reported(section, overrides, fault):
+    with pytest.raises(RouteTableError, match=re.escape(fault)):
+        parse_service_urls({"services": section}, overrides)

@@ -1,5 +1,6 @@
 """The chassis: what every service consists of, and the process around one or several of them."""
 
+from kit.service.installed import InstalledService, installed_services
 from kit.service.lifecycle import Resource
 from kit.service.parts import PeriodicJob, ThreadPool
 from kit.service.runner import ForcedShutdown, HttpListener, ServiceFailed, ServiceRunner, run, serve_all
@@ -9,6 +10,7 @@ from kit.service.shared import Shared
 __all__ = [
     "ForcedShutdown",
     "HttpListener",
+    "InstalledService",
     "PeriodicJob",
     "Resource",
     "Service",
@@ -16,6 +18,7 @@ __all__ = [
     "ServiceRunner",
     "Shared",
     "ThreadPool",
+    "installed_services",
     "open_secret_box",
     "run",
     "serve_all",

@@ -113,7 +113,29 @@ def parse_route_table(document: Mapping[str, object], services: Collection[str])
     return RouteTable(by_prefix, aliases, max(map(len, by_prefix)))
 
 
-_TOP_KEYS = frozenset({"rate_limits", "defaults", "routes"})
+_TOP_KEYS = frozenset({"services", "rate_limits", "defaults", "routes"})
+
+
+def parse_service_urls(document: Mapping[str, object], overrides: Mapping[str, str]) -> dict[str, str]:
+    """The base URL of each service, from the table `services` of the route table; `overrides` take precedence.
+
+    Raises:
+        RouteTableError: the table is malformed, or an override names a service that it does not contain.
+    """
+    section = document.get("services", {})
+    if not isinstance(section, Mapping):
+        raise RouteTableError("services: not a table")
+    faults = [
+        f"services.{name}: {url!r} is not http://host:port"
+        for name, url in {**section, **overrides}.items()
+        if not str(url).startswith(("http://", "https://"))
+    ]
+    faults += [
+        f"services: no service {name!r} to set the URL of" for name in overrides if name not in section
+    ]
+    if faults:
+        raise RouteTableError("\n".join(faults))
+    return {str(name): str(url).rstrip("/") for name, url in {**section, **overrides}.items()}
 
 
 def _parse_limits(section: object, faults: list[str]) -> dict[str, RateLimit]:
