@@ -79,10 +79,10 @@ class FolderBlobs:
         await self._run(probe)
         return CheckResult(ok=True, detail="folder")
 
-    async def put(self, key: str, data: bytes, content_type: str) -> StoredBlob:
+    async def put(self, key: str, data: bytes, content_type: str, *, sha256: str | None = None) -> StoredBlob:
         """Temporary file, sync, rename, sync of the folder: after a crash the blob is complete or absent."""
         path = self._path(key)
-        return await self._run(lambda: self._write(key, path, data, content_type), is_reading=False)
+        return await self._run(lambda: self._write(key, path, data, content_type, sha256), is_reading=False)
 
     async def get(self, key: str) -> bytes:
         """All bytes."""
@@ -143,8 +143,8 @@ class FolderBlobs:
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
 
-    def _write(self, key: str, path: Path, data: bytes, content_type: str) -> StoredBlob:
-        blob = StoredBlob(key, content_type, len(data), sha256_hex(data))
+    def _write(self, key: str, path: Path, data: bytes, content_type: str, sha256: str | None) -> StoredBlob:
+        blob = StoredBlob(key, content_type, len(data), sha256 or sha256_hex(data))
         path.parent.mkdir(parents=True, exist_ok=True)
         part = _temporary(path)
         metadata_part = _temporary(_metadata_path(path))

@@ -97,9 +97,9 @@ class MinioBlobs:
         await self._run(probe)
         return CheckResult(ok=True, detail=f"bucket {self._bucket}")
 
-    async def put(self, key: str, data: bytes, content_type: str) -> StoredBlob:
+    async def put(self, key: str, data: bytes, content_type: str, *, sha256: str | None = None) -> StoredBlob:
         """One PUT: an S3 object is complete or absent."""
-        blob = StoredBlob(checked_key(key), content_type, len(data), sha256_hex(data))
+        blob = StoredBlob(checked_key(key), content_type, len(data), sha256 or sha256_hex(data))
 
         def write() -> StoredBlob:
             self._client.put_object(

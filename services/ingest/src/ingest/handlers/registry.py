@@ -1,12 +1,14 @@
-"""The site's tree: creating, changing and taking down its parts, level by level."""
+"""Create, change and delete what is registered of the site."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ingest.domain.registry import Entry
 from ingest.domain.site import SpotOrigin, check_corners
 from ingest.handlers.site_directory import SiteDirectory
 from ingest.store import events, registry
@@ -26,7 +28,7 @@ SECRETS = {
 
 
 class Registry:
-    """Locations, zones, poles, cameras, spots and crop zones. Every change is seen at once by the reports."""
+    """Locations, zones, poles, cameras, spots and crop zones. Pushes see every change at once."""
 
     def __init__(
         self, *, db: Database, secret_box: SecretBox, clock: Clock, directory: SiteDirectory
@@ -36,87 +38,85 @@ class Registry:
         self._clock = clock
         self._directory = directory
 
-    async def get(self, level: Level, row_id: int) -> Values:
-        """One of them.
+    async def get(self, level: Level, row_id: int) -> Entry:
+        """One entry.
 
         Raises:
             NotFound: there is none of that id.
         """
         async with self._db.reading() as session:
-            return _shown(level, await _must_find(session, level, row_id))
+            return await _must_find(session, level, row_id)
 
     async def page(
         self, level: Level, page: Page, *, equal: Mapping[str, Any], search: str | None
-    ) -> tuple[list[Values], int, str | None]:
+    ) -> tuple[list[Entry], int, str | None]:
         """A page by id, the number of all, and the cursor of the next page.
 
         Raises:
-            Invalid: a cursor that this list did not give out.
+            Invalid: the cursor is not one of this list.
         """
         after_id = decode_cursor(page.cursor, int)[0] if page.cursor is not None else None
         async with self._db.reading() as session:
-            rows, total = await registry.list_rows(
+            found, total = await registry.list_entries(
                 session, level, equal=equal, search=search, page=page, after_id=after_id
             )
-        here = rows[: page.page_size]
-        more = encode_cursor(here[-1][level.id_field]) if len(rows) > page.page_size else None
-        return [_shown(level, row) for row in here], total, more
+        shown = found[: page.page_size]
+        more = encode_cursor(shown[-1].id) if len(found) > page.page_size else None
+        return shown, total, more
 
-    async def create(self, level: Level, values: Values) -> Values:
-        """A new one.
+    async def create(self, level: Level, values: Values) -> Entry:
+        """A new entry.
 
         Raises:
             NotFound: the parent it names does not exist.
-            Invalid: a spot whose corners enclose nothing.
+            Invalid: a spot whose corners enclose no area.
             Conflict: its code or number is taken.
         """
         now = self._clock.now()
         row = self._encrypted(values) | {"created_at": now, "updated_at": now}
         async with self._writing(level, values) as session:
             row |= await self._derived(session, level, row)
-            made = await registry.insert_row(session, level, row)
-        return _shown(level, made)
+            return await registry.insert_entry(session, level, row)
 
-    async def change(self, level: Level, row_id: int, values: Values) -> Values:
-        """The one of that id, with these fields set.
+    async def change(self, level: Level, row_id: int, values: Values) -> Entry:
+        """Set these fields of the entry of that id.
 
         Raises:
-            NotFound: there is none of that id, or the parent it is to have does not exist.
-            Conflict: its code or number is taken, or it may not move there.
+            NotFound: there is none of that id, or its new parent does not exist.
+            Conflict: its code or number is taken, or it may not be moved to that parent.
         """
         async with self._writing(level, values) as session:
             before = await _must_find(session, level, row_id)
             row = self._encrypted(values) | {"updated_at": self._clock.now()}
-            row |= await self._derived(session, level, {**before, **row})
-            await self._refuse_move(session, level, before, row)
-            made = await registry.update_row(session, level, row_id, row)
-        return _shown(level, made)
+            row |= await self._derived(session, level, {**_values(before), **row})
+            await self._check_move(session, level, before, row)
+            return await registry.update_entry(session, level, row_id, row)
 
     async def delete(self, level: Level, row_id: int) -> None:
-        """Take it down. Crop zones go with their camera; everything else that hangs on it must go first.
+        """Delete an entry. Its crop zones are deleted with a camera; everything else below it must be deleted first.
 
         Raises:
             NotFound: there is none of that id.
-            Conflict: something hangs on it, or waits to be sent.
+            Conflict: there are entries below it, or pending events.
         """
         async with self._writing(level, {}) as session:
             await _must_find(session, level, row_id)
-            await self._refuse_if_used(session, level, row_id)
+            await self._check_unused(session, level, row_id)
             if level is CAMERA:
                 await registry.delete_children(session, level, row_id, CROP_ZONE)
-            await registry.delete_row(session, level, row_id)
+            await registry.delete_entry(session, level, row_id)
 
     @asynccontextmanager
     async def _writing(self, level: Level, values: Mapping[str, Any]) -> AsyncIterator[AsyncSession]:
-        """A transaction: constraint faults are told as conflicts, the reports' memory is cleared after it."""
+        """A transaction that raises constraint violations as conflicts, and clears the cache of cameras at its end."""
         try:
             async with self._db.transaction() as session:
                 yield session
-        except IntegrityError as fault:
-            conflict = _conflict(level, values, fault)
+        except IntegrityError as error:
+            conflict = _conflict(level, values, error)
             if conflict is None:
                 raise
-            raise conflict from fault
+            raise conflict from error
         finally:
             self._directory.clear()
 
@@ -129,7 +129,7 @@ class Registry:
         return row
 
     async def _derived(self, session: AsyncSession, level: Level, row: Values) -> Values:
-        """What follows from the rest: a camera's location from its pole, a spot's drawer from who writes."""
+        """Columns that follow from the others: a camera's location from its pole; a spot's origin is the operator."""
         parent = level.parent
         if parent is None:
             return {}
@@ -146,27 +146,25 @@ class Registry:
             return {"origin": SpotOrigin.OPERATOR.value}
         return {}
 
-    async def _refuse_move(self, session: AsyncSession, level: Level, before: Values, row: Values) -> None:
-        """What carries cameras may not change its location: their codes are unique within it, and so is the
-        meaning of every event that named them.
-        """
+    async def _check_move(self, session: AsyncSession, level: Level, before: Entry, row: Values) -> None:
+        """Zones and poles stay in their location: camera codes are unique within it, and events name cameras by it."""
         parent = level.parent
         if parent is None or level in {SPOT, CROP_ZONE, CAMERA} or parent.id_field not in row:
             return
-        old = await registry.location_of(session, parent, before[parent.id_field])
+        old = await registry.location_of(session, parent, getattr(before, parent.id_field))
         new = await registry.location_of(session, parent, row[parent.id_field])
         if old != new:
             reason = f"a {level.word} cannot move to another location"
             raise Conflict(reason, code="cannot_move", errors=[FieldError(parent.id_field, reason)])
 
-    async def _refuse_if_used(self, session: AsyncSession, level: Level, row_id: int) -> None:
+    async def _check_unused(self, session: AsyncSession, level: Level, row_id: int) -> None:
         for child in LEVELS:
             if child.parent is not level or child is CROP_ZONE:
                 continue
             count = await registry.count_children(session, level, row_id, child)
             if count:
-                them = f"{child.word} hangs" if count == 1 else f"{child.word}s hang"
-                reason = f"{count} {them} on it: take {'it' if count == 1 else 'them'} down first"
+                children, them = (child.word, "it") if count == 1 else (f"{child.word}s", "them")
+                reason = f"it has {count} {children}: delete {them} first"
                 raise Conflict(
                     f"{level.word} {row_id} is in use: {reason}",
                     code="has_children",
@@ -174,12 +172,13 @@ class Registry:
                 )
         if level is CAMERA and (count := await events.count_pending(session, row_id)):
             raise Conflict(
-                f"camera {row_id} has {count} events that wait to be sent", code="has_pending_events"
+                f"camera {row_id} has {count} pending events: delete it when they are dispatched",
+                code="has_pending_events",
             )
 
 
-def _conflict(level: Level, values: Mapping[str, Any], fault: IntegrityError) -> Conflict | None:
-    name, words = level.unique_field, str(fault.orig).lower()
+def _conflict(level: Level, values: Mapping[str, Any], error: IntegrityError) -> Conflict | None:
+    name, words = level.unique_field, str(error.orig).lower()
     if name is not None and "unique" in words:
         value = values.get(name)
         reason = f"{value} is taken" if value is not None else "is taken there"
@@ -189,8 +188,8 @@ def _conflict(level: Level, values: Mapping[str, Any], fault: IntegrityError) ->
             errors=[FieldError(name, reason)],
         )
     if "foreign key" in words:
-        # The checks before have passed: somebody else has hung something on it, or taken the parent down.
-        return Conflict("the registry has changed meanwhile: try again", code="changed_meanwhile")
+        # The checks passed: another request has added an entry below it, or deleted its parent, since.
+        return Conflict("the registry was changed by another request: try again", code="changed_meanwhile")
     return None
 
 
@@ -200,26 +199,21 @@ def _check_spot(row: Values) -> None:
         check_corners((a, b, c, d))
     except ValueError as error:
         raise Invalid(
-            f"no vehicle can stand there: {error}",
+            f"the spot is not valid: {error}",
             code="invalid_corners",
             errors=[FieldError("p1_x", str(error))],
         ) from error
 
 
-async def _must_find(session: AsyncSession, level: Level, row_id: int) -> Values:
-    row = await registry.find(session, level, row_id)
-    if row is None:
+async def _must_find(session: AsyncSession, level: Level, row_id: int) -> Entry:
+    entry = await registry.find(session, level, row_id)
+    if entry is None:
         raise NotFound(f"there is no {level.word} {row_id}", code=f"{_snake(level)}_not_found")
-    return row
+    return entry
 
 
-def _shown(level: Level, row: Values) -> Values:
-    """The row without its secrets; `has_…` tells whether one is set."""
-    shown = {name: value for name, value in row.items() if name not in SECRETS.values()}
-    for name, column in SECRETS.items():
-        if column in row:
-            shown[f"has_{name}"] = bool(row[column])
-    return shown | {"id": row[level.id_field]}
+def _values(entry: Entry) -> Values:
+    return asdict(entry)
 
 
 def _snake(level: Level) -> str:

@@ -1,4 +1,4 @@
-"""The site's tree: list, create, read, replace, change and delete, alike on every level."""
+"""The site's hierarchy: the same routes for each of its levels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, SecretStr
 
+from ingest.domain.registry import Entry
 from ingest.handlers.registry import SECRETS, Registry
 from ingest.http import registry_schemas as schemas
 from ingest.http.registry_schemas import Create, Filter, Out, RowId
@@ -22,99 +23,101 @@ _WRITE = [Depends(require("site:write"))]
 
 
 @dataclass(frozen=True, slots=True)
-class _Face:
-    """How a level looks from outside."""
+class _Endpoint:
+    """A level's path and schemas."""
 
     level: Level
     path: str
-    given: type[Create]
-    shown: type[Out]
+    create: type[Create]
+    out: type[Out]
     filter: type[Filter]
 
 
-_FACES = (
-    _Face(LOCATION, "locations", schemas.LocationCreate, schemas.LocationOut, schemas.LocationFilter),
-    _Face(ZONE, "zones", schemas.ZoneCreate, schemas.ZoneOut, schemas.ZoneFilter),
-    _Face(POLE, "poles", schemas.PoleCreate, schemas.PoleOut, schemas.PoleFilter),
-    _Face(CAMERA, "cameras", schemas.CameraCreate, schemas.CameraOut, schemas.CameraFilter),
-    _Face(SPOT, "spots", schemas.SpotCreate, schemas.SpotOut, schemas.SpotFilter),
-    _Face(CROP_ZONE, "crop-zones", schemas.CropZoneCreate, schemas.CropZoneOut, schemas.CropZoneFilter),
+_ENDPOINTS = (
+    _Endpoint(LOCATION, "locations", schemas.LocationCreate, schemas.LocationOut, schemas.LocationFilter),
+    _Endpoint(ZONE, "zones", schemas.ZoneCreate, schemas.ZoneOut, schemas.ZoneFilter),
+    _Endpoint(POLE, "poles", schemas.PoleCreate, schemas.PoleOut, schemas.PoleFilter),
+    _Endpoint(CAMERA, "cameras", schemas.CameraCreate, schemas.CameraOut, schemas.CameraFilter),
+    _Endpoint(SPOT, "spots", schemas.SpotCreate, schemas.SpotOut, schemas.SpotFilter),
+    _Endpoint(CROP_ZONE, "crop-zones", schemas.CropZoneCreate, schemas.CropZoneOut, schemas.CropZoneFilter),
 )
 
 
 def registry_routes(registry: Registry) -> APIRouter:
-    """All levels."""
+    """The routes of all levels."""
     router = APIRouter(prefix="/api/v1", tags=["site"])
-    for face in _FACES:
-        _add_reading(router, registry, face)
-        _add_writing(router, registry, face)
+    for endpoint in _ENDPOINTS:
+        _add_reading(router, registry, endpoint)
+        _add_writing(router, registry, endpoint)
 
     @router.get("/cameras/{camera_id}/spots", summary="The spots of a camera", dependencies=_READ)
     async def camera_spots(
         camera_id: Annotated[RowId, "as in /cameras"], page: PageParams
     ) -> PageOf[schemas.SpotOut]:
         await registry.get(CAMERA, camera_id)
-        rows, total, more = await registry.page(SPOT, page, equal={"camera_id": camera_id}, search=None)
-        return _page_of(schemas.SpotOut, rows, total, more, page)
+        found, total, more = await registry.page(SPOT, page, equal={"camera_id": camera_id}, search=None)
+        return _page_of(schemas.SpotOut, found, total, more, page)
 
     del camera_spots
     return router
 
 
-def _add_reading(router: APIRouter, registry: Registry, face: _Face) -> None:
-    level, path = face.level, f"/{face.path}"
+def _add_reading(router: APIRouter, registry: Registry, endpoint: _Endpoint) -> None:
+    level, path = endpoint.level, f"/{endpoint.path}"
 
-    async def list_all(page: PageParams, wanted: BaseModel) -> Any:
-        equal = wanted.model_dump(exclude_none=True)
+    async def list_all(page: PageParams, filters: BaseModel) -> Any:
+        equal = filters.model_dump(exclude_none=True)
         search = equal.pop("search", None)
-        rows, total, more = await registry.page(level, page, equal=_plain(equal), search=search)
-        return _page_of(face.shown, rows, total, more, page)
+        found, total, more = await registry.page(level, page, equal=_plain(equal), search=search)
+        return _page_of(endpoint.out, found, total, more, page)
 
     async def read(row_id: RowId) -> Any:
-        return await registry.get(level, row_id)
+        return endpoint.out.model_validate(await registry.get(level, row_id))
 
-    # The annotation is a value here, one for each level; FastAPI reads it when the route is added.
-    list_all.__annotations__["wanted"] = Annotated[face.filter, Query()]
+    # The annotation is a value, a different one for each level; FastAPI reads it when the route is added.
+    list_all.__annotations__["filters"] = Annotated[endpoint.filter, Query()]
     router.get(
         path,
         summary=f"All {level.word}s",
         dependencies=_READ,
-        response_model=PageOf[face.shown],  # type: ignore[name-defined] # as the annotation above
-        operation_id=f"list_{face.path}",
+        response_model=PageOf[endpoint.out],  # type: ignore[name-defined] # as the annotation above
+        operation_id=f"list_{endpoint.path}",
     )(list_all)
     router.get(
         f"{path}/{{row_id}}",
         summary=f"One {level.word}",
         dependencies=_READ,
-        response_model=face.shown,
-        operation_id=f"read_{face.path}",
+        response_model=endpoint.out,
+        operation_id=f"read_{endpoint.path}",
     )(read)
 
 
-def _add_writing(router: APIRouter, registry: Registry, face: _Face) -> None:
-    level, path = face.level, f"/{face.path}"
+def _add_writing(router: APIRouter, registry: Registry, endpoint: _Endpoint) -> None:
+    level, path = endpoint.level, f"/{endpoint.path}"
 
-    async def create(given: Create, response: Response) -> Any:
-        made = await registry.create(level, _values(given, is_whole=True))
-        response.headers["Location"] = f"/api/v1{path}/{made['id']}"
-        return made
+    async def create(fields: Create, response: Response) -> Any:
+        created = await registry.create(level, _values(fields, is_complete=True))
+        response.headers["Location"] = f"/api/v1{path}/{created.id}"
+        return endpoint.out.model_validate(created)
 
-    async def replace(row_id: RowId, given: Create) -> Any:
-        return await registry.change(level, row_id, _values(given, is_whole=True))
+    async def replace(row_id: RowId, fields: Create) -> Any:
+        changed = await registry.change(level, row_id, _values(fields, is_complete=True))
+        return endpoint.out.model_validate(changed)
 
-    async def change(row_id: RowId, given: Create) -> Any:
-        return await registry.change(level, row_id, _values(given, is_whole=False))
+    async def change(row_id: RowId, fields: Create) -> Any:
+        changed = await registry.change(level, row_id, _values(fields, is_complete=False))
+        return endpoint.out.model_validate(changed)
 
     async def delete(row_id: RowId) -> None:
         await registry.delete(level, row_id)
 
-    changes = schemas.changes_of(face.given)
-    create.__annotations__["given"] = face.given
-    replace.__annotations__["given"] = face.given
-    change.__annotations__["given"] = changes
+    update = schemas.update_of(endpoint.create)
+    create.__annotations__["fields"] = endpoint.create
+    replace.__annotations__["fields"] = endpoint.create
+    change.__annotations__["fields"] = update
     one = f"{path}/{{row_id}}"
-    shared: dict[str, Any] = {"dependencies": _WRITE, "response_model": face.shown}
-    word, name = level.word, face.path
+    shared: dict[str, Any] = {"dependencies": _WRITE, "response_model": endpoint.out}
+    word, name = level.word, endpoint.path
     router.post(path, summary=f"A new {word}", status_code=201, operation_id=f"create_{name}", **shared)(
         create
     )
@@ -124,18 +127,18 @@ def _add_writing(router: APIRouter, registry: Registry, face: _Face) -> None:
     router.patch(one, summary=f"Some fields of a {word}", operation_id=f"change_{name}", **shared)(change)
     router.delete(
         one,
-        summary=f"Take a {word} down",
+        summary=f"Delete a {word}",
         status_code=204,
         operation_id=f"delete_{name}",
         dependencies=_WRITE,
     )(delete)
 
 
-def _values(given: Create, *, is_whole: bool) -> dict[str, Any]:
-    """The columns to write. Secrets that the caller left out are left alone in either case."""
-    values = given.model_dump(exclude_unset=not is_whole)
+def _values(fields: Create, *, is_complete: bool) -> dict[str, Any]:
+    """The columns to write. A secret that is not in the request is never changed."""
+    values = fields.model_dump(exclude_unset=not is_complete)
     for name in SECRETS:
-        if name in values and name not in given.model_fields_set:
+        if name in values and name not in fields.model_fields_set:
             del values[name]
     return _plain(values)
 
@@ -152,11 +155,9 @@ def _plain_value(value: Any) -> Any:
     return value
 
 
-def _page_of(
-    shown: type[S], rows: list[dict[str, Any]], total: int, more: str | None, page: Page
-) -> PageOf[S]:
+def _page_of(out: type[S], found: list[Entry], total: int, more: str | None, page: Page) -> PageOf[S]:
     return PageOf(
-        items=[shown.model_validate(row) for row in rows],
+        items=[out.model_validate(entry) for entry in found],
         page=page.page,
         page_size=page.page_size,
         total=total,

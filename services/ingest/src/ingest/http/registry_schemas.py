@@ -1,4 +1,4 @@
-"""What callers send and see of the site's tree; field names are those that parking portals and installers use."""
+"""Schemas of the site's hierarchy; field names are those that parking portals and installers use."""
 
 from collections.abc import Callable
 from copy import copy
@@ -35,7 +35,7 @@ def _check_parameters(value: dict[str, Any]) -> dict[str, Any]:
     try:
         size_bytes = len(orjson.dumps(value))
     except TypeError as error:
-        raise ValueError("holds a number or a nesting that cannot be stored") from error
+        raise ValueError("contains a number or a nesting that cannot be stored") from error
     if size_bytes > _MAX_PARAMETERS_BYTES:
         raise ValueError(f"is larger than {_MAX_PARAMETERS_BYTES} bytes")
     return value
@@ -62,13 +62,15 @@ CropPoints = Annotated[
 
 
 class Create(BaseModel):
-    """What a caller sends. A misspelt field is an error; a number may stand for a text of digits."""
+    """A request. An unknown field is an error; a number is accepted for a text of digits."""
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, hide_input_in_errors=True)
 
 
 class Out(BaseModel):
-    """What a caller sees."""
+    """An answer, made from the domain's value."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: int
     created_at: datetime
@@ -76,26 +78,26 @@ class Out(BaseModel):
 
 
 class LocationFields(BaseModel):
-    """A location, its secrets apart."""
+    """A location without its secrets."""
 
     name: Name
     code: Annotated[str, AfterValidator(check_location_code)] = Field(
-        description="letters; reports name a camera by it and the camera's api_code, as in NAD95"
+        description="letters; pushes name a camera by it and the camera's api_code, as in NAD95"
     )
     portal_name: Line = ""
     ip_schema: Line = ""
     camera_user: Line = ""
     parameters: Parameters = Field(default_factory=dict)
     time_zone: Annotated[str, AfterValidator(check_time_zone)] = Field(
-        "UTC", description="IANA name; a camera's times without a zone are in it"
+        "UTC", description="IANA name; times without a zone in its cameras' pushes are in it"
     )
     regions: Regions = Field(
-        default_factory=list, description="plate regions that are allowed, as in ae or ae-du; empty for any"
+        default_factory=list, description="allowed plate regions, as in ae or ae-du; empty for any"
     )
 
 
 class LocationCreate(LocationFields, Create):
-    """A location. Secrets that are left out stay as they are; null takes one away."""
+    """A location. A secret that is left out stays as it is; null deletes it."""
 
     portal_password: Secret | None = None
     parkonic_api_token: Secret | None = None
@@ -103,7 +105,7 @@ class LocationCreate(LocationFields, Create):
 
 
 class LocationOut(LocationFields, Out):
-    """A location; its secrets are never shown."""
+    """A location; its secrets are never returned."""
 
     location_id: int
     has_portal_password: bool
@@ -163,7 +165,7 @@ class CameraFields(BaseModel):
     )
     p_ip: Address = Field("", description="its address, with a port where it is not 80")
     vpn_ip: Address = Field(
-        "", description="its address through the VPN; tried when the first does not pick up"
+        "", description="its address through the VPN; called if the first does not answer"
     )
     number_of_parking: Annotated[int, Field(ge=0, le=HIGHEST_SPOT_NUMBER)] = 0
     portal_id: Line = ""
@@ -205,7 +207,7 @@ class SpotOut(SpotFields, Out):
     """A spot."""
 
     spot_id: int
-    origin: SpotOrigin = Field(description="CAMERA: learned from the camera's own reports")
+    origin: SpotOrigin = Field(description="CAMERA: learned from the camera's pushes")
 
 
 class CropZoneFields(BaseModel):
@@ -226,20 +228,20 @@ class CropZoneOut(CropZoneFields, Out):
 
 
 class Filter(BaseModel):
-    """Which ones a list holds."""
+    """Filters of a list."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class LocationFilter(Filter):
-    """Which locations."""
+    """Filters of locations."""
 
     code: str | None = Field(None, description="exactly this code, in capitals")
     search: str | None = Field(None, max_length=TEXT_CHARS, description="a part of the name or code")
 
 
 class ZoneFilter(Filter):
-    """Which zones."""
+    """Filters of zones."""
 
     location_id: RowId | None = None
     code: str | None = None
@@ -247,7 +249,7 @@ class ZoneFilter(Filter):
 
 
 class PoleFilter(Filter):
-    """Which poles."""
+    """Filters of poles."""
 
     location_id: RowId | None = None
     zone_id: RowId | None = None
@@ -256,7 +258,7 @@ class PoleFilter(Filter):
 
 
 class CameraFilter(Filter):
-    """Which cameras."""
+    """Filters of cameras."""
 
     location_id: RowId | None = None
     zone_id: RowId | None = None
@@ -267,7 +269,7 @@ class CameraFilter(Filter):
 
 
 class SpotFilter(Filter):
-    """Which spots."""
+    """Filters of spots."""
 
     location_id: RowId | None = None
     camera_id: RowId | None = None
@@ -277,16 +279,16 @@ class SpotFilter(Filter):
 
 
 class CropZoneFilter(Filter):
-    """Which crop zones."""
+    """Filters of crop zones."""
 
     camera_id: RowId | None = None
 
 
-def changes_of(given: type[Create]) -> type[Create]:
-    """The same model with nothing required, for PATCH; null is refused wherever `given` refuses it."""
+def update_of(create: type[Create]) -> type[Create]:
+    """The same schema with every field optional, for PATCH; null is an error wherever it is one in `create`."""
     fields: dict[str, Any] = {}
-    for name, info in given.model_fields.items():
+    for name, info in create.model_fields.items():
         optional = copy(info)
         optional.default, optional.default_factory = None, None
         fields[name] = (info.annotation, optional)
-    return create_model(given.__name__.replace("Create", "Changes"), __base__=given, **fields)
+    return create_model(create.__name__.replace("Create", "Update"), __base__=create, **fields)

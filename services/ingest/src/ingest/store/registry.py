@@ -1,6 +1,6 @@
-"""The site's tree, level by level: the same few queries for each of its tables."""
+"""The site's hierarchy: the same queries for each of its levels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -10,19 +10,22 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ingest.domain.geometry import Quad
+from ingest.domain.registry import Camera, CropZone, Entry, Location, Pole, Spot, Zone
 from ingest.domain.site import SpotOrigin
 from ingest.store.tables import cameras, crop_zones, locations, poles, spots, zones
 from kit.pagination import Page
 
 Values = dict[str, Any]
+"""Column → value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One kind of thing in the tree. `unique_field` is what no two of them may share under one parent."""
+    """One level of the hierarchy. `unique_field`: no two entries with the same parent have the same value in it."""
 
     word: str
     table: Table
+    entry: type[Entry]
     parent: "Level | None" = None
     unique_field: str | None = None
     searched: tuple[str, ...] = ()
@@ -38,56 +41,56 @@ class Level:
         return self.id_column.name
 
 
-LOCATION = Level("location", locations, unique_field="code", searched=("name", "code"))
-ZONE = Level("zone", zones, LOCATION, "code", ("code",))
-POLE = Level("pole", poles, ZONE, "code", ("name", "code"))
-CAMERA = Level("camera", cameras, POLE, "api_code", ("name", "api_code"))
-SPOT = Level("spot", spots, CAMERA, "spot_number")
-CROP_ZONE = Level("crop zone", crop_zones, CAMERA)
+LOCATION = Level("location", locations, Location, unique_field="code", searched=("name", "code"))
+ZONE = Level("zone", zones, Zone, LOCATION, "code", ("code",))
+POLE = Level("pole", poles, Pole, ZONE, "code", ("name", "code"))
+CAMERA = Level("camera", cameras, Camera, POLE, "api_code", ("name", "api_code"))
+SPOT = Level("spot", spots, Spot, CAMERA, "spot_number")
+CROP_ZONE = Level("crop zone", crop_zones, CropZone, CAMERA)
 
 LEVELS = (LOCATION, ZONE, POLE, CAMERA, SPOT, CROP_ZONE)
 
 
-async def find(session: AsyncSession, level: Level, row_id: int) -> Values | None:
-    """The row of that id."""
+async def find(session: AsyncSession, level: Level, row_id: int) -> Entry | None:
+    """The entry of that id."""
     row = (
         (await session.execute(select(level.table).where(level.id_column == row_id))).mappings().one_or_none()
     )
-    return dict(row) if row is not None else None
+    return level.entry(**row) if row is not None else None
 
 
-async def insert_row(session: AsyncSession, level: Level, values: Mapping[str, Any]) -> Values:
-    """The new row."""
+async def insert_entry(session: AsyncSession, level: Level, values: Mapping[str, Any]) -> Entry:
+    """The new entry."""
     row = (
         (await session.execute(insert(level.table).values(**values).returning(level.table))).mappings().one()
     )
-    return dict(row)
+    return level.entry(**row)
 
 
-async def update_row(session: AsyncSession, level: Level, row_id: int, values: Mapping[str, Any]) -> Values:
-    """The row as it is afterwards; it must exist."""
+async def update_entry(session: AsyncSession, level: Level, row_id: int, values: Mapping[str, Any]) -> Entry:
+    """The entry after the change; it must exist."""
     statement = update(level.table).where(level.id_column == row_id).values(**values).returning(level.table)
-    return dict((await session.execute(statement)).mappings().one())
+    return level.entry(**(await session.execute(statement)).mappings().one())
 
 
-async def delete_row(session: AsyncSession, level: Level, row_id: int) -> bool:
-    """Whether there was such a row."""
+async def delete_entry(session: AsyncSession, level: Level, row_id: int) -> bool:
+    """Whether there was such an entry."""
     result = await session.execute(delete(level.table).where(level.id_column == row_id))
     return cast("CursorResult[Any]", result).rowcount == 1
 
 
 async def count_children(session: AsyncSession, level: Level, row_id: int, child: Level) -> int:
-    """How many of `child` hang on the row."""
+    """The number of entries of `child` below the entry."""
     query = select(func.count()).where(child.table.c[level.id_field] == row_id)
     return (await session.execute(query)).scalar_one()
 
 
 async def delete_children(session: AsyncSession, level: Level, row_id: int, child: Level) -> None:
-    """Remove all of `child` that hang on the row."""
+    """Delete all entries of `child` below the entry."""
     await session.execute(delete(child.table).where(child.table.c[level.id_field] == row_id))
 
 
-async def list_rows(
+async def list_entries(
     session: AsyncSession,
     level: Level,
     *,
@@ -95,8 +98,8 @@ async def list_rows(
     search: str | None,
     page: Page,
     after_id: int | None,
-) -> tuple[Sequence[Values], int]:
-    """A page by id, and how many there are in all. `equal` may name the columns of any level above."""
+) -> tuple[list[Entry], int]:
+    """A page and one entry more, by id, and the number of all. `equal` may name the columns of any level above."""
     conditions = [_field(level, name) == value for name, value in equal.items()]
     if search:
         conditions.append(
@@ -107,7 +110,7 @@ async def list_rows(
     query = select(level.table).select_from(joined).where(*conditions).order_by(level.id_column)
     query = query.offset(page.offset) if after_id is None else query.where(level.id_column > after_id)
     rows = (await session.execute(query.limit(page.page_size + 1))).mappings().all()
-    return [dict(row) for row in rows], total
+    return [level.entry(**row) for row in rows], total
 
 
 def _field(level: Level, name: str) -> ColumnElement[Any]:
@@ -120,7 +123,7 @@ def _field(level: Level, name: str) -> ColumnElement[Any]:
 
 
 def _joined(level: Level, names: Mapping[str, Any]) -> Any:
-    """The level's table, joined upwards as far as the filters reach."""
+    """The level's table, joined with the levels above that the filters name."""
     joined: Any = level.table
     below, above = level, level.parent
     missing = {name for name in names if name not in level.table.c}
@@ -132,7 +135,7 @@ def _joined(level: Level, names: Mapping[str, Any]) -> Any:
 
 
 async def location_of(session: AsyncSession, level: Level, row_id: int) -> int | None:
-    """The location that a row of that level belongs to; None when there is no such row."""
+    """The location that an entry of that level belongs to; None if there is no such entry."""
     joined: Any = level.table
     below = level
     while below.parent is not None and "location_id" not in below.table.c:

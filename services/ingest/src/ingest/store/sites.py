@@ -1,4 +1,4 @@
-"""A camera with all that its events must say, in one look."""
+"""Cameras with all that their events need, in two queries."""
 
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,7 +25,7 @@ _CAMERA = select(
 
 
 async def find_by_area(session: AsyncSession, area: ParkingArea) -> CameraSite | None:
-    """The camera that a report's `parking_area` names."""
+    """The camera that a push's `parking_area` names."""
     query = _CAMERA.where(locations.c.code == area.location_code, cameras.c.api_code == area.api_code)
     return await _load(session, query)
 

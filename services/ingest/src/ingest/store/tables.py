@@ -1,4 +1,4 @@
-"""The schema: the site's tree, what cameras reported, and the bus's outbox and inbox."""
+"""The schema: the site's hierarchy, camera events, outbox and inbox."""
 
 from sqlalchemy import (
     BigInteger,
@@ -35,7 +35,7 @@ def _stamps() -> tuple[Column[object], Column[object]]:
 
 
 def _parent(name: str, target: str) -> Column[int]:
-    """A foreign key that refuses the parent's deletion: the tree is taken down leaf by leaf, on purpose."""
+    """A foreign key that forbids deleting the parent: entries are deleted from the bottom up, on purpose."""
     return Column(name, BigInteger, ForeignKey(target, ondelete="RESTRICT"), nullable=False, index=True)
 
 
@@ -93,7 +93,7 @@ cameras = Table(
     metadata,
     Column("camera_id", BigIntId, Identity(), primary_key=True),
     _parent("pole_id", "poles.pole_id"),
-    # The pole's location once more: only so can the database hold "api_code is unique within its location".
+    # The pole's location again: the constraint "api_code is unique within its location" needs it here.
     _parent("location_id", "locations.location_id"),
     Column("name", String(TEXT_CHARS), nullable=False),
     Column("api_code", String(9), nullable=False),
@@ -135,13 +135,12 @@ crop_zones = Table(
     sqlite_autoincrement=True,
 )
 
-# No foreign key to the camera: what was reported stays true after the camera is taken down, and the accepting
-# transaction is spared the look-up.
+# No foreign key to the camera: events stay after their camera is deleted, and accepting one needs no look-up.
 camera_events = Table(
     "camera_events",
     metadata,
     Column("event_no", BigIntId, Identity(), primary_key=True),
-    # Names the frame, its message and its picture's blob, and correlates all that follows from it.
+    # Also the id of the frame and of its message, in the key of its picture, and the correlation id.
     Column("event_id", Uuid, nullable=False, unique=True),
     Column("fingerprint", LargeBinary(32), nullable=False, unique=True),
     Column("camera_id", BigInteger, nullable=False),
@@ -155,15 +154,16 @@ camera_events = Table(
     Column("received_at", UtcDateTime, nullable=False, index=True),
     Column("clock_state", String(8), nullable=False),
     Column("clock_skew_s", Float, nullable=False),
-    # JSON as text: a camera may send what JSONB refuses. NULL once its retention has ended.
+    # The JSON of the push, as text, because cameras send what JSONB does not accept. NULL after its retention. The
+    # column keeps its old name: renaming it would break the running replicas of the release before during an upgrade.
     Column("raw_report", Text),
     Column("pushed_picture", JsonDocument, nullable=False),
-    # What went out with the event; NULL until it has.
+    # The picture that was published with the event; NULL until then.
     Column("picture", JsonDocument),
     Column("picture_source", String(16), nullable=False),
     Column("picture_note", String(TEXT_CHARS), nullable=False),
     Column("state", String(12), nullable=False),
-    # The FrameCaptured that waits to go out, and the trace it belongs to; NULL once it has gone.
+    # The FrameCaptured of a pending event, and its trace; NULL after it is dispatched.
     Column("frame", LargeBinary),
     Column("traceparent", String(60)),
     Column("lease_id", Uuid),

@@ -1,4 +1,4 @@
-"""the site and what its cameras report"""
+"""site and camera events"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,0 +1,158 @@
+"""What is registered of the site: one value type for each level of its hierarchy.
+
+Fields whose name begins with `sealed_` are encrypted secrets, empty when none is set.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """The top level: a site with its time zone and plate regions."""
+
+    location_id: int
+    name: str
+    code: str
+    portal_name: str
+    sealed_portal_password: str = field(repr=False)
+    ip_schema: str
+    sealed_parkonic_api_token: str = field(repr=False)
+    camera_user: str
+    sealed_camera_pass: str = field(repr=False)
+    parameters: Mapping[str, Any]
+    time_zone: str
+    regions: Sequence[str]
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def id(self) -> int:
+        """Its id."""
+        return self.location_id
+
+    @property
+    def has_portal_password(self) -> bool:
+        """Whether one is set."""
+        return bool(self.sealed_portal_password)
+
+    @property
+    def has_parkonic_api_token(self) -> bool:
+        """Whether one is set."""
+        return bool(self.sealed_parkonic_api_token)
+
+    @property
+    def has_camera_pass(self) -> bool:
+        """Whether one is set."""
+        return bool(self.sealed_camera_pass)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """A part of a location."""
+
+    zone_id: int
+    location_id: int
+    code: str
+    parameters: Mapping[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def id(self) -> int:
+        """Its id."""
+        return self.zone_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pole:
+    """A pole with cameras."""
+
+    pole_id: int
+    zone_id: int
+    name: str
+    code: str
+    coordinates: str
+    server: str
+    router: str
+    router_ip: str
+    router_vpn_ip: str
+    api_pole_id: str
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def id(self) -> int:
+        """Its id."""
+        return self.pole_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """A camera. `status` is a `CameraStatus`."""
+
+    camera_id: int
+    pole_id: int
+    location_id: int
+    name: str
+    api_code: str
+    p_ip: str
+    vpn_ip: str
+    number_of_parking: int
+    portal_id: str
+    status: str
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def id(self) -> int:
+        """Its id."""
+        return self.camera_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """A parking spot; its corners are in pixels of the camera's snapshot. `origin` is a `SpotOrigin`."""
+
+    spot_id: int
+    camera_id: int
+    spot_number: int
+    p1_x: float
+    p1_y: float
+    p2_x: float
+    p2_y: float
+    p3_x: float
+    p3_y: float
+    p4_x: float
+    p4_y: float
+    status: int
+    origin: str
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def id(self) -> int:
+        """Its id."""
+        return self.spot_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropZone:
+    """A part of a camera's picture; `points` are (x, y) in pixels of the camera's snapshot."""
+
+    crop_zone_id: int
+    camera_id: int
+    points: Sequence[Sequence[float]]
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def id(self) -> int:
+        """Its id."""
+        return self.crop_zone_id
+
+
+Entry = Location | Zone | Pole | Camera | Spot | CropZone
+"""Anything that is registered."""
