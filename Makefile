@@ -18,7 +18,7 @@ help: ## List the targets
 # One stamp for the whole environment: rebuilt when a member's needs or the lock change.
 .venv/.ready: uv.lock pyproject.toml $(wildcard */pyproject.toml */*/pyproject.toml) scripts/setup-uv
 	@uv=$$(scripts/setup-uv) && echo "Setting up Python packages in .venv (the first time takes about a minute) ..." \
-		&& "$$uv" sync --frozen --quiet && touch $@ && echo "Ready: .venv"
+		&& "$$uv" sync --frozen --all-packages --quiet && touch $@ && echo "Ready: .venv"
 
 .PHONY: setup
 setup: .venv/.ready ## Make the environment (uv, packages)
@@ -67,6 +67,14 @@ format: setup ## Format the code and mend what lint can mend
 .PHONY: proto
 proto: setup ## Generate the contracts' code from proto/lookout
 	@proto/generate
+
+.PHONY: new-service
+new-service: setup ## Write a new service (NAME=parcels); see docs/adding-a-service.md
+	@$(VENV)/python scripts/new_service $(or $(NAME),$(error say which one: make new-service NAME=parcels))
+
+.PHONY: check-new-service
+check-new-service: setup ## Write a service in a copy of the repository, check it and run its test
+	@scripts/check-new-service
 
 .PHONY: compose-file
 compose-file: ## Write the services' part of docker-compose.yml from services/*/pyproject.toml

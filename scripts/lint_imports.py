@@ -21,15 +21,21 @@ def expanded(value: Any, packages: list[str]) -> Any:
     """`value` with the words for groups of packages replaced, at any depth."""
     groups = {
         "<services>": packages,
-        "<domains>": [f"{package}.domain" for package in packages],
-        "<handlers>": [f"{package}.handlers" for package in packages],
-        "<adapters>": [f"{package}.adapters" for package in packages],
+        "<domains>": _modules("domain", packages),
+        "<handlers>": _modules("handlers", packages),
+        "<adapters>": _modules("adapters", packages),
     }
     if isinstance(value, dict):
         return {key: expanded(item, packages) for key, item in value.items()}
     if isinstance(value, list):
         return [part for item in value for part in groups.get(str(item), [expanded(item, packages)])]
     return value
+
+
+def _modules(name: str, packages: list[str]) -> list[str]:
+    """`<package>.<name>` of the services that have it."""
+    folders = {path.parent.name for path in ROOT.glob(f"services/*/src/*/{name}")}
+    return [f"{package}.{name}" for package in packages if package in folders]
 
 
 def as_ini(config: dict[str, Any]) -> str:

@@ -57,9 +57,6 @@ class Package:
         self.folder = folder / self.name
         (self.folder / "migrations" / "versions").mkdir(parents=True)
         (self.folder / "__init__.py").touch()
-        (self.folder / "migrations" / "env.py").write_text(
-            f"from kit.migrations import run_env\nfrom {self.name}.store import metadata\nrun_env(metadata)\n"
-        )
         self.tables(TABLES)
 
     def tables(self, source: str) -> None:

@@ -1,12 +1,7 @@
 """Schema migrations: Alembic, with the scripts inside the package they belong to and no `alembic.ini`.
 
-A service that has tables has `<package>/migrations/env.py`, three lines:
-
-    from kit.migrations import run_env
-    from tickets.store import metadata
-    run_env(metadata)
-
-and `<package>/migrations/versions/`. A revision is written from the difference between the tables in the code
+A service that has tables has `metadata` in `<package>/store.py` or `<package>/store/tables.py`, and
+`<package>/migrations/versions/`. A revision is written from the difference between the tables in the code
 (made with `kit.db.new_metadata()`) and what the revisions so far make, in a scratch SQLite file:
 
     python -m kit.migrations revision tickets -m "tickets and triggers"
@@ -18,6 +13,7 @@ change of an existing table goes through `op.batch_alter_table`, as SQLite has t
 
 import argparse
 import asyncio
+import importlib
 import importlib.util
 import sys
 import tempfile
@@ -94,8 +90,22 @@ def head(package: str) -> str | None:
     return ScriptDirectory.from_config(_config(package)).get_current_head()
 
 
+def tables_of(package: str) -> MetaData:
+    """The tables of a service, from its `store` or `store.tables`.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+        AttributeError: it has no `metadata`.
+    """
+    store = importlib.import_module(f"{package}.store")
+    if hasattr(store, "__path__"):
+        store = importlib.import_module(f"{package}.store.tables")
+    metadata: MetaData = store.metadata
+    return metadata
+
+
 def run_env(metadata: MetaData) -> None:
-    """All that a package's `env.py` does. Works only inside a call of this module."""
+    """What Alembic's `env.py` does. Works only inside a call of this module."""
     connection: Connection = context.config.attributes["connection"]
     is_sqlite = connection.dialect.name == "sqlite"
     context.configure(
@@ -155,7 +165,7 @@ def _config(package: str, connection: Connection | None = None) -> Config:
     config.set_main_option("version_locations", _escaped(folder / "versions"))
     config.set_main_option("path_separator", "os")
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
-    config.attributes["env"] = str(folder / "env.py")
+    config.attributes["package"] = package
     config.attributes["connection"] = connection
     return config
 

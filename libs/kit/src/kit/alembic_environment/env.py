@@ -1,7 +1,7 @@
-"""The environment that Alembic runs: that of the package whose revisions these are, with kit's revision template."""
-
-import runpy
+"""The environment that Alembic runs, for every package, with kit's revision template."""
 
 from alembic import context
 
-runpy.run_path(context.config.attributes["env"])
+from kit.migrations import run_env, tables_of
+
+run_env(tables_of(context.config.attributes["package"]))

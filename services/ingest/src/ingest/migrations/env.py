@@ -1,4 +1,0 @@
-from ingest.store.tables import metadata
-from kit.migrations import run_env
-
-run_env(metadata)
