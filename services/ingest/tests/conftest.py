@@ -8,26 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from jwt.algorithms import OKPAlgorithm
 from sqlalchemy import select
 
 from ingest.settings import IngestSettings
 from ingest.store.tables import camera_events, outbox_rows
 from ingest.wiring import build
-from kit.auth import StaticJwks
-from kit.bus import Bus, Delivery, Event, Subscription, event_type, open_bus
+from kit.bus import Bus, Event, Subscription, event_type
 from kit.db import Database
-from kit.ids import uuid7
-from kit.logging import make_logger
-from kit.metrics import Metrics
-from kit.service import Service, ServiceRunner, Shared
-from kit.settings import BusSettings, LogSettings
+from kit.service import Service, ServiceRunner
+from kit.settings import BusSettings
 from lookout.camera.v1 import camera_pb2
 from testkit.clock import ManualClock
 from testkit.pictures import parking_report
+from testkit.service import TokenIssuer, running_service
 
 FRAMES = Subscription.to(event_type(camera_pb2.FrameCaptured), "listener")
 QUICK: dict[str, Any] = {
@@ -36,23 +30,6 @@ QUICK: dict[str, Any] = {
     "dispatch": {"poll_interval_s": 0.05, "retry_delay_s": 0.05},
 }
 CORNERS = {"p1_x": 10, "p1_y": 5, "p2_x": 50, "p2_y": 5, "p3_x": 50, "p3_y": 40, "p4_x": 10, "p4_y": 40}
-
-
-class Signer:
-    """Stands in for the gateway: a key, its page, and tokens."""
-
-    def __init__(self) -> None:
-        self._key = Ed25519PrivateKey.generate()
-        page = OKPAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
-        self.keys = StaticJwks({"keys": [{**page, "kid": "test", "use": "sig", "alg": "EdDSA"}]})
-
-    def token(self, clock: ManualClock, *permissions: str) -> str:
-        now = int(clock.now().timestamp())
-        claims = {
-            "sub": "tester", "uid": 1, "roles": [], "permissions": list(permissions), "jti": str(uuid7()),
-            "iat": now, "exp": now + 10**9, "iss": "lookout", "aud": "lookout", "typ": "access",
-        }  # fmt: skip
-        return jwt.encode(claims, self._key, algorithm="EdDSA", headers={"kid": "test"})
 
 
 @dataclass
@@ -64,13 +41,13 @@ class Ingest:
     clock: ManualClock
     client: httpx.AsyncClient
     bus: Bus
-    signer: Signer
+    tokens: TokenIssuer
     db: Database
     runner: ServiceRunner
     frames: list[Event] = field(default_factory=list)
 
     def headers(self, *permissions: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.signer.token(self.clock, *permissions)}"}
+        return self.tokens.headers(*permissions)
 
     @property
     def admin(self) -> dict[str, str]:
@@ -136,48 +113,40 @@ Starter = Callable[..., Any]
 
 @pytest.fixture
 async def start_ingest(tmp_path: Path) -> AsyncIterator[Starter]:
-    """Starts services on a database URL; settings are given as for `IngestSettings`."""
-    signer = Signer()
+    """Starts services on a database URL; further settings are those of `IngestSettings`."""
     async with AsyncExitStack() as stack:
 
         async def start(
             database_url: str, *, clock: ManualClock | None = None, name: str = "", **given: Any
         ) -> Ingest:
-            clock = clock or ManualClock()
             settings = IngestSettings(
                 mode="embedded",
                 data_dir=tmp_path / f"data{name}",
                 database={"url": database_url},
                 **{**QUICK, **given},
             )
-            logger = make_logger("listener", LogSettings(level="WARNING", format="console"))
-            bus = open_bus(
-                BusSettings(url=f"sqlite:///{tmp_path}/bus{name}.db"),
-                logger=logger,
-                metrics=Metrics("listener"),
-                clock=clock,
-                app_id="listener",
+            bus_settings = BusSettings(url=f"sqlite:///{tmp_path}/bus{name}.db")
+            started = await stack.enter_async_context(
+                running_service(
+                    build, settings, bus_settings, clock=clock or ManualClock(), subscriptions=[FRAMES]
+                )
             )
-            await bus.start()
-            stack.push_async_callback(bus.stop)
-            frames: list[Event] = []
-
-            async def listen(delivery: Delivery) -> None:
-                frames.append(delivery.event)
-
-            await bus.consume(FRAMES, listen)
-            service = build(settings, Shared(clock=clock, bus=bus, jwks=signer.keys))
-            runner = ServiceRunner([service])
-            await runner.start()
-            stack.push_async_callback(runner.stop)
-            client = httpx.AsyncClient(base_url=runner.url("ingest"), timeout=30)
-            stack.push_async_callback(client.aclose)
-            db = Database(settings.database, "looking-on")
+            db = Database(settings.database, "test")
             stack.push_async_callback(db.stop)
-            return Ingest(settings, service, clock, client, bus, signer, db, runner, frames)
+            return Ingest(
+                settings,
+                started.service,
+                started.clock,
+                started.http,
+                started.bus,
+                started.tokens,
+                db,
+                started.runner,
+                started.events,
+            )
 
         yield start
-        # Connections that a test left half-way close before the loop does.
+        # Connections that a test left open close before the loop does.
         await asyncio.sleep(0)
 
 

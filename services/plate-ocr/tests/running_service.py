@@ -1,7 +1,7 @@
 """The whole service on real sockets, with a subscriber to its events and a folder of pictures."""
 
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import grpc
 import httpx
-import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kit.auth import StaticJwks
 from kit.blobs import BlobStore, new_blob_key, open_blobs
-from kit.bus import Bus, Delivery, Event, Subscription, event_type, open_bus
+from kit.bus import Bus, Event, Subscription, event_type
 from kit.ids import uuid7
-from kit.metrics import Metrics
-from kit.service import Service, ServiceRunner, Shared
+from kit.service import Service
 from kit.settings import BlobSettings, BusSettings
 from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
@@ -28,10 +26,9 @@ from plate_ocr.domain.values import Box, Character, Picture, PictureReading, Pla
 from plate_ocr.settings import PlateOcrSettings
 from plate_ocr.wiring import build
 from testkit.clock import ManualClock
-from testkit.processes import free_port
+from testkit.service import running_service
 from testkit.waiting import eventually
 
-GRPC_TOKEN = "between services"
 READS = Subscription.to(event_type(plates.PlatesRead), "listener")
 SPOT = ((100, 100), (300, 100), (300, 300), (100, 300))
 
@@ -87,6 +84,7 @@ class RunningService:
     blobs: BlobStore
     clock: ManualClock
     http: httpx.AsyncClient
+    channel: Callable[..., grpc.aio.Channel]
     events: list[Event] = field(default_factory=list)
 
     async def store(self, data: bytes) -> common.BlobRef:
@@ -160,29 +158,20 @@ async def running(folder: Path, clock: ManualClock, **blocks: Any) -> AsyncItera
             "blobs": BlobSettings(url=f"file://{folder}/blobs"),
             "engine": f"{__name__}:make_engine",
             "http": {"port": 0, "host": "127.0.0.1"},
-            "grpc": {"port": free_port(), "host": "127.0.0.1", "token": GRPC_TOKEN},
             "log": {"level": "ERROR"},
             **blocks,
         }
     )
-    logger = structlog.get_logger()
-    bus = open_bus(settings.bus, logger=logger, metrics=Metrics("test"), clock=clock, app_id="test")
-    await bus.start()
-    await bus.declare(READS)
-    service = build(settings, Shared(clock=clock, bus=bus, jwks=StaticJwks({"keys": []})))
-    runner = ServiceRunner([service])
-    await runner.start()
     blobs = open_blobs(settings.blobs)
     await blobs.start()
-    try:
-        async with httpx.AsyncClient(base_url=runner.url("plate-ocr"), timeout=60) as http:
-            ocr = RunningService(service, settings, bus, blobs, clock, http)
-
-            async def listen(delivery: Delivery) -> None:
-                ocr.events.append(delivery.event)
-
-            await bus.consume(READS, listen)
-            yield ocr
-    finally:
-        await runner.stop()
-        await bus.stop()
+    async with running_service(build, settings, settings.bus, clock=clock, subscriptions=[READS]) as started:
+        yield RunningService(
+            started.service,
+            settings,
+            started.bus,
+            blobs,
+            clock,
+            started.http,
+            started.channel,
+            started.events,
+        )

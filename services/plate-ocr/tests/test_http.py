@@ -10,7 +10,6 @@ import grpc
 import numpy as np
 import pytest
 
-from kit.grpc import channel
 from lookout.plates.v1 import plates_pb2 as plates
 from lookout.plates.v1 import plates_pb2_grpc as stubs
 from plate_ocr.domain.values import Box, UnreadReason, seen_not_read
@@ -19,7 +18,7 @@ from testkit.clock import ManualClock
 from testkit.waiting import eventually
 
 from .conftest import bgr, canvas, encoded, jpeg, put_plate
-from .running_service import GRPC_TOKEN, FakeEngine, RunningService, plate, running
+from .running_service import FakeEngine, RunningService, plate, running
 
 URL = "/api/v1/ocr-image"
 
@@ -109,8 +108,7 @@ async def test_a_full_queue(tmp_path: Path, manual_clock: ManualClock) -> None:
             return "pictures_refused_total 4.0" in (await ocr.http.get("/metrics")).text
 
         await eventually(is_full, message="one in hand, one waiting, four refused")
-        settings = ocr.settings.grpc
-        async with channel(f"127.0.0.1:{settings.port}", settings, token=GRPC_TOKEN) as made:
+        async with ocr.channel() as made:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await stubs.PlateReaderStub(made).Read(plates.ReadRequest(image=data), timeout=20)
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -10,7 +10,6 @@ import grpc
 import numpy as np
 import pytest
 
-from kit.grpc import channel
 from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
 from lookout.plates.v1 import plates_pb2 as plates
@@ -18,15 +17,14 @@ from lookout.plates.v1 import plates_pb2_grpc as stubs
 from testkit.clock import ManualClock
 
 from .conftest import encoded
-from .running_service import GRPC_TOKEN, SPOT, FakeEngine, RunningService, plate, running
+from .running_service import SPOT, FakeEngine, RunningService, plate, running
 
 DEADLINE_S = 20
 
 
 @pytest.fixture
 async def rpc(ocr: RunningService) -> "AsyncIterator[stubs.PlateReaderAsyncStub]":
-    settings = ocr.settings.grpc
-    async with channel(f"127.0.0.1:{settings.port}", settings, token=GRPC_TOKEN) as made:
+    async with ocr.channel() as made:
         yield stubs.PlateReaderStub(made)
 
 
@@ -85,8 +83,7 @@ async def test_a_picture_with_too_many_pixels(tmp_path: Path, manual_clock: Manu
     FakeEngine.go.set()
     async with running(tmp_path, manual_clock, pictures={"max_pixels": 1000}) as ocr:
         await ocr.is_ready()
-        settings = ocr.settings.grpc
-        async with channel(f"127.0.0.1:{settings.port}", settings, token=GRPC_TOKEN) as made:
+        async with ocr.channel() as made:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await stubs.PlateReaderStub(made).Read(plates.ReadRequest(image=image()), timeout=DEADLINE_S)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -222,8 +219,7 @@ async def test_a_stream_refuses_more_cameras_than_it_may_track(
     FakeEngine.plates[300] = (plate("D71026", 100, 200),)
     async with running(tmp_path, manual_clock, rpc={"max_stream_cameras": 1}) as ocr:
         await ocr.is_ready()
-        settings = ocr.settings.grpc
-        async with channel(f"127.0.0.1:{settings.port}", settings, token=GRPC_TOKEN) as made:
+        async with ocr.channel() as made:
             first, second, _ = await play(
                 stubs.PlateReaderStub(made),
                 [streamed(300, "r0", 0), streamed(300, "r1", 0, camera_id="96")],
@@ -328,8 +324,7 @@ async def test_a_caller_cancels_its_stream(rpc: "stubs.PlateReaderAsyncStub") ->
 
 
 async def test_without_the_token(ocr: RunningService) -> None:
-    settings = ocr.settings.grpc
-    async with channel(f"127.0.0.1:{settings.port}", settings, token="wrong") as made:
+    async with ocr.channel(token="wrong") as made:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stubs.PlateReaderStub(made).Read(plates.ReadRequest(image=image()), timeout=DEADLINE_S)
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED

@@ -6,29 +6,27 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
+import grpc
 import httpx
-import jwt
 import pytest
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.duration_pb2 import Duration
 
-from kit.auth import StaticJwks
 from kit.blobs import BlobStore, open_blobs
-from kit.bus import BatchHandler, Bus, Delivery, Event, Handler, open_bus
+from kit.bus import BatchHandler, Bus, Delivery, Event, Handler
 from kit.db import Database
 from kit.ids import derived_id
 from kit.inbox import Inbox
 from kit.metrics import Metrics
 from kit.migrations import upgrade
 from kit.outbox import Outbox
-from kit.service import Service, ServiceRunner, Shared
+from kit.service import Service
 from kit.settings import BlobSettings, BusSettings, DatabaseSettings
 from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
 from lookout.plates.v1 import plates_pb2 as plates
 from testkit.clock import ManualClock
-from testkit.processes import free_port
+from testkit.service import TokenIssuer, running_service
 from testkit.waiting import eventually
 from tickets.consumers import consumers
 from tickets.domain.triggers import Rules
@@ -39,8 +37,6 @@ from tickets.settings import TicketsSettings
 from tickets.store.tables import inbox, outbox
 from tickets.wiring import build
 
-SIGNING_KEY = Ed25519PrivateKey.generate()
-GRPC_TOKEN = "token between services"
 MORNING = datetime(2026, 3, 14, 8, 0, tzinfo=UTC)
 SEED = UUID(int=11)
 POLYGON = ((20.0, 10.0), (60.0, 10.0), (70.0, 40.0), (10.0, 40.0))
@@ -248,28 +244,6 @@ def decider(make_decider: MakeDecider) -> Decider:
     return make_decider()
 
 
-def jwks() -> StaticJwks:
-    public = jwt.algorithms.OKPAlgorithm.to_jwk(SIGNING_KEY.public_key(), as_dict=True)
-    return StaticJwks({"keys": [public | {"kid": "one", "use": "sig"}]})
-
-
-def token_of(clock: ManualClock, *permissions: str) -> str:
-    issued = int(clock.now().timestamp())
-    claims = {
-        "sub": "ann",
-        "uid": 1,
-        "roles": [],
-        "permissions": list(permissions),
-        "jti": "t1",
-        "iat": issued,
-        "exp": issued + 86_400,
-        "iss": "lookout",
-        "aud": "lookout",
-        "typ": "access",
-    }
-    return jwt.encode(claims, SIGNING_KEY, algorithm="EdDSA", headers={"kid": "one"})
-
-
 @dataclass
 class RunningTickets:
     """The service on real sockets, with a bus and a blob folder of its own."""
@@ -279,6 +253,8 @@ class RunningTickets:
     bus: Bus
     blobs: BlobStore
     clock: ManualClock
+    tokens: TokenIssuer
+    channel: Callable[..., grpc.aio.Channel]
     http: httpx.AsyncClient
     anonymous: httpx.AsyncClient
 
@@ -326,31 +302,26 @@ async def running(
         blobs=BlobSettings(url=f"file://{folder}/blobs"),
         **{
             "http": {"port": 0, "host": "127.0.0.1"},
-            "grpc": {"port": free_port(), "host": "127.0.0.1", "token": GRPC_TOKEN},
             "log": {"level": "ERROR"},
             **blocks,
         },
     )
-    bus = open_bus(
-        settings.bus, logger=structlog.get_logger(), metrics=Metrics("test"), clock=clock, app_id="test"
-    )
-    await bus.start()
-    service = build(settings, Shared(clock=clock, bus=bus, jwks=jwks()))
-    runner = ServiceRunner([service])
-    await runner.start()
-    url = runner.url("tickets")
     blobs = open_blobs(settings.blobs)
     await blobs.start()
-    headers = {"Authorization": f"Bearer {token_of(clock, 'tickets:read')}"}
-    try:
-        async with (
-            httpx.AsyncClient(base_url=url, headers=headers) as http,
-            httpx.AsyncClient(base_url=url) as anonymous,
-        ):
-            yield RunningTickets(service, settings, bus, blobs, clock, http, anonymous)
-    finally:
-        await bus.stop()  # before the service, as its own bus would: running handlers need the database
-        await runner.stop()
+    async with running_service(build, settings, settings.bus, clock=clock) as started:
+        url, headers = str(started.http.base_url), started.tokens.headers("tickets:read")
+        async with httpx.AsyncClient(base_url=url, headers=headers) as http:
+            yield RunningTickets(
+                started.service,
+                settings,
+                started.bus,
+                blobs,
+                clock,
+                started.tokens,
+                started.channel,
+                http,
+                started.http,
+            )
 
 
 @pytest.fixture

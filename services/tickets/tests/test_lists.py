@@ -8,7 +8,7 @@ from kit.pagination import encode_cursor
 from lookout.plates.v1 import plates_pb2 as plates
 from testkit.waiting import eventually
 
-from .conftest import Frames, RunningTickets, token_of
+from .conftest import Frames, RunningTickets
 
 FREE = plates.SPOT_OCCUPANCY_FREE
 
@@ -260,7 +260,7 @@ async def test_ticket_not_found(service: RunningTickets) -> None:
 )
 async def test_every_route_requires_a_token_with_the_permission(service: RunningTickets, path: str) -> None:
     assert (await service.anonymous.get(f"/api/v1{path}")).status_code == 401
-    header = {"Authorization": f"Bearer {token_of(service.clock, 'plates:read')}"}
+    header = service.tokens.headers("plates:read")
     assert (await service.anonymous.get(f"/api/v1{path}", headers=header)).status_code == 403
 
 

@@ -1,4 +1,4 @@
-"""The Tickets service over gRPC, on a real port with the service token."""
+"""The Tickets service over gRPC, on a real socket with the service token."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -6,21 +6,19 @@ from datetime import timedelta
 import grpc
 import pytest
 
-from kit.grpc import channel
 from lookout.parking.v1 import parking_pb2 as parking
 from lookout.parking.v1 import parking_pb2_grpc as stubs
 from tickets.mapping import timestamp
 
-from .conftest import GRPC_TOKEN, Frames, RunningTickets
+from .conftest import Frames, RunningTickets
 
 DEADLINE_S = 10
 
 
 @pytest.fixture
 async def rpc(any_service: RunningTickets) -> "AsyncIterator[stubs.TicketsAsyncStub]":
-    settings = any_service.settings.grpc
-    async with channel(f"127.0.0.1:{settings.port}", settings, token=GRPC_TOKEN) as made:
-        yield stubs.TicketsStub(made)
+    async with any_service.channel() as channel:
+        yield stubs.TicketsStub(channel)
 
 
 async def fill(service: RunningTickets) -> None:
@@ -114,8 +112,7 @@ async def test_count_by_camera(any_service: RunningTickets, rpc: "stubs.TicketsA
 
 
 async def test_a_call_without_the_token_is_unauthenticated(any_service: RunningTickets) -> None:
-    settings = any_service.settings.grpc
-    async with channel(f"127.0.0.1:{settings.port}", settings, token="wrong") as made:
+    async with any_service.channel(token="wrong") as made:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stubs.TicketsStub(made).GetTicket(parking.GetTicketRequest(ticket_id=1), timeout=DEADLINE_S)
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED

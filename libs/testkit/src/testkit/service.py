@@ -1,0 +1,117 @@
+"""A whole service on real sockets, with a bus that the test listens to, and access tokens for its routes."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import grpc
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwt.algorithms import OKPAlgorithm
+
+from kit.auth import ALGORITHM, StaticJwks
+from kit.bus import Bus, Delivery, Event, Subscription, open_bus
+from kit.grpc import local_channel
+from kit.ids import uuid7
+from kit.logging import make_logger
+from kit.metrics import Metrics
+from kit.service import Service, ServiceRunner, Shared
+from kit.settings import BusSettings, LogSettings, ServiceSettings
+from testkit.clock import ManualClock
+
+S = TypeVar("S", bound=ServiceSettings)
+
+TOKEN_LIFETIME_S = 10**9
+"""Longer than any test moves its clock."""
+
+
+class TokenIssuer:
+    """Signs access tokens with a key of its own; `jwks` has the public key."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._key = Ed25519PrivateKey.generate()
+        public = OKPAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        self.jwks = StaticJwks({"keys": [{**public, "kid": "test", "use": "sig", "alg": ALGORITHM}]})
+
+    def token(self, *permissions: str, username: str = "tester") -> str:
+        """A token of a user with those permissions, valid from the clock's present on."""
+        now = int(self._clock.now().timestamp())
+        claims = {
+            "sub": username,
+            "uid": 1,
+            "roles": [],
+            "permissions": list(permissions),
+            "jti": str(uuid7()),
+            "iat": now,
+            "exp": now + TOKEN_LIFETIME_S,
+            "iss": "lookout",
+            "aud": "lookout",
+            "typ": "access",
+        }
+        return jwt.encode(claims, self._key, algorithm=ALGORITHM, headers={"kid": "test"})
+
+    def headers(self, *permissions: str) -> dict[str, str]:
+        """The `Authorization` header with such a token."""
+        return {"Authorization": f"Bearer {self.token(*permissions)}"}
+
+
+@dataclass(kw_only=True)
+class RunningService(Generic[S]):
+    """A started service. `http`: a client without a token; `events`: what came on the subscriptions, in order."""
+
+    settings: S
+    service: Service
+    runner: ServiceRunner
+    bus: Bus
+    clock: ManualClock
+    tokens: TokenIssuer
+    http: httpx.AsyncClient
+    events: list[Event] = field(default_factory=list)
+
+    def channel(self, *, token: str | None = None) -> grpc.aio.Channel:
+        """To its gRPC listener, with the right token or another; closed by the caller."""
+        return local_channel(self.settings, self.service.name, token=token)
+
+
+@asynccontextmanager
+async def running_service(
+    build: Callable[[S, Shared], Service],
+    settings: S,
+    bus_settings: BusSettings,
+    *,
+    clock: ManualClock,
+    subscriptions: Sequence[Subscription] = (),
+) -> AsyncIterator[RunningService[S]]:
+    """The service that `build` makes of embedded settings, on a bus with the test's own subscriptions."""
+    tokens = TokenIssuer(clock)
+    logger = make_logger("test", LogSettings(level="WARNING", format="console"))
+    bus = open_bus(bus_settings, logger=logger, metrics=Metrics("test"), clock=clock, app_id="test")
+    await bus.start()
+    events: list[Event] = []
+
+    async def record(delivery: Delivery) -> None:
+        events.append(delivery.event)
+
+    for subscription in subscriptions:
+        await bus.consume(subscription, record)
+    service = build(settings, Shared(clock=clock, bus=bus, jwks=tokens.jwks))
+    runner = ServiceRunner([service])
+    await runner.start()
+    try:
+        async with httpx.AsyncClient(base_url=runner.url(service.name), timeout=60) as http:
+            yield RunningService(
+                settings=settings,
+                service=service,
+                runner=runner,
+                bus=bus,
+                clock=clock,
+                tokens=tokens,
+                http=http,
+                events=events,
+            )
+    finally:
+        await bus.stop()  # before the service, as its own bus would: running handlers need its database
+        await runner.stop()
