@@ -38,7 +38,7 @@ class Killed:
             "LOOKOUT_INGEST__DATABASE__URL": database_url,
             "LOOKOUT_INGEST__HTTP__PORT": str(self.port),
             "LOOKOUT_INGEST__DISPATCH__LEASE_S": "1",
-            "LOOKOUT_INGEST__DISPATCH__POLL_S": "0.1",
+            "LOOKOUT_INGEST__DISPATCH__POLL_INTERVAL_S": "0.1",
             "LOOKOUT_INGEST__LOG__LEVEL": "WARNING",
             "PATH": "/usr/bin:/bin",
         }
