@@ -16,7 +16,7 @@ import aiohttp
 import httpx
 
 import barcode
-from testkit.pictures import parking_report
+from testkit.pictures import parking_push
 
 SPOTS_PER_CAMERA = 5
 STEP = timedelta(seconds=40)
@@ -140,7 +140,7 @@ def report(api_code: str, spot: int, at: datetime, plate: str | None) -> dict[st
         for n, corner in enumerate(corners, 1)
         for axis in "xy"
     }
-    return parking_report(
+    return parking_push(
         time=at.strftime("%Y-%m-%d %H:%M:%S"),
         parking_area=f"STM{api_code}",
         index_number=spot,

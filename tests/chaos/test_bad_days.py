@@ -26,19 +26,19 @@ pytestmark = [pytest.mark.chaos, pytest.mark.integration, pytest.mark.timeout(30
 
 @pytest.fixture(scope="module")
 def postgres_of_ours() -> Iterator[PostgresServer]:
-    with postgres(is_own=True) as server:
+    with postgres(is_private=True) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[RabbitMqServer]:
-    with rabbitmq(is_own=True) as server:
+    with rabbitmq(is_private=True) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[S3Server]:
-    with s3(is_own=True) as server:
+    with s3(is_private=True) as server:
         yield server
 
 
@@ -217,7 +217,7 @@ def test_who_reads_no_answer_before_all_is_sent_still_gets_it(site: Stack, size_
         pytest.param(
             with_picture(pictures.truncated(barcode.draw("AB12"))), {422, 400}, id="a truncated JPEG"
         ),
-        pytest.param(with_picture(pictures.no_picture()), {415, 422, 400}, id="no picture"),
+        pytest.param(with_picture(pictures.error_page()), {415, 422, 400}, id="no picture"),
         pytest.param(b'{"a":' * 100_000 + b"1" + b"}" * 100_000, {400, 422}, id="deep JSON"),
         pytest.param(json.dumps({**entry("X"), "index_number": "1e9"}).encode(), {400, 422}, id="index 1e9"),
         pytest.param(json.dumps({**entry("X"), "parking_area": "QQQ77"}).encode(), {404}, id="wrong area"),

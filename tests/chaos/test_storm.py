@@ -28,7 +28,7 @@ class Broker:
 async def test_nothing_is_lost_or_doubled_when_everything_is_killed(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
-    with rabbitmq(is_own=True) as broker:
+    with rabbitmq(is_private=True) as broker:
         servers = Servers(
             amqp_url=broker.fresh_vhost(),
             databases={name: postgres_server.fresh_database() for name in ("gateway", "ingest", "tickets")},

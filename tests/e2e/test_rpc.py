@@ -14,7 +14,7 @@ from lookout.parking.v1 import parking_pb2, parking_pb2_grpc
 from lookout.plates.v1 import plates_pb2, plates_pb2_grpc
 from stack import Stack
 from testkit import CameraMode, HttpCamera, eventually
-from testkit.pictures import parking_report
+from testkit.pictures import parking_push
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
 
@@ -138,7 +138,7 @@ async def test_a_stream_of_frames_is_read_and_tracked(reader: "plates_pb2_grpc.P
 
 async def test_tickets_are_queried(site: Site, tickets: "parking_pb2_grpc.TicketsAsyncStub") -> None:
     with site.stack.client() as client:
-        answer = client.post("/post", json=parking_report(picture=draw_car("D 71026")))
+        answer = client.post("/post", json=parking_push(picture=draw_car("D 71026")))
     assert answer.is_success, answer.text
 
     async def listed() -> parking_pb2.ListTicketsResponse:

@@ -16,7 +16,7 @@ from all_in_one.demo.play import play
 from all_in_one.pictures import draw_car
 from stack import SUPERADMIN_PASSWORD, Stack
 from testkit.otlp import OtlpCollector, ReceivedSpan
-from testkit.pictures import parking_report
+from testkit.pictures import parking_push
 from testkit.processes import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
@@ -216,7 +216,7 @@ def test_the_books_are_closed_to_strangers(played: tuple[Stack, str], path: str,
 def test_nonsense_is_refused_by_name(
     played: tuple[Stack, str], change: dict[str, Any], status: int, code: str
 ) -> None:
-    body = parking_report(**{"parking_area": "NAD95", **change})
+    body = parking_push(**{"parking_area": "NAD95", **change})
     with httpx.Client(base_url=played[0].gateway_url) as client:
         answer = client.post("/post", json=body)
     problem = answer.json()

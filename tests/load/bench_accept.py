@@ -25,7 +25,7 @@ from kit.settings import BusSettings, LogSettings
 from lookout.camera.v1.camera_pb2 import FrameCaptured
 from stack import Servers, distributed
 from storm import create
-from testkit.pictures import noise, parking_report
+from testkit.pictures import noise, parking_push
 from testkit.postgres import postgres
 from testkit.processes import free_port, spawn, wait_until
 from testkit.rabbitmq import rabbitmq
@@ -63,7 +63,7 @@ def bodies() -> Body:
     picture = base64.b64encode(noise(PICTURE_BYTES)).decode()
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
     number = itertools.count()
-    template = parking_report(
+    template = parking_push(
         parking_area="STM@CAMERA@",
         time="@TIME@",
         index_number=1,

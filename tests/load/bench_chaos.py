@@ -34,7 +34,7 @@ class Broker:
 
 def run_storm(events: int, kills: int, seed: int) -> Outcome:
     """On servers of its own, since one of them is killed."""
-    with TemporaryDirectory() as name, postgres() as database, rabbitmq(is_own=True) as broker:
+    with TemporaryDirectory() as name, postgres() as database, rabbitmq(is_private=True) as broker:
         folder = Path(name)
         servers = Servers(
             amqp_url=broker.fresh_vhost(),

@@ -24,7 +24,7 @@ from lookout.parking.v1 import parking_pb2
 from lookout.plates.v1 import plates_pb2
 from stack import Servers, Stack, distributed
 from storm import create
-from testkit.pictures import parking_report
+from testkit.pictures import parking_push
 from testkit.postgres import postgres
 from testkit.rabbitmq import rabbitmq
 from testkit.s3 import s3
@@ -131,7 +131,7 @@ def report(n: int, plate: str, at: datetime) -> dict[str, object]:
         for i, corner in enumerate(corners, 1)
         for axis, value in zip("xy", corner, strict=True)
     }
-    return parking_report(
+    return parking_push(
         time=at.strftime("%Y-%m-%d %H:%M:%S"),
         parking_area=f"STM{n // SPOTS + 1}",
         index_number=spot,

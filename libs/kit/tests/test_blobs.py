@@ -222,8 +222,8 @@ def unavailable_after(seconds: int, calls: list[Callable]):
     return check()
 
 
-async def test_an_s3_server_that_is_down_is_unavailable_and_its_return_is_noticed(own_s3_server):
-    s3_server = own_s3_server
+async def test_an_s3_server_that_is_down_is_unavailable_and_its_return_is_noticed(private_s3_server):
+    s3_server = private_s3_server
     store = open_blobs(
         BlobSettings(
             url=s3_server.fresh_bucket_url(),

@@ -238,8 +238,8 @@ async def test_a_hanging_server_is_given_up():
         await db.stop()
 
 
-async def test_a_restarted_server_costs_no_request(own_postgres_server):
-    postgres_server = own_postgres_server
+async def test_a_restarted_server_costs_no_request(private_postgres_server):
+    postgres_server = private_postgres_server
     db = await opened(postgres_server.fresh_database(), pool_size=3)
     await asyncio.gather(*(add(db, f"before {number}") for number in range(3)))
     postgres_server.stop()
@@ -258,8 +258,8 @@ async def test_a_restarted_server_costs_no_request(own_postgres_server):
     await db.stop()
 
 
-async def test_a_killed_server_keeps_what_was_committed(own_postgres_server):
-    postgres_server = own_postgres_server
+async def test_a_killed_server_keeps_what_was_committed(private_postgres_server):
+    postgres_server = private_postgres_server
     db = await opened(postgres_server.fresh_database())
     await add(db, "kept")
     try:

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from kit.pictures import PictureError, PictureHeader, Problem
 from kit.pictures import read_header as read_any_header
-from testkit.pictures import bomb, no_picture, noise, solid, truncated
+from testkit.pictures import bomb, error_page, noise, solid, truncated
 
 LIMIT = 40_000_000
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -90,7 +90,7 @@ def test_a_picture_is_recognised(data: Any, content_type: Any, suffix: Any) -> N
 @pytest.mark.parametrize(
     "data",
     [
-        no_picture(), b"", b"\x00" * 100, b"GIF89a" + b"\x00" * 50, picture("BMP"), picture("GIF"),
+        error_page(), b"", b"\x00" * 100, b"GIF89a" + b"\x00" * 50, picture("BMP"), picture("GIF"),
         picture("WEBP"), picture("TIFF"), b"%PDF-1.7", b"\xff\xd8" + b"hello",
     ],
 )  # fmt: skip

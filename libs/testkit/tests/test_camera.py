@@ -23,7 +23,7 @@ async def client():
         yield client
 
 
-def ask(
+def fetch(
     client: httpx.AsyncClient, camera: HttpCamera, path: str = SNAPSHOT, password: str | None = None, **more
 ):
     auth = httpx.DigestAuth(camera.user, camera.password if password is None else password)
@@ -42,115 +42,119 @@ def frames(clip: bytes, folder: Path) -> int:
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
-async def test_digest_lets_the_right_password_in_and_no_other(client, algorithm):
+async def test_digest_accepts_only_the_right_password(client, algorithm):
     with HttpCamera(algorithm=algorithm) as camera:
-        answer = await ask(client, camera)
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
-        assert answer.content == camera.picture
-        assert (await ask(client, camera, password="wrong")).status_code == 401
+        response = await fetch(client, camera)
+        assert (response.status_code, response.headers["content-type"]) == (200, "image/jpeg")
+        assert response.content == camera.picture
+        assert (await fetch(client, camera, password="wrong")).status_code == 401
         assert (await client.get(f"http://{camera.address}{SNAPSHOT}")).status_code == 401
         basic = await client.get(f"http://{camera.address}{SNAPSHOT}", auth=(camera.user, camera.password))
         assert basic.status_code == 401
         assert camera.count() == 1
         camera.password = "changed"
-        assert (await ask(client, camera)).status_code == 200
+        assert (await fetch(client, camera)).status_code == 200
 
 
-async def test_a_used_proof_does_not_get_in_again(client, http_camera):
+async def test_replayed_credentials_are_rejected(client, http_camera):
     seen: list[str] = []
-    client.event_hooks["request"].append(lambda request: note(request, seen))
-    assert (await ask(client, http_camera)).status_code == 200
-    [proof] = seen
-    replay = await client.get(f"http://{http_camera.address}{SNAPSHOT}", headers={"Authorization": proof})
+    client.event_hooks["request"].append(lambda request: record_credentials(request, seen))
+    assert (await fetch(client, http_camera)).status_code == 200
+    [credentials] = seen
+    replay = await client.get(
+        f"http://{http_camera.address}{SNAPSHOT}", headers={"Authorization": credentials}
+    )
     assert replay.status_code == 401
-    elsewhere = await client.get(f"http://{http_camera.address}/other.cgi", headers={"Authorization": proof})
-    assert elsewhere.status_code == 401
+    other_path = await client.get(
+        f"http://{http_camera.address}/other.cgi", headers={"Authorization": credentials}
+    )
+    assert other_path.status_code == 401
 
 
-async def note(request: httpx.Request, seen: list[str]) -> None:
+async def record_credentials(request: httpx.Request, seen: list[str]) -> None:
     if "Authorization" in request.headers and request.headers["Authorization"] not in seen:
         seen.append(request.headers["Authorization"])
 
 
-async def test_a_nonce_serves_several_requests_until_the_camera_forgets_it(client, http_camera):
+async def test_a_nonce_is_valid_for_several_requests_until_it_is_cleared(client, http_camera):
     auth = httpx.DigestAuth(http_camera.user, http_camera.password)
     for _ in range(3):
         assert (await client.get(f"http://{http_camera.address}{SNAPSHOT}", auth=auth)).status_code == 200
     assert len(http_camera.requests) == 4, "one challenge, three pictures"
-    http_camera.forget_nonces()
+    http_camera.clear_nonces()
     first = await client.get(f"http://{http_camera.address}{SNAPSHOT}", auth=auth)
     assert first.status_code == 200
     assert len(http_camera.requests) == 6, "a stale nonce is challenged once"
 
 
-async def test_clips_are_films_and_say_what_was_asked_for(client, http_camera, tmp_path):
-    answer = await ask(client, http_camera, CLIP, params=CLIP_QUERY)
-    assert answer.headers["content-type"] == "video/mp4"
-    assert frames(answer.content, tmp_path) == 10
+async def test_clips_decode_and_their_query_is_recorded(client, http_camera, tmp_path):
+    response = await fetch(client, http_camera, CLIP, params=CLIP_QUERY)
+    assert response.headers["content-type"] == "video/mp4"
+    assert frames(response.content, tmp_path) == 10
     assert http_camera.requests[-1].query == CLIP_QUERY
-    assert (await ask(client, http_camera, CLIP)).status_code == 400
+    assert (await fetch(client, http_camera, CLIP)).status_code == 400
 
 
-async def test_the_first_clips_may_be_broken(client, http_camera, tmp_path):
+async def test_the_next_clips_are_truncated_when_requested(client, http_camera, tmp_path):
     http_camera.broken_clips = 2
     counts = []
     for _ in range(3):
-        answer = await ask(client, http_camera, CLIP, params=CLIP_QUERY)
-        counts.append(frames(answer.content, tmp_path))
+        response = await fetch(client, http_camera, CLIP, params=CLIP_QUERY)
+        counts.append(frames(response.content, tmp_path))
     assert counts[:2] != [10, 10]
     assert max(counts[:2]) < 10
     assert counts[2] == 10
 
 
-async def test_pictures_decode_unless_the_camera_breaks_them(client, http_camera):
+async def test_each_mode_answers_as_documented(client, http_camera):
     def decodes(data: bytes) -> bool:
         return data.endswith(b"\xff\xd9") and cv2.imdecode(np.frombuffer(data, np.uint8), 1) is not None
 
-    assert decodes((await ask(client, http_camera)).content)
+    assert decodes((await fetch(client, http_camera)).content)
     http_camera.mode = CameraMode.TRUNCATED
-    assert not decodes((await ask(client, http_camera)).content)
+    assert not decodes((await fetch(client, http_camera)).content)
     http_camera.mode = CameraMode.NOT_A_PICTURE
-    answer = await ask(client, http_camera)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html")
+    response = await fetch(client, http_camera)
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/html")
     http_camera.mode = CameraMode.CUT
     with pytest.raises(httpx.RemoteProtocolError):
-        await ask(client, http_camera)
+        await fetch(client, http_camera)
     http_camera.mode = CameraMode.ERROR
-    assert (await ask(client, http_camera)).status_code == 500
+    assert (await fetch(client, http_camera)).status_code == 500
     http_camera.mode = CameraMode.REFUSE
-    assert (await ask(client, http_camera)).status_code == 401
+    assert (await fetch(client, http_camera)).status_code == 401
     http_camera.mode = CameraMode.OK
-    assert (await ask(client, http_camera, "/nothing.cgi")).status_code == 404
-    assert (await ask(client, http_camera)).status_code == 200
+    assert (await fetch(client, http_camera, "/nothing.cgi")).status_code == 404
+    assert (await fetch(client, http_camera)).status_code == 200
 
 
-async def test_a_hanging_camera_never_answers_and_is_let_go_when_switched_off(client, http_camera):
+async def test_a_hanging_request_ends_when_the_camera_stops(client, http_camera):
     http_camera.mode = CameraMode.HANG
     with pytest.raises(httpx.ReadTimeout):
-        await ask(client, http_camera, timeout=0.3)
-    waiting = asyncio.create_task(ask(client, http_camera))
+        await fetch(client, http_camera, timeout=0.3)
+    waiting = asyncio.create_task(fetch(client, http_camera))
     await eventually(lambda: http_camera.count() == 2)
     await asyncio.to_thread(http_camera.stop)
     with pytest.raises(httpx.RemoteProtocolError):
         await waiting
 
 
-async def test_a_slow_camera_answers_late(client, http_camera):
+async def test_a_slow_camera_answers_after_its_delay(client, http_camera):
     http_camera.mode, http_camera.slow_s = CameraMode.SLOW, 0.4
     with pytest.raises(httpx.ReadTimeout):
-        await ask(client, http_camera, timeout=0.1)
-    assert (await ask(client, http_camera)).status_code == 200
+        await fetch(client, http_camera, timeout=0.1)
+    assert (await fetch(client, http_camera)).status_code == 200
 
 
-async def test_switched_off_it_refuses_connections_and_comes_back_at_its_address(client, http_camera):
+async def test_a_stopped_camera_refuses_connections_and_restarts_at_its_address(client, http_camera):
     address = http_camera.address
     http_camera.stop()
     with pytest.raises(httpx.ConnectError):
-        await ask(client, http_camera)
+        await fetch(client, http_camera)
     http_camera.start()
     assert http_camera.address == address
-    assert (await ask(client, http_camera)).status_code == 200
+    assert (await fetch(client, http_camera)).status_code == 200
 
 
-def test_a_clip_is_small():
+def test_a_clip_is_smaller_than_30_kb():
     assert len(small_clip()) < 30_000

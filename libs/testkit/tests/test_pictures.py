@@ -23,7 +23,7 @@ def is_whole(jpeg: bytes) -> bool:
 
 
 @pytest.mark.parametrize("size_bytes", [2000, 20_000, 200_000, 600_000, 10_000_000])
-def test_noise_has_exactly_the_wanted_size_and_decodes(size_bytes: int):
+def test_noise_has_the_exact_size_and_decodes(size_bytes: int):
     jpeg = pictures.noise(size_bytes)
     assert len(jpeg) == size_bytes
     assert is_whole(jpeg)
@@ -32,39 +32,39 @@ def test_noise_has_exactly_the_wanted_size_and_decodes(size_bytes: int):
 
 
 @pytest.mark.parametrize("extra", [0, 4, 5, 65_537, 65_538, 65_539, 65_540, 65_541, 200_000])
-def test_filling_up_changes_no_pixel(extra: int):
+def test_padding_changes_no_pixel(extra: int):
     jpeg = pictures.solid()
-    filled = pictures.fill(jpeg, len(jpeg) + extra)
-    assert len(filled) == len(jpeg) + extra
-    assert np.array_equal(decoded(filled), decoded(jpeg))
+    padded = pictures.pad(jpeg, len(jpeg) + extra)
+    assert len(padded) == len(jpeg) + extra
+    assert np.array_equal(decoded(padded), decoded(jpeg))
 
 
 @pytest.mark.parametrize("extra", [-1, 1, 3])
-def test_a_size_that_cannot_be_reached_is_refused(extra: int):
-    with pytest.raises(ValueError, match="cannot become"):
-        pictures.fill(pictures.solid(), len(pictures.solid()) + extra)
+def test_a_size_that_padding_cannot_reach_is_an_error(extra: int):
+    with pytest.raises(ValueError, match="cannot be padded"):
+        pictures.pad(pictures.solid(), len(pictures.solid()) + extra)
 
 
-def test_broken_pictures_are_broken_in_their_way():
+def test_invalid_pictures_do_not_decode():
     assert is_whole(pictures.solid())
     assert not is_whole(pictures.truncated())
-    assert not is_whole(pictures.no_picture())
+    assert not is_whole(pictures.error_page())
     bomb = pictures.bomb(50_000)
     assert len(bomb) < 2000
     with pytest.raises(Image.DecompressionBombError):
         Image.open(io.BytesIO(bomb))
 
 
-def test_a_bomb_says_the_size_it_is_told():
+def test_a_bomb_declares_the_given_size():
     with Image.open(io.BytesIO(pictures.bomb(3000))) as picture:
         assert picture.size == (3000, 3000)
 
 
-def test_a_report_takes_overrides_and_leaves_out_what_is_none():
-    report = pictures.parking_report()
-    assert base64.b64decode(report["snapshot"]) == pictures.solid()
-    assert len(report) == 23
-    changed = pictures.parking_report(occupancy="0", duration=None, picture=b"x")
+def test_a_parking_push_takes_overrides_and_omits_fields_that_are_none():
+    push = pictures.parking_push()
+    assert base64.b64decode(push["snapshot"]) == pictures.solid()
+    assert len(push) == 23
+    changed = pictures.parking_push(occupancy="0", duration=None, picture=b"x")
     assert changed["occupancy"] == "0"
     assert changed["snapshot"] == "eA=="
-    assert report.keys() - changed.keys() == {"duration"}
+    assert push.keys() - changed.keys() == {"duration"}

@@ -20,7 +20,7 @@ from kit.service import Service, ServiceRunner
 from kit.settings import BusSettings
 from lookout.camera.v1 import camera_pb2
 from testkit.clock import ManualClock
-from testkit.pictures import parking_report
+from testkit.pictures import parking_push
 from testkit.service import TokenIssuer, running_service
 
 FRAMES = Subscription.to(event_type(camera_pb2.FrameCaptured), "listener")
@@ -88,7 +88,7 @@ class Ingest:
         return camera
 
     async def post(self, *, headers: dict[str, str] | None = None, **overrides: Any) -> httpx.Response:
-        return await self.client.post("/api/v1/post", json=parking_report(**overrides), headers=headers)
+        return await self.client.post("/api/v1/post", json=parking_push(**overrides), headers=headers)
 
     async def rows(self) -> list[Any]:
         async with self.db.reading() as session:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.domain.parking_push import FIELDS
-from testkit.pictures import bomb, parking_report, solid, truncated
+from testkit.pictures import bomb, parking_push, solid, truncated
 
 from .conftest import Ingest
 
@@ -31,7 +31,7 @@ json_values = st.recursive(
 )
 values = odd_numbers | odd_texts | odd_times | odd_pictures | json_values
 changed_reports = st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), values, max_size=4).map(
-    lambda change: parking_report() | change
+    lambda change: parking_push() | change
 )
 bodies = changed_reports | json_values
 headers = st.fixed_dictionaries(

@@ -3,7 +3,7 @@ import pytest
 from ingest.domain.errors import ErrorKind, FieldProblem, InputError
 from ingest.domain.geometry import Size
 from ingest.handlers.pictures import read_header
-from testkit.pictures import bomb, no_picture, solid, truncated
+from testkit.pictures import bomb, error_page, solid, truncated
 
 LIMIT = 40_000_000
 
@@ -16,7 +16,7 @@ def test_the_header_of_a_picture() -> None:
 @pytest.mark.parametrize(
     ("data", "kind", "code"),
     [
-        (no_picture(), ErrorKind.INVALID, "not_a_picture"),
+        (error_page(), ErrorKind.INVALID, "not_a_picture"),
         (bomb(0), ErrorKind.INVALID, "not_a_picture"),
         (truncated(solid(64, 48)), ErrorKind.INVALID, "picture_truncated"),
         (bomb(50_000), ErrorKind.TOO_LARGE, "picture_too_large_pixels"),

@@ -14,7 +14,7 @@ import pytest
 
 from lookout.camera.v1 import camera_pb2
 from testkit import HttpCamera, eventually
-from testkit.pictures import noise, parking_report
+from testkit.pictures import noise, parking_push
 from testkit.processes import free_port, spawn
 
 from .conftest import Starter
@@ -70,7 +70,7 @@ class Killed:
 
 async def push(url: Any, camera: Any, number: Any, picture: Any) -> Any:
     """As a camera does: again and again until there is a 2xx."""
-    report = parking_report(
+    report = parking_push(
         picture=picture, parking_area=f"NAD{camera}", occupancy=int(number % 3 > 0), duration=number
     )
     async with httpx.AsyncClient(base_url=url, timeout=5) as client:

@@ -51,8 +51,8 @@ async def test_the_cameras_challenge_is_remembered(
 ) -> None:
     for _ in range(3):
         assert (await get(ingest, camera, "frame")).status_code == 200
-    assert [request.is_in for request in http_camera.requests] == [False, True, True, True]
-    http_camera.forget_nonces()  # as after a reboot
+    assert [request.is_authorized for request in http_camera.requests] == [False, True, True, True]
+    http_camera.clear_nonces()  # as after a reboot
     assert (await get(ingest, camera, "frame")).status_code == 200
 
 
@@ -215,7 +215,9 @@ async def test_a_clip_is_fetched_in_the_cameras_own_time_and_kept(
     assert answer.content == http_camera.clip
     (blob,) = ingest.blobs("clips")
     assert blob.read_bytes() == http_camera.clip
-    asked = [request.query for request in http_camera.requests if request.path == CLIP and request.is_in]
+    asked = [
+        request.query for request in http_camera.requests if request.path == CLIP and request.is_authorized
+    ]
     # 08:30 UTC is 12:30 at the location; the usual window is the last 20 seconds.
     assert asked[0]["starttime"] == "2026-03-14 12:29:40"
     assert asked[0]["endtime"] == "2026-03-14 12:30:00"

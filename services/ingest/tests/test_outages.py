@@ -20,18 +20,18 @@ from .conftest import Ingest, Starter
 
 
 async def test_without_the_database_a_report_is_asked_to_come_again(
-    start_ingest: Starter, own_postgres_server: PostgresServer
+    start_ingest: Starter, private_postgres_server: PostgresServer
 ) -> None:
-    ingest = await start_ingest(own_postgres_server.fresh_database())
+    ingest = await start_ingest(private_postgres_server.fresh_database())
     await ingest.make_camera()
     assert (await ingest.post()).status_code == 200
-    own_postgres_server.kill()
+    private_postgres_server.kill()
     answer = await ingest.post(duration=1)
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
     assert answer.headers["content-type"] == "application/problem+json"
     assert (await ingest.client.get("/health/ready")).status_code == 503
-    own_postgres_server.start()
+    private_postgres_server.start()
 
     async def is_accepted() -> Any:
         return (await ingest.post(duration=1)).status_code == 200

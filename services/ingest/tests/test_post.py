@@ -10,7 +10,7 @@ from ingest.domain.parking_push import FIELDS
 from lookout.camera.v1 import camera_pb2
 from lookout.common.v1 import common_pb2
 from testkit import eventually
-from testkit.pictures import bomb, no_picture, noise, parking_report, solid, truncated
+from testkit.pictures import bomb, error_page, noise, parking_push, solid, truncated
 
 from .conftest import Ingest, Starter
 
@@ -90,7 +90,7 @@ async def test_cameras_send_any_content_type(sqlite_ingest: Ingest, content_type
     await sqlite_ingest.make_camera()
     headers = {"content-type": content_type} if content_type else {}
     answer = await sqlite_ingest.client.post(
-        "/api/v1/post", content=json.dumps(parking_report()).encode(), headers=headers
+        "/api/v1/post", content=json.dumps(parking_push()).encode(), headers=headers
     )
     assert answer.status_code == 200
 
@@ -117,7 +117,7 @@ async def test_each_refusal_has_its_own_code_and_leaves_nothing(ingest: Ingest) 
     await refused(ingest, "snapshot_missing", 400, fields=["snapshot"], snapshot=None)
     await refused(ingest, "snapshot_missing", 400, fields=["snapshot"], snapshot="")
     await refused(ingest, "bad_base64", 400, fields=["snapshot"], snapshot="!!!!")
-    await refused(ingest, "not_a_picture", 422, fields=["snapshot"], picture=no_picture())
+    await refused(ingest, "not_a_picture", 422, fields=["snapshot"], picture=error_page())
     await refused(ingest, "picture_truncated", 422, fields=["snapshot"], picture=truncated())
     await refused(ingest, "picture_too_large_pixels", 413, fields=["snapshot"], picture=bomb())
     await refused(ingest, "picture_too_large_bytes", 413, fields=["snapshot"], picture=noise(5_300_000))
@@ -386,7 +386,7 @@ async def test_a_report_with_odd_extra_fields_can_be_looked_at(ingest: Ingest) -
         "deep": [[[[{"a": None}]]]],
         "tiny": 1e-300,
     }
-    body = json.dumps(parking_report(**odd)).encode()
+    body = json.dumps(parking_push(**odd)).encode()
     answer = await ingest.client.post("/api/v1/post", content=body)
     assert answer.status_code == 200, answer.text
     event = await ingest.client.get(f"{EVENTS}/{answer.json()['event_id']}", headers=ingest.admin)

@@ -78,7 +78,7 @@ def deep(*, has_alpha: bool) -> bytes:
         pytest.param(deep(has_alpha=True), id="16 bits alpha"),
         pytest.param(saved(scene(), "JPEG", quality=95) * 2, id="two pictures in a row"),
         pytest.param(saved(scene(), "JPEG", quality=95) + b"\0" * 40, id="jpeg with padding behind it"),
-        pytest.param(pictures.fill(saved(scene(), "JPEG", quality=95), 30_000), id="jpeg with comments"),
+        pytest.param(pictures.pad(saved(scene(), "JPEG", quality=95), 30_000), id="jpeg with comments"),
     ],
 )
 def test_colours_and_channel_order(data: bytes) -> None:
@@ -189,7 +189,7 @@ def webp_bomb() -> bytes:
     ("data", "kind", "code"),
     [
         pytest.param(b"", Invalid, "picture_empty", id="nothing"),
-        pytest.param(pictures.no_picture(), UnsupportedMedia, "not_a_picture", id="html"),
+        pytest.param(pictures.error_page(), UnsupportedMedia, "not_a_picture", id="html"),
         pytest.param(b"GIF89a" + bytes(40), UnsupportedMedia, "not_a_picture", id="gif"),
         pytest.param(b"\xff\xd8\xff", Invalid, "picture_truncated", id="three bytes of jpeg"),
         pytest.param(pictures.truncated(jpeg(canvas())), Invalid, "picture_truncated", id="half a jpeg"),

@@ -66,7 +66,7 @@ async def test_no_plate(ocr: RunningService) -> None:
     ("data", "status", "code"),
     [
         (b"", 422, "picture_empty"),
-        (pictures.no_picture(), 415, "not_a_picture"),
+        (pictures.error_page(), 415, "not_a_picture"),
         (pictures.truncated(jpeg(canvas())), 422, "picture_truncated"),
         (pictures.bomb(), 413, "picture_too_large"),
     ],

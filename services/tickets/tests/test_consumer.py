@@ -156,19 +156,19 @@ async def test_gauges_and_the_end_of_waiting(decider: Decider, frames: Frames) -
 
 @pytest.mark.integration
 async def test_events_wait_while_the_database_is_down(
-    own_postgres_server: PostgresServer, tmp_path: Path, manual_clock: ManualClock, frames: Frames
+    private_postgres_server: PostgresServer, tmp_path: Path, manual_clock: ManualClock, frames: Frames
 ) -> None:
     """The API answers 503, events wait in order, none is lost."""
-    async with running(own_postgres_server.fresh_database(), tmp_path, manual_clock) as service:
+    async with running(private_postgres_server.fresh_database(), tmp_path, manual_clock) as service:
         await service.publish(frames.entry(0))
-        own_postgres_server.kill()
+        private_postgres_server.kill()
         response = await service.http.get("/api/v1/tickets")
         assert (response.status_code, response.json()["code"]) == (503, "database_away")
         assert int(response.headers["retry-after"]) > 0
         assert (await service.anonymous.get("/health/ready")).status_code == 503
         for read in (frames.exit(30), frames.entry(40, "K77310"), frames.exit(50)):
             await service.bus.publish(event_of(read))
-        own_postgres_server.start()
+        private_postgres_server.start()
 
         async def is_done() -> bool:
             response = await service.http.get("/api/v1/tickets", params={"status": "CLOSED"})

@@ -103,7 +103,7 @@ class TestOutline:
         ("encoded", "polygon"),
         [
             (b"", POLYGON),
-            (pictures.no_picture(), POLYGON),
+            (pictures.error_page(), POLYGON),
             (pictures.solid()[:20], POLYGON),
             (pictures.bomb(), POLYGON),
             (pictures.solid(), ()),
@@ -194,7 +194,7 @@ async def test_an_outline_that_was_not_drawn_before_a_stop_is_drawn_after_the_st
     ("content", "note"),
     [
         (pictures.truncated(pictures.noise(20_000), 0.01), "the picture does not decode"),
-        (pictures.no_picture(), "the picture does not decode"),
+        (pictures.error_page(), "the picture does not decode"),
     ],
 )
 async def test_a_broken_exit_picture_stays_plain_with_a_note(

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from kit.bus import Delivery
-from testkit.bus import THING, Place, an_event, number_of
+from testkit.bus import THING, BusBackend, make_event, number_of
 
 
 def note(path: Path, *words: object) -> None:
@@ -25,8 +25,8 @@ async def consume(args: argparse.Namespace) -> None:
             await asyncio.Event().wait()
         note(args.log, "done", number, delivery.attempt)
 
-    place = Place("", args.url)
-    bus = await place.open(
+    backend = BusBackend("", args.url)
+    bus = await backend.open(
         delivery_limit=args.delivery_limit,
         isolate_after_deliveries=args.isolate_after_deliveries,
         shards=args.shards,
@@ -36,11 +36,11 @@ async def consume(args: argparse.Namespace) -> None:
 
 
 async def publish(args: argparse.Namespace) -> None:
-    place = Place("", args.url)
-    bus = await place.open()
+    backend = BusBackend("", args.url)
+    bus = await backend.open()
     number = 0
     while True:
-        events = [an_event(number + i, key=f"k{i}") for i in range(10)]
+        events = [make_event(number + i, key=f"k{i}") for i in range(10)]
         for event, result in zip(events, await bus.publish_many(events), strict=True):
             if result is None:
                 note(args.log, "confirmed", number_of(event))

@@ -3,20 +3,20 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kit.bus import Subscription
-from testkit.bus import LOOSE, THING, Place
+from testkit.bus import THING, UNORDERED, BusBackend
 
 
 @pytest.fixture(params=["sqlite", pytest.param("rabbitmq", marks=pytest.mark.integration)])
-async def place(request, tmp_path) -> AsyncIterator[Place]:
+async def backend(request, tmp_path) -> AsyncIterator[BusBackend]:
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'bus.db'}"
     else:
         url = request.getfixturevalue("rabbitmq_server").fresh_vhost()
-    place = Place(request.param, url)
-    yield place
-    await place.close_all()
+    backend = BusBackend(request.param, url)
+    yield backend
+    await backend.close_all()
 
 
 @pytest.fixture(params=["ordered", "unordered"])
 def any_subscription(request) -> Subscription:
-    return THING if request.param == "ordered" else LOOSE
+    return THING if request.param == "ordered" else UNORDERED

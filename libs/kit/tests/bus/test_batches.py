@@ -3,7 +3,7 @@
 import asyncio
 
 from kit.bus import Rejected, Transient
-from testkit.bus import THING, Place, an_event, number_of
+from testkit.bus import THING, BusBackend, make_event, number_of
 from testkit.waiting import eventually
 
 
@@ -35,10 +35,10 @@ class Batches:
         return [number_of(d.event) for d in self.done if d.event.partition_key == key]
 
 
-async def test_what_waits_is_handed_over_together_in_order(place: Place, any_subscription):
-    bus, handler = await place.open(batch_size=16, shards=2), Batches()
+async def test_what_waits_is_handed_over_together_in_order(backend: BusBackend, any_subscription):
+    bus, handler = await backend.open(batch_size=16, shards=2), Batches()
     await bus.declare(any_subscription)
-    await bus.publish_many([an_event(i, key=f"k{i % 4}") for i in range(200)])
+    await bus.publish_many([make_event(i, key=f"k{i % 4}") for i in range(200)])
     await bus.consume(any_subscription, handler)
     await eventually(lambda: len(handler.done) == 200)
     assert max(map(len, handler.batches)) <= 16
@@ -46,7 +46,7 @@ async def test_what_waits_is_handed_over_together_in_order(place: Place, any_sub
     for k in range(4):
         assert handler.of(f"k{k}") == list(range(k, 200, 4))
     await eventually(lambda: _is_empty(bus, any_subscription.queue))
-    text = place.metrics[-1].render().decode()
+    text = backend.metrics[-1].render().decode()
     assert f'deliveries_total{{outcome="handled",queue="{any_subscription.queue}"}} 200.0' in text
 
 
@@ -55,11 +55,11 @@ async def _is_empty(bus, queue):
 
 
 async def test_a_batch_that_fails_is_taken_apart_and_only_the_one_at_fault_becomes_a_dead_letter(
-    place: Place, any_subscription
+    backend: BusBackend, any_subscription
 ):
-    bus, handler = await place.open(batch_size=16, shards=1), Batches(fail_on={7, 23})
+    bus, handler = await backend.open(batch_size=16, shards=1), Batches(fail_on={7, 23})
     await bus.declare(any_subscription)
-    await bus.publish_many([an_event(i, key=f"k{i % 4}") for i in range(60)])
+    await bus.publish_many([make_event(i, key=f"k{i % 4}") for i in range(60)])
     await bus.consume(any_subscription, handler)
     await eventually(lambda: len(handler.done) == 58)
     assert sorted(number_of(d.event) for d in handler.done) == sorted(set(range(60)) - {7, 23})
@@ -73,11 +73,11 @@ async def test_a_batch_that_fails_is_taken_apart_and_only_the_one_at_fault_becom
             assert handler.of(f"k{k}") == [i for i in range(k, 60, 4) if i not in {7, 23}]
 
 
-async def test_a_key_that_retries_keeps_its_order_while_batches_of_others_go_on(place: Place):
-    bus, handler = await place.open(batch_size=8, shards=1), Batches(fail_on={4}, error=Transient("soon"))
+async def test_a_key_that_retries_keeps_its_order_while_batches_of_others_go_on(backend: BusBackend):
+    bus, handler = await backend.open(batch_size=8, shards=1), Batches(fail_on={4}, error=Transient("soon"))
     await bus.declare(THING)
     await bus.consume(THING, handler)
-    await bus.publish_many([an_event(i, key=f"k{i % 4}") for i in range(40)])
+    await bus.publish_many([make_event(i, key=f"k{i % 4}") for i in range(40)])
     await eventually(lambda: len([n for n, _ in handler.singles if n == 4]) >= 2)
     await eventually(lambda: len(handler.done) >= 30)
     assert handler.of("k0") == [0]

@@ -1,4 +1,4 @@
-"""What both back ends promise. `place` runs each test on the embedded one and on a real RabbitMQ."""
+"""What both back ends promise. `backend` runs each test on the embedded one and on a real RabbitMQ."""
 
 import asyncio
 from dataclasses import replace
@@ -8,15 +8,15 @@ import pytest
 from kit import errors
 from kit.bus import HeldBack, RetryPolicy, Subscription, Unroutable
 from kit.tracing import current_correlation_id, current_trace
-from testkit.bus import LOOSE, THING, Place, Recorder, an_event, number_of
+from testkit.bus import THING, UNORDERED, BusBackend, RecordingHandler, make_event, number_of
 from testkit.waiting import eventually
 
 
-async def test_an_event_arrives_as_it_was_sent(place: Place, any_subscription):
-    bus, seen = await place.open(), Recorder()
+async def test_an_event_arrives_as_it_was_sent(backend: BusBackend, any_subscription):
+    bus, seen = await backend.open(), RecordingHandler()
     await bus.declare(any_subscription)
     await bus.consume(any_subscription, seen)
-    sent = an_event(7)
+    sent = make_event(7)
     await bus.publish(sent)
     await eventually(lambda: seen.deliveries)
     [delivery] = seen.deliveries
@@ -24,8 +24,8 @@ async def test_an_event_arrives_as_it_was_sent(place: Place, any_subscription):
     assert (delivery.queue, delivery.attempt, delivery.redelivered) == (any_subscription.queue, 1, False)
 
 
-async def test_the_handler_runs_in_the_trace_of_the_event(place: Place):
-    bus = await place.open()
+async def test_the_handler_runs_in_the_trace_of_the_event(backend: BusBackend):
+    bus = await backend.open()
     seen = []
 
     async def handler(delivery):
@@ -34,19 +34,19 @@ async def test_the_handler_runs_in_the_trace_of_the_event(place: Place):
 
     await bus.declare(THING)
     await bus.consume(THING, handler)
-    await bus.publish(an_event())
+    await bus.publish(make_event())
     await eventually(lambda: seen)
     assert seen == [("ab" * 16, "c-1")]
 
 
-async def test_events_wait_for_a_consumer_that_comes_later(place: Place, any_subscription):
-    bus = await place.open()
+async def test_events_wait_for_a_consumer_that_comes_later(backend: BusBackend, any_subscription):
+    bus = await backend.open()
     await bus.declare(any_subscription)
-    await bus.publish_many([an_event(i) for i in range(20)])
+    await bus.publish_many([make_event(i) for i in range(20)])
     assert await bus.depth(any_subscription.queue) == 20
     await bus.stop()
 
-    later, seen = await place.open(), Recorder()
+    later, seen = await backend.open(), RecordingHandler()
     await later.consume(any_subscription, seen)
     await eventually(lambda: len(seen.deliveries) == 20)
     assert sorted(seen.numbers) == list(range(20))
@@ -57,13 +57,13 @@ async def _is(call, wanted):
     return await call == wanted
 
 
-async def test_every_subscription_gets_its_own_copy(place: Place):
-    bus, first, second = await place.open(), Recorder(), Recorder()
+async def test_every_subscription_gets_its_own_copy(backend: BusBackend):
+    bus, first, second = await backend.open(), RecordingHandler(), RecordingHandler()
     other = replace(THING, service="other", binding="things.#")
     for subscription, handler in ((THING, first), (other, second)):
         await bus.declare(subscription)
         await bus.consume(subscription, handler)
-    await bus.publish_many([an_event(i) for i in range(10)])
+    await bus.publish_many([make_event(i) for i in range(10)])
     await eventually(lambda: len(first.deliveries) == len(second.deliveries) == 10)
 
 
@@ -81,51 +81,51 @@ async def test_every_subscription_gets_its_own_copy(place: Place):
         ("*.#", "a.b", True),
     ],
 )
-async def test_bindings_mean_what_amqp_says(place: Place, binding, key, is_wanted):
-    bus = await place.open()
+async def test_bindings_mean_what_amqp_says(backend: BusBackend, binding, key, is_wanted):
+    bus = await backend.open()
     await bus.declare(Subscription("reader", "some", binding))
-    [result] = await bus.publish_many([an_event(routing_key=key)])
+    [result] = await bus.publish_many([make_event(routing_key=key)])
     assert (result is None) == is_wanted
 
 
-async def test_a_changed_binding_replaces_the_old_one(place: Place):
-    bus = await place.open()
+async def test_a_changed_binding_replaces_the_old_one(backend: BusBackend):
+    bus = await backend.open()
     await bus.declare(replace(THING, binding="old.#"))
     await bus.declare(replace(THING, binding="new.#"))
-    await bus.publish(an_event(routing_key="new.x"))
+    await bus.publish(make_event(routing_key="new.x"))
     with pytest.raises(Unroutable):
-        await bus.publish(an_event(routing_key="old.x"))
+        await bus.publish(make_event(routing_key="old.x"))
 
 
-async def test_an_event_that_nobody_wants_is_an_error_unless_it_may_be(place: Place):
-    bus = await place.open()
+async def test_an_event_that_nobody_wants_is_an_error_unless_it_may_be(backend: BusBackend):
+    bus = await backend.open()
     with pytest.raises(Unroutable):
-        await bus.publish(an_event())
-    await bus.publish(an_event(must_route=False))
+        await bus.publish(make_event())
+    await bus.publish(make_event(must_route=False))
     await bus.declare(THING)
-    results = await bus.publish_many([an_event(), an_event(routing_key="nobody.wants.this", key="k2")])
+    results = await bus.publish_many([make_event(), make_event(routing_key="nobody.wants.this", key="k2")])
     assert results[0] is None
     assert isinstance(results[1], Unroutable)
 
 
-async def test_after_a_failed_publish_the_later_events_of_its_key_are_held_back(place: Place):
-    bus, seen = await place.open(), Recorder()
+async def test_after_a_failed_publish_the_later_events_of_its_key_are_held_back(backend: BusBackend):
+    bus, seen = await backend.open(), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
     results = await bus.publish_many(
         [
-            an_event(1, key="a"),
-            an_event(2, key="a", routing_key="nobody"),
-            an_event(3, key="a"),
-            an_event(4, key="b"),
+            make_event(1, key="a"),
+            make_event(2, key="a", routing_key="nobody"),
+            make_event(3, key="a"),
+            make_event(4, key="b"),
         ]
     )
     assert [type(result) for result in results] == [type(None), Unroutable, HeldBack, type(None)]
     await eventually(lambda: sorted(seen.numbers) == [1, 4])
 
 
-async def test_one_key_is_handled_in_order_and_keys_side_by_side(place: Place):
-    bus = await place.open()
+async def test_one_key_is_handled_in_order_and_keys_side_by_side(backend: BusBackend):
+    bus = await backend.open()
     keys = [f"camera:{i}" for i in range(12)]
     running: set[str] = set()
     most = 0
@@ -142,7 +142,7 @@ async def test_one_key_is_handled_in_order_and_keys_side_by_side(place: Place):
         order[key].append(number_of(delivery.event))
 
     await bus.declare(THING)
-    await bus.publish_many([an_event(i, key=key) for i in range(15) for key in keys])
+    await bus.publish_many([make_event(i, key=key) for i in range(15) for key in keys])
     await bus.consume(THING, handler)
     await eventually(lambda: all(len(numbers) == 15 for numbers in order.values()), timeout_s=20)
     assert all(numbers == list(range(15)) for numbers in order.values())
@@ -150,8 +150,8 @@ async def test_one_key_is_handled_in_order_and_keys_side_by_side(place: Place):
     assert (await bus.dead_letters(THING.queue)) == []
 
 
-async def test_concurrency_is_bounded(place: Place, any_subscription):
-    bus = await place.open(concurrency=3)
+async def test_concurrency_is_bounded(backend: BusBackend, any_subscription):
+    bus = await backend.open(concurrency=3)
     running = most = done = 0
 
     async def handler(delivery):
@@ -163,18 +163,18 @@ async def test_concurrency_is_bounded(place: Place, any_subscription):
         done += 1
 
     await bus.declare(any_subscription)
-    await bus.publish_many([an_event(i, key=f"k{i}") for i in range(30)])
+    await bus.publish_many([make_event(i, key=f"k{i}") for i in range(30)])
     await bus.consume(any_subscription, handler)
     await eventually(lambda: done == 30)
     assert most == 3
 
 
-async def test_ready_tells_how_it_stands(place: Place):
-    bus = place.make()
-    if place.kind == "rabbitmq":
+async def test_ready_tells_how_it_stands(backend: BusBackend):
+    bus = backend.make()
+    if backend.kind == "rabbitmq":
         assert not (await bus.ready()).ok
     await bus.start()
-    await bus.consume(THING, Recorder())
+    await bus.consume(THING, RecordingHandler())
     await eventually(lambda: _is_ready(bus))
     await bus.stop()
     assert not (await bus.ready()).ok
@@ -184,31 +184,31 @@ async def _is_ready(bus):
     return (await bus.ready()).ok
 
 
-async def test_unknown_queues_are_told(place: Place):
-    bus = await place.open()
+async def test_unknown_queues_are_told(backend: BusBackend):
+    bus = await backend.open()
     for call in (bus.depth("no.such.v1"), bus.dead_letters("no.such.v1"), bus.replay("no.such.v1")):
         with pytest.raises(errors.NotFound):
             await call
 
 
-async def test_queues_are_listed_with_their_depths(place: Place):
-    bus = await place.open()
+async def test_queues_are_listed_with_their_depths(backend: BusBackend):
+    bus = await backend.open()
     await bus.declare(THING)
-    await bus.declare(LOOSE)
-    await bus.publish_many([an_event(i, key=f"k{i}") for i in range(5)])
+    await bus.declare(UNORDERED)
+    await bus.publish_many([make_event(i, key=f"k{i}") for i in range(5)])
     infos = {info.queue: info for info in await bus.queues()}
-    assert list(infos) == sorted([THING.queue, LOOSE.queue])
+    assert list(infos) == sorted([THING.queue, UNORDERED.queue])
     assert (infos[THING.queue].depth, infos[THING.queue].dead_letters, infos[THING.queue].is_ordered) == (
         5,
         0,
         True,
     )
-    assert (infos[LOOSE.queue].depth, infos[LOOSE.queue].binding) == (5, LOOSE.binding)
-    assert not infos[LOOSE.queue].is_ordered
+    assert (infos[UNORDERED.queue].depth, infos[UNORDERED.queue].binding) == (5, UNORDERED.binding)
+    assert not infos[UNORDERED.queue].is_ordered
 
 
-async def test_stop_lets_the_handler_finish_and_keeps_the_rest(place: Place, any_subscription):
-    bus = await place.open()
+async def test_stop_lets_the_handler_finish_and_keeps_the_rest(backend: BusBackend, any_subscription):
+    bus = await backend.open()
     begun, may_end = asyncio.Event(), asyncio.Event()
     done = []
 
@@ -218,7 +218,7 @@ async def test_stop_lets_the_handler_finish_and_keeps_the_rest(place: Place, any
         done.append(number_of(delivery.event))
 
     await bus.declare(any_subscription)
-    await bus.publish_many([an_event(i) for i in range(3)])
+    await bus.publish_many([make_event(i) for i in range(3)])
     subscription = replace(any_subscription, retry=RetryPolicy((0.05,)))
     await bus.consume(subscription, slow)
     await begun.wait()
@@ -226,32 +226,32 @@ async def test_stop_lets_the_handler_finish_and_keeps_the_rest(place: Place, any
     await asyncio.sleep(0)
     may_end.set()
     await stopping
-    later, seen = await place.open(), Recorder()
+    later, seen = await backend.open(), RecordingHandler()
     await later.consume(any_subscription, seen)
     await eventually(lambda: sorted(done + seen.numbers) == [0, 1, 2])
     assert done
 
 
-async def test_a_second_consumer_of_an_ordered_queue_takes_over_in_order(place: Place):
-    first, second = await place.open(), await place.open()
-    one, two = Recorder(), Recorder()
+async def test_a_second_consumer_of_an_ordered_queue_takes_over_in_order(backend: BusBackend):
+    first, second = await backend.open(), await backend.open()
+    one, two = RecordingHandler(), RecordingHandler()
     await first.declare(THING)
     await first.consume(THING, one)
     await eventually(lambda: _is_ready(first))
     await second.consume(THING, two)
-    await first.publish_many([an_event(i) for i in range(10)])
+    await first.publish_many([make_event(i) for i in range(10)])
     await eventually(lambda: len(one.deliveries) == 10)
     await first.stop()
-    await second.publish_many([an_event(i) for i in range(10, 20)])
+    await second.publish_many([make_event(i) for i in range(10, 20)])
     await eventually(lambda: len(two.deliveries) == 10)
     assert one.numbers + two.numbers == list(range(20))
 
 
-async def test_publishing_many_from_many_tasks_loses_none(place: Place):
-    bus, seen = await place.open(), Recorder()
+async def test_publishing_many_from_many_tasks_loses_none(backend: BusBackend):
+    bus, seen = await backend.open(), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
-    batches = [[an_event(b * 100 + i, key=f"k{b}") for i in range(50)] for b in range(8)]
+    batches = [[make_event(b * 100 + i, key=f"k{b}") for i in range(50)] for b in range(8)]
     results = await asyncio.gather(*(bus.publish_many(batch) for batch in batches))
     assert all(result is None for batch in results for result in batch)
     await eventually(lambda: len(seen.deliveries) == 400, timeout_s=20)

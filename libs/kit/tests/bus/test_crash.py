@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testkit.bus import THING, Place, Recorder, an_event, number_of
+from testkit.bus import THING, BusBackend, RecordingHandler, make_event, number_of
 from testkit.processes import spawn
 from testkit.waiting import eventually
 
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.chaos
 
 
 class Actor:
-    def __init__(self, what: str, place: Place, log: Path, *options: object) -> None:
+    def __init__(self, what: str, backend: BusBackend, log: Path, *options: object) -> None:
         self.log = log
-        command = [sys.executable, str(ACTOR), what, place.url, str(log), *map(str, options)]
+        command = [sys.executable, str(ACTOR), what, backend.url, str(log), *map(str, options)]
         self.process = spawn(command, log=log.with_suffix(".out"))
 
     def lines(self, verb: str) -> list[list[int]]:
@@ -40,16 +40,16 @@ class Actor:
         self.process.wait()
 
 
-async def test_what_a_killed_consumer_had_in_hand_is_delivered_again(place: Place, tmp_path):
-    bus = await place.open()
+async def test_what_a_killed_consumer_had_in_hand_is_delivered_again(backend: BusBackend, tmp_path):
+    bus = await backend.open()
     await bus.declare(THING)
-    await bus.publish_many([an_event(i, key=f"k{i % 5}") for i in range(50)])
-    actor = Actor("consume", place, tmp_path / "log", "--hang-on", 30)
+    await bus.publish_many([make_event(i, key=f"k{i % 5}") for i in range(50)])
+    actor = Actor("consume", backend, tmp_path / "log", "--hang-on", 30)
     await eventually(lambda: 30 in actor.numbers("begun"), timeout_s=30)
     await eventually(lambda: len(actor.numbers("done")) == 46, timeout_s=30)  # 30, 35, 40, 45 wait
     actor.kill()
 
-    seen = Recorder()
+    seen = RecordingHandler()
     await bus.consume(THING, seen)
     await eventually(lambda: {30, 35, 40, 45} <= set(seen.numbers))
     again = {number_of(d.event): d for d in seen.deliveries}
@@ -60,16 +60,16 @@ async def test_what_a_killed_consumer_had_in_hand_is_delivered_again(place: Plac
 
 
 async def test_a_message_that_kills_its_process_becomes_a_dead_letter_and_takes_nobody_with_it(
-    place: Place, tmp_path
+    backend: BusBackend, tmp_path
 ):
-    bus = await place.open(delivery_limit=4, isolate_after_deliveries=2, shards=1)
+    bus = await backend.open(delivery_limit=4, isolate_after_deliveries=2, shards=1)
     await bus.declare(THING)
-    await bus.publish_many([an_event(i, key=f"k{i}") for i in range(20)])
+    await bus.publish_many([make_event(i, key=f"k{i}") for i in range(20)])
     options = ("--die-on", 3, "--delivery-limit", 4, "--isolate-after-deliveries", 2, "--shards", 1)
     lives = 0
     while True:
         lives += 1
-        actor = Actor("consume", place, tmp_path / "log", *options)
+        actor = Actor("consume", backend, tmp_path / "log", *options)
         # Bound now: the loop goes on with another one.
 
         def is_over(actor: Actor = actor) -> bool:
@@ -83,7 +83,7 @@ async def test_a_message_that_kills_its_process_becomes_a_dead_letter_and_takes_
     assert set(actor.numbers("done")) == set(range(20)) - {3}
     [dead_letter] = await bus.dead_letters(THING.queue)
     assert "delivery limit" in dead_letter.reason
-    assert dead_letter.event.routing_key == an_event().routing_key
+    assert dead_letter.event.routing_key == make_event().routing_key
     actor.kill()
 
 
@@ -91,13 +91,13 @@ async def _dead_letter_numbers(bus, wanted):
     return [number_of(dead_letter.event) for dead_letter in await bus.dead_letters(THING.queue)] == wanted
 
 
-async def test_what_was_confirmed_survives_the_publishers_death(place: Place, tmp_path):
-    bus = await place.open()
+async def test_what_was_confirmed_survives_the_publishers_death(backend: BusBackend, tmp_path):
+    bus = await backend.open()
     await bus.declare(THING)
-    actor = Actor("publish", place, tmp_path / "log")
+    actor = Actor("publish", backend, tmp_path / "log")
     await eventually(lambda: len(actor.numbers("confirmed")) > 100, timeout_s=30)
     actor.kill()
-    seen = Recorder()
+    seen = RecordingHandler()
     await bus.consume(THING, seen)
     await eventually(lambda: set(actor.numbers("confirmed")) <= set(seen.numbers), timeout_s=30)
     for key in range(10):

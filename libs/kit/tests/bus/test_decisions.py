@@ -35,7 +35,7 @@ from kit.bus.topology import (
 from kit.settings import BusSettings
 from kit.tracing import use_trace
 from lookout.common.v1.common_pb2 import BlobRef, Box
-from testkit.bus import an_event
+from testkit.bus import make_event
 from testkit.messages import ThingHappened, message_class
 
 POLICY = RetryPolicy((1.0, 5.0), outage_retry_limit_s=60.0)
@@ -183,7 +183,7 @@ def test_an_event_is_made_of_a_message_in_the_running_trace():
     with pytest.raises(Rejected, match=r"expected lookout\.common\.v1\.Box"):
         event.parse(Box)
     with pytest.raises(Rejected, match="not a valid"):
-        an_event(type="lookout.common.v1.BlobRef", body=b"\xff").parse(BlobRef)
+        make_event(type="lookout.common.v1.BlobRef", body=b"\xff").parse(BlobRef)
 
 
 @pytest.mark.parametrize(

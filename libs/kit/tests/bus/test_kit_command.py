@@ -15,53 +15,53 @@ from kit.bus import Event, Rejected
 from kit.dead_letter_view import body_of
 from lookout.common.v1.common_pb2 import BlobRef
 from lookout.plates.v1.plates_pb2 import ReadRequest
-from testkit.bus import LOOSE, THING, Place, an_event
+from testkit.bus import THING, UNORDERED, BusBackend, make_event
 from testkit.processes import free_port
 from testkit.waiting import eventually
 
 
 class Kit:
-    def __init__(self, place: Place, capsys) -> None:
-        self.place = place
+    def __init__(self, backend: BusBackend, capsys) -> None:
+        self.backend = backend
         self.capsys = capsys
 
     async def __call__(self, *words: str, code: int = 0) -> str:
         with pytest.raises(SystemExit) as ended:
-            await asyncio.to_thread(main, [*words, "--bus", self.place.url])
+            await asyncio.to_thread(main, [*words, "--bus", self.backend.url])
         said = self.capsys.readouterr()
         assert ended.value.code == code, said
         return said.out + said.err
 
 
 @pytest.fixture
-def kit(place, capsys):
-    return Kit(place, capsys)
+def kit(backend, capsys):
+    return Kit(backend, capsys)
 
 
 @pytest.fixture
-async def dead_letters(place: Place) -> list[Event]:
+async def dead_letters(backend: BusBackend) -> list[Event]:
     """Three dead letters of one queue, one of another."""
-    bus = await place.open()
+    bus = await backend.open()
 
     async def refuse(delivery):
         raise Rejected("the camera is unknown")
 
     body: Message = BlobRef(key="frames/2026/1.jpg", size_bytes=200_000)
     events = [
-        an_event(key=f"camera:{i}", type=body.DESCRIPTOR.full_name, body=body.SerializeToString())
+        make_event(key=f"camera:{i}", type=body.DESCRIPTOR.full_name, body=body.SerializeToString())
         for i in range(3)
     ]
-    other = an_event(routing_key="other.x")
+    other = make_event(routing_key="other.x")
     await bus.declare(THING)
-    await bus.declare(loose := replace(LOOSE, event="other", binding="other.#"))
+    await bus.declare(unordered := replace(UNORDERED, event="other", binding="other.#"))
     await bus.consume(THING, refuse)
-    await bus.consume(loose, refuse)
+    await bus.consume(unordered, refuse)
     assert await bus.publish_many([*events, other]) == [None] * 4
 
     async def all_failed():
         return {info.queue: info.dead_letters for info in await bus.queues()} == {
             THING.queue: 3,
-            loose.queue: 1,
+            unordered.queue: 1,
         }
 
     await eventually(all_failed)
@@ -72,11 +72,11 @@ async def dead_letters(place: Place) -> list[Event]:
 async def test_queues_lists_what_waits(kit, dead_letters):
     text = await kit("queues")
     assert "reader.thing_happened.v1" in text
-    assert "loose.other.v1" in text
+    assert "unordered.other.v1" in text
     assert "kit dead-letters list" in text
-    [loose, reader] = json.loads(await kit("queues", "--json"))
+    [reader, unordered] = json.loads(await kit("queues", "--json"))
     assert (reader["queue"], reader["dead_letters"], reader["is_ordered"]) == (THING.queue, 3, True)
-    assert (loose["dead_letters"], loose["is_ordered"]) == (1, False)
+    assert (unordered["dead_letters"], unordered["is_ordered"]) == (1, False)
 
 
 async def test_list_says_why(kit, dead_letters):
@@ -84,7 +84,7 @@ async def test_list_says_why(kit, dead_letters):
     for event in dead_letters:
         assert str(event.message_id) in text
     assert "the camera is unknown" in text
-    assert "loose.other.v1" in text
+    assert "unordered.other.v1" in text
     documents = json.loads(await kit("dead-letters", "list", "--queue", THING.queue, "--json"))
     assert {d["id"] for d in documents} == {str(e.message_id) for e in dead_letters}
     assert documents[0]["reason"] == "rejected: Rejected: the camera is unknown"
@@ -108,7 +108,7 @@ async def test_show_decodes_the_body(kit, dead_letters):
     await kit("dead-letters", "show", "--id", "no-such-id", code=1)
 
 
-async def test_replay_and_discard_do_what_they_say(kit, dead_letters, place: Place):
+async def test_replay_and_discard_do_what_they_say(kit, dead_letters, backend: BusBackend):
     assert "replayed 1 of reader.thing_happened.v1" in await kit(
         "dead-letters", "replay", "--id", str(dead_letters[0].message_id)
     )
@@ -117,7 +117,7 @@ async def test_replay_and_discard_do_what_they_say(kit, dead_letters, place: Pla
     done = json.loads(await kit("dead-letters", "replay", "--queue", THING.queue, "--all", "--json"))
     assert done == {"replayed": {THING.queue: 1}, "total": 1}
     assert "No dead letters" in await kit("dead-letters", "list", "--queue", THING.queue)
-    bus = await place.open()
+    bus = await backend.open()
     assert await bus.depth(THING.queue) == 2
 
 

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from testkit.bus import Place
+from testkit.bus import BusBackend
 from testkit.processes import free_port
 from testkit.waiting import eventually
 
@@ -23,14 +23,14 @@ async def test_a_failed_connection_attempt_leaves_no_coroutine_unawaited(no_garb
     """aio-pika's connection closes itself when it is deleted, which needs the event loop's own thread."""
     # A log record that pytest keeps would refer to the error, and with it to the connection.
     caplog.set_level(logging.CRITICAL, logger="aiormq")
-    place = Place("rabbitmq", f"amqp://127.0.0.1:{free_port()}")
-    bus = await place.open(publish_timeout_s=0.5)
+    backend = BusBackend("rabbitmq", f"amqp://127.0.0.1:{free_port()}")
+    bus = await backend.open(publish_timeout_s=0.5)
 
     async def has_failed():
         return "AMQPConnectionError" in (await bus.ready()).detail
 
     await eventually(has_failed)
-    await place.close_all()
+    await backend.close_all()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         await asyncio.to_thread(gc.collect)

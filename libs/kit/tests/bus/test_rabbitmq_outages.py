@@ -14,36 +14,38 @@ from kit.db import Database
 from kit.inbox import Inbox, inbox_table
 from kit.metrics import Metrics
 from kit.settings import DatabaseSettings
-from testkit.bus import THING, Place, Recorder, an_event, number_of
+from testkit.bus import THING, BusBackend, RecordingHandler, make_event, number_of
 from testkit.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
-async def own_place(own_rabbitmq_server):
-    place = Place("rabbitmq", own_rabbitmq_server.fresh_vhost())
-    yield place
-    await place.close_all()
+async def private_backend(private_rabbitmq_server):
+    backend = BusBackend("rabbitmq", private_rabbitmq_server.fresh_vhost())
+    yield backend
+    await backend.close_all()
 
 
-async def test_a_broker_that_is_away_at_start_is_waited_for(own_rabbitmq_server, own_place: Place):
-    own_rabbitmq_server.stop()
-    bus, seen = await own_place.open(publish_timeout_s=0.5), Recorder()
+async def test_a_broker_that_is_away_at_start_is_waited_for(
+    private_rabbitmq_server, private_backend: BusBackend
+):
+    private_rabbitmq_server.stop()
+    bus, seen = await private_backend.open(publish_timeout_s=0.5), RecordingHandler()
     await bus.consume(THING, seen)
     result = await bus.ready()
     assert not result.ok
     assert "rabbitmq" in result.detail
     started = time.monotonic()
     with pytest.raises(errors.Unavailable):
-        await bus.publish(an_event())
+        await bus.publish(make_event())
     with pytest.raises(errors.Unavailable):
         await bus.depth(THING.queue)
     assert time.monotonic() - started < 3
 
-    await asyncio.to_thread(own_rabbitmq_server.start)
+    await asyncio.to_thread(private_rabbitmq_server.start)
     await eventually(lambda: _is_ready(bus), timeout_s=30)
-    await bus.publish(an_event(1))
+    await bus.publish(make_event(1))
     await eventually(lambda: seen.numbers == [1])
 
 
@@ -52,7 +54,7 @@ async def _is_ready(bus):
 
 
 async def test_a_broker_killed_under_load_loses_nothing_and_with_an_inbox_nothing_is_applied_twice(
-    own_rabbitmq_server, own_place: Place, tmp_path
+    private_rabbitmq_server, private_backend: BusBackend, tmp_path
 ):
     metadata: MetaData = new_metadata()
     effects = Table("effects", metadata, Column("id", Integer, primary_key=True), Column("number", Integer))
@@ -69,11 +71,11 @@ async def test_a_broker_killed_under_load_loses_nothing_and_with_an_inbox_nothin
                 await session.execute(insert(effects).values(number=number_of(delivery.event)))
                 order.setdefault(delivery.event.partition_key, []).append(number_of(delivery.event))
 
-    bus = await own_place.open(prefetch=20, publish_timeout_s=2.0)
+    bus = await private_backend.open(prefetch=20, publish_timeout_s=2.0)
     await bus.declare(THING)
     await bus.consume(THING, handler)
     total, keys = 3000, 7
-    waiting = [an_event(i, key=f"k{i % keys}") for i in range(total)]
+    waiting = [make_event(i, key=f"k{i % keys}") for i in range(total)]
 
     async def publish_all():
         """As the relay does: what was not confirmed is published again, in order."""
@@ -87,7 +89,7 @@ async def test_a_broker_killed_under_load_loses_nothing_and_with_an_inbox_nothin
     publishing = asyncio.create_task(publish_all())
     for share in (0.2, 0.5, 0.75):
         await eventually(lambda share=share: sum(map(len, order.values())) > total * share, timeout_s=60)
-        await asyncio.to_thread(own_rabbitmq_server.restart)
+        await asyncio.to_thread(private_rabbitmq_server.restart)
     await publishing
     await eventually(lambda: sum(map(len, order.values())) >= total, timeout_s=60)
     async with db.reading() as session:
@@ -97,35 +99,35 @@ async def test_a_broker_killed_under_load_loses_nothing_and_with_an_inbox_nothin
     assert all(numbers == sorted(numbers) for numbers in order.values())
     assert await bus.dead_letters(THING.queue) == []
     await eventually(lambda: _is_ready(bus))
-    await own_place.close_all()
+    await private_backend.close_all()
     await db.stop()
 
 
 async def test_queues_declared_just_before_a_kill_keep_their_events_and_every_key_its_shard(
-    own_rabbitmq_server, own_place: Place
+    private_rabbitmq_server, private_backend: BusBackend
 ):
-    bus = await own_place.open(shards=8)
+    bus = await private_backend.open(shards=8)
     await bus.declare(THING)
     keys = [f"camera:{i}" for i in range(40)]
 
     async def spread(standing):
         spread = {}
         # A queue that recovers from its log counts up to what it held.
-        await eventually(lambda: _holds(own_place.url, standing), timeout_s=30)
-        before = await _shard_depths(own_place.url, 8)
+        await eventually(lambda: _holds(private_backend.url, standing), timeout_s=30)
+        before = await _shard_depths(private_backend.url, 8)
         for key in keys:
-            await bus.publish(an_event(key=key))
-            after = await _shard_depths(own_place.url, 8)
+            await bus.publish(make_event(key=key))
+            after = await _shard_depths(private_backend.url, 8)
             [spread[key]] = [i for i in range(8) if after[i] != before[i]]
             before = after
         return spread
 
     first = await spread(0)
     assert len(set(first.values())) > 4
-    await asyncio.to_thread(own_rabbitmq_server.restart)
+    await asyncio.to_thread(private_rabbitmq_server.restart)
     await eventually(lambda: _is_ready(bus), timeout_s=30)
     assert await spread(len(keys)) == first
-    seen = Recorder()
+    seen = RecordingHandler()
     await bus.consume(THING, seen)
     await eventually(lambda: len(seen.deliveries) == 2 * len(keys))
 

@@ -4,20 +4,20 @@ import asyncio
 
 import pytest
 
-from testkit.bus import THING, Place, an_event, number_of
+from testkit.bus import THING, BusBackend, make_event, number_of
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-async def place(rabbitmq_server):
-    place = Place("rabbitmq", rabbitmq_server.fresh_vhost())
-    yield place
-    await place.close_all()
+async def backend(rabbitmq_server):
+    backend = BusBackend("rabbitmq", rabbitmq_server.fresh_vhost())
+    yield backend
+    await backend.close_all()
 
 
-async def test_a_replica_that_comes_later_gets_its_share_and_order_holds(place: Place):
+async def test_a_replica_that_comes_later_gets_its_share_and_order_holds(backend: BusBackend):
     order: dict[str, list[int]] = {}
     busy: set[str] = set()
     handled_by = {"first": 0, "second": 0}
@@ -36,7 +36,7 @@ async def test_a_replica_that_comes_later_gets_its_share_and_order_holds(place: 
 
         return handler
 
-    first = await place.open(queue_depth_interval_s=0.2)
+    first = await backend.open(queue_depth_interval_s=0.2)
     await first.declare(THING)
     await first.consume(THING, handler_of("first"))
     keys = [f"k{i}" for i in range(16)]
@@ -46,12 +46,12 @@ async def test_a_replica_that_comes_later_gets_its_share_and_order_holds(place: 
     async def publish_until(is_enough):
         nonlocal published
         while not is_enough():
-            batch = [an_event(published, key=key) for key in keys]
+            batch = [make_event(published, key=key) for key in keys]
             assert await first.publish_many(batch) == [None] * len(keys)
             published += 1
 
     await publish_until(lambda: handled_by["first"] >= 160)
-    second = await place.open(queue_depth_interval_s=0.2)
+    second = await backend.open(queue_depth_interval_s=0.2)
     await second.consume(THING, handler_of("second"))
     async with asyncio.timeout(60):
         await publish_until(lambda: handled_by["second"] > 100)

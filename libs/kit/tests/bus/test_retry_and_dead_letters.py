@@ -8,11 +8,11 @@ import pytest
 
 from kit import errors
 from kit.bus import Rejected, RetryPolicy, Transient, dead_letter_queue
-from testkit.bus import LOOSE, THING, Place, Recorder, an_event, number_of
+from testkit.bus import THING, UNORDERED, BusBackend, RecordingHandler, make_event, number_of
 from testkit.waiting import eventually
 
 
-class Flaky(Recorder):
+class Flaky(RecordingHandler):
     """Fails the events of some numbers, a number of times each, with some error."""
 
     def __init__(self, numbers: set[int], times: int, error: Exception) -> None:
@@ -30,32 +30,34 @@ class Flaky(Recorder):
         await super().__call__(delivery)
 
 
-async def test_a_transient_failure_is_repeated_with_its_attempts_counted(place: Place, any_subscription):
-    bus, handler = await place.open(), Flaky({1}, 2, Transient("not yet"))
+async def test_a_transient_failure_is_repeated_with_its_attempts_counted(
+    backend: BusBackend, any_subscription
+):
+    bus, handler = await backend.open(), Flaky({1}, 2, Transient("not yet"))
     await bus.declare(any_subscription)
     await bus.consume(any_subscription, handler)
     started = time.monotonic()
-    await bus.publish(an_event(1))
+    await bus.publish(make_event(1))
     await eventually(lambda: handler.deliveries)
     assert handler.attempts == [(1, 1), (1, 2), (1, 3)]
     delays_s = sum(
-        place.settings().ordered_retry_delays_s[:2]
+        backend.settings().ordered_retry_delays_s[:2]
         if any_subscription.is_ordered
-        else place.settings().retry_delays_s
+        else backend.settings().retry_delays_s
     )
     assert time.monotonic() - started >= delays_s * 0.8
     assert await bus.dead_letters(any_subscription.queue) == []
 
 
 async def test_at_its_limit_a_message_becomes_a_dead_letter_with_reason_and_traceback_and_the_key_goes_on(
-    place: Place, any_subscription
+    backend: BusBackend, any_subscription
 ):
-    bus, handler = await place.open(), Flaky({1}, 99, Transient("the portal says no"))
+    bus, handler = await backend.open(), Flaky({1}, 99, Transient("the portal says no"))
     subscription = replace(any_subscription, retry=RetryPolicy((0.05, 0.05)))
     await bus.declare(subscription)
     await bus.consume(subscription, handler)
-    poison = an_event(1)
-    await bus.publish_many([an_event(0), poison, an_event(2)])
+    poison = make_event(1)
+    await bus.publish_many([make_event(0), poison, make_event(2)])
     await eventually(lambda: _has_dead_letters(bus, subscription.queue, 1))
     [dead_letter] = await bus.dead_letters(subscription.queue)
     assert dead_letter.event == poison
@@ -85,48 +87,50 @@ async def _has_dead_letters(bus, queue, count):
         (KeyError("plate"), "bug: KeyError: 'plate'"),
     ],
 )
-async def test_rejections_and_bugs_become_dead_letters_at_once(place: Place, any_subscription, error, reason):
-    bus, handler = await place.open(), Flaky({1}, 99, error)
+async def test_rejections_and_bugs_become_dead_letters_at_once(
+    backend: BusBackend, any_subscription, error, reason
+):
+    bus, handler = await backend.open(), Flaky({1}, 99, error)
     await bus.declare(any_subscription)
     await bus.consume(any_subscription, handler)
-    await bus.publish_many([an_event(1), an_event(2)])
+    await bus.publish_many([make_event(1), make_event(2)])
     await eventually(lambda: _has_dead_letters(bus, any_subscription.queue, 1))
     [dead_letter] = await bus.dead_letters(any_subscription.queue)
     assert dead_letter.reason == reason
     assert dead_letter.attempts == 1
     await eventually(lambda: handler.numbers == [2])
-    text = place.metrics[-1].render().decode()
+    text = backend.metrics[-1].render().decode()
     outcome = reason.split(":", 1)[0]
     assert f'bus_deliveries_total{{outcome="{outcome}",queue="{any_subscription.queue}"}} 1.0' in text
 
 
 async def test_an_outage_is_waited_out_far_beyond_the_attempts_of_a_transient_failure(
-    place: Place, any_subscription
+    backend: BusBackend, any_subscription
 ):
-    bus, handler = await place.open(), Flaky({1}, 8, errors.Unavailable("the database is away"))
+    bus, handler = await backend.open(), Flaky({1}, 8, errors.Unavailable("the database is away"))
     subscription = replace(any_subscription, retry=RetryPolicy((0.02, 0.05), outage_retry_limit_s=30))
     await bus.declare(subscription)
     await bus.consume(subscription, handler)
-    await bus.publish(an_event(1))
+    await bus.publish(make_event(1))
     await eventually(lambda: handler.numbers == [1])
     assert [attempt for _, attempt in handler.attempts] == list(range(1, 10))
 
 
-async def test_an_outage_without_end_ends_in_a_dead_letter(place: Place, any_subscription):
-    bus, handler = await place.open(), Flaky({1}, 9999, errors.Unavailable("the database is away"))
+async def test_an_outage_without_end_ends_in_a_dead_letter(backend: BusBackend, any_subscription):
+    bus, handler = await backend.open(), Flaky({1}, 9999, errors.Unavailable("the database is away"))
     subscription = replace(any_subscription, retry=RetryPolicy((0.05,), outage_retry_limit_s=0.3))
     await bus.declare(subscription)
     await bus.consume(subscription, handler)
-    await bus.publish(an_event(1))
+    await bus.publish(make_event(1))
     await eventually(lambda: _has_dead_letters(bus, subscription.queue, 1))
     [dead_letter] = await bus.dead_letters(subscription.queue)
     assert "still unavailable" in dead_letter.reason
 
 
-async def test_other_keys_flow_in_order_while_one_retries(place: Place):
-    bus = await place.open(shards=1)
+async def test_other_keys_flow_in_order_while_one_retries(backend: BusBackend):
+    bus = await backend.open(shards=1)
     may_pass = asyncio.Event()
-    seen = Recorder()
+    seen = RecordingHandler()
 
     async def handler(delivery):
         if delivery.event.partition_key == "sick" and not may_pass.is_set():
@@ -135,7 +139,7 @@ async def test_other_keys_flow_in_order_while_one_retries(place: Place):
 
     await bus.declare(THING)
     await bus.consume(replace(THING, retry=RetryPolicy((0.1,), outage_retry_limit_s=60)), handler)
-    events = [an_event(i, key=key) for i in range(30) for key in ("sick", "a", "b")]
+    events = [make_event(i, key=key) for i in range(30) for key in ("sick", "a", "b")]
     assert await bus.publish_many(events) == [None] * 90
     await eventually(lambda: len(seen.deliveries) == 60)
     assert seen.numbers_of("a") == seen.numbers_of("b") == list(range(30))
@@ -145,9 +149,9 @@ async def test_other_keys_flow_in_order_while_one_retries(place: Place):
     assert seen.numbers_of("sick") == list(range(30))
 
 
-async def test_a_backlog_of_a_retrying_key_within_the_window_holds_nobody_up(place: Place):
-    bus = await place.open(shards=1, prefetch=100, concurrency=2)
-    seen = Recorder()
+async def test_a_backlog_of_a_retrying_key_within_the_window_holds_nobody_up(backend: BusBackend):
+    bus = await backend.open(shards=1, prefetch=100, concurrency=2)
+    seen = RecordingHandler()
 
     async def handler(delivery):
         if delivery.event.partition_key == "sick":
@@ -155,21 +159,23 @@ async def test_a_backlog_of_a_retrying_key_within_the_window_holds_nobody_up(pla
         await seen(delivery)
 
     await bus.declare(THING)
-    await bus.publish_many([an_event(i, key="sick") for i in range(90)])
-    await bus.publish_many([an_event(i, key="well") for i in range(200)])
+    await bus.publish_many([make_event(i, key="sick") for i in range(90)])
+    await bus.publish_many([make_event(i, key="well") for i in range(200)])
     await bus.consume(replace(THING, retry=RetryPolicy((0.2,), outage_retry_limit_s=60)), handler)
     await eventually(lambda: len(seen.deliveries) == 200)
     assert seen.numbers == list(range(200))
 
 
-async def test_replay_delivers_dead_letters_to_their_handler_again_in_order(place: Place, any_subscription):
-    bus, handler = await place.open(), Flaky(set(range(5)), 1, Rejected("bad day"))
-    bystander = Recorder()
+async def test_replay_delivers_dead_letters_to_their_handler_again_in_order(
+    backend: BusBackend, any_subscription
+):
+    bus, handler = await backend.open(), Flaky(set(range(5)), 1, Rejected("bad day"))
+    bystander = RecordingHandler()
     other = replace(THING, service="bystander")
     for subscription, consumer in ((any_subscription, handler), (other, bystander)):
         await bus.declare(subscription)
         await bus.consume(subscription, consumer)
-    events = [an_event(i) for i in range(5)]
+    events = [make_event(i) for i in range(5)]
     for event in events:
         await bus.publish(event)
     queue = any_subscription.queue
@@ -189,11 +195,11 @@ async def test_replay_delivers_dead_letters_to_their_handler_again_in_order(plac
     assert bystander.numbers == [0, 1, 2, 3, 4], "a replay concerns one subscription only"
 
 
-async def test_discard_removes_for_good(place: Place):
-    bus, handler = await place.open(), Flaky(set(range(4)), 99, Rejected("bad"))
+async def test_discard_removes_for_good(backend: BusBackend):
+    bus, handler = await backend.open(), Flaky(set(range(4)), 99, Rejected("bad"))
     await bus.declare(THING)
     await bus.consume(THING, handler)
-    events = [an_event(i) for i in range(4)]
+    events = [make_event(i) for i in range(4)]
     await bus.publish_many(events)
     await eventually(lambda: _has_dead_letters(bus, THING.queue, 4))
     assert await bus.discard(THING.queue, [str(events[2].message_id), "not-an-id"]) == 1
@@ -203,11 +209,11 @@ async def test_discard_removes_for_good(place: Place):
     assert await bus.discard(THING.queue) == 0
 
 
-async def test_listing_neither_loses_nor_reorders_however_often(place: Place):
-    bus, handler = await place.open(), Flaky(set(range(40)), 99, Rejected("bad"))
+async def test_listing_neither_loses_nor_reorders_however_often(backend: BusBackend):
+    bus, handler = await backend.open(), Flaky(set(range(40)), 99, Rejected("bad"))
     await bus.declare(THING)
     await bus.consume(THING, handler)
-    await bus.publish_many([an_event(i) for i in range(40)])
+    await bus.publish_many([make_event(i) for i in range(40)])
     await eventually(lambda: _has_dead_letters(bus, THING.queue, 40))
     assert [number_of(p.event) for p in await bus.dead_letters(THING.queue, limit=7)] == list(range(7))
     for _ in range(25):  # more than the delivery limit that RabbitMQ 4 gives every quorum queue
@@ -217,13 +223,13 @@ async def test_listing_neither_loses_nor_reorders_however_often(place: Place):
     assert await bus.depth(dead_letter_queue(THING.queue)) == 40
 
 
-async def test_a_replayed_message_that_fails_again_becomes_a_dead_letter_again(place: Place):
-    bus, handler = await place.open(), Flaky({1}, 99, Rejected("still bad"))
-    await bus.declare(LOOSE)
-    await bus.consume(LOOSE, handler)
-    await bus.publish(an_event(1))
+async def test_a_replayed_message_that_fails_again_becomes_a_dead_letter_again(backend: BusBackend):
+    bus, handler = await backend.open(), Flaky({1}, 99, Rejected("still bad"))
+    await bus.declare(UNORDERED)
+    await bus.consume(UNORDERED, handler)
+    await bus.publish(make_event(1))
     for _ in range(3):
-        await eventually(lambda: _has_dead_letters(bus, LOOSE.queue, 1))
-        assert await bus.replay(LOOSE.queue) == 1
+        await eventually(lambda: _has_dead_letters(bus, UNORDERED.queue, 1))
+        assert await bus.replay(UNORDERED.queue) == 1
     await eventually(lambda: len(handler.attempts) == 4)
-    await eventually(lambda: _has_dead_letters(bus, LOOSE.queue, 1))
+    await eventually(lambda: _has_dead_letters(bus, UNORDERED.queue, 1))

@@ -15,21 +15,21 @@ from kit.bus import Transient
 from kit.bus import sqlite_store as store
 from kit.bus.sqlite import SqliteBus
 from kit.errors import Unavailable
-from testkit.bus import LOOSE, THING, Place, Recorder, an_event, number_of
+from testkit.bus import THING, UNORDERED, BusBackend, RecordingHandler, make_event, number_of
 from testkit.waiting import eventually
 
 FAULTS = [sqlite3.DatabaseError("database disk image is malformed"), Unavailable("no room", code="bus_full")]
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    place = Place("sqlite", f"sqlite:///{tmp_path / 'bus.db'}")
-    yield place
-    await place.close_all()
+async def backend(tmp_path: Path) -> AsyncIterator[BusBackend]:
+    backend = BusBackend("sqlite", f"sqlite:///{tmp_path / 'bus.db'}")
+    yield backend
+    await backend.close_all()
 
 
-async def opened(place: Place, **settings: Any) -> SqliteBus:
-    bus = await place.open(**settings)
+async def opened(backend: BusBackend, **settings: Any) -> SqliteBus:
+    bus = await backend.open(**settings)
     assert isinstance(bus, SqliteBus)
     return bus
 
@@ -51,14 +51,14 @@ def break_once(monkeypatch, name: str, error: Exception) -> list[str]:
     return broken
 
 
-def change(place: Place, statement: str, *values: object) -> None:
-    db = sqlite3.connect(place.url.removeprefix("sqlite:///"))
+def change(backend: BusBackend, statement: str, *values: object) -> None:
+    db = sqlite3.connect(backend.url.removeprefix("sqlite:///"))
     with db:
         db.execute(statement, values)
     db.close()
 
 
-class Batches(Recorder):
+class Batches(RecordingHandler):
     """Takes several at once."""
 
     async def handle_batch(self, deliveries):
@@ -68,19 +68,21 @@ class Batches(Recorder):
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=["unforeseen", "told"])
-async def test_a_fetch_that_fails_does_not_end_the_consumer(place: Place, monkeypatch, error: Exception):
-    bus, seen = await opened(place, poll_interval_s=60), Recorder()
+async def test_a_fetch_that_fails_does_not_end_the_consumer(
+    backend: BusBackend, monkeypatch, error: Exception
+):
+    bus, seen = await opened(backend, poll_interval_s=60), RecordingHandler()
     await bus.declare(THING)
     broken = break_once(monkeypatch, "fetch", error)
     await bus.consume(THING, seen)
-    await bus.publish_many([an_event(i) for i in range(5)])
+    await bus.publish_many([make_event(i) for i in range(5)])
     await eventually(lambda: bool(broken))
     await eventually(lambda: seen.numbers == list(range(5)))
     assert (await bus.ready()).ok
 
 
-async def test_a_lock_file_that_cannot_be_opened_is_tried_again(place: Place, monkeypatch):
-    bus, seen = await opened(place, poll_interval_s=60), Recorder()
+async def test_a_lock_file_that_cannot_be_opened_is_tried_again(backend: BusBackend, monkeypatch):
+    bus, seen = await opened(backend, poll_interval_s=60), RecordingHandler()
     await bus.declare(THING)
     refused = []
 
@@ -92,19 +94,19 @@ async def test_a_lock_file_that_cannot_be_opened_is_tried_again(place: Place, mo
 
     monkeypatch.setattr(Path, "open", refuse_once)
     await bus.consume(THING, seen)
-    await bus.publish(an_event(1))
+    await bus.publish(make_event(1))
     await eventually(lambda: seen.numbers == [1])
     assert refused
 
 
-@pytest.mark.parametrize("handler", [Recorder, Batches])
+@pytest.mark.parametrize("handler", [RecordingHandler, Batches])
 @pytest.mark.parametrize("error", FAULTS, ids=["unforeseen", "told"])
 async def test_what_could_not_be_settled_is_handed_out_again(
-    place: Place, monkeypatch, error: Exception, handler: Callable[[], Recorder]
+    backend: BusBackend, monkeypatch, error: Exception, handler: Callable[[], RecordingHandler]
 ):
-    bus, seen = await opened(place, poll_interval_s=60), handler()
+    bus, seen = await opened(backend, poll_interval_s=60), handler()
     await bus.declare(THING)
-    await bus.publish_many([an_event(i) for i in range(5)])
+    await bus.publish_many([make_event(i) for i in range(5)])
     broken = break_once(monkeypatch, "settle", error)
     await bus.consume(THING, seen)
     await eventually(lambda: bool(broken))
@@ -115,9 +117,9 @@ async def test_what_could_not_be_settled_is_handed_out_again(
 
 @pytest.mark.parametrize("error", FAULTS, ids=["unforeseen", "told"])
 async def test_a_key_whose_backlog_could_not_be_given_back_goes_on(
-    place: Place, monkeypatch, error: Exception
+    backend: BusBackend, monkeypatch, error: Exception
 ):
-    bus, seen = await opened(place, poll_interval_s=60), []
+    bus, seen = await opened(backend, poll_interval_s=60), []
 
     async def fail_first(delivery):
         seen.append(number_of(delivery.event))
@@ -125,7 +127,7 @@ async def test_a_key_whose_backlog_could_not_be_given_back_goes_on(
             raise Transient("soon")
 
     await bus.declare(THING)
-    await bus.publish_many([an_event(i) for i in range(5)])
+    await bus.publish_many([make_event(i) for i in range(5)])
     broken = break_once(monkeypatch, "give_back", error)
     await bus.consume(THING, fail_first)
     await eventually(lambda: bool(broken))
@@ -137,10 +139,10 @@ async def is_empty(bus: SqliteBus) -> bool:
     return await bus.depth(THING.queue) == 0 and not bus._consumers[0].unacknowledged
 
 
-async def test_a_consumer_that_has_ended_is_not_ready(place: Place):
-    bus = await opened(place)
+async def test_a_consumer_that_has_ended_is_not_ready(backend: BusBackend):
+    bus = await opened(backend)
     await bus.declare(THING)
-    await bus.consume(THING, Recorder())
+    await bus.consume(THING, RecordingHandler())
 
     async def is_ready() -> bool:
         return (await bus.ready()).ok
@@ -152,8 +154,8 @@ async def test_a_consumer_that_has_ended_is_not_ready(place: Place):
     assert (result.ok, THING.queue in result.detail) == (False, True)
 
 
-async def test_a_look_for_others_that_fails_is_not_the_last(place: Place, monkeypatch):
-    bus, other, seen = await opened(place, poll_interval_s=0.02), await opened(place), Recorder()
+async def test_a_look_for_others_that_fails_is_not_the_last(backend: BusBackend, monkeypatch):
+    bus, other, seen = await opened(backend, poll_interval_s=0.02), await opened(backend), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
     look, broken = store.data_version, []
@@ -165,18 +167,18 @@ async def test_a_look_for_others_that_fails_is_not_the_last(place: Place, monkey
     monkeypatch.setattr(store, "data_version", fail)
     await eventually(lambda: bool(broken))
     monkeypatch.setattr(store, "data_version", look)
-    await other.publish(an_event(1))
+    await other.publish(make_event(1))
     await eventually(lambda: seen.numbers == [1])
 
 
-@pytest.mark.parametrize("subscription", [THING, LOOSE], ids=["ordered", "unordered"])
+@pytest.mark.parametrize("subscription", [THING, UNORDERED], ids=["ordered", "unordered"])
 async def test_suspects_are_handled_one_by_one_without_looking_all_the_time(
-    place: Place, monkeypatch, subscription
+    backend: BusBackend, monkeypatch, subscription
 ):
-    bus = await opened(place, isolate_after_deliveries=2, poll_interval_s=60)
+    bus = await opened(backend, isolate_after_deliveries=2, poll_interval_s=60)
     await bus.declare(subscription)
-    await bus.publish_many([an_event(i, key=f"k{i}") for i in range(6)])
-    change(place, "UPDATE messages SET deliveries = 2 WHERE seq <= 3")
+    await bus.publish_many([make_event(i, key=f"k{i}") for i in range(6)])
+    change(backend, "UPDATE messages SET deliveries = 2 WHERE seq <= 3")
     fetch, fetches, running, together, done = store.fetch, [], set(), [], []
 
     def counted(*args, **options):
@@ -199,11 +201,17 @@ async def test_suspects_are_handled_one_by_one_without_looking_all_the_time(
     assert len(fetches) < 30  # a look in a loop makes thousands
 
 
-async def test_a_suspect_is_taken_when_the_last_in_hand_ended_during_the_look(place: Place, monkeypatch):
-    bus, seen, held = await opened(place, isolate_after_deliveries=2, poll_interval_s=60), [], asyncio.Event()
+async def test_a_suspect_is_taken_when_the_last_in_hand_ended_during_the_look(
+    backend: BusBackend, monkeypatch
+):
+    bus, seen, held = (
+        await opened(backend, isolate_after_deliveries=2, poll_interval_s=60),
+        [],
+        asyncio.Event(),
+    )
     await bus.declare(THING)
-    await bus.publish_many([an_event(i, key=f"k{i}") for i in range(2)])
-    change(place, "UPDATE messages SET deliveries = 2")
+    await bus.publish_many([make_event(i, key=f"k{i}") for i in range(2)])
+    change(backend, "UPDATE messages SET deliveries = 2")
     submit = bus._file.submit
 
     async def handle(delivery):
@@ -222,21 +230,21 @@ async def test_a_suspect_is_taken_when_the_last_in_hand_ended_during_the_look(pl
     await eventually(lambda: seen == [0, 1])
 
 
-async def test_a_batching_handler_gets_each_message_once(place: Place):
-    bus, seen = await opened(place), Batches()
+async def test_a_batching_handler_gets_each_message_once(backend: BusBackend):
+    bus, seen = await opened(backend), Batches()
     await bus.declare(THING)
     await bus.consume(THING, seen)
     for first in range(0, 3000, 20):
-        await bus.publish_many([an_event(first + i, key=f"k{i % 7}") for i in range(20)])
+        await bus.publish_many([make_event(first + i, key=f"k{i % 7}") for i in range(20)])
     await eventually(lambda: is_empty(bus), timeout_s=30)
     assert [number for number, count in Counter(seen.numbers).items() if count > 1] == []
     assert len(seen.numbers) == 3000
 
 
-async def test_a_fetch_goes_by_what_was_in_hand_when_it_was_asked_for(place: Place):
-    bus = await opened(place)
+async def test_a_fetch_goes_by_what_was_in_hand_when_it_was_asked_for(backend: BusBackend):
+    bus = await opened(backend)
     await bus.declare(THING)
-    await bus.publish_many([an_event(i, key=f"k{i}") for i in range(4)])
+    await bus.publish_many([make_event(i, key=f"k{i}") for i in range(4)])
     unacknowledged, blocked = {1: "item"}, {"k1"}
     job = store.fetch(
         THING.queue,

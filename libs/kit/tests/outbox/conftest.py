@@ -12,7 +12,7 @@ from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.outbox import Outbox, Relay, outbox_table
 from kit.settings import DatabaseSettings, LogSettings
-from testkit.bus import Place
+from testkit.bus import BusBackend
 
 
 @dataclass
@@ -21,14 +21,14 @@ class House:
 
     kind: str
     database_url: str
-    place: Place
+    backend: BusBackend
     db: Database
     outbox: Outbox
     inbox: Inbox
     metrics: Metrics
 
     def relay(self, bus: Bus, **overrides) -> Relay:
-        settings = self.place.settings(
+        settings = self.backend.settings(
             **{
                 "relay_poll_interval_s": 0.1,
                 "relay_backoff_max_s": 0.5,
@@ -45,7 +45,7 @@ class House:
 
 
 @asynccontextmanager
-async def _house(kind: str, database_url: str, place: Place) -> AsyncIterator[House]:
+async def _house(kind: str, database_url: str, backend: BusBackend) -> AsyncIterator[House]:
     metadata = new_metadata()
     metrics = Metrics("test")
     outbox, inbox = Outbox(outbox_table(metadata)), Inbox(inbox_table(metadata), metrics)
@@ -53,22 +53,22 @@ async def _house(kind: str, database_url: str, place: Place) -> AsyncIterator[Ho
     await db.start()
     async with db.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
-    yield House(kind, database_url, place, db, outbox, inbox, metrics)
-    await place.close_all()
+    yield House(kind, database_url, backend, db, outbox, inbox, metrics)
+    await backend.close_all()
     await db.stop()
 
 
 @pytest.fixture
 async def embedded_house(tmp_path) -> AsyncIterator[House]:
-    place = Place("sqlite", f"sqlite:///{tmp_path / 'bus.db'}")
-    async with _house("embedded", f"sqlite:///{tmp_path / 'service.db'}", place) as house:
+    backend = BusBackend("sqlite", f"sqlite:///{tmp_path / 'bus.db'}")
+    async with _house("embedded", f"sqlite:///{tmp_path / 'service.db'}", backend) as house:
         yield house
 
 
 @pytest.fixture
 async def distributed_house(postgres_server, rabbitmq_server) -> AsyncIterator[House]:
-    place = Place("rabbitmq", rabbitmq_server.fresh_vhost())
-    async with _house("distributed", postgres_server.fresh_database(), place) as house:
+    backend = BusBackend("rabbitmq", rabbitmq_server.fresh_vhost())
+    async with _house("distributed", postgres_server.fresh_database(), backend) as house:
         yield house
 
 

@@ -19,7 +19,7 @@ from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.outbox import Outbox, Relay, outbox_table
 from kit.settings import DatabaseSettings, LogSettings
-from testkit.bus import THING, Place, an_event, number_of
+from testkit.bus import THING, BusBackend, make_event, number_of
 
 DIED = 17
 
@@ -78,8 +78,8 @@ async def live(args: argparse.Namespace) -> None:
     grave = Grave(args.point)
     db = Database(DatabaseSettings(url=args.database), "crash")
     await db.start()
-    place = Place("", args.bus)
-    bus = await place.open()
+    backend = BusBackend("", args.bus)
+    bus = await backend.open()
     await bus.declare(THING)
 
     async def handler(delivery: Delivery) -> None:
@@ -92,7 +92,7 @@ async def live(args: argparse.Namespace) -> None:
         grave.passing("after the consumer committed")
 
     await bus.consume(THING, handler)
-    settings = place.settings(relay_poll_interval_s=0.05, relay_batch_size=3)
+    settings = backend.settings(relay_poll_interval_s=0.05, relay_batch_size=3)
     logger = make_logger("crash", LogSettings(level="ERROR", format="console"))
     mortal: Bus = MortalBus(bus, grave)  # type: ignore[assignment] # the relay publishes, and no more
     relay = Relay(db, outbox, mortal, settings, logger, Metrics("crash"))
@@ -103,7 +103,7 @@ async def live(args: argparse.Namespace) -> None:
     for number in range(first, first + args.count):
         async with db.transaction() as session:
             await session.execute(insert(sources).values(number=number))
-            await outbox.add(session, an_event(number, key=f"k{number % 3}"))
+            await outbox.add(session, make_event(number, key=f"k{number % 3}"))
             grave.passing("before the producer commits")
         grave.passing("after the producer committed")
 
@@ -119,7 +119,7 @@ async def live(args: argparse.Namespace) -> None:
     relaying.cancel()
     with suppress(asyncio.CancelledError):
         await relaying
-    await place.close_all()
+    await backend.close_all()
     await db.stop()
 
 

@@ -32,7 +32,7 @@ async def test_killed_at_every_point_in_turn_each_source_has_one_effect(house, t
         await connection.run_sync(actor.metadata.create_all)
 
     async def run(*options: str) -> int:
-        command = [sys.executable, str(ACTOR), house.database_url, house.place.url, *options]
+        command = [sys.executable, str(ACTOR), house.database_url, house.backend.url, *options]
         log = tmp_path / "actor.log"
         process = spawn(command, log=log)
         try:
@@ -53,6 +53,6 @@ async def test_killed_at_every_point_in_turn_each_source_has_one_effect(house, t
     assert len(made) > 3 * len(actor.POINTS)
     assert set(done) == made
     assert max(done.values()) == 1
-    bus = await house.place.open()
+    bus = await house.backend.open()
     [info] = await bus.queues()
     assert (info.depth, info.dead_letters) == (0, 0)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from kit import errors
-from testkit.bus import THING, Recorder, an_event
+from testkit.bus import THING, RecordingHandler, make_event
 from testkit.waiting import eventually
 
 
@@ -32,15 +32,15 @@ async def _is_empty(relay):
 
 
 async def test_what_was_committed_is_published_in_order_and_what_was_rolled_back_is_not(house):
-    bus, seen = await house.place.open(), Recorder()
+    bus, seen = await house.backend.open(), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
     relay = house.relay(bus, relay_batch_size=7)
-    events = [an_event(i, key=f"k{i % 3}") for i in range(50)]
+    events = [make_event(i, key=f"k{i % 3}") for i in range(50)]
     await house.add(*events[:30])
     with suppress(KeyError):
         async with house.db.transaction() as session:
-            await house.outbox.add(session, an_event(999))
+            await house.outbox.add(session, make_event(999))
             raise KeyError("changed its mind")
     async with running(relay):
         await house.add(*events[30:])
@@ -57,33 +57,33 @@ async def test_what_was_committed_is_published_in_order_and_what_was_rolled_back
 
 
 async def test_a_commit_wakes_the_relay_at_once(house):
-    bus, seen = await house.place.open(), Recorder()
+    bus, seen = await house.backend.open(), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
     relay = house.relay(bus, relay_poll_interval_s=60.0)
     async with running(relay):
-        await house.add(an_event(1))
+        await house.add(make_event(1))
         await eventually(lambda: seen.numbers == [1])
-        await house.add(an_event(2))
+        await house.add(make_event(2))
         await eventually(lambda: seen.numbers == [1, 2])
 
 
 async def test_an_event_that_cannot_go_out_holds_up_its_own_key_only(house):
-    bus, seen = await house.place.open(), Recorder()
+    bus, seen = await house.backend.open(), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
     relay = house.relay(bus)
-    stuck = an_event(1, key="a", routing_key="nobody.wants.it")
-    await house.add(an_event(0, key="a"), stuck, an_event(2, key="a"), an_event(3, key="b"))
+    stuck = make_event(1, key="a", routing_key="nobody.wants.it")
+    await house.add(make_event(0, key="a"), stuck, make_event(2, key="a"), make_event(3, key="b"))
     async with running(relay):
         await eventually(lambda: sorted(seen.numbers) == [0, 3])
-        await house.add(an_event(4, key="b"), an_event(5, key="a"))
+        await house.add(make_event(4, key="b"), make_event(5, key="a"))
         await eventually(lambda: sorted(seen.numbers) == [0, 3, 4])
         await eventually(lambda: _attempts(house, 2))
         assert await relay.backlog() == 3
         await eventually(lambda: b"test_outbox_backlog 3.0" in house.metrics.render())
         assert b'test_outbox_failures_total{reason="unroutable"}' in house.metrics.render()
-        late = Recorder()
+        late = RecordingHandler()
         await bus.declare(replace(THING, event="late", binding="nobody.#"))
         await bus.consume(replace(THING, event="late", binding="nobody.#"), late)
         await eventually(lambda: late.numbers == [1])
@@ -101,28 +101,28 @@ async def _attempts(house, count):
 @pytest.mark.integration
 async def test_two_relays_publish_nothing_twice_and_the_second_takes_over(distributed_house):
     house = distributed_house
-    bus, seen = await house.place.open(), Recorder()
+    bus, seen = await house.backend.open(), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
     first, second = house.relay(bus, relay_batch_size=10), house.relay(bus, relay_batch_size=10)
     async with running(first, second) as tasks:
-        await house.add(*(an_event(i, key=f"k{i % 5}") for i in range(300)))
+        await house.add(*(make_event(i, key=f"k{i % 5}") for i in range(300)))
         await eventually(lambda: len(seen.deliveries) >= 300)
         tasks[0].cancel()
-        await house.add(*(an_event(i, key=f"k{i % 5}") for i in range(300, 400)))
+        await house.add(*(make_event(i, key=f"k{i % 5}") for i in range(300, 400)))
         await eventually(lambda: len(seen.deliveries) >= 400)
         await eventually(lambda: _is_empty(second))
     assert max(Counter(seen.numbers).values()) == 1
 
 
 async def test_sweeping_takes_old_published_events_only(house):
-    bus = await house.place.open()
+    bus = await house.backend.open()
     relay = house.relay(bus)
     await bus.declare(THING)
-    await house.add(*(an_event(i) for i in range(5)))
+    await house.add(*(make_event(i) for i in range(5)))
     async with running(relay):
         await eventually(lambda: _is_empty(relay))
-    await house.add(an_event(9))
+    await house.add(make_event(9))
     assert await relay.sweep(datetime.now(UTC) - timedelta(hours=1)) == 0
     assert await relay.sweep(datetime.now(UTC) + timedelta(hours=1)) == 5
     assert await relay.backlog() == 1
@@ -131,29 +131,29 @@ async def test_sweeping_takes_old_published_events_only(house):
 @pytest.mark.integration
 @pytest.mark.chaos
 async def test_neither_a_broker_nor_a_database_that_goes_away_ends_the_relay(
-    own_rabbitmq_server, postgres_server, distributed_house
+    private_rabbitmq_server, postgres_server, distributed_house
 ):
     house = distributed_house
-    house.place.url = own_rabbitmq_server.fresh_vhost()
-    bus, seen = await house.place.open(publish_timeout_s=2), Recorder()
+    house.backend.url = private_rabbitmq_server.fresh_vhost()
+    bus, seen = await house.backend.open(publish_timeout_s=2), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
     relay = house.relay(bus)
     async with running(relay) as [task]:
-        await house.add(an_event(0))
+        await house.add(make_event(0))
         await eventually(lambda: seen.numbers == [0])
 
-        await asyncio.to_thread(own_rabbitmq_server.stop)
-        await house.add(an_event(1), an_event(2))
+        await asyncio.to_thread(private_rabbitmq_server.stop)
+        await house.add(make_event(1), make_event(2))
         await eventually(lambda: b"test_outbox_failures_total{reason=" in house.metrics.render())
-        await asyncio.to_thread(own_rabbitmq_server.start)
+        await asyncio.to_thread(private_rabbitmq_server.start)
         await eventually(lambda: set(seen.numbers) == {0, 1, 2}, timeout_s=30)
 
         await asyncio.to_thread(postgres_server.stop)
         with pytest.raises(errors.Unavailable):
-            await house.add(an_event(3))
+            await house.add(make_event(3))
         await eventually(lambda: b'reason="database"' in house.metrics.render())
         await asyncio.to_thread(postgres_server.start)
-        await house.add(an_event(3))
+        await house.add(make_event(3))
         await eventually(lambda: set(seen.numbers) == {0, 1, 2, 3}, timeout_s=30)
         assert not task.done()

@@ -1,4 +1,4 @@
-"""Buses to test with: places where they meet, events to send, handlers that remember."""
+"""Buses for tests: a backend that several buses share, events to send, and a handler that records."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -14,9 +14,9 @@ from kit.settings import BusSettings, LogSettings
 from testkit.messages import ThingHappened
 
 THING = Subscription.to(event_type(ThingHappened), "reader")
-LOOSE = Subscription.to(event_type(ThingHappened), "loose", is_ordered=False)
+UNORDERED = Subscription.to(event_type(ThingHappened), "unordered", is_ordered=False)
 
-FAST: dict[str, Any] = {
+SHORT_DELAYS: dict[str, Any] = {
     "ordered_retry_delays_s": (0.05, 0.1, 0.2),
     "retry_delays_s": (0.1, 0.3),
     "publish_timeout_s": 5.0,
@@ -26,7 +26,7 @@ FAST: dict[str, Any] = {
 }
 
 
-def an_event(number: int = 0, key: str = "camera:1", **overrides: Any) -> Event:
+def make_event(number: int = 0, key: str = "camera:1", **overrides: Any) -> Event:
     """An event whose body is the number, in decimal."""
     values: dict[str, Any] = {
         "message_id": uuid7(),
@@ -43,12 +43,12 @@ def an_event(number: int = 0, key: str = "camera:1", **overrides: Any) -> Event:
 
 
 def number_of(event: Event) -> int:
-    """The number that `an_event` was given."""
+    """The number in the body of an event from `make_event`."""
     return int(event.body)
 
 
-class Place:
-    """Where buses meet: one RabbitMQ vhost, or one file."""
+class BusBackend:
+    """What several buses share: one RabbitMQ vhost, or one SQLite file."""
 
     def __init__(self, kind: str, url: str) -> None:
         self.kind = kind
@@ -57,11 +57,11 @@ class Place:
         self.metrics: list[Metrics] = []
 
     def settings(self, **overrides: Any) -> BusSettings:
-        """Settings in which a test need not wait for retries and reconnects."""
-        return BusSettings(url=self.url, **{**FAST, **overrides})
+        """Settings with short delays, so that retries and reconnects cost a test little time."""
+        return BusSettings(url=self.url, **{**SHORT_DELAYS, **overrides})
 
     def make(self, app_id: str = "test", **overrides: Any) -> Bus:
-        """A bus that is not started; its metrics are the last of `metrics`."""
+        """A bus that is not started; its metrics are appended to `metrics`."""
         metrics = Metrics("test")
         self.metrics.append(metrics)
         return open_bus(
@@ -80,28 +80,28 @@ class Place:
         return bus
 
     async def close_all(self) -> None:
-        """Stop what was opened."""
+        """Stop every bus that `open` started."""
         await asyncio.gather(*(bus.stop() for bus in self._open))
 
 
-class Recorder:
-    """A handler that remembers, in the order of the handlers' ends."""
+class RecordingHandler:
+    """A handler that records its deliveries in the order in which they were completed."""
 
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
 
     async def __call__(self, delivery: Delivery) -> None:
-        """Handle by remembering."""
+        """Record the delivery."""
         self.deliveries.append(delivery)
 
     @property
     def numbers(self) -> list[int]:
-        """The numbers of all events seen, in order."""
+        """The numbers of all recorded events, in order."""
         return [number_of(delivery.event) for delivery in self.deliveries]
 
     @property
     def ids(self) -> list[UUID]:
-        """The message ids of all events seen, in order."""
+        """The message ids of all recorded events, in order."""
         return [delivery.event.message_id for delivery in self.deliveries]
 
     def numbers_of(self, key: str) -> list[int]:

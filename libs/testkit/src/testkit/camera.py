@@ -1,4 +1,4 @@
-"""A small real camera: HTTP with Digest on the loopback, and every way in which cameras let one down."""
+"""A small real camera: HTTP with Digest authentication, and the ways in which cameras fail."""
 
 import tempfile
 import threading
@@ -15,53 +15,53 @@ import cv2
 import numpy as np
 
 from testkit import pictures
-from testkit.digest import Algorithm, DigestGuard
+from testkit.digest import Algorithm, DigestVerifier
 
 SNAPSHOT = "/snapshot.cgi"
 CLIP = "/dataloader.cgi"
 
 
 class CameraMode(StrEnum):
-    """How it behaves, once a request got in."""
+    """How the camera answers an authorized request."""
 
     OK = "ok"
     HANG = "hang"
-    """Takes the request and never answers."""
+    """Accepts the request and never answers."""
     SLOW = "slow"
-    """Answers after `slow_s`."""
+    """Answers after `slow_s` seconds."""
     REFUSE = "refuse"
-    """Finds every password wrong."""
+    """Answers 401 to every password."""
     NOT_A_PICTURE = "not_a_picture"
-    """200 with an error page, as some firmware does."""
+    """Answers 200 with an HTML error page, as some firmware does."""
     TRUNCATED = "truncated"
-    """A whole answer with half a picture (or clip) in it."""
+    """A complete response with only the first half of the picture or clip."""
     CUT = "cut"
-    """The connection ends in the middle of the body."""
+    """Closes the connection in the middle of the body."""
     ERROR = "error"
-    """500."""
+    """Answers 500."""
 
 
 @dataclass(frozen=True)
 class CameraRequest:
-    """What was asked. `is_in` is whether the credentials were right."""
+    """A request as received. `is_authorized`: its credentials were right."""
 
     path: str
     query: dict[str, str]
-    is_in: bool
+    is_authorized: bool
 
 
 class HttpCamera:
     """Serves `picture` at `/snapshot.cgi` and `clip` at `/dataloader.cgi?dw=sd&filename=…`, until `stop()`.
 
-    Everything may be changed while it runs: `mode`, `slow_s`, `password`, `picture` (JPEG), `clip` (MP4), and
-    `broken_clips`, the number of clips that will be broken before good ones come.
+    May be changed while it runs: `mode`, `slow_s`, `password`, `picture` (JPEG), `clip` (MP4), and `broken_clips`,
+    the number of the next clips that are truncated.
     """
 
     def __init__(
         self,
         *,
         user: str = "admin",
-        password: str = "camera-secret",  # noqa: S107 - it guards a drawn picture
+        password: str = "camera-secret",  # noqa: S107 - protects only test pictures
         algorithm: Algorithm = "MD5",
         picture: bytes | None = None,
     ) -> None:
@@ -71,9 +71,9 @@ class HttpCamera:
         self.picture = picture if picture is not None else pictures.noise(60_000)
         self.clip = small_clip()
         self.requests: list[CameraRequest] = []
-        self._guard = DigestGuard(user, password, algorithm)
+        self._verifier = DigestVerifier(user, password, algorithm)
         self._lock = threading.Lock()
-        self._released = threading.Event()
+        self._stopping = threading.Event()
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
         self.start()
@@ -88,29 +88,29 @@ class HttpCamera:
 
     @property
     def address(self) -> str:
-        """`127.0.0.1:port`, the same for its whole life."""
+        """`127.0.0.1:port`; a restart keeps it."""
         return f"127.0.0.1:{self._port}"
 
     @property
     def user(self) -> str:
-        """Who may look."""
-        return self._guard.user
+        """The user name that is accepted."""
+        return self._verifier.user
 
     @property
     def password(self) -> str:
-        """What that user has to know."""
-        return self._guard.password
+        """The password that is accepted."""
+        return self._verifier.password
 
     @password.setter
     def password(self, password: str) -> None:
-        self._guard.password = password
+        self._verifier.password = password
 
     def start(self) -> None:
-        """Switch it on, again at the same address."""
+        """Listen, after a stop at the same address."""
         if self._server is not None:
             return
-        self._released.clear()
-        self._guard.forget_nonces()
+        self._stopping.clear()
+        self._verifier.clear_nonces()
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
         self._server.daemon_threads = True
         self._port = self._server.server_address[1]
@@ -119,45 +119,49 @@ class HttpCamera:
         ).start()
 
     def stop(self) -> None:
-        """Switch it off: connections are refused. What hangs is let go."""
+        """Stop listening: connections are refused, and requests that wait are ended without an answer."""
         if self._server is None:
             return
-        self._released.set()
+        self._stopping.set()
         self._server.shutdown()
         self._server.server_close()
         self._server = None
 
-    def forget_nonces(self) -> None:
-        """As after a reboot: what clients know of Digest is stale."""
-        self._guard.forget_nonces()
+    def clear_nonces(self) -> None:
+        """As after a reboot: every nonce that was issued is stale."""
+        self._verifier.clear_nonces()
 
     def count(self, path: str = SNAPSHOT) -> int:
-        """Requests for `path` that got in."""
-        return sum(1 for request in self.requests if request.is_in and request.path == path)
+        """The number of authorized requests for `path`."""
+        return sum(1 for request in self.requests if request.is_authorized and request.path == path)
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """Handle one request; called from the server's threads."""
         parts = urlsplit(handler.path)
         query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
         with self._lock:
-            refusal = self._guard.refusal("GET", handler.path, handler.headers.get("Authorization"))
-            is_in = refusal is None and self.mode is not CameraMode.REFUSE
-            self.requests.append(CameraRequest(parts.path, query, is_in))
-            challenge = None if is_in else self._guard.challenge(is_stale=refusal == "stale")
+            rejection = self._verifier.rejection("GET", handler.path, handler.headers.get("Authorization"))
+            is_authorized = rejection is None and self.mode is not CameraMode.REFUSE
+            self.requests.append(CameraRequest(parts.path, query, is_authorized))
+            challenge = None if is_authorized else self._verifier.challenge(is_stale=rejection == "stale")
             mode = self.mode
         if challenge is not None:
             _send(
-                handler, 401, "text/plain", (refusal or "refused").encode(), {"WWW-Authenticate": challenge}
+                handler,
+                401,
+                "text/plain",
+                (rejection or "wrong credentials").encode(),
+                {"WWW-Authenticate": challenge},
             )
             return
-        if not self._is_let_go(mode):
+        if not self._stopped_while_waiting(mode):
             self._serve(handler, parts.path, query, mode)
 
-    def _is_let_go(self, mode: CameraMode) -> bool:
-        """Wait as the mode has it. True when it was switched off meanwhile: no thread outlives it."""
+    def _stopped_while_waiting(self, mode: CameraMode) -> bool:
+        """Wait as the mode requires; True if the camera was stopped meanwhile, so that no thread outlives it."""
         if mode not in {CameraMode.HANG, CameraMode.SLOW}:
             return False
-        return self._released.wait(self.slow_s if mode is CameraMode.SLOW else None)
+        return self._stopping.wait(self.slow_s if mode is CameraMode.SLOW else None)
 
     def _serve(
         self, handler: BaseHTTPRequestHandler, path: str, query: dict[str, str], mode: CameraMode
@@ -169,7 +173,7 @@ class HttpCamera:
         elif path == CLIP and not {"filename", "starttime", "endtime"} <= query.keys():
             _send(handler, 400, "text/html", b"<html>Bad Request</html>")
         elif mode is CameraMode.NOT_A_PICTURE:
-            _send(handler, 200, "text/html", pictures.no_picture())
+            _send(handler, 200, "text/html", pictures.error_page())
         else:
             body, content_type = self._body(path, mode)
             length = len(body) * 2 if mode is CameraMode.CUT else len(body)
@@ -194,10 +198,12 @@ def _handler(camera: HttpCamera) -> type[BaseHTTPRequestHandler]:
             try:
                 camera.answer(self)
             except ConnectionError:
-                self.close_connection = True  # the client gave up, which is what some tests are about
+                self.close_connection = (
+                    True  # the client closed the connection, which some tests do on purpose
+                )
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
-            """Nothing: `requests` has it."""
+            """Log nothing: `requests` records them."""
 
     return Handler
 
@@ -222,13 +228,13 @@ def _send(
 
 @lru_cache(maxsize=4)
 def small_clip(frames: int = 10, size_px: tuple[int, int] = (160, 120), fps: int = 5) -> bytes:
-    """A real MP4 (MPEG-4 part 2): a bright square that moves a step a frame to the right."""
+    """A real MP4 (MPEG-4 part 2): a bright square that moves to the right with each frame."""
     width, height = size_px
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size_px)
         if not writer.isOpened():
-            raise RuntimeError("this OpenCV writes no MP4")
+            raise RuntimeError("OpenCV cannot write MP4 on this machine: is it built with FFmpeg?")
         for number in range(frames):
             frame = np.full((height, width, 3), 60, np.uint8)
             left = number * (width - 20) // max(1, frames - 1)

@@ -1,4 +1,4 @@
-"""A clock that a test moves by hand."""
+"""A clock that only moves when a test moves it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ DEFAULT_START = datetime(2026, 3, 14, 8, 30, tzinfo=UTC)
 
 
 class ManualClock:
-    """A `kit.clock.Clock` that stands still until it is told to move.
+    """A `kit.clock.Clock` whose time changes only through `advance` and `set`.
 
     Raises:
         ValueError: when started at, or set to, a naive datetime.
@@ -16,16 +16,16 @@ class ManualClock:
         self._now = _in_utc(start)
 
     def now(self) -> datetime:
-        """The instant it was last set to, aware, in UTC."""
+        """The current time of this clock, aware, in UTC."""
         return self._now
 
     def advance(self, by: timedelta | float) -> datetime:
-        """Move on (a plain number is seconds; a negative one goes back) and tell the new instant."""
+        """Change the time by that much (a number is seconds, negative goes back) and return the new time."""
         self._now += by if isinstance(by, timedelta) else timedelta(seconds=by)
         return self._now
 
     def set(self, to: datetime) -> None:
-        """Jump to `to`."""
+        """Set the time to `to`."""
         self._now = _in_utc(to)
 
 

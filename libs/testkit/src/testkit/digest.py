@@ -9,13 +9,13 @@ from typing import Literal
 Algorithm = Literal["MD5", "SHA-256"]
 
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
-# name=value or name="value", where a quoted value may have escaped quotes in it.
+# name=value or name="value", where a quoted value may contain escaped quotes.
 _PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
 
 
 @dataclass
-class DigestGuard:
-    """Checks `Authorization` headers, strictly: a client that gets in here speaks Digest as written."""
+class DigestVerifier:
+    """Verifies `Authorization` headers strictly as RFC 7616 requires."""
 
     user: str
     password: str
@@ -34,12 +34,12 @@ class DigestGuard:
             f'nonce="{nonce}", opaque="{self._opaque}"{stale}'
         )
 
-    def forget_nonces(self) -> None:
-        """As after a reboot of the camera: every client has to ask for a new nonce."""
+    def clear_nonces(self) -> None:
+        """Make every nonce stale, as a reboot of the camera does."""
         self._counts.clear()
 
-    def refusal(self, method: str, target: str, header: str | None) -> str | None:
-        """Why this request does not get in; None when it does. A reason `stale` is for `challenge`."""
+    def rejection(self, method: str, target: str, header: str | None) -> str | None:
+        """Why the request is rejected; None when it is accepted. `stale`: repeat the challenge with `is_stale`."""
         scheme, _, rest = (header or "").partition(" ")
         if scheme.lower() != "digest":
             return "no Digest credentials"
@@ -54,21 +54,21 @@ class DigestGuard:
         }
         for name, value in expected.items():
             if sent.get(name) != value:
-                return f"{name} is {sent.get(name)!r}, not {value!r}"
-        return self._wrong_proof(method, sent)
+                return f"{name} is {sent.get(name)!r}, expected {value!r}"
+        return self._response_problem(method, sent)
 
-    def _wrong_proof(self, method: str, sent: dict[str, str]) -> str | None:
+    def _response_problem(self, method: str, sent: dict[str, str]) -> str | None:
         nonce, count, client_nonce = (sent.get(name, "") for name in ("nonce", "nc", "cnonce"))
         if nonce not in self._counts:
             return "stale"
         if not re.fullmatch(r"[0-9a-f]{8}", count) or int(count, 16) <= self._counts[nonce]:
-            return f"nc {count!r} was used already, or is no counter"
+            return f"nc {count!r} is not larger than the last one, or is not 8 hexadecimal digits"
         if not client_nonce:
-            return "no cnonce"
+            return "cnonce is missing"
         a1 = self._hash(f"{self.user}:{self.realm}:{self.password}")
         a2 = self._hash(f"{method}:{sent['uri']}")
         if sent.get("response") != self._hash(f"{a1}:{nonce}:{count}:{client_nonce}:auth:{a2}"):
-            return "the response does not fit: a wrong password"
+            return "response does not match: wrong password"
         self._counts[nonce] = int(count, 16)
         return None
 

@@ -1,4 +1,4 @@
-"""Protobuf messages for tests, made without a .proto file."""
+"""Protobuf messages for tests, created without a .proto file."""
 
 from typing import Any
 

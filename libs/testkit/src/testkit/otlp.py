@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry spans: a real OTLP server over gRPC that keeps what it gets."""
+"""A collector of OpenTelemetry spans: a real OTLP server over gRPC that stores what it receives."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ class ReceivedSpan:
 
 
 class OtlpCollector(stubs.TraceServiceServicer):
-    """What has been exported to `endpoint`."""
+    """Stores the spans that are exported to `endpoint`."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -39,7 +39,7 @@ class OtlpCollector(stubs.TraceServiceServicer):
         self._spans: list[ReceivedSpan] = []
 
     def Export(self, request: contract.ExportTraceServiceRequest, context: Any) -> Any:  # noqa: N802 - gRPC's name
-        """Keep the spans."""
+        """Store the spans."""
         received = [
             _received(str(_values(group.resource.attributes).get("service.name", "")), span)
             for group in request.resource_spans
@@ -51,7 +51,7 @@ class OtlpCollector(stubs.TraceServiceServicer):
         return contract.ExportTraceServiceResponse()
 
     def spans(self) -> list[ReceivedSpan]:
-        """All that has arrived, in the order in which it did."""
+        """The spans received so far, in the order of arrival."""
         with self._lock:
             return list(self._spans)
 

@@ -1,6 +1,6 @@
-"""Pictures that cameras should and should not send, and the report they come in.
+"""Valid and invalid pictures, and the parking push that carries one.
 
-Small and synthetic: cars with legible plates are drawn by `all_in_one.pictures`.
+Small and synthetic. They show no cars.
 """
 
 import base64
@@ -13,20 +13,20 @@ import numpy as np
 
 
 def solid(width_px: int = 64, height_px: int = 48, colour_bgr: tuple[int, int, int] = (90, 90, 90)) -> bytes:
-    """A JPEG of one colour: the smallest that decodes."""
+    """A small JPEG of one colour."""
     return _encode(np.full((height_px, width_px, 3), colour_bgr, dtype=np.uint8))
 
 
 @cache
 def noise(size_bytes: int = 200_000, seed: int = 0) -> bytes:
-    """A JPEG of exactly `size_bytes` that decodes: noise, and a comment segment to fill up.
+    """A decodable JPEG of exactly `size_bytes`: noise, padded with comment segments.
 
     Raises:
         ValueError: below 2,000 bytes.
     """
     if size_bytes < 2000:
-        raise ValueError("no JPEG of noise is that small")
-    # At quality 90, noise takes 2 to 3 bytes a pixel, sizes vary by a percent: aim low and fill the rest.
+        raise ValueError(f"size_bytes is {size_bytes}, the smallest possible is 2,000")
+    # At quality 90, noise takes 2 to 3 bytes a pixel, with 1 % variation: encode fewer pixels, pad the rest.
     side = max(8, int((size_bytes / 3.2) ** 0.5))
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
     quality = 90
@@ -34,23 +34,23 @@ def noise(size_bytes: int = 200_000, seed: int = 0) -> bytes:
     while len(encoded) > size_bytes and quality > 5:
         quality -= 5
         encoded = _encode(pixels, quality)
-    return fill(encoded, size_bytes)
+    return pad(encoded, size_bytes)
 
 
-def fill(jpeg: bytes, size_bytes: int) -> bytes:
-    """`jpeg` brought to exactly `size_bytes` by comment segments behind its first marker.
+def pad(jpeg: bytes, size_bytes: int) -> bytes:
+    """`jpeg` padded to exactly `size_bytes` with comment segments after its first marker.
 
     Raises:
-        ValueError: it is larger already, or larger than that without room for a segment (4 bytes).
+        ValueError: `jpeg` is larger than that, or less than a segment header (4 bytes) smaller.
     """
     missing = size_bytes - len(jpeg)
     if missing == 0:
         return jpeg
     if missing < 4:
-        raise ValueError(f"{len(jpeg)} bytes cannot become {size_bytes}")
+        raise ValueError(f"a JPEG of {len(jpeg)} bytes cannot be padded to {size_bytes}")
     segments = []
     while missing > 0:
-        # A segment is 4 bytes and at most 65,533 of text; what stays must again have room for one.
+        # A segment has 4 bytes of header and at most 65,533 of text; the remainder must again hold a header.
         length = min(missing, 65_537)
         if 0 < missing - length < 4:
             length -= 4
@@ -60,15 +60,15 @@ def fill(jpeg: bytes, size_bytes: int) -> bytes:
 
 
 def truncated(jpeg: bytes | None = None, keep: float = 0.5) -> bytes:
-    """A JPEG whose end never arrived."""
+    """The first part of a JPEG."""
     whole = jpeg if jpeg is not None else noise(20_000)
     return whole[: int(len(whole) * keep)]
 
 
 def bomb(side_px: int = 50_000) -> bytes:
-    """A few hundred bytes that say they are a JPEG of `side_px` squared: 7.5 GB once decoded as 50,000 px.
+    """A decompression bomb: a few hundred bytes whose header declares `side_px` squared (50,000 px: 7.5 GB decoded).
 
-    The frame header of a real small picture is rewritten, so that everything but the size is sound.
+    The frame header of a real small picture is rewritten, so that everything but the size is valid.
     """
     jpeg = bytearray(solid())
     at = jpeg.index(b"\xff\xc0")
@@ -76,17 +76,17 @@ def bomb(side_px: int = 50_000) -> bytes:
     return bytes(jpeg)
 
 
-def no_picture() -> bytes:
-    """What a camera's web server answers when it has no picture."""
+def error_page() -> bytes:
+    """The HTML page that a camera answers when it has no picture."""
     return b"<html><body>503 Service Unavailable</body></html>"
 
 
-def parking_report(*, picture: bytes | None = None, **overrides: Any) -> dict[str, Any]:
+def parking_push(*, picture: bytes | None = None, **overrides: Any) -> dict[str, Any]:
     """A valid body of `POST /post`: a car came to spot 1 of camera 95 at location NAD.
 
     `picture` becomes the base64 snapshot. An override replaces a field; None leaves the field out.
     """
-    report: dict[str, Any] = {
+    push: dict[str, Any] = {
         "event": "parking",
         "device": "NAD-P1-C95",
         "report_type": "occupancy",
@@ -111,8 +111,8 @@ def parking_report(*, picture: bytes | None = None, **overrides: Any) -> dict[st
         "vehicle_frame_y2": 640,
         "snapshot": base64.b64encode(picture if picture is not None else solid()).decode(),
     }
-    report |= overrides
-    return {field: value for field, value in report.items() if value is not None}
+    push |= overrides
+    return {field: value for field, value in push.items() if value is not None}
 
 
 def _encode(pixels_bgr: np.ndarray[Any, np.dtype[np.uint8]], quality: int = 90) -> bytes:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests, benches and scripts, brought from wherever this machine has one."""
+"""A real PostgreSQL for tests, benchmarks and scripts: external, in Docker, or from installed binaries."""
 
 import itertools
 import os
@@ -20,30 +20,30 @@ from testkit.processes import (
     ServerMissing,
     accepts_connections,
     apt_install,
-    docker_answers,
-    docker_image,
     free_port,
-    plain_user,
-    run_quietly,
+    has_docker_image,
+    is_docker_available,
+    run_command,
     spawn,
+    unprivileged_user,
     wait_until,
 )
 
 URL_VARIABLE = "TESTKIT_POSTGRES_URL"
 IMAGE = "postgres:16-alpine"
 START_TIMEOUT_S = 60
-PASSWORD = "testkit"  # noqa: S105 - guards an empty server on the loopback
+PASSWORD = "testkit"  # noqa: S105 - protects an empty server on the loopback
 
 HOW_TO = (
-    "No PostgreSQL for the tests. One of these brings it: "
+    "No PostgreSQL for the tests. Do one of these: "
     f"set {URL_VARIABLE}=postgresql://user:password@host/database (a role that may create databases); "
     "start Docker; or install the binaries (Debian, Ubuntu: apt-get install postgresql; "
     "macOS: brew install postgresql)."
 )
 
 
-class _Machine(Protocol):
-    """What turns a server on and off."""
+class _Control(Protocol):
+    """Starts and stops a server."""
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -51,84 +51,86 @@ class _Machine(Protocol):
 
 
 class PostgresServer:
-    """A running server. `fresh_database()` is how a test gets its own place in it."""
+    """A running server. Each test uses its own database, from `fresh_database()`."""
 
-    def __init__(self, url: str, machine: _Machine | None) -> None:
+    def __init__(self, url: str, control: _Control | None) -> None:
         self.url = url
-        self._machine = machine
+        self._control = control
         self._prefix = f"testkit_{uuid.uuid4().hex[:8]}"
         self._numbers = itertools.count(1)
-        self._made: list[str] = []
+        self._created: list[str] = []
 
     def fresh_database(self) -> str:
-        """A new empty database; its URL (`postgresql://…`)."""
+        """Create an empty database; returns its URL (`postgresql://…`)."""
         name = f"{self._prefix}_{next(self._numbers)}"
-        with self._administer() as connection:
+        with self._connect_as_admin() as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        self._made.append(name)
+        self._created.append(name)
         base, _, query = self.url.partition("?")
         return base.rsplit("/", 1)[0] + f"/{name}" + (f"?{query}" if query else "")
 
     def stop(self) -> None:
-        """Shut down in order, hanging up on everyone. The data stay."""
-        self._own().stop()
+        """Shut down cleanly and close all connections. The data are kept."""
+        self._required_control().stop()
 
     def kill(self) -> None:
-        """Pull the plug: what was committed must be there after `start()`."""
-        self._own().kill()
+        """SIGKILL: what was committed must be there after `start()`."""
+        self._required_control().kill()
 
     def start(self) -> None:
-        """Come back at the same address with the same data. Returns when it takes connections."""
-        self._own().start()
+        """Start it at the same address with the same data. Returns when it accepts connections."""
+        self._required_control().start()
         self.wait_until_up()
 
     def wait_until_up(self) -> None:
-        """Raises: RuntimeError when it does not take connections in time."""
-        wait_until(self._answers, timeout_s=START_TIMEOUT_S, what="PostgreSQL taking connections")
+        """Raises: RuntimeError it does not accept connections in time."""
+        wait_until(self._is_responding, timeout_s=START_TIMEOUT_S, what="PostgreSQL accepting connections")
 
-    def drop_made_databases(self) -> None:
-        """Leave a borrowed server as it was found."""
-        with suppress(psycopg.Error), self._administer() as connection:
-            for name in self._made:
+    def drop_created_databases(self) -> None:
+        """Remove from an external server what the tests created."""
+        with suppress(psycopg.Error), self._connect_as_admin() as connection:
+            for name in self._created:
                 connection.execute(
                     sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
                 )
 
-    def _answers(self) -> bool:
+    def _is_responding(self) -> bool:
         try:
-            with self._administer() as connection:
+            with self._connect_as_admin() as connection:
                 connection.execute("SELECT 1")
         except psycopg.OperationalError:
             return False
         return True
 
-    def _administer(self) -> psycopg.Connection[tuple[Any, ...]]:
+    def _connect_as_admin(self) -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(self.url, autocommit=True, connect_timeout=5)
 
-    def _own(self) -> _Machine:
-        if self._machine is None:
-            raise RuntimeError(f"the server of {URL_VARIABLE} is not ours to stop and start")
-        return self._machine
+    def _required_control(self) -> _Control:
+        if self._control is None:
+            raise RuntimeError(
+                f"the server of {URL_VARIABLE} cannot be stopped or started by tests: use a private one"
+            )
+        return self._control
 
 
 @contextmanager
-def postgres(*, is_own: bool = False) -> Iterator[PostgresServer]:
-    """A server for the length of the block: from the environment, else Docker, else this machine's binaries.
+def postgres(*, is_private: bool = False) -> Iterator[PostgresServer]:
+    """A server for the length of the block: from the environment, else Docker, else installed binaries.
 
-    With `is_own` never the one of the environment: it is going to be stopped or killed.
+    With `is_private` always a new one, which may be stopped and killed.
 
     Raises:
-        ServerMissing: there is none of them; the text says what to do.
+        ServerMissing: none of them is available; the message says what to do.
     """
     url = os.environ.get(URL_VARIABLE)
-    if url and not is_own:
+    if url and not is_private:
         server = PostgresServer(re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url), None)
         try:
             yield server
         finally:
-            server.drop_made_databases()
+            server.drop_created_databases()
         return
-    if docker_answers() and docker_image(IMAGE):
+    if is_docker_available() and has_docker_image(IMAGE):
         with _in_docker() as server:
             yield server
         return
@@ -152,14 +154,14 @@ class _Container:
 
 @contextmanager
 def _in_docker() -> Iterator[PostgresServer]:
-    # Imported here: it looks for a daemon as soon as it is loaded.
+    # Imported here: the import already looks for a Docker daemon.
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415
 
     port = free_port()
     container = (
         DockerContainer(IMAGE)
         .with_env("POSTGRES_PASSWORD", PASSWORD)
-        .with_bind_ports(5432, port)  # fixed, so that the address outlives a restart
+        .with_bind_ports(5432, port)  # fixed, so that a restart keeps the address
     )
     with container:
         host = container.get_container_host_ip()
@@ -172,21 +174,21 @@ def _in_docker() -> Iterator[PostgresServer]:
 
 
 class _Process:
-    """A private server: its own data folder, port and user, dead when this process is."""
+    """A private server with its own data folder and port. It ends when this process ends."""
 
     def __init__(self, binaries: Path, folder: Path, port: int) -> None:
         self.binaries = binaries
         self.folder = folder
         self.port = port
-        self.user = plain_user()
+        self.user = unprivileged_user()
         self._log = folder.parent / f"{folder.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def make(self) -> None:
+    def create(self) -> None:
         if self.user is not None:
             os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
-        # Written without fsync and synced once at the end: the folder is new, there is nothing to lose yet.
-        run_quietly(
+        # Without fsync, which is faster: the folder is new and contains nothing that could be lost.
+        run_command(
             (
                 self.binaries / "initdb",
                 *("-D", self.folder / "data", "-U", "postgres", "-A", "trust"),
@@ -202,14 +204,14 @@ class _Process:
                 self.binaries / "postgres",
                 *("-D", self.folder / "data", "-p", str(self.port), "-k", self.folder),
                 *("-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"),
-                # Durable as in production: what survives `kill()` here survives there, and a bench is honest.
+                # Durable as in production, so that tests of `kill()` and benchmarks measure what production does.
                 *("-c", "fsync=on", "-c", "synchronous_commit=on"),
                 *("-c", "shared_buffers=64MB", "-c", "autovacuum_naptime=5min"),
             ),
             log=self._log,
             user=self.user,
             cwd=self.folder,
-            death_signal=signal.SIGQUIT,  # "immediate shutdown": takes its children along
+            death_signal=signal.SIGQUIT,  # "immediate shutdown": it ends its children as well
         )
         wait_until(
             lambda: self._has_died() or accepts_connections("127.0.0.1", self.port),
@@ -218,7 +220,9 @@ class _Process:
             log=self._log,
         )
         if self._has_died():
-            raise RuntimeError(f"PostgreSQL ended at once:\n{self._log.read_text(errors='replace')[-4000:]}")
+            raise RuntimeError(
+                f"PostgreSQL ended right after its start; its log:\n{self._log.read_text(errors='replace')[-4000:]}"
+            )
 
     def stop(self) -> None:
         self._end(signal.SIGINT)  # "fast shutdown"
@@ -234,22 +238,22 @@ class _Process:
     def _has_died(self) -> bool:
         return self._process is None or self._process.poll() is not None
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, with_signal: signal.Signals) -> None:
         if self._process is None:
             return
-        if how is signal.SIGKILL:
-            # The whole group: a lone postmaster's death leaves backends to finish what they are at.
+        if with_signal is signal.SIGKILL:
+            # The whole process group: backends continue for a while after the postmaster's death.
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, how)
+                os.killpg(self._process.pid, with_signal)
         else:
-            self._process.send_signal(how)
+            self._process.send_signal(with_signal)
         self._process.wait(timeout=START_TIMEOUT_S)
         self._process = None
-        if how is signal.SIGKILL:
+        if with_signal is signal.SIGKILL:
             self._wait_for_orphans()
 
     def _wait_for_orphans(self) -> None:
-        """A new postmaster refuses to start while children of the killed one still hold its shared memory."""
+        """Wait for the killed server's children: a new postmaster does not start while they use the shared memory."""
         try:
             segment = (self.folder / "data" / "postmaster.pid").read_text().splitlines()[6].split()[1]
         except (OSError, IndexError):
@@ -262,7 +266,7 @@ class _Process:
 
 
 def _attached(segment: str) -> int:
-    """How many processes hold this System V shared memory segment; 0 where it cannot be told."""
+    """How many processes are attached to this System V shared memory segment; 0 where that is not known."""
     with suppress(OSError):
         for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]:
             fields = line.split()
@@ -276,7 +280,7 @@ def _from_binaries(binaries: Path) -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="testkit-postgres-"))
     process = _Process(binaries, folder, free_port())
     try:
-        process.make()
+        process.create()
         process.start()
         server = PostgresServer(f"postgresql://postgres@127.0.0.1:{process.port}/postgres", process)
         server.wait_until_up()
@@ -301,7 +305,7 @@ def _installed_binaries() -> Path | None:
 
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=version, reverse=True)
     on_path = shutil.which("postgres")
-    # Resolved: a link on the PATH points to where initdb and the libraries are.
+    # Resolved, because initdb and the libraries are where a link on the PATH points to.
     folders = [*debian, *([Path(on_path).resolve().parent] if on_path else [])]
     for folder in folders:
         if (folder / "initdb").exists() and (folder / "postgres").exists():

@@ -1,4 +1,4 @@
-"""Starting other programs so that none outlives the tests."""
+"""Starts other programs so that none outlives the tests."""
 
 import ctypes
 import os
@@ -14,22 +14,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-DOCKER_ANSWER_TIMEOUT_S = 3
+DOCKER_TIMEOUT_S = 3
 
 
-class ServerMissing(RuntimeError):  # noqa: N818 - it reads as what is the matter, like kit's errors
-    """A real server is needed and there is no way to bring one; the text says what to install or set."""
+class ServerMissing(RuntimeError):  # noqa: N818 - named after what is wrong, as kit's errors are
+    """A server is needed and none can be started; the message says what to install or set."""
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nothing listens on right now."""
+    """A TCP port on 127.0.0.1 that is not in use now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def plain_user() -> pwd.struct_passwd | None:
-    """Whom to run a server as that refuses root; None when we are not root ourselves."""
+def unprivileged_user() -> pwd.struct_passwd | None:
+    """The user to run a server as that does not run as root; None if this process is not root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -37,11 +37,13 @@ def plain_user() -> pwd.struct_passwd | None:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise ServerMissing("running as root, and neither the user postgres nor nobody exists")
+    raise ServerMissing(
+        "the tests run as root and neither user postgres nor nobody exists: create one of them"
+    )
 
 
 def _prepare_child(user: pwd.struct_passwd | None, death_signal: int) -> Callable[[], None]:
-    # Looked up before the fork: after it, only what touches no lock is safe.
+    # Looked up before the fork: after it, only calls that take no lock are safe.
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
@@ -59,10 +61,10 @@ def _prepare_child(user: pwd.struct_passwd | None, death_signal: int) -> Callabl
 
 
 class _Spawner:
-    """Forks from one thread that never ends.
+    """Starts processes from one thread that never ends.
 
-    The kernel sends PDEATHSIG when the *thread* that forked ends, not the process; a server started from a
-    short-lived worker thread would die with it.
+    The kernel sends PDEATHSIG when the *thread* that forked ends, not the process: a server started by a
+    short-lived worker thread would end with that thread.
     """
 
     def __init__(self) -> None:
@@ -75,7 +77,7 @@ class _Spawner:
         result: list[object] = []
         done = threading.Event()
         with self._lock:
-            if self._pid != os.getpid():  # first use, or the first one after a fork
+            if self._pid != os.getpid():  # first use, or first use after a fork
                 self._pid = os.getpid()
                 threading.Thread(target=self._work, name="testkit-spawner", daemon=True).start()
             self._jobs.append((job, result, done))
@@ -95,7 +97,7 @@ class _Spawner:
                 job, result, done = self._jobs.pop(0)
             try:
                 result.append(job())
-            except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
+            except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
                 result.append(error)
             done.set()
 
@@ -112,7 +114,7 @@ def spawn(
     cwd: Path | None = None,
     death_signal: int = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
-    """Start a server in its own process group. It gets `death_signal` when this process ends, in any way."""
+    """Start a server in its own process group. It gets `death_signal` when this process ends, however that happens."""
 
     def start() -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
@@ -124,23 +126,23 @@ def spawn(
                 env=None if env is None else dict(env),
                 cwd=cwd,
                 start_new_session=True,
-                preexec_fn=_prepare_child(user, death_signal),  # noqa: PLW1509 - it touches no lock, see there
+                preexec_fn=_prepare_child(user, death_signal),  # noqa: PLW1509 - it takes no lock, see `_prepare_child`
             )
 
     return _spawner.call(start)
 
 
-def run_quietly(
+def run_command(
     command: Sequence[str | Path],
     *,
     timeout_s: float,
     user: pwd.struct_passwd | None = None,
     env: Mapping[str, str] | None = None,
 ) -> str:
-    """Run to the end and give back its output.
+    """Run to the end and return its output.
 
     Raises:
-        RuntimeError: it failed or took too long; the text has the end of its output.
+        RuntimeError: it failed or took too long; the message has the end of its output.
     """
     try:
         done = subprocess.run(  # noqa: S603 - the command is the caller's, no shell
@@ -160,26 +162,26 @@ def run_quietly(
         raise RuntimeError(f"{command[0]} did not end within {timeout_s:g} s") from error
     text = done.stdout.decode(errors="replace")
     if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} ended with {done.returncode}:\n{text[-4000:]}")
+        raise RuntimeError(f"{command[0]} ended with exit status {done.returncode}:\n{text[-4000:]}")
     return text
 
 
 def wait_until(is_up: Callable[[], bool], *, timeout_s: float, what: str, log: Path | None = None) -> None:
-    """Look every 20 ms; for code that runs outside an event loop.
+    """Check every 20 ms; for code outside an event loop.
 
     Raises:
-        RuntimeError: at the deadline, with the end of the log.
+        RuntimeError: at the deadline; the message has the end of the log.
     """
     deadline = time.monotonic() + timeout_s
     while not is_up():
         if time.monotonic() > deadline:
             tail = log.read_text(errors="replace")[-4000:] if log is not None and log.exists() else ""
-            raise RuntimeError(f"{what} within {timeout_s:g} s did not happen\n{tail}")
+            raise RuntimeError(f"{what}: not within {timeout_s:g} s\n{tail}")
         time.sleep(0.02)
 
 
 def accepts_connections(host: str, port: int) -> bool:
-    """Whether something listens there."""
+    """Whether something accepts connections there."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True
@@ -187,35 +189,35 @@ def accepts_connections(host: str, port: int) -> bool:
         return False
 
 
-def docker_answers() -> bool:
-    """Whether a Docker daemon is there and talks. Never waits long: without a daemon the client may hang."""
+def is_docker_available() -> bool:
+    """Whether a Docker daemon responds. Has a short timeout, because without a daemon the client may wait forever."""
     binary = shutil.which("docker")
     if binary is None or os.environ.get("TESTKIT_NO_DOCKER"):
         return False
     try:
-        answer = subprocess.run(  # noqa: S603 - a fixed command
+        completed = subprocess.run(  # noqa: S603 - a fixed command
             [binary, "version", "--format", "{{.Server.Version}}"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=DOCKER_ANSWER_TIMEOUT_S,
+            timeout=DOCKER_TIMEOUT_S,
             check=False,
         )
     except (subprocess.TimeoutExpired, OSError):
         return False
-    return answer.returncode == 0 and bool(answer.stdout.strip())
+    return completed.returncode == 0 and bool(completed.stdout.strip())
 
 
-def docker_image(image: str, *, pull_timeout_s: float = 60) -> bool:
-    """Whether `image` is here or can be had within the limit."""
+def has_docker_image(image: str, *, pull_timeout_s: float = 60) -> bool:
+    """Whether `image` is present or can be pulled within the limit."""
     binary = shutil.which("docker")
     if binary is None:
         return False
     for command, limit_s in (
-        ((binary, "image", "inspect", image), DOCKER_ANSWER_TIMEOUT_S),
+        ((binary, "image", "inspect", image), DOCKER_TIMEOUT_S),
         ((binary, "pull", "-q", image), pull_timeout_s),
     ):
         try:
-            run_quietly(command, timeout_s=limit_s)
+            run_command(command, timeout_s=limit_s)
         except RuntimeError:
             continue
         return True
@@ -223,27 +225,30 @@ def docker_image(image: str, *, pull_timeout_s: float = 60) -> bool:
 
 
 def apt_install(package: str, *, timeout_s: float = 300) -> bool:
-    """Install a Debian package without starting what it brings. Only as root; False when it did not work."""
+    """Install a Debian package without starting its services. Only as root; False if it failed."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return False
-    # Debian's way to keep a package from starting its service: 101 means "not allowed".
+    # With this script Debian packages do not start their services: exit status 101 means "not allowed".
     policy = Path("/usr/sbin/policy-rc.d")
-    is_ours = not policy.exists()
-    if is_ours:
+    is_policy_new = not policy.exists()
+    if is_policy_new:
         policy.write_text("#!/bin/sh\nexit 101\n")
         policy.chmod(0o755)
-    print(f"testkit: installing {package} with apt-get, as nothing else brings its server", file=sys.stderr)
+    print(
+        f"testkit: installing {package} with apt-get, because no server, Docker or binary was found",
+        file=sys.stderr,
+    )
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
-        # A bare machine has no lists of packages yet.
-        run_quietly(("apt-get", "update"), timeout_s=timeout_s, env=env)
-        run_quietly(
+        # A fresh machine has no package lists yet.
+        run_command(("apt-get", "update"), timeout_s=timeout_s, env=env)
+        run_command(
             ("apt-get", "install", "-y", "--no-install-recommends", package), timeout_s=timeout_s, env=env
         )
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return False
     finally:
-        if is_ours:
+        if is_policy_new:
             policy.unlink(missing_ok=True)
     return True

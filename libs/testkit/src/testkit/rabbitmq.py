@@ -1,6 +1,6 @@
-"""A real RabbitMQ for tests and benches, brought from wherever this machine has one.
+"""A real RabbitMQ for tests and benchmarks: external, in Docker, or from installed binaries.
 
-It has the management plugin, which makes the vhosts that keep tests apart.
+It has the management plugin, through which each test gets its own vhost.
 """
 
 import itertools
@@ -27,9 +27,9 @@ import pytest
 from testkit.processes import (
     ServerMissing,
     apt_install,
-    docker_answers,
-    docker_image,
     free_port,
+    has_docker_image,
+    is_docker_available,
     spawn,
     wait_until,
 )
@@ -42,16 +42,16 @@ START_TIMEOUT_S = 90
 ANSWER_TIMEOUT_S = 20
 
 HOW_TO = (
-    "No RabbitMQ for the tests. One of these brings it: "
-    f"set {URL_VARIABLE}=amqp://user:password@host:5672/ (an administrator; its management API is looked for "
-    f"on port 15672 or at {MANAGEMENT_VARIABLE}); "
+    "No RabbitMQ for the tests. Do one of these: "
+    f"set {URL_VARIABLE}=amqp://user:password@host:5672/ (an administrator; the management API is expected "
+    f"on port 15672 or at the URL in {MANAGEMENT_VARIABLE}); "
     "start Docker; or install the binaries (Debian, Ubuntu: apt-get install rabbitmq-server; "
     "macOS: brew install rabbitmq)."
 )
 
 
-class _Machine(Protocol):
-    """What turns a server on and off."""
+class _Control(Protocol):
+    """Starts and stops a server."""
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -60,7 +60,7 @@ class _Machine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """Where the server's two faces are, and who may use them."""
+    """AMQP and management addresses of a server, with its administrator's credentials."""
 
     host: str
     port: int
@@ -72,112 +72,123 @@ class _Address:
         user, password = quote(self.user, safe=""), quote(self.password, safe="")
         return f"amqp://{user}:{password}@{self.host}:{self.port}/{quote(vhost, safe='')}"
 
-    def ask(self, method: str, path: str, body: object = None, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
-        """One call of the management API; the parsed answer, None where it has no body."""
+    def call_management_api(
+        self, method: str, path: str, body: object = None, *, timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> Any:
+        """Call the management API. Returns the parsed response, None if it has no body."""
         token = b64encode(f"{self.user}:{self.password}".encode()).decode()
-        request = urllib.request.Request(  # noqa: S310 - http(s), by construction
+        request = urllib.request.Request(  # noqa: S310 - always http or https
             f"{self.management_url}/api/{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - as above
-            text = answer.read()
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310 - as above
+            text = response.read()
         return json.loads(text) if text else None
 
-    def answers(self) -> bool:
-        """Whether both faces talk. A bare connection would not tell: Docker's proxy takes those by itself."""
+    def is_responding(self) -> bool:
+        """Whether AMQP and the management API respond.
+
+        Connecting alone is not enough: Docker's proxy accepts connections by itself.
+        """
         with suppress(OSError), socket.create_connection((self.host, self.port), timeout=2) as probe:
             probe.sendall(b"AMQP\x00\x00\x09\x01")
-            return bool(probe.recv(1)) and self.ask("GET", "overview", timeout_s=2) is not None
+            return (
+                bool(probe.recv(1)) and self.call_management_api("GET", "overview", timeout_s=2) is not None
+            )
         return False
 
 
 class RabbitMqServer:
-    """A running broker. `fresh_vhost()` is how a test gets its own place in it."""
+    """A running broker. Each test uses its own vhost, from `fresh_vhost()`."""
 
-    def __init__(self, address: _Address, machine: _Machine | None) -> None:
+    def __init__(self, address: _Address, control: _Control | None) -> None:
         self._address = address
-        self._machine = machine
+        self._control = control
         self._prefix = f"testkit-{uuid.uuid4().hex[:8]}"
         self._numbers = itertools.count(1)
-        self._made: list[str] = []
+        self._created: list[str] = []
 
     @property
     def url(self) -> str:
-        """The URL of a fresh vhost, another at each look."""
+        """The URL of a fresh vhost, a new one at each access."""
         return self.fresh_vhost()
 
     def fresh_vhost(self) -> str:
-        """A new empty vhost; its URL (`amqp://…`)."""
+        """Create an empty vhost; returns its URL (`amqp://…`)."""
         name = f"{self._prefix}-{next(self._numbers)}"
-        self.ask("PUT", f"vhosts/{name}", {})
-        self.ask("PUT", f"permissions/{name}/{quote(self._address.user, safe='')}", _ALL)
-        self._made.append(name)
+        self.call_management_api("PUT", f"vhosts/{name}", {})
+        self.call_management_api(
+            "PUT", f"permissions/{name}/{quote(self._address.user, safe='')}", _ALL_PERMISSIONS
+        )
+        self._created.append(name)
         return self._address.amqp(name)
 
-    def ask(self, method: str, path: str, body: object = None) -> Any:
-        """Call the management API, `path` below `/api/`; for looks behind the bus's back."""
-        return self._address.ask(method, path, body)
+    def call_management_api(self, method: str, path: str, body: object = None) -> Any:
+        """Call the management API, `path` below `/api/`, to check the broker independently of the bus."""
+        return self._address.call_management_api(method, path, body)
 
     def stop(self) -> None:
-        """Shut down in order. The queues stay."""
-        self._own().stop()
+        """Shut down cleanly. The queues are kept."""
+        self._required_control().stop()
 
     def kill(self) -> None:
-        """Pull the plug (`kill -9`): what was confirmed must be there after `start()`."""
-        self._own().kill()
+        """SIGKILL: what was confirmed must be there after `start()`."""
+        self._required_control().kill()
 
     def start(self) -> None:
-        """Come back at the same address with the same queues. Returns when it takes connections."""
-        self._own().start()
+        """Start it at the same address with the same queues. Returns when it accepts connections."""
+        self._required_control().start()
         self.wait_until_up()
 
     def restart(self) -> None:
-        """Kill and come back."""
+        """Kill and start."""
         self.kill()
         self.start()
 
     def wait_until_up(self) -> None:
-        """Raises: RuntimeError when it does not answer in time."""
-        wait_until(self._answers, timeout_s=START_TIMEOUT_S, what="RabbitMQ answering")
+        """Raises: RuntimeError it does not respond in time."""
+        wait_until(self._is_responding, timeout_s=START_TIMEOUT_S, what="RabbitMQ responding")
 
-    def drop_made_vhosts(self) -> None:
-        """Leave a borrowed server as it was found."""
-        for name in self._made:
+    def drop_created_vhosts(self) -> None:
+        """Remove from an external server what the tests created."""
+        for name in self._created:
             with suppress(OSError):
-                self.ask("DELETE", f"vhosts/{name}")
+                self.call_management_api("DELETE", f"vhosts/{name}")
 
-    def _answers(self) -> bool:
-        return self._address.answers()
+    def _is_responding(self) -> bool:
+        return self._address.is_responding()
 
-    def _own(self) -> _Machine:
-        if self._machine is None:
-            raise RuntimeError(f"the server of {URL_VARIABLE} is not ours to stop and start")
-        return self._machine
+    def _required_control(self) -> _Control:
+        if self._control is None:
+            raise RuntimeError(
+                f"the server of {URL_VARIABLE} cannot be stopped or started by tests: use a private one"
+            )
+        return self._control
 
 
-_ALL = {"configure": ".*", "write": ".*", "read": ".*"}
+_ALL_PERMISSIONS = {"configure": ".*", "write": ".*", "read": ".*"}
 
 
 @contextmanager
-def rabbitmq(*, is_own: bool = False) -> Iterator[RabbitMqServer]:
-    """A broker for the length of the block: from the environment, else Docker, else this machine's binaries.
+def rabbitmq(*, is_private: bool = False) -> Iterator[RabbitMqServer]:
+    """A broker for the length of the block: from the environment, else Docker, else installed binaries.
 
-    With `is_own` never the one of the environment: it is going to be killed.
+    With `is_private` always a new one, which may be killed.
 
     Raises:
-        ServerMissing: there is none of them; the text says what to do.
+        ServerMissing: none of them is available; the message says what to do.
     """
     url = os.environ.get(URL_VARIABLE)
-    if url and not is_own:
-        server = RabbitMqServer(_borrowed(url), None)
+    if url and not is_private:
+        server = RabbitMqServer(_address_from(url), None)
         try:
             yield server
         finally:
-            server.drop_made_vhosts()
+            server.drop_created_vhosts()
         return
-    if docker_answers() and docker_image(IMAGE):
+    if is_docker_available() and has_docker_image(IMAGE):
         with _in_docker() as server:
             yield server
         return
@@ -187,19 +198,19 @@ def rabbitmq(*, is_own: bool = False) -> Iterator[RabbitMqServer]:
 
 @pytest.fixture(scope="session")
 def rabbitmq_server() -> Iterator[RabbitMqServer]:
-    """One broker for all tests of this process, each in a fresh vhost. Not to be killed: others use it."""
+    """One broker for all tests of this process, each in a fresh vhost. Tests must not stop it."""
     with rabbitmq() as server:
         yield server
 
 
 @pytest.fixture
-def own_rabbitmq_server() -> Iterator[RabbitMqServer]:
+def private_rabbitmq_server() -> Iterator[RabbitMqServer]:
     """A broker for one test, which may kill it."""
-    with rabbitmq(is_own=True) as server:
+    with rabbitmq(is_private=True) as server:
         yield server
 
 
-def _borrowed(url: str) -> _Address:
+def _address_from(url: str) -> _Address:
     parts = urlsplit(url)
     host = parts.hostname or "127.0.0.1"
     return _Address(
@@ -227,7 +238,7 @@ class _Container:
 
 @contextmanager
 def _in_docker() -> Iterator[RabbitMqServer]:
-    # Imported here: it looks for a daemon as soon as it is loaded.
+    # Imported here: the import already looks for a Docker daemon.
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415
 
     port, management_port = free_port(), free_port()
@@ -236,7 +247,7 @@ def _in_docker() -> Iterator[RabbitMqServer]:
     )
     container = (
         DockerContainer(IMAGE)
-        # A fixed host name, as the data folder is named after it; fixed ports, kept over a restart.
+        # Fixed host name: the data folder is named after it. Fixed ports: a restart keeps the address.
         .with_kwargs(hostname="testkit")
         .with_env("RABBITMQ_DEFAULT_USER", "testkit")
         .with_env("RABBITMQ_DEFAULT_PASS", "testkit")
@@ -253,7 +264,7 @@ def _in_docker() -> Iterator[RabbitMqServer]:
 
 
 class _Process:
-    """A private broker: own folder, ports, node name, cookie and port mapper; dead when this process is."""
+    """A private broker with its own folder, ports, node name, cookie and epmd. It ends when this process ends."""
 
     def __init__(self, binary: Path, folder: Path) -> None:
         self.port = free_port()
@@ -261,33 +272,33 @@ class _Process:
         self._binary = binary
         self._folder = folder
         self._log = folder / "server.log"
-        self._mapper_port = free_port()
+        self._epmd_port = free_port()
         self._dist_port = free_port()
         self._node = f"testkit-{secrets.token_hex(4)}@localhost"
-        self._mapper: subprocess.Popen[bytes] | None = None
+        self._epmd: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def make(self) -> None:
+    def create(self) -> None:
         (self._folder / "plugins").write_text(f"[{','.join(PLUGINS)}].\n")
         (self._folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
-            # The figures of the management plugin cost more than the broker's own work.
+            # The management plugin's statistics would cost more than the broker's work itself.
             "management_agent.disable_metrics_collector = true\n"
-            # Tests share the machine with others, and its memory and disk are not ours to watch.
+            # Other programs use the machine as well, so the broker's own limits of memory and disk do not apply.
             "vm_memory_high_watermark.absolute = 2GB\ndisk_free_limit.absolute = 50MB\n"
             "log.console = true\nlog.console.level = warning\nlog.file = false\n"
         )
-        # A mapper of our own, in the foreground: the one that Erlang starts by itself outlives everything.
-        self._mapper = spawn(
-            (_mapper_binary(), "-port", str(self._mapper_port), "-address", "127.0.0.1"),
+        # A private epmd in the foreground: the one that Erlang starts by itself would outlive the tests.
+        self._epmd = spawn(
+            (_epmd_binary(), "-port", str(self._epmd_port), "-address", "127.0.0.1"),
             log=self._folder / "epmd.log",
         )
 
     def start(self) -> None:
-        own = {
-            "HOME": str(self._folder),  # where the cookie is made
-            "ERL_EPMD_PORT": str(self._mapper_port),
+        variables = {
+            "HOME": str(self._folder),  # where the cookie is created
+            "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_NODENAME": self._node,
@@ -302,23 +313,25 @@ class _Process:
             "RABBITMQ_PID_FILE": str(self._folder / "pid"),
         }
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("RABBITMQ_")}
-        # The broker itself and not its start script, which Debian lets only its own user run.
+        # The broker itself, not Debian's start script, which only runs as root or rabbitmq.
         self._process = spawn(
             (self._binary,),
             log=self._log,
-            env={**inherited, **{key: value for key, value in own.items() if value}},
+            env={**inherited, **{key: value for key, value in variables.items() if value}},
             cwd=self._folder,
         )
         process = self._process
         address = self.address()
         wait_until(
-            lambda: process.poll() is not None or address.answers(),
+            lambda: process.poll() is not None or address.is_responding(),
             timeout_s=START_TIMEOUT_S,
             what="RabbitMQ starting",
             log=self._log,
         )
         if process.poll() is not None:
-            raise RuntimeError(f"RabbitMQ ended at once:\n{self._log.read_text(errors='replace')[-4000:]}")
+            raise RuntimeError(
+                f"RabbitMQ ended right after its start; its log:\n{self._log.read_text(errors='replace')[-4000:]}"
+            )
 
     def address(self) -> _Address:
         management_url = f"http://127.0.0.1:{self.management_port}"
@@ -332,19 +345,19 @@ class _Process:
 
     def remove(self) -> None:
         self.kill()
-        if self._mapper is not None:
-            self._mapper.kill()
-            self._mapper.wait()
+        if self._epmd is not None:
+            self._epmd.kill()
+            self._epmd.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, with_signal: signal.Signals) -> None:
         if self._process is None:
             return
-        if how is signal.SIGKILL:
+        if with_signal is signal.SIGKILL:
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, how)  # its helper processes as well
+                os.killpg(self._process.pid, with_signal)  # the Erlang VM's child processes as well
         else:
-            self._process.send_signal(how)
+            self._process.send_signal(with_signal)
         self._process.wait(timeout=START_TIMEOUT_S)
         self._process = None
 
@@ -354,7 +367,7 @@ def _from_binaries(binary: Path) -> Iterator[RabbitMqServer]:
     folder = Path(tempfile.mkdtemp(prefix="testkit-rabbitmq-"))
     process = _Process(binary, folder)
     try:
-        process.make()
+        process.create()
         process.start()
         server = RabbitMqServer(process.address(), process)
         server.wait_until_up()
@@ -381,11 +394,11 @@ def _installed_binary() -> Path | None:
     return Path(on_path).resolve() if on_path else None
 
 
-def _mapper_binary() -> str:
+def _epmd_binary() -> str:
     on_path = shutil.which("epmd")
     if on_path:
         return on_path
-    for place in ("/usr/lib/erlang/bin/epmd", "/opt/homebrew/bin/epmd"):
-        if Path(place).exists():
-            return place
-    raise ServerMissing(f"RabbitMQ is here, but not Erlang's port mapper, epmd. {HOW_TO}")
+    for path in ("/usr/lib/erlang/bin/epmd", "/opt/homebrew/bin/epmd"):
+        if Path(path).exists():
+            return path
+    raise ServerMissing(f"RabbitMQ is installed, but Erlang's port mapper (epmd) was not found. {HOW_TO}")

@@ -1,4 +1,4 @@
-"""A real S3 server for tests: MinIO in Docker where that runs, else moto's, in a process of its own."""
+"""A real S3 server for tests: MinIO if Docker is available, else moto's server as a separate process."""
 
 import os
 import sys
@@ -9,83 +9,92 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from testkit.processes import accepts_connections, docker_answers, docker_image, free_port, spawn, wait_until
+from testkit.processes import (
+    accepts_connections,
+    free_port,
+    has_docker_image,
+    is_docker_available,
+    spawn,
+    wait_until,
+)
 
 ENDPOINT_VARIABLE = "TESTKIT_S3_ENDPOINT"
 IMAGE = "minio/minio:latest"
 ACCESS_KEY = "testkit"
-SECRET_KEY = "testkit-secret"  # noqa: S105 - guards an empty server on the loopback
+SECRET_KEY = "testkit-secret"  # noqa: S105 - protects an empty server on the loopback
 START_TIMEOUT_S = 60
 
 
-class _Machine(Protocol):
-    """What turns a server on and off."""
+class _Control(Protocol):
+    """Starts and stops a server."""
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
 
 
 class S3Server:
-    """A running server. `fresh_bucket_url()` is how a test gets its own place in it."""
+    """A running server. Each test uses its own bucket, from `fresh_bucket_url()`."""
 
-    def __init__(self, endpoint: str, machine: _Machine | None, access_key: str, secret_key: str) -> None:
+    def __init__(self, endpoint: str, control: _Control | None, access_key: str, secret_key: str) -> None:
         self.endpoint = endpoint
         self.access_key = access_key
         self.secret_key = secret_key
-        self._machine = machine
+        self._control = control
 
     def fresh_bucket_url(self) -> str:
-        """`s3://host:port/bucket` of a bucket that does not exist yet: the store makes it."""
+        """`s3://host:port/bucket` of a bucket that does not exist yet; the blob store creates it."""
         return f"s3://{self.endpoint}/testkit-{uuid.uuid4().hex[:12]}"
 
     def stop(self) -> None:
-        """Go away. moto's server forgets everything with that."""
-        self._own().stop()
+        """Stop it. moto's server loses all objects with that."""
+        self._required_control().stop()
 
     def start(self) -> None:
-        """Come back at the same address. Returns when it takes connections."""
-        self._own().start()
+        """Start it at the same address. Returns when it accepts connections."""
+        self._required_control().start()
         self.wait_until_up()
 
     def wait_until_up(self) -> None:
-        """Raises: RuntimeError when it does not take connections in time."""
+        """Raises: RuntimeError it does not accept connections in time."""
         host, _, port = self.endpoint.rpartition(":")
         wait_until(
             lambda: accepts_connections(host, int(port)),
             timeout_s=START_TIMEOUT_S,
-            what="S3 taking connections",
+            what="S3 accepting connections",
         )
 
-    def _own(self) -> _Machine:
-        if self._machine is None:
-            raise RuntimeError(f"the server of {ENDPOINT_VARIABLE} is not ours to stop and start")
-        return self._machine
+    def _required_control(self) -> _Control:
+        if self._control is None:
+            raise RuntimeError(
+                f"the server of {ENDPOINT_VARIABLE} cannot be stopped or started by tests: use a private one"
+            )
+        return self._control
 
 
 @contextmanager
-def s3(*, is_own: bool = False) -> Iterator[S3Server]:
+def s3(*, is_private: bool = False) -> Iterator[S3Server]:
     """A server for the length of the block.
 
-    `TESTKIT_S3_ENDPOINT=host:port` names one that runs already (with `TESTKIT_S3_ACCESS_KEY` and
-    `TESTKIT_S3_SECRET_KEY`). With `is_own` never that one: it is going to be stopped.
+    `TESTKIT_S3_ENDPOINT=host:port` names a running server (with `TESTKIT_S3_ACCESS_KEY` and
+    `TESTKIT_S3_SECRET_KEY`). With `is_private` always a new one, which may be stopped.
     """
     endpoint = os.environ.get(ENDPOINT_VARIABLE)
-    if endpoint and not is_own:
+    if endpoint and not is_private:
         access_key = os.environ.get("TESTKIT_S3_ACCESS_KEY", ACCESS_KEY)
         yield S3Server(endpoint, None, access_key, os.environ.get("TESTKIT_S3_SECRET_KEY", SECRET_KEY))
         return
     port = free_port()
-    machine = _Container(port) if docker_answers() and docker_image(IMAGE) else _Moto(port)
-    server = S3Server(f"127.0.0.1:{port}", machine, ACCESS_KEY, SECRET_KEY)
+    control = _Container(port) if is_docker_available() and has_docker_image(IMAGE) else _Moto(port)
+    server = S3Server(f"127.0.0.1:{port}", control, ACCESS_KEY, SECRET_KEY)
     try:
         server.start()
         yield server
     finally:
-        machine.remove()
+        control.remove()
 
 
 class _Moto:
-    """In a process of its own: stopping it is a real server going away."""
+    """A separate process, so that stopping it closes its port and connections."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -114,7 +123,7 @@ class _Moto:
 
 class _Container:
     def __init__(self, port: int) -> None:
-        # Imported here: it looks for a daemon as soon as it is loaded.
+        # Imported here: the import already looks for a Docker daemon.
         from testcontainers.core.container import DockerContainer  # noqa: PLC0415
 
         self._container = (
@@ -122,20 +131,20 @@ class _Container:
             .with_command("server /data")
             .with_env("MINIO_ROOT_USER", ACCESS_KEY)
             .with_env("MINIO_ROOT_PASSWORD", SECRET_KEY)
-            .with_bind_ports(9000, port)  # fixed, so that the address outlives a restart
+            .with_bind_ports(9000, port)  # fixed, so that a restart keeps the address
         )
-        self._is_made = False
+        self._is_created = False
 
     def start(self) -> None:
-        if self._is_made:
+        if self._is_created:
             self._container.get_wrapped_container().start()
         else:
             self._container.start()
-            self._is_made = True
+            self._is_created = True
 
     def stop(self) -> None:
         self._container.get_wrapped_container().stop(timeout=10)
 
     def remove(self) -> None:
-        if self._is_made:
+        if self._is_created:
             self._container.stop()

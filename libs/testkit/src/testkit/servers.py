@@ -1,9 +1,9 @@
-"""Real servers as context managers, for benches and scripts as much as for the fixtures.
+"""Real servers as context managers, for benchmarks and scripts as well as for the fixtures.
 
 `with testkit.servers.postgres() as server: url = server.fresh_database()`
 
-`python -m testkit.servers --prepare` starts and stops each once, which installs what is missing, and says so: a
-machine without them is told before the tests and not by the first that fails.
+`python -m testkit.servers --prepare` starts and stops each once, which installs what is missing, and prints the
+result: missing servers are reported before the tests and not by the first test that fails.
 """
 
 import argparse
@@ -31,26 +31,24 @@ _KINDS: tuple[tuple[str, Callable[[], AbstractContextManager[object]], str], ...
 
 
 def prepare() -> int:
-    """Try each; 0, or 1 with a sentence for each that cannot be had."""
+    """Start and stop each server. Returns 0, or 1 after an error message for each that is not available."""
     missing = 0
     for name, server, variable in _KINDS:
-        began = time.monotonic()
+        started_s = time.monotonic()
         try:
             with server():
-                took_s = time.monotonic() - began
+                took_s = time.monotonic() - started_s
         except ServerMissing as error:
             print(f"{name}: {error}", file=sys.stderr)
             missing += 1
             continue
-        source = f"the one of {variable}" if os.environ.get(variable) else "a private one"
-        print(f"{name}: {source}, up in {took_s:.1f} s")
+        source = f"the server of {variable}" if os.environ.get(variable) else "a private server"
+        print(f"{name}: {source}, started in {took_s:.1f} s")
     return 1 if missing else 0
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m testkit.servers", description="The servers of the tests."
-    )
-    parser.add_argument("--prepare", action="store_true", required=True, help="bring what is missing")
+    parser = argparse.ArgumentParser(prog="python -m testkit.servers", description="Servers for the tests.")
+    parser.add_argument("--prepare", action="store_true", required=True, help="install what is missing")
     parser.parse_args()
     sys.exit(prepare())

@@ -1,4 +1,4 @@
-"""Waiting for something to become true: by looking until a deadline, never by sleeping and hoping."""
+"""Waits for a condition with a deadline, in place of fixed sleeps."""
 
 import asyncio
 import inspect
@@ -13,40 +13,44 @@ T = TypeVar("T")
 
 @overload
 async def eventually(
-    look: Callable[[], Awaitable[T]], timeout_s: float = 10, message: str = "", *, interval_s: float = ...
+    condition: Callable[[], Awaitable[T]],
+    timeout_s: float = 10,
+    message: str = "",
+    *,
+    interval_s: float = ...,
 ) -> T: ...
 @overload
 async def eventually(
-    look: Callable[[], T], timeout_s: float = 10, message: str = "", *, interval_s: float = ...
+    condition: Callable[[], T], timeout_s: float = 10, message: str = "", *, interval_s: float = ...
 ) -> T: ...
 async def eventually(
-    look: Callable[[], Any],
+    condition: Callable[[], Any],
     timeout_s: float = 10,
     message: str = "",
     *,
     interval_s: float = POLL_INTERVAL_S,
 ) -> Any:
-    """Call `look` until what it gives back is truthy, and give that back.
+    """Call `condition` until it returns something truthy, and return that.
 
-    An AssertionError inside `look` counts as "not yet": its body may be plain assertions, as long as it ends
-    by returning something truthy. Any other exception goes straight to the test.
+    An AssertionError inside `condition` counts as "not yet": it may consist of assertions, if it returns something
+    truthy in the end. Any other exception is raised at once.
 
     Raises:
-        AssertionError: at the deadline, with `message` and what was seen last.
+        AssertionError: at the deadline, with `message` and the last value or failure.
     """
     deadline = time.monotonic() + timeout_s
     while True:
         failure: AssertionError | None = None
-        seen: object = None
+        value: object = None
         try:
-            seen = look()
-            if inspect.isawaitable(seen):
-                seen = await seen
+            value = condition()
+            if inspect.isawaitable(value):
+                value = await value
         except AssertionError as error:
             failure = error
-        if failure is None and seen:
-            return seen
+        if failure is None and value:
+            return value
         if time.monotonic() >= deadline:
-            last = failure if failure is not None else f"last seen: {seen!r}"
+            last = failure if failure is not None else f"last value: {value!r}"
             raise AssertionError(f"{message or 'not true'} within {timeout_s:g} s; {last}") from failure
         await asyncio.sleep(interval_s)

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from ingest.domain.errors import ErrorKind, FieldProblem, InputError
 from ingest.domain.geometry import Box, Size
 from ingest.domain.parking_push import FIELDS, Purpose, fingerprint, parse_json, parse_push, raw_push
-from testkit.pictures import parking_report
+from testkit.pictures import parking_push
 
 SHA = "0" * 64
 
 
 def report_of(**overrides: Any) -> Any:
-    return parse_push(parking_report(**overrides))[0]
+    return parse_push(parking_push(**overrides))[0]
 
 
 def refusal_of(document: Any) -> Any:
@@ -26,7 +26,7 @@ def refusal_of(document: Any) -> Any:
 
 def test_a_whole_report() -> None:
     report: Any
-    report, snapshot = parse_push(parking_report())
+    report, snapshot = parse_push(parking_push())
     assert report.purpose is Purpose.ENTRY
     assert report.index_number == 1
     assert report.resolution == Size(1280, 720)
@@ -41,7 +41,7 @@ def test_a_whole_report() -> None:
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("how", ["left out", "null"])
 def test_a_missing_field_is_named(field: Any, how: Any) -> None:
-    document = parking_report()
+    document = parking_push()
     if how == "null":
         document[field] = None
     else:
@@ -60,7 +60,7 @@ def test_every_missing_field_is_named_at_once() -> None:
 
 
 def test_numbers_may_be_strings_and_mean_the_same() -> None:
-    plain = parking_report()
+    plain = parking_push()
     strings = {
         name: f" {value} " if isinstance(value, int) and not isinstance(value, bool) else value
         for name, value in plain.items()
@@ -91,14 +91,14 @@ def test_numbers_may_be_strings_and_mean_the_same() -> None:
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_under_its_own_field(field: Any, value: Any) -> None:
-    refused = refusal_of(parking_report(**{field: value}))
+    refused = refusal_of(parking_push(**{field: value}))
     assert refused.kind is ErrorKind.INVALID
     assert [problem.field for problem in refused.fields] == [field]
     assert refused.code == f"invalid_{field}"
 
 
 def test_every_senseless_field_is_named_at_once() -> None:
-    refused = refusal_of(parking_report(index_number="1e9", time="never", occupancy=7))
+    refused = refusal_of(parking_push(index_number="1e9", time="never", occupancy=7))
     assert {problem.field for problem in refused.fields} == {"index_number", "time", "occupancy"}
     assert refused.code == "invalid_fields"
 
@@ -120,7 +120,7 @@ def test_an_empty_vehicle_box_is_absent(x1: Any, y1: Any, x2: Any, y2: Any) -> N
 
 
 def test_a_half_empty_vehicle_box_is_refused() -> None:
-    assert refusal_of(parking_report(vehicle_frame_x2="")).code == "invalid_vehicle_frame_x2"
+    assert refusal_of(parking_push(vehicle_frame_x2="")).code == "invalid_vehicle_frame_x2"
 
 
 def test_corners_may_lie_a_little_outside() -> None:
@@ -129,11 +129,11 @@ def test_corners_may_lie_a_little_outside() -> None:
 
 def test_a_degenerate_spot_is_refused() -> None:
     flat: dict[str, Any] = {f"coordinate_{axis}{n}": 5 for axis in "xy" for n in range(1, 5)}
-    assert refusal_of(parking_report(**flat)).code == "invalid_coordinate_x1"
+    assert refusal_of(parking_push(**flat)).code == "invalid_coordinate_x1"
 
 
 def test_unknown_fields_are_none_of_our_business() -> None:
-    assert parse_push(parking_report(firmware={"v": [1, 2]})) == parse_push(parking_report())
+    assert parse_push(parking_push(firmware={"v": [1, 2]})) == parse_push(parking_push())
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_byte_order_mark_is_no_fault() -> None:
 
 
 def test_the_raw_report_is_kept_without_its_picture_and_in_ascii() -> None:
-    document = parking_report(device="Zufahrt Süd", note="a\x00b\ud800")
+    document = parking_push(device="Zufahrt Süd", note="a\x00b\ud800")
     text = raw_push(document, max_chars=10_000)
     assert text.isascii()
     assert json.loads(text) == {name: value for name, value in document.items() if name != "snapshot"}
@@ -186,7 +186,7 @@ def test_the_raw_report_is_kept_without_its_picture_and_in_ascii() -> None:
 
 def test_a_report_that_is_large_without_its_picture_is_refused() -> None:
     with pytest.raises(InputError) as refused:
-        raw_push(parking_report(more="x" * 5000), max_chars=5000)
+        raw_push(parking_push(more="x" * 5000), max_chars=5000)
     assert refused.value.code == "report_too_large"
 
 
@@ -240,7 +240,7 @@ json_values = st.recursive(
 def test_any_fields_are_a_report_or_a_refusal(fields: Any) -> None:
     problems: tuple[FieldProblem, ...] = ()
     try:
-        parse_push(parking_report() | fields)
+        parse_push(parking_push() | fields)
     except InputError as refused:
         problems = refused.fields
     else:

@@ -28,7 +28,7 @@ from ingest.domain.site import (
     check_time_zone,
 )
 from ingest.domain.spots import choose_spot
-from testkit.pictures import parking_report
+from testkit.pictures import parking_push
 
 NOW = datetime(2026, 3, 14, 8, 30, tzinfo=UTC)
 DRAWN = ((10.0, 10.0), (50.0, 10.0), (50.0, 40.0), (10.0, 40.0))
@@ -161,7 +161,7 @@ def site(spots: Any = (), number_of_parking: Any = 0) -> Any:
 
 
 def choose(site: Any, *, may_learn: Any = True, max_spots: Any = 4, **report: Any) -> Any:
-    parsed, _ = parse_push(parking_report(**report))
+    parsed, _ = parse_push(parking_push(**report))
     return choose_spot(site, parsed, Size(640, 360), may_learn=may_learn, max_spots=max_spots)
 
 
