@@ -47,13 +47,13 @@ MESSAGES = 6_000
 ROUNDS = 3
 BODY_BYTES = 2_000
 KEYS = 64
-PRODUCERS = 64
-"""Transactions at once that add to the outbox, as that many cameras would."""
+PRODUCERS = DatabaseSettings.model_fields["pool_size"].default
+"""Transactions at once that add to the outbox: as many as a service has connections."""
 BURST = 10
 PIPELINE = 500
 """Unconfirmed publishes of the floor, as many as the relay has."""
-PREFETCH = 200
-GOAL_RATIO = 0.25
+PREFETCH = BusSettings.model_fields["prefetch"].default
+GOAL_RATIO = 0.4
 
 RAW_QUEUE = "raw"
 
@@ -233,8 +233,8 @@ async def _consume_ours(url: str, database_url: str, messages: int, _: int) -> N
 
 
 async def _open(url: str, database_url: str) -> tuple[Database, Bus, BusSettings, Metrics]:
-    settings, metrics = BusSettings(url=url, prefetch=PREFETCH), Metrics("bench")
-    db = Database(DatabaseSettings(url=database_url, pool_size=PRODUCERS + 4), "bench")
+    settings, metrics = BusSettings(url=url), Metrics("bench")
+    db = Database(DatabaseSettings(url=database_url), "bench")
     logger = make_logger("bench", LogSettings(level="WARNING"))
     bus = open_bus(settings, logger=logger, metrics=metrics, clock=SystemClock(), app_id="bench")
     await db.start()
