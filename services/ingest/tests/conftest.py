@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 from sqlalchemy import select
 
@@ -24,6 +25,10 @@ from testkit.pictures import parking_push
 from testkit.service import TokenIssuer, running_service
 
 FRAMES = Subscription.to(event_type(camera_pb2.FrameCaptured), "listener")
+# A deadline would fail on a busy machine and say nothing about the code.
+hypothesis.settings.register_profile("without deadline", deadline=None)
+hypothesis.settings.load_profile("without deadline")
+
 QUICK: dict[str, Any] = {
     "http": {"port": 0},
     "log": {"level": "WARNING"},
@@ -34,7 +39,7 @@ CORNERS = {"p1_x": 10, "p1_y": 5, "p2_x": 50, "p2_y": 5, "p3_x": 50, "p3_y": 40,
 
 @dataclass
 class Ingest:
-    """A running service and everything around it that a test may look at."""
+    """A running service and what tests read of it."""
 
     settings: IngestSettings
     service: Service

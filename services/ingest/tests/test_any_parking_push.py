@@ -44,7 +44,7 @@ headers = st.fixed_dictionaries(
 )
 
 
-async def test_any_report_is_answered_well(ingest: Ingest) -> None:
+async def test_any_push_gets_a_documented_answer(ingest: Ingest) -> None:
     await ingest.make_camera(spots=0)
     url = f"{ingest.runner.url('ingest')}/api/v1/post"
 

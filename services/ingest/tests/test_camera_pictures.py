@@ -22,9 +22,9 @@ def test_the_header_of_a_picture() -> None:
         (bomb(50_000), ErrorKind.TOO_LARGE, "picture_too_large_pixels"),
     ],
 )
-def test_a_refusal_names_the_field_and_its_code(data: bytes, kind: ErrorKind, code: str) -> None:
-    with pytest.raises(InputError) as refused:
+def test_an_error_names_the_field_and_its_code(data: bytes, kind: ErrorKind, code: str) -> None:
+    with pytest.raises(InputError) as raised:
         read_header(data, max_pixels=LIMIT, field="picture")
-    assert (refused.value.kind, refused.value.code) == (kind, code)
-    [problem] = refused.value.fields
-    assert problem == FieldProblem("picture", refused.value.detail.removeprefix("the picture "))
+    assert (raised.value.kind, raised.value.code) == (kind, code)
+    [problem] = raised.value.fields
+    assert problem == FieldProblem("picture", raised.value.detail.removeprefix("the picture "))

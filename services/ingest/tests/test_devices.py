@@ -112,7 +112,7 @@ async def test_a_camera_cannot_send_what_is_too_large(
     assert (answer.status_code, answer.json()["code"]) == (502, code)
 
 
-async def test_an_answer_that_trickles_in_ends_at_the_deadline(ingest: Ingest) -> None:
+async def test_an_answer_that_arrives_too_slowly_ends_at_the_deadline(ingest: Ingest) -> None:
     async def trickle(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
@@ -189,7 +189,7 @@ async def test_a_first_address_that_leads_nowhere_does_not_hide_the_second(
         (("no-such-camera.invalid", "127.0.0.1:9"), "camera_unreachable", "refuses the connection"),
     ],
 )
-async def test_of_two_addresses_that_lead_nowhere_the_last_is_told(
+async def test_of_two_unreachable_addresses_the_error_names_the_last(
     ingest: Ingest, addresses: Any, code: Any, detail: Any
 ) -> None:
     camera = await ingest.make_camera(p_ip=addresses[0], vpn_ip=addresses[1])
@@ -199,7 +199,7 @@ async def test_of_two_addresses_that_lead_nowhere_the_last_is_told(
 
 
 @pytest.mark.parametrize("what", ["frame", "clip"])
-async def test_looking_through_a_camera_needs_its_permission(ingest: Ingest, camera: Any, what: Any) -> None:
+async def test_fetching_a_frame_needs_the_permission(ingest: Ingest, camera: Any, what: Any) -> None:
     url = f"/api/v1/cameras/{camera['id']}/{what}"
     assert (await ingest.client.get(url)).status_code == 401
     assert (await ingest.client.get(url, headers=ingest.headers("site:read"))).status_code == 403
@@ -254,7 +254,7 @@ async def test_a_clip_that_stays_broken_is_given_up(
     assert [line for line in written if not line.startswith("{")] == []  # FFmpeg's own lines
 
 
-async def test_a_camera_that_hangs_over_its_clip_is_given_up(
+async def test_a_clip_that_does_not_arrive_in_time_is_an_error(
     ingest: Ingest, camera: Any, http_camera: HttpCamera
 ) -> None:
     http_camera.mode = CameraMode.HANG
@@ -272,7 +272,7 @@ async def test_a_camera_that_hangs_over_its_clip_is_given_up(
         {"end": "now"},
     ],
 )
-async def test_a_window_that_makes_no_sense_is_refused(
+async def test_an_invalid_window_is_rejected(
     ingest: Ingest, camera: Any, http_camera: HttpCamera, query: Any
 ) -> None:
     answer = await get(ingest, camera, "clip", **query)

@@ -31,7 +31,7 @@ async def sent(ingest: Ingest, count: Any, timeout_s: Any = 15) -> Any:
     return await eventually(enough, timeout_s, f"{count} events sent")
 
 
-async def test_an_exit_looks_at_the_spot_again(ingest: Ingest, http_camera: HttpCamera) -> None:
+async def test_a_fresh_picture_is_fetched_for_an_exit(ingest: Ingest, http_camera: HttpCamera) -> None:
     http_camera.picture = solid(320, 180)
     await ingest.make_camera(p_ip=http_camera.address)
     answer = await ingest.post(occupancy=0, picture=solid(640, 360))
@@ -81,7 +81,7 @@ async def test_the_answer_to_an_exit_does_not_wait_for_the_camera(
         (CameraMode.HANG, "did not answer within"),
     ],
 )
-async def test_a_camera_that_does_not_deliver_costs_the_picture_and_not_the_event(
+async def test_an_exit_is_dispatched_with_the_pushed_picture_if_the_camera_sends_none(
     start_ingest: Starter, sqlite_url: str, http_camera: HttpCamera, mode: Any, note: Any
 ) -> None:
     ingest = await start_ingest(sqlite_url, devices={"frame_timeout_s": 0.5, "is_loopback_allowed": True})
@@ -107,7 +107,7 @@ async def test_a_camera_that_does_not_deliver_costs_the_picture_and_not_the_even
         ({"p_ip": "no-such-camera.invalid"}, "does not resolve"),
     ],
 )
-async def test_a_camera_that_cannot_be_called_costs_the_picture_and_not_the_event(
+async def test_an_exit_of_a_camera_that_cannot_be_called_is_dispatched_with_the_pushed_picture(
     sqlite_ingest: Ingest, camera: Any, note: Any
 ) -> None:
     await sqlite_ingest.make_camera(**camera)
@@ -142,7 +142,9 @@ async def test_nothing_overtakes_an_exit_of_its_camera(ingest: Ingest, http_came
     assert [str(event.message_id) for event in ingest.frames] == order
 
 
-async def test_an_entry_with_nothing_before_it_goes_out_at_once(sqlite_ingest: Ingest) -> None:
+async def test_an_entry_without_a_pending_event_before_it_is_dispatched_at_once(
+    sqlite_ingest: Ingest,
+) -> None:
     await sqlite_ingest.make_camera()
     await sqlite_ingest.post()
     assert len(await sqlite_ingest.outbox()) == 1
@@ -164,7 +166,7 @@ async def test_a_dead_camera_slows_only_itself(
         dead.mode = CameraMode.OK
 
 
-async def test_a_silent_camera_is_left_alone_after_a_while_and_asked_again_later(
+async def test_a_camera_that_does_not_answer_is_not_called_for_a_while(
     start_ingest: Starter, sqlite_url: str, http_camera: HttpCamera
 ) -> None:
     devices = {
@@ -194,13 +196,13 @@ async def test_a_silent_camera_is_left_alone_after_a_while_and_asked_again_later
     assert (await sent(ingest, 7))[-1].picture_source == FETCHED
 
 
-async def test_an_exit_whose_camera_was_taken_down_goes_out(ingest: Ingest) -> None:
+async def test_an_exit_whose_camera_was_deleted_is_dispatched(ingest: Ingest) -> None:
     camera = await ingest.make_camera()
     async with ingest.db.transaction() as session:
         await session.execute(update(camera_events).values(camera_id=0))
     await ingest.post(occupancy=0, duration=1)
     async with ingest.db.transaction() as session:
-        # As if the camera were gone by the time its turn comes.
+        # As if the camera were gone by the time its turn to be dispatched comes.
         await session.execute(update(camera_events).values(camera_id=camera["id"] + 1000))
     (frame,) = await sent(ingest, 1)
     assert frame.picture_source == FALLBACK
@@ -236,7 +238,7 @@ async def mark(ingest: Ingest, session: AsyncSession, event: PendingEvent) -> bo
     return await events.mark_dispatched(session, event, frame, now=ingest.clock.now())
 
 
-async def test_a_camera_has_one_event_in_hand_at_a_time(idle: Ingest) -> None:
+async def test_one_event_of_a_camera_is_leased_at_a_time(idle: Ingest) -> None:
     await idle.make_camera()
     await pend(idle, 3)
     (first,) = await claim(idle)
@@ -247,7 +249,7 @@ async def test_a_camera_has_one_event_in_hand_at_a_time(idle: Ingest) -> None:
     assert second.event_no > first.event_no
 
 
-async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_can_do_nothing(idle: Ingest) -> None:
+async def test_an_expired_lease_is_taken_over_and_its_holder_can_dispatch_nothing(idle: Ingest) -> None:
     await idle.make_camera()
     await pend(idle, 2)
     (mine,) = await claim(idle)
@@ -263,7 +265,7 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_can_do_nothing(
         assert not await mark(idle, session, theirs)
 
 
-async def test_who_lost_the_lease_while_the_camera_took_its_time_sends_nothing(
+async def test_a_dispatcher_whose_lease_expired_during_the_fetch_sends_nothing(
     ingest: Ingest, http_camera: HttpCamera
 ) -> None:
     http_camera.mode = CameraMode.SLOW
@@ -273,10 +275,10 @@ async def test_who_lost_the_lease_while_the_camera_took_its_time_sends_nothing(
     await eventually(lambda: http_camera.count() == 1)
     until = ingest.clock.now() + timedelta(seconds=20)
     async with ingest.db.transaction() as session:
-        # Another replica believes us dead, and takes over.
+        # Another replica assumes that this one has crashed, and takes the lease.
         await session.execute(update(camera_events).values(lease_id=uuid7(), lease_until=until))
     await eventually(lambda: len(ingest.blobs("exits")) == 1)
-    ingest.clock.advance(21)  # and dies itself, so that the event comes to us again
+    ingest.clock.advance(21)  # and crashes itself, so that this one leases the event again
 
     async def is_out() -> bool:
         (row,) = await ingest.rows()
@@ -288,7 +290,7 @@ async def test_who_lost_the_lease_while_the_camera_took_its_time_sends_nothing(
     assert len(ingest.blobs("exits")) == 1
 
 
-async def test_replicas_that_claim_at_once_share_the_cameras(idle: Ingest) -> None:
+async def test_replicas_that_claim_concurrently_share_the_cameras(idle: Ingest) -> None:
     for number in range(1, 9):
         await idle.make_camera(api_code=str(number))
         await idle.post(parking_area=f"NAD{number}", occupancy=0)
@@ -301,7 +303,7 @@ async def test_replicas_that_claim_at_once_share_the_cameras(idle: Ingest) -> No
     assert len(taken) + len(rest) == 8
 
 
-async def test_a_camera_with_waiting_events_is_not_taken_down(idle: Ingest) -> None:
+async def test_a_camera_with_pending_events_is_not_deleted(idle: Ingest) -> None:
     camera = await idle.make_camera(spots=0)
     await pend(idle)
     async with idle.db.transaction() as session:
@@ -311,7 +313,7 @@ async def test_a_camera_with_waiting_events_is_not_taken_down(idle: Ingest) -> N
     assert answer.json()["code"] == "has_pending_events"
 
 
-async def test_what_waited_when_the_service_stopped_goes_out_after_its_start(
+async def test_pending_events_are_dispatched_after_a_restart(
     start_ingest: Starter, any_database: str, http_camera: HttpCamera
 ) -> None:
     http_camera.mode = CameraMode.HANG

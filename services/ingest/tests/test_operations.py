@@ -71,7 +71,7 @@ def sweeping(ingest: Ingest) -> Any:
     return make
 
 
-async def test_reports_are_forgotten_before_events_and_events_with_their_pictures(
+async def test_raw_pushes_are_deleted_before_events_and_events_with_their_pictures(
     ingest: Ingest, sweeping: Any
 ) -> None:
     await ingest.make_camera()
@@ -99,7 +99,7 @@ async def test_zero_days_is_forever(ingest: Ingest, sweeping: Any) -> None:
     assert len(ingest.blobs(SNAPSHOTS)) == 1
 
 
-async def test_an_event_that_still_waits_is_not_deleted(ingest: Ingest, sweeping: Any) -> None:
+async def test_a_pending_event_is_not_deleted(ingest: Ingest, sweeping: Any) -> None:
     await ingest.make_camera()
     await ingest.post()
     # Leased, or the service that runs beside this test would send it out in between.
@@ -112,7 +112,7 @@ async def test_an_event_that_still_waits_is_not_deleted(ingest: Ingest, sweeping
         assert len((await session.execute(select(camera_events.c.event_no))).all()) == 1
 
 
-async def test_only_old_pictures_that_no_event_names_are_swept(ingest: Ingest, sweeping: Any) -> None:
+async def test_only_old_pictures_without_an_event_are_deleted(ingest: Ingest, sweeping: Any) -> None:
     await ingest.make_camera()
     await ingest.post(picture=solid())
     blobs = open_blobs(ingest.settings.blobs)
@@ -134,7 +134,7 @@ async def test_only_old_pictures_that_no_event_names_are_swept(ingest: Ingest, s
     await blobs.stop()
 
 
-async def test_captures_are_kept_for_their_time(
+async def test_captures_are_deleted_at_the_end_of_their_retention(
     ingest: Ingest, sweeping: Any, http_camera: HttpCamera
 ) -> None:
     camera = await ingest.make_camera(p_ip=http_camera.address)
@@ -149,7 +149,7 @@ async def test_captures_are_kept_for_their_time(
     assert ingest.blobs("frames") == []
 
 
-async def test_no_log_line_holds_a_secret_or_a_picture(
+async def test_no_log_line_contains_a_secret_or_a_picture(
     start_ingest: Starter, sqlite_url: str, http_camera: HttpCamera, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ingest = await start_ingest(sqlite_url, log={"level": "DEBUG", "format": "json"})

@@ -19,7 +19,7 @@ from testkit.postgres import PostgresServer
 from .conftest import Ingest, Starter
 
 
-async def test_without_the_database_a_report_is_asked_to_come_again(
+async def test_without_the_database_a_push_gets_a_503(
     start_ingest: Starter, private_postgres_server: PostgresServer
 ) -> None:
     ingest = await start_ingest(private_postgres_server.fresh_database())
@@ -74,7 +74,7 @@ async def test_without_room_for_the_picture_nothing_is_kept(
     assert (await sqlite_ingest.post()).status_code == 200
 
 
-async def test_a_report_that_failed_lets_the_next_of_its_camera_through(
+async def test_a_failed_push_does_not_block_the_next_one_of_its_camera(
     sqlite_ingest: Ingest, broken_disk: Any
 ) -> None:
     await sqlite_ingest.make_camera()
@@ -85,7 +85,9 @@ async def test_a_report_that_failed_lets_the_next_of_its_camera_through(
     assert (await sqlite_ingest.post(duration=9)).status_code == 200
 
 
-async def test_without_a_bus_reports_are_accepted_and_wait(start_ingest: Starter, sqlite_url: str) -> None:
+async def test_without_a_bus_pushes_are_accepted_and_their_events_wait(
+    start_ingest: Starter, sqlite_url: str
+) -> None:
     ingest = await start_ingest(sqlite_url)
     await ingest.make_camera()
     await ingest.bus.stop()
@@ -94,7 +96,7 @@ async def test_without_a_bus_reports_are_accepted_and_wait(start_ingest: Starter
 
 
 @pytest.mark.filterwarnings("default::ResourceWarning")
-async def test_many_large_reports_at_once_stay_within_the_budget(
+async def test_many_large_pushes_at_once_stay_within_the_memory_budget(
     start_ingest: Starter, sqlite_url: str
 ) -> None:
     ingest = await start_ingest(sqlite_url, push={"max_buffered_bytes": 8_000_000, "buffer_timeout_s": 60})
@@ -107,7 +109,7 @@ async def test_many_large_reports_at_once_stay_within_the_budget(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 250_000
 
 
-async def test_the_budget_is_shared_in_the_order_of_arrival() -> None:
+async def test_bytes_are_granted_in_the_order_of_arrival() -> None:
     budget = ByteBudget(100, timeout_s=5)
     order = []
 
@@ -119,24 +121,24 @@ async def test_the_budget_is_shared_in_the_order_of_arrival() -> None:
     async with budget.reserve(80):
         tasks = [asyncio.create_task(use(name, size)) for name, size in [("a", 90), ("b", 10), ("c", 500)]]
         await asyncio.sleep(0)
-        assert order == []  # b would fit, and waits its turn all the same
+        assert order == []  # b would fit, but a is before it
     await asyncio.gather(*tasks)
     assert order == ["a", "b", "c"]
     async with budget.reserve(100):
         pass
 
 
-async def test_who_waits_too_long_is_asked_to_come_again_and_holds_nothing() -> None:
+async def test_a_request_that_waits_too_long_gets_a_503_and_reserves_nothing() -> None:
     budget = ByteBudget(100, timeout_s=0.05)
     async with budget.reserve(100):
-        with pytest.raises(Unavailable) as refused:
+        with pytest.raises(Unavailable) as raised:
             async with budget.reserve(1):
                 pass
-        assert refused.value.retry_after_s
-        called_off = asyncio.create_task(wait_for(budget, 50))
+        assert raised.value.retry_after_s
+        cancelled = asyncio.create_task(wait_for(budget, 50))
         await asyncio.sleep(0)
-        called_off.cancel()
-        await asyncio.gather(called_off, return_exceptions=True)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
     async with budget.reserve(100):
         pass
 
@@ -148,26 +150,28 @@ async def wait_for(budget: ByteBudget, size_bytes: int) -> None:
 
 @pytest.mark.parametrize("order", ["release, cancel", "cancel, release"])
 @pytest.mark.parametrize("size_bytes", [70, 100])
-async def test_bytes_come_back_while_who_waits_for_them_is_called_off(order: str, size_bytes: int) -> None:
+async def test_bytes_are_freed_while_the_request_that_waits_for_them_is_cancelled(
+    order: str, size_bytes: int
+) -> None:
     budget = ByteBudget(100, timeout_s=5)
     async with AsyncExitStack() as held:
         await held.enter_async_context(budget.reserve(100))
-        called_off = asyncio.create_task(wait_for(budget, size_bytes))
+        cancelled = asyncio.create_task(wait_for(budget, size_bytes))
         behind = asyncio.create_task(wait_for(budget, 100))
         await asyncio.sleep(0)
         # Nothing below waits: both happen within one pass of the loop, before the waiter can run.
         if order == "release, cancel":
             await held.aclose()
-            called_off.cancel()
+            cancelled.cancel()
         else:
-            called_off.cancel()
+            cancelled.cancel()
             await held.aclose()
-    told = await asyncio.gather(called_off, behind, return_exceptions=True)
-    assert [type(error) for error in told] == [asyncio.CancelledError, type(None)]
+    results = await asyncio.gather(cancelled, behind, return_exceptions=True)
+    assert [type(error) for error in results] == [asyncio.CancelledError, type(None)]
     assert budget.free_bytes == 100
 
 
-async def test_a_holder_that_wakes_beside_a_waiter_called_off_gives_its_bytes_back() -> None:
+async def test_a_reservation_that_ends_while_a_waiter_is_cancelled_frees_its_bytes() -> None:
     budget = ByteBudget(100, timeout_s=5)
     is_read = asyncio.Event()
 
@@ -181,12 +185,12 @@ async def test_a_holder_that_wakes_beside_a_waiter_called_off_gives_its_bytes_ba
     await asyncio.sleep(0)
     is_read.set()
     waiter.cancel()
-    told = await asyncio.gather(holder, waiter, return_exceptions=True)
-    assert [type(error) for error in told] == [type(None), asyncio.CancelledError]
+    results = await asyncio.gather(holder, waiter, return_exceptions=True)
+    assert [type(error) for error in results] == [type(None), asyncio.CancelledError]
     assert budget.free_bytes == 100
 
 
-async def test_after_many_that_came_and_went_as_they_liked_the_whole_budget_is_free() -> None:
+async def test_after_many_reservations_and_cancellations_the_whole_budget_is_free() -> None:
     budget = ByteBudget(100, timeout_s=0.01)
     chance = random.Random(3)
     in_hand = [0]
@@ -207,6 +211,6 @@ async def test_after_many_that_came_and_went_as_they_liked_the_whole_budget_is_f
             chance.choice(tasks[-20:]).cancel()
         if number % 4 == 0:
             await asyncio.sleep(chance.choice([0, 0.002]))
-    told = {type(error) for error in await asyncio.gather(*tasks, return_exceptions=True)}
-    assert told == {type(None), Unavailable, asyncio.CancelledError}
+    results = {type(error) for error in await asyncio.gather(*tasks, return_exceptions=True)}
+    assert results == {type(None), Unavailable, asyncio.CancelledError}
     assert budget.free_bytes == 100

@@ -62,7 +62,7 @@ async def answer_to_next(ingest: Ingest, **decision: Any) -> None:
     await ingest.bus.publish(decided(frame.correlation_id, **decision))
 
 
-async def test_an_outcome_is_written_down_once(ingest: Ingest) -> None:
+async def test_an_outcome_is_stored_once(ingest: Ingest) -> None:
     await ingest.make_camera()
     event_id = (await ingest.post()).json()["event_id"]
     first = decided(event_id)
@@ -90,7 +90,7 @@ async def test_the_later_of_two_decisions_counts_whichever_arrives_first(ingest:
     assert (await event_of(ingest, event_id))["outcome"] == "opened"
 
 
-async def test_who_prefers_to_wait_gets_the_outcome(ingest: Ingest) -> None:
+async def test_a_request_that_waits_gets_the_outcome(ingest: Ingest) -> None:
     await ingest.make_camera()
     waiting = asyncio.create_task(ingest.post(headers={"Prefer": "wait=20"}))
     await answer_to_next(ingest)
@@ -174,7 +174,7 @@ async def test_an_outcome_without_a_ticket(sqlite_ingest: Ingest) -> None:
     assert (body["status"], body["ticket_id"], body["plate"]) == ("ignored", None, None)
 
 
-async def test_an_outcome_that_does_not_come_in_time_is_the_plain_answer(sqlite_ingest: Ingest) -> None:
+async def test_without_the_outcome_in_time_the_answer_is_accepted(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
     answer = await sqlite_ingest.post(headers={"Prefer": "wait=1"})
     assert answer.status_code == 200
@@ -182,7 +182,7 @@ async def test_an_outcome_that_does_not_come_in_time_is_the_plain_answer(sqlite_
     assert answer.headers["preference-applied"] == "wait=1"
 
 
-async def test_nobody_waits_longer_than_the_setting(start_ingest: Starter, sqlite_url: str) -> None:
+async def test_no_request_waits_longer_than_the_setting(start_ingest: Starter, sqlite_url: str) -> None:
     ingest = await start_ingest(sqlite_url, push={"max_outcome_wait_s": 1})
     await ingest.make_camera()
     answer = await ingest.post(headers={"Prefer": "wait=3600"})
@@ -199,7 +199,7 @@ async def test_nobody_waits_longer_than_the_setting(start_ingest: Starter, sqlit
         ("return=minimal", 200, None),
     ],
 )
-async def test_preferences_that_are_honoured_are_told(
+async def test_applied_preferences_are_named_in_the_answer(
     sqlite_ingest: Ingest, prefer: Any, status: Any, applied: Any
 ) -> None:
     await sqlite_ingest.make_camera()
@@ -208,7 +208,7 @@ async def test_preferences_that_are_honoured_are_told(
     assert answer.headers.get("preference-applied") == applied
 
 
-async def test_only_so_many_wait(start_ingest: Starter, sqlite_url: str) -> None:
+async def test_the_number_of_waiting_requests_is_limited(start_ingest: Starter, sqlite_url: str) -> None:
     ingest = await start_ingest(sqlite_url, push={"max_outcome_waiters": 0})
     await ingest.make_camera()
     answer = await ingest.post(headers={"Prefer": "wait=10"})
@@ -228,7 +228,7 @@ async def test_a_repeat_that_waits_gets_the_outcome_that_is_known(ingest: Ingest
     assert waited.headers["lookout-duplicate"] == "true"
 
 
-async def test_who_waits_at_another_replica_gets_the_outcome_too(
+async def test_a_request_that_waits_at_another_replica_gets_the_outcome(
     start_ingest: Starter, any_database: str
 ) -> None:
     one = await start_ingest(any_database, name="1")
@@ -242,7 +242,7 @@ async def test_who_waits_at_another_replica_gets_the_outcome_too(
     assert (await waiting).json()["status"] == "opened"
 
 
-async def test_decisions_that_make_no_sense_become_dead_letters(sqlite_ingest: Ingest) -> None:
+async def test_invalid_decisions_become_dead_letters(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
     event_id = (await sqlite_ingest.post()).json()["event_id"]
     await sqlite_ingest.bus.publish(decided("no id"))

@@ -95,7 +95,9 @@ async def test_cameras_send_any_content_type(sqlite_ingest: Ingest, content_type
     assert answer.status_code == 200
 
 
-async def refused(ingest: Ingest, code: Any, status: Any, *, fields: Any = None, **overrides: Any) -> Any:
+async def expect_error(
+    ingest: Ingest, code: Any, status: Any, *, fields: Any = None, **overrides: Any
+) -> Any:
     answer = await ingest.post(**overrides)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -111,23 +113,23 @@ def coded(data: Any) -> Any:
     return base64.b64encode(data).decode()
 
 
-async def test_each_refusal_has_its_own_code_and_leaves_nothing(ingest: Ingest) -> None:
+async def test_each_error_has_its_own_code_and_stores_nothing(ingest: Ingest) -> None:
     await ingest.make_camera()
-    await refused(ingest, "missing_fields", 400, fields=["event", "duration"], event=None, duration=None)
-    await refused(ingest, "snapshot_missing", 400, fields=["snapshot"], snapshot=None)
-    await refused(ingest, "snapshot_missing", 400, fields=["snapshot"], snapshot="")
-    await refused(ingest, "bad_base64", 400, fields=["snapshot"], snapshot="!!!!")
-    await refused(ingest, "not_a_picture", 422, fields=["snapshot"], picture=error_page())
-    await refused(ingest, "picture_truncated", 422, fields=["snapshot"], picture=truncated())
-    await refused(ingest, "picture_too_large_pixels", 413, fields=["snapshot"], picture=bomb())
-    await refused(ingest, "picture_too_large_bytes", 413, fields=["snapshot"], picture=noise(5_300_000))
-    await refused(ingest, "invalid_index_number", 422, fields=["index_number"], index_number="1e9")
-    await refused(ingest, "invalid_parking_area", 422, fields=["parking_area"], parking_area="95-NAD")
-    await refused(ingest, "unknown_location", 404, fields=["parking_area"], parking_area="ZZZ95")
-    await refused(ingest, "unknown_camera", 404, fields=["parking_area"], parking_area="NAD96")
-    await refused(ingest, "unknown_spot", 422, fields=["index_number"], index_number=7)
-    await refused(ingest, "invalid_fields", 422, index_number="x", time="y")
-    await refused(ingest, "report_too_large", 413, note="x" * 20_000)
+    await expect_error(ingest, "missing_fields", 400, fields=["event", "duration"], event=None, duration=None)
+    await expect_error(ingest, "snapshot_missing", 400, fields=["snapshot"], snapshot=None)
+    await expect_error(ingest, "snapshot_missing", 400, fields=["snapshot"], snapshot="")
+    await expect_error(ingest, "bad_base64", 400, fields=["snapshot"], snapshot="!!!!")
+    await expect_error(ingest, "not_a_picture", 422, fields=["snapshot"], picture=error_page())
+    await expect_error(ingest, "picture_truncated", 422, fields=["snapshot"], picture=truncated())
+    await expect_error(ingest, "picture_too_large_pixels", 413, fields=["snapshot"], picture=bomb())
+    await expect_error(ingest, "picture_too_large_bytes", 413, fields=["snapshot"], picture=noise(5_300_000))
+    await expect_error(ingest, "invalid_index_number", 422, fields=["index_number"], index_number="1e9")
+    await expect_error(ingest, "invalid_parking_area", 422, fields=["parking_area"], parking_area="95-NAD")
+    await expect_error(ingest, "unknown_location", 404, fields=["parking_area"], parking_area="ZZZ95")
+    await expect_error(ingest, "unknown_camera", 404, fields=["parking_area"], parking_area="NAD96")
+    await expect_error(ingest, "unknown_spot", 422, fields=["index_number"], index_number=7)
+    await expect_error(ingest, "invalid_fields", 422, index_number="x", time="y")
+    await expect_error(ingest, "report_too_large", 413, note="x" * 20_000)
     assert await ingest.rows() == []
     assert ingest.blobs() == []
 
@@ -142,14 +144,14 @@ async def test_each_refusal_has_its_own_code_and_leaves_nothing(ingest: Ingest) 
         (b"{}", "missing_fields"),
     ],
 )
-async def test_bodies_that_are_no_report(sqlite_ingest: Ingest, body: Any, code: Any) -> None:
+async def test_bodies_that_are_not_a_push(sqlite_ingest: Ingest, body: Any, code: Any) -> None:
     answer = await sqlite_ingest.client.post("/api/v1/post", content=body)
     assert answer.status_code == 400
     assert answer.json()["code"] == code
 
 
 @pytest.mark.parametrize("is_streamed", [False, True])
-async def test_a_body_over_the_limit_is_refused(sqlite_ingest: Ingest, is_streamed: Any) -> None:
+async def test_a_body_over_the_limit_is_rejected(sqlite_ingest: Ingest, is_streamed: Any) -> None:
     async def stream() -> AsyncIterator[Any]:
         for _ in range(10):
             yield b" " * 1_048_576
@@ -160,7 +162,7 @@ async def test_a_body_over_the_limit_is_refused(sqlite_ingest: Ingest, is_stream
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_an_encoded_body_is_refused(sqlite_ingest: Ingest) -> None:
+async def test_an_encoded_body_is_rejected(sqlite_ingest: Ingest) -> None:
     answer = await sqlite_ingest.client.post(
         "/api/v1/post", content=b"x", headers={"Content-Encoding": "gzip"}
     )
@@ -173,7 +175,7 @@ async def test_a_decompression_bomb_is_rejected_by_its_header(sqlite_ingest: Ing
     assert (answer.status_code, answer.json()["code"]) == (413, "picture_too_large_pixels")
 
 
-async def test_a_repeat_gets_the_first_answer_and_leaves_nothing_new(ingest: Ingest) -> None:
+async def test_a_repeat_gets_the_first_answer_and_stores_nothing(ingest: Ingest) -> None:
     await ingest.make_camera()
     first = await ingest.post()
     ingest.clock.advance(30)
@@ -220,14 +222,14 @@ async def test_repeats_at_two_replicas_at_once_are_one_event(
     assert len(one.blobs("snapshots")) + len(two.blobs("snapshots")) == 1
 
 
-async def test_the_same_report_with_another_picture_is_another_event(sqlite_ingest: Ingest) -> None:
+async def test_the_same_push_with_another_picture_is_another_event(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
     await sqlite_ingest.post(picture=noise(5000, seed=1))
     await sqlite_ingest.post(picture=noise(5000, seed=2))
     assert len(await sqlite_ingest.rows()) == 2
 
 
-async def test_a_clock_beyond_belief_loses_no_event(ingest: Ingest) -> None:
+async def test_an_event_with_a_wrong_clock_is_kept(ingest: Ingest) -> None:
     await ingest.make_camera()
     ahead = await ingest.post(time="2036-03-14 12:30:00")
     behind = await ingest.post(time="1970-01-01 00:00:05")
@@ -272,7 +274,7 @@ async def test_a_frame_names_its_camera_and_spot_in_one_place_and_in_the_old_fie
     assert frame.clock_state == camera_pb2.CLOCK_STATE_OK
 
 
-async def test_a_camera_teaches_its_spots_until_an_operator_draws(ingest: Ingest) -> None:
+async def test_spots_are_learned_from_pushes_until_an_operator_draws_one(ingest: Ingest) -> None:
     camera = await ingest.make_camera(spots=0, number_of_parking=3)
     spots = f"/api/v1/cameras/{camera['id']}/spots"
     assert (await ingest.post(picture=solid(640, 360))).status_code == 200
@@ -280,7 +282,7 @@ async def test_a_camera_teaches_its_spots_until_an_operator_draws(ingest: Ingest
     assert spot["origin"] == "CAMERA"
     assert (spot["p1_x"], spot["p3_y"]) == (170, 340)
     assert (await ingest.post(index_number=2)).status_code == 200
-    await refused(ingest, "unknown_spot", 422, index_number=4)
+    await expect_error(ingest, "unknown_spot", 422, index_number=4)
     # Redrawn in the camera: the spot follows, under the same id.
     await ingest.post(picture=solid(640, 360), coordinate_x1=300)
     first = (await ingest.client.get(spots, headers=ingest.admin)).json()["items"][0]
@@ -289,17 +291,17 @@ async def test_a_camera_teaches_its_spots_until_an_operator_draws(ingest: Ingest
     assert changed.json()["origin"] == "OPERATOR"
     await ingest.post(occupancy=1, duration=9)
     assert (await ingest.sent())[-1].spot.polygon.points[0].x == 5
-    await refused(ingest, "unknown_spot", 422, index_number=3)
+    await expect_error(ingest, "unknown_spot", 422, index_number=3)
 
 
-async def test_the_first_reports_of_a_new_camera_may_come_at_once(ingest: Ingest) -> None:
+async def test_the_first_pushes_of_a_new_camera_may_arrive_concurrently(ingest: Ingest) -> None:
     await ingest.make_camera(spots=0)
     answers = await asyncio.gather(*(ingest.post(duration=n) for n in range(20)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({frame.spot.spot_id for frame in await ingest.sent()}) == 1
 
 
-async def test_the_registry_is_asked_afresh_after_a_change(sqlite_ingest: Ingest) -> None:
+async def test_the_camera_cache_is_cleared_after_a_change(sqlite_ingest: Ingest) -> None:
     camera = await sqlite_ingest.make_camera()
     await sqlite_ingest.post(duration=1)
     await sqlite_ingest.client.patch(
@@ -322,7 +324,7 @@ async def test_another_replica_sees_a_change_after_the_cache_has_run_out(
     assert [frame.camera_name for frame in await two.sent()] == ["Cam", "New name"]
 
 
-async def test_events_can_be_looked_at(ingest: Ingest) -> None:
+async def test_events_can_be_listed_and_read(ingest: Ingest) -> None:
     camera = await ingest.make_camera(spots=2)
     for number in range(5):
         ingest.clock.advance(60)
@@ -367,7 +369,7 @@ async def test_events_can_be_looked_at(ingest: Ingest) -> None:
         ("/12", 422),
     ],
 )
-async def test_looking_at_events_needs_a_token_and_sense(
+async def test_reading_events_needs_a_token_and_valid_filters(
     sqlite_ingest: Ingest, path: Any, status: Any
 ) -> None:
     assert (await sqlite_ingest.client.get(EVENTS + path)).status_code == 401
@@ -377,7 +379,7 @@ async def test_looking_at_events_needs_a_token_and_sense(
     assert answer.status_code == status
 
 
-async def test_a_report_with_odd_extra_fields_can_be_looked_at(ingest: Ingest) -> None:
+async def test_a_push_with_unusual_extra_fields_can_be_read(ingest: Ingest) -> None:
     await ingest.make_camera()
     odd: dict[str, Any] = {
         "nul": "a\x00b",
@@ -401,7 +403,7 @@ async def test_every_field_is_in_the_api_page(sqlite_ingest: Ingest) -> None:
     assert [one["name"] for one in page["paths"]["/api/v1/post"]["post"]["parameters"]] == ["Prefer"]
 
 
-async def test_refusals_and_repeats_are_counted(sqlite_ingest: Ingest) -> None:
+async def test_rejected_and_repeated_pushes_are_counted(sqlite_ingest: Ingest) -> None:
     await sqlite_ingest.make_camera()
     await sqlite_ingest.post()
     await sqlite_ingest.post()

@@ -37,7 +37,7 @@ async def call(ingest: Ingest, method: Any, path: Any, expected: Any, **body: An
     return answer.json() if answer.content else None
 
 
-async def test_everything_can_be_made_read_changed_and_taken_down(ingest: Ingest) -> None:
+async def test_every_level_can_be_created_read_changed_and_deleted(ingest: Ingest) -> None:
     made = await tree(ingest)
     for path, row in made.items():
         assert await call(ingest, "GET", f"{path}/{row['id']}", 200) == row
@@ -66,7 +66,7 @@ async def test_everything_can_be_made_read_changed_and_taken_down(ingest: Ingest
         assert problem["code"].endswith("_not_found")
 
 
-async def test_what_something_hangs_on_is_not_taken_down(ingest: Ingest) -> None:
+async def test_an_entry_with_children_is_not_deleted(ingest: Ingest) -> None:
     made = await tree(ingest)
     for path, child in [("locations", "zone"), ("zones", "pole"), ("poles", "camera"), ("cameras", "spot")]:
         problem = await call(ingest, "DELETE", f"{path}/{made[path]['id']}", 409)
@@ -138,7 +138,7 @@ async def test_codes_and_numbers_are_unique_where_they_must_be(ingest: Ingest) -
     await ingest.create("cameras", pole_id=pole["id"], name="x", api_code="95")  # another location's 95
 
 
-async def test_of_many_who_take_one_code_at_once_one_gets_it(ingest: Ingest) -> None:
+async def test_of_many_concurrent_requests_for_one_code_one_succeeds(ingest: Ingest) -> None:
     answers = await asyncio.gather(
         *(
             ingest.client.post(f"{API}/locations", json={"name": "x", "code": "ONE"}, headers=ingest.admin)
@@ -200,7 +200,7 @@ async def test_a_camera_follows_its_pole_and_what_carries_cameras_stays(ingest: 
         ("crop-zones", {"camera_id": 1, "points": [[0, 0], [1, 1], [2]]}, "points.2"),
     ],
 )
-async def test_a_refusal_names_the_field(sqlite_ingest: Ingest, path: Any, body: Any, field: Any) -> None:
+async def test_an_error_names_the_field(sqlite_ingest: Ingest, path: Any, body: Any, field: Any) -> None:
     await tree(sqlite_ingest)
     answer = await sqlite_ingest.client.post(f"{API}/{path}", json=body, headers=sqlite_ingest.admin)
     assert answer.status_code in {404, 422}, answer.text
@@ -208,7 +208,7 @@ async def test_a_refusal_names_the_field(sqlite_ingest: Ingest, path: Any, body:
     assert any(error["field"].startswith(field) for error in answer.json()["errors"]), answer.text
 
 
-async def test_a_change_is_held_to_the_same_rules(sqlite_ingest: Ingest) -> None:
+async def test_a_change_is_checked_by_the_same_rules(sqlite_ingest: Ingest) -> None:
     made = await tree(sqlite_ingest)
     changes: list[tuple[str, dict[str, Any], str]] = [
         ("locations", {"code": "N4D"}, "code"),
@@ -287,6 +287,6 @@ async def test_reading_and_writing_each_need_their_permission(sqlite_ingest: Ing
         assert allowed.status_code in {200, 404, 422}
 
 
-def test_no_table_keeps_a_secret_in_the_open() -> None:
+def test_secrets_are_encrypted_in_the_database() -> None:
     names = {column.name for table in metadata.tables.values() for column in table.columns}
     assert not {"camera_pass", "portal_password", "parkonic_api_token"} & names

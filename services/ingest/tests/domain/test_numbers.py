@@ -34,7 +34,7 @@ def test_whole_numbers_that_firmware_writes(value: Any, expected: Any) -> None:
         10**400, -(10**400), "9" * 400, b"12", "12,0", "1.50", "--1", "12\x00",
     ],
 )  # fmt: skip
-def test_nonsense_is_no_whole_number(value: Any) -> None:
+def test_invalid_whole_numbers_are_rejected(value: Any) -> None:
     with pytest.raises(ValueError, match=r"must (be a|lie)"):
         whole_number(value, low=0, high=100)
 
@@ -68,7 +68,7 @@ def test_decimal_numbers(value: Any, expected: Any) -> None:
         "1.",
     ],
 )
-def test_nonsense_is_no_decimal_number(value: Any) -> None:
+def test_invalid_decimal_numbers_are_rejected(value: Any) -> None:
     with pytest.raises(ValueError, match=r"must (be|lie)"):
         decimal_number(value, low=-10, high=10)
 

@@ -24,7 +24,7 @@ def test_leading_zeros_are_part_of_the_cameras_code() -> None:
         "A" * 17 + "1", "A" + "1" * 10, "NAD95\x00", "';--1",
     ],
 )  # fmt: skip
-def test_what_names_no_camera_is_refused(written: Any) -> None:
+def test_what_names_no_camera_is_rejected(written: Any) -> None:
     with pytest.raises(ValueError, match="letters and digits"):
         parse_parking_area(written)
 

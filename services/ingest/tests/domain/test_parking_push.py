@@ -14,27 +14,27 @@ from testkit.pictures import parking_push
 SHA = "0" * 64
 
 
-def report_of(**overrides: Any) -> Any:
+def push_of(**overrides: Any) -> Any:
     return parse_push(parking_push(**overrides))[0]
 
 
-def refusal_of(document: Any) -> Any:
-    with pytest.raises(InputError) as refused:
+def error_of(document: Any) -> Any:
+    with pytest.raises(InputError) as raised:
         parse_push(document)
-    return refused.value
+    return raised.value
 
 
-def test_a_whole_report() -> None:
-    report: Any
-    report, snapshot = parse_push(parking_push())
-    assert report.purpose is Purpose.ENTRY
-    assert report.index_number == 1
-    assert report.resolution == Size(1280, 720)
-    assert (report.area.location_code, report.area.api_code) == ("NAD", "95")
-    assert report.duration_s == 600
-    assert report.corners == ((340, 140), (940, 140), (1010, 680), (270, 680))
-    assert report.vehicle_box == Box(390, 170, 500, 470)
-    assert (report.event, report.device, report.report_type) == ("parking", "NAD-P1-C95", "occupancy")
+def test_a_complete_push() -> None:
+    push: Any
+    push, snapshot = parse_push(parking_push())
+    assert push.purpose is Purpose.ENTRY
+    assert push.index_number == 1
+    assert push.resolution == Size(1280, 720)
+    assert (push.area.location_code, push.area.api_code) == ("NAD", "95")
+    assert push.duration_s == 600
+    assert push.corners == ((340, 140), (940, 140), (1010, 680), (270, 680))
+    assert push.vehicle_box == Box(390, 170, 500, 470)
+    assert (push.event, push.device, push.report_type) == ("parking", "NAD-P1-C95", "occupancy")
     assert base64.b64decode(snapshot).startswith(b"\xff\xd8")
 
 
@@ -46,15 +46,15 @@ def test_a_missing_field_is_named(field: Any, how: Any) -> None:
         document[field] = None
     else:
         del document[field]
-    refused = refusal_of(document)
-    assert refused.kind is ErrorKind.MALFORMED
-    assert [problem.field for problem in refused.fields] == [field]
-    assert refused.code == ("snapshot_missing" if field == "snapshot" else "missing_fields")
+    error = error_of(document)
+    assert error.kind is ErrorKind.MALFORMED
+    assert [problem.field for problem in error.fields] == [field]
+    assert error.code == ("snapshot_missing" if field == "snapshot" else "missing_fields")
 
 
 def test_every_missing_field_is_named_at_once() -> None:
-    assert [problem.field for problem in refusal_of({}).fields] == list(FIELDS)
-    assert [problem.field for problem in refusal_of({"index_number": "x"}).fields] == [
+    assert [problem.field for problem in error_of({}).fields] == list(FIELDS)
+    assert [problem.field for problem in error_of({"index_number": "x"}).fields] == [
         field for field in FIELDS if field != "index_number"
     ]
 
@@ -90,24 +90,24 @@ def test_numbers_may_be_strings_and_mean_the_same() -> None:
         ("event", {}), ("report_type", "a\nb"), ("snapshot", 5), ("snapshot", ["a"]), ("snapshot", {}),
     ],
 )  # fmt: skip
-def test_nonsense_is_refused_under_its_own_field(field: Any, value: Any) -> None:
-    refused = refusal_of(parking_push(**{field: value}))
-    assert refused.kind is ErrorKind.INVALID
-    assert [problem.field for problem in refused.fields] == [field]
-    assert refused.code == f"invalid_{field}"
+def test_an_invalid_field_is_named(field: Any, value: Any) -> None:
+    error = error_of(parking_push(**{field: value}))
+    assert error.kind is ErrorKind.INVALID
+    assert [problem.field for problem in error.fields] == [field]
+    assert error.code == f"invalid_{field}"
 
 
-def test_every_senseless_field_is_named_at_once() -> None:
-    refused = refusal_of(parking_push(index_number="1e9", time="never", occupancy=7))
-    assert {problem.field for problem in refused.fields} == {"index_number", "time", "occupancy"}
-    assert refused.code == "invalid_fields"
+def test_all_invalid_fields_are_named_in_one_error() -> None:
+    error = error_of(parking_push(index_number="1e9", time="never", occupancy=7))
+    assert {problem.field for problem in error.fields} == {"index_number", "time", "occupancy"}
+    assert error.code == "invalid_fields"
 
 
 @pytest.mark.parametrize(
     ("value", "purpose"), [(1, Purpose.ENTRY), ("1", Purpose.ENTRY), (0, Purpose.EXIT), ("0", Purpose.EXIT)]
 )
 def test_occupancy_says_whether_it_came_or_left(value: Any, purpose: Any) -> None:
-    assert report_of(occupancy=value).purpose is purpose
+    assert push_of(occupancy=value).purpose is purpose
 
 
 @pytest.mark.parametrize(
@@ -115,21 +115,21 @@ def test_occupancy_says_whether_it_came_or_left(value: Any, purpose: Any) -> Non
     [(0, 0, 0, 0), ("0", "0", "0", "0"), (-1, -1, -1, -1), (5, 5, 5, 50), ("", "", " ", "")],
 )
 def test_an_empty_vehicle_box_is_absent(x1: Any, y1: Any, x2: Any, y2: Any) -> None:
-    report = report_of(vehicle_frame_x1=x1, vehicle_frame_y1=y1, vehicle_frame_x2=x2, vehicle_frame_y2=y2)
-    assert report.vehicle_box is None
+    push = push_of(vehicle_frame_x1=x1, vehicle_frame_y1=y1, vehicle_frame_x2=x2, vehicle_frame_y2=y2)
+    assert push.vehicle_box is None
 
 
-def test_a_half_empty_vehicle_box_is_refused() -> None:
-    assert refusal_of(parking_push(vehicle_frame_x2="")).code == "invalid_vehicle_frame_x2"
+def test_a_half_empty_vehicle_box_is_rejected() -> None:
+    assert error_of(parking_push(vehicle_frame_x2="")).code == "invalid_vehicle_frame_x2"
 
 
 def test_corners_may_lie_a_little_outside() -> None:
-    assert report_of(coordinate_x1=-100, coordinate_y3=780).corners[0] == (-100, 140)
+    assert push_of(coordinate_x1=-100, coordinate_y3=780).corners[0] == (-100, 140)
 
 
-def test_a_degenerate_spot_is_refused() -> None:
+def test_a_degenerate_spot_is_rejected() -> None:
     flat: dict[str, Any] = {f"coordinate_{axis}{n}": 5 for axis in "xy" for n in range(1, 5)}
-    assert refusal_of(parking_push(**flat)).code == "invalid_coordinate_x1"
+    assert error_of(parking_push(**flat)).code == "invalid_coordinate_x1"
 
 
 def test_unknown_fields_are_none_of_our_business() -> None:
@@ -160,41 +160,41 @@ def test_unknown_fields_are_none_of_our_business() -> None:
         (b'{"b": {"a": 1, "a": 2}}', "duplicate_field"),
     ],
 )
-def test_what_is_not_one_json_object_is_refused(body: Any, code: Any) -> None:
-    with pytest.raises(InputError) as refused:
+def test_what_is_not_one_json_object_is_rejected(body: Any, code: Any) -> None:
+    with pytest.raises(InputError) as raised:
         parse_json(body)
-    assert refused.value.code == code
-    assert refused.value.kind is ErrorKind.MALFORMED
+    assert raised.value.code == code
+    assert raised.value.kind is ErrorKind.MALFORMED
 
 
 def test_a_duplicate_field_is_named() -> None:
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as raised:
         parse_json(b'{"occupancy": 1, "b": 2, "occupancy": 0}')
-    assert [problem.field for problem in refused.value.fields] == ["occupancy"]
+    assert [problem.field for problem in raised.value.fields] == ["occupancy"]
 
 
 def test_a_byte_order_mark_is_no_fault() -> None:
     assert parse_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
 
-def test_the_raw_report_is_kept_without_its_picture_and_in_ascii() -> None:
+def test_the_raw_push_is_kept_without_its_picture_and_in_ascii() -> None:
     document = parking_push(device="Zufahrt Süd", note="a\x00b\ud800")
     text = raw_push(document, max_chars=10_000)
     assert text.isascii()
     assert json.loads(text) == {name: value for name, value in document.items() if name != "snapshot"}
 
 
-def test_a_report_that_is_large_without_its_picture_is_refused() -> None:
-    with pytest.raises(InputError) as refused:
+def test_a_push_that_is_large_without_its_picture_is_rejected() -> None:
+    with pytest.raises(InputError) as raised:
         raw_push(parking_push(more="x" * 5000), max_chars=5000)
-    assert refused.value.code == "report_too_large"
+    assert raised.value.code == "report_too_large"
 
 
 def prints_of(**overrides: Any) -> Any:
-    return fingerprint(report_of(**overrides), camera_id=7, snapshot_sha256=SHA)
+    return fingerprint(push_of(**overrides), camera_id=7, snapshot_sha256=SHA)
 
 
-def test_the_same_report_in_another_notation_has_the_same_fingerprint() -> None:
+def test_the_same_push_in_another_notation_has_the_same_fingerprint() -> None:
     same = {
         "index_number": " 1 ",
         "occupancy": "1",
@@ -217,15 +217,15 @@ def test_the_same_report_in_another_notation_has_the_same_fingerprint() -> None:
         {"event": "other"}, {"report_type": "other"},
     ],
 )  # fmt: skip
-def test_another_report_has_another_fingerprint(change: Any) -> None:
+def test_another_push_has_another_fingerprint(change: Any) -> None:
     assert prints_of(**change) != prints_of()
 
 
 def test_another_camera_or_picture_is_another_event() -> None:
-    report = report_of()
-    one = fingerprint(report, camera_id=7, snapshot_sha256=SHA)
-    assert fingerprint(report, camera_id=8, snapshot_sha256=SHA) != one
-    assert fingerprint(report, camera_id=7, snapshot_sha256="1" * 64) != one
+    push = push_of()
+    one = fingerprint(push, camera_id=7, snapshot_sha256=SHA)
+    assert fingerprint(push, camera_id=8, snapshot_sha256=SHA) != one
+    assert fingerprint(push, camera_id=7, snapshot_sha256="1" * 64) != one
 
 
 json_values = st.recursive(
@@ -237,12 +237,12 @@ json_values = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(FIELDS), json_values))
 @settings(max_examples=300)
-def test_any_fields_are_a_report_or_a_refusal(fields: Any) -> None:
+def test_any_fields_are_a_push_or_an_error(fields: Any) -> None:
     problems: tuple[FieldProblem, ...] = ()
     try:
         parse_push(parking_push() | fields)
-    except InputError as refused:
-        problems = refused.fields
+    except InputError as error:
+        problems = error.fields
     else:
         return
     assert {problem.field for problem in problems}
@@ -250,7 +250,7 @@ def test_any_fields_are_a_report_or_a_refusal(fields: Any) -> None:
 
 
 @given(st.binary() | st.text().map(str.encode) | json_values.map(lambda value: json.dumps(value).encode()))
-def test_any_bytes_are_an_object_or_a_refusal(body: Any) -> None:
+def test_any_bytes_are_an_object_or_an_error(body: Any) -> None:
     try:
         document = parse_json(body)
     except InputError:
@@ -266,19 +266,19 @@ def test_any_bytes_are_an_object_or_a_refusal(body: Any) -> None:
     as_text=st.booleans(),
 )
 def test_normalising_is_idempotent(index: Any, occupancy: Any, duration: Any, x: Any, as_text: Any) -> None:
-    """What a report reads as, written down again, reads as the same report."""
+    """A push that is parsed, written as JSON and parsed again is the same push."""
     notation = (lambda value: f" {value} ") if as_text else (lambda value: value)
-    report = report_of(
+    push = push_of(
         index_number=notation(index),
         occupancy=notation(occupancy),
         duration=notation(duration),
         coordinate_x1=notation(x),
     )
-    again = report_of(
-        index_number=report.index_number,
-        occupancy=1 if report.purpose is Purpose.ENTRY else 0,
-        duration=report.duration_s,
-        coordinate_x1=report.corners[0][0],
-        time=report.time.key,
+    again = push_of(
+        index_number=push.index_number,
+        occupancy=1 if push.purpose is Purpose.ENTRY else 0,
+        duration=push.duration_s,
+        coordinate_x1=push.corners[0][0],
+        time=push.time.key,
     )
-    assert again == report
+    assert again == push

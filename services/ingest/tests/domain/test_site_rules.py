@@ -67,14 +67,14 @@ def test_what_is_no_address(written: Any) -> None:
 @pytest.mark.parametrize(
     "address", ["10.1.2.3", "192.168.1.64", "172.16.0.9", "8.8.8.8", "fd12::1", "2a00:1450::1"]
 )
-def test_where_cameras_stand_may_be_called(address: Any) -> None:
+def test_private_addresses_may_be_called(address: Any) -> None:
     assert rejection_reason(ip_address(address), is_loopback_allowed=False) is None
 
 
 @pytest.mark.parametrize(
     "address",
     [
-        "127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "::", "169.254.169.254", "169.254.1.1", "fe80::1",  # noqa: S104 - refused
+        "127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "::", "169.254.169.254", "169.254.1.1", "fe80::1",  # noqa: S104 - rejected
         "224.0.0.1", "ff02::1", "255.255.255.255", "240.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254",
         "100.100.100.200", "fd00:ec2::254",
     ],
@@ -182,7 +182,7 @@ def test_an_operators_corners_are_put_in_order() -> None:
     assert choose(site([spot(corners=row_by_row)])).corners == DRAWN
 
 
-def test_a_camera_without_drawn_spots_teaches_them_scaled_to_its_snapshot() -> None:
+def test_learned_spots_are_scaled_to_the_snapshot() -> None:
     choice = choose(site())
     assert choice.corners == REPORTED
     assert choice.known is None
@@ -211,16 +211,16 @@ def test_a_further_spot_is_learned_beside_learned_ones() -> None:
         ([], 0, 1, False),  # nobody may teach
     ],
 )
-def test_an_unknown_spot_is_refused(
+def test_an_unknown_spot_is_rejected(
     spots: Any, number_of_parking: Any, index_number: Any, may_learn: Any
 ) -> None:
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as raised:
         choose(site(spots, number_of_parking), may_learn=may_learn, index_number=index_number)
-    assert refused.value.code == "unknown_spot"
-    assert [problem.field for problem in refused.value.fields] == ["index_number"]
+    assert raised.value.code == "unknown_spot"
+    assert [problem.field for problem in raised.value.fields] == ["index_number"]
 
 
-def test_a_camera_may_teach_as_many_spots_as_it_watches() -> None:
+def test_as_many_spots_are_learned_as_the_camera_has() -> None:
     assert choose(site(number_of_parking=40), index_number=40).is_to_learn
 
 
@@ -251,7 +251,7 @@ def test_preferences(headers: Any, expected: Any) -> None:
 
 
 @given(st.lists(st.text(max_size=200), max_size=5))
-def test_any_header_is_read_and_soon(headers: Any) -> None:
+def test_any_header_is_read(headers: Any) -> None:
     assert isinstance(parse_prefer(headers), Preferences)
 
 
@@ -283,7 +283,7 @@ def test_windows_of_clips(start: Any, end: Any, expected: Any) -> None:
         (NOW.replace(tzinfo=None), NOW, "start"),
     ],
 )
-def test_windows_that_cannot_be_asked_for(start: Any, end: Any, field: Any) -> None:
-    with pytest.raises(InputError) as refused:
+def test_invalid_windows_are_rejected(start: Any, end: Any, field: Any) -> None:
+    with pytest.raises(InputError) as raised:
         clip_window(start, end, NOW, max_length_s=60)
-    assert [problem.field for problem in refused.value.fields] == [field]
+    assert [problem.field for problem in raised.value.fields] == [field]

@@ -57,20 +57,20 @@ def test_padding_may_be_left_out(cut: Any) -> None:
         (CODED + "====", "bad_base64"), ("\ud800", "bad_base64"), ("ab\x00c", "bad_base64"),
     ],
 )  # fmt: skip
-def test_what_is_no_base64_is_refused(text: Any, code: Any) -> None:
-    with pytest.raises(InputError) as refused:
+def test_what_is_no_base64_is_rejected(text: Any, code: Any) -> None:
+    with pytest.raises(InputError) as raised:
         decode_snapshot(text, max_bytes=LIMIT)
-    assert refused.value.code == code
-    assert [problem.field for problem in refused.value.fields] == ["snapshot"]
+    assert raised.value.code == code
+    assert [problem.field for problem in raised.value.fields] == ["snapshot"]
 
 
 @pytest.mark.parametrize("size", [3000, 3001, 3002])
 def test_the_limit_is_exact(size: Any) -> None:
     text = base64.b64encode(bytes(size)).decode()
     assert len(decode_snapshot(text, max_bytes=size)) == size
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as raised:
         decode_snapshot(text, max_bytes=size - 1)
-    assert refused.value.code == "picture_too_large_bytes"
+    assert raised.value.code == "picture_too_large_bytes"
 
 
 @given(st.binary(min_size=1))
@@ -79,10 +79,10 @@ def test_what_was_coded_is_decoded(data: Any) -> None:
 
 
 @given(st.text())
-def test_any_text_is_bytes_or_a_refusal(text: Any) -> None:
+def test_any_text_is_bytes_or_an_error(text: Any) -> None:
     code = None
     try:
         assert len(decode_snapshot(text, max_bytes=50)) <= 50
-    except InputError as refused:
-        code = refused.code
+    except InputError as error:
+        code = error.code
     assert code in {None, "snapshot_missing", "bad_base64", "picture_too_large_bytes"}
