@@ -12,7 +12,6 @@ from typing import Any, Never
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # ships no types
 from grpc_health.v1.health import aio as grpc_health_aio  # type: ignore[import-untyped] # ships no types
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] # ships no types
 
 from kit.errors import LookoutError, Unauthenticated, UpstreamTimeout
 from kit.grpc.wire import (
@@ -68,6 +67,11 @@ class GrpcListener:
         for rpc in rpcs:
             rpc.add_to(self.server)
         if settings.is_reflection_enabled:
+            # Off by default, and its import takes time at every start.
+            from grpc_reflection.v1alpha import (  # type: ignore[import-untyped] # noqa: PLC0415 - ships no types
+                reflection,
+            )
+
             names = [rpc.name for rpc in rpcs]
             reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self.server)
 
