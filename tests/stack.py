@@ -90,7 +90,7 @@ class Running:
 
 
 def clean_environment() -> dict[str, str]:
-    """Ours without settings of Lookout that the person running the tests may have."""
+    """The process's environment without the settings of Lookout that the developer may have set."""
     return {name: value for name, value in os.environ.items() if not name.startswith("LOOKOUT")}
 
 
@@ -140,7 +140,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Servers:
-    """Addresses of what the services stand on. `databases` is per service; plate-ocr has none."""
+    """Addresses of the servers that the services need. `databases` is per service; plate-ocr has none."""
 
     amqp_url: str
     databases: Mapping[str, str]

@@ -38,7 +38,7 @@ def played(stack: Stack) -> tuple[Stack, str]:
     return stack, output.getvalue()
 
 
-def test_the_morning_comes_out_right(played: tuple[Stack, str]) -> None:
+def test_every_step_of_the_demo_has_the_expected_outcome(played: tuple[Stack, str]) -> None:
     assert "Tickets" in played[1]
 
 
@@ -64,7 +64,7 @@ def test_head_answers_as_get_does_without_the_body(played: tuple[Stack, str]) ->
             assert head.headers["content-type"] == got.headers["content-type"]
 
 
-def test_an_unread_plate_waits_for_a_person(played: tuple[Stack, str]) -> None:
+def test_an_unread_plate_becomes_a_manual_review(played: tuple[Stack, str]) -> None:
     with played[0].client() as client:
         reviews = client.get("/manual-reviews").json()["items"]
         assert [review["status"] for review in reviews] == ["PENDING"]
@@ -77,7 +77,7 @@ def test_ignored_triggers_are_kept_with_their_reason(played: tuple[Stack, str]) 
     assert len(reasons) == 3
 
 
-def test_occupancy_names_the_cars_that_stand(played: tuple[Stack, str]) -> None:
+def test_occupancy_lists_the_parked_vehicles(played: tuple[Stack, str]) -> None:
     with played[0].client() as client:
         cameras = client.get("/camera-occupancy").json()["items"]
     assert sum(len(camera["occupied"]) for camera in cameras) == 4
@@ -170,7 +170,7 @@ def test_no_log_line_carries_a_picture_or_a_secret(played: tuple[Stack, str]) ->
     assert lines
     assert max(len(line) for line in lines) < 20_000
     assert not any("camera_pass" in line and "demo" in line for line in lines)
-    assert not any("eyJ" in line for line in lines), "a token stands in the log"
+    assert not any("eyJ" in line for line in lines), "the log contains a token"
 
 
 def test_the_api_page_lists_every_service(played: tuple[Stack, str]) -> None:
@@ -193,7 +193,7 @@ def test_a_picture_can_be_read_without_a_site(played: tuple[Stack, str]) -> None
     ("path", "method"),
     [("/tickets", "GET"), ("/locations", "GET"), ("/users", "GET"), ("/camera-occupancy", "GET")],
 )
-def test_the_books_are_closed_to_strangers(played: tuple[Stack, str], path: str, method: str) -> None:
+def test_private_pages_need_a_token(played: tuple[Stack, str], path: str, method: str) -> None:
     with httpx.Client(base_url=played[0].gateway_url) as client:
         answer = client.request(method, path)
     assert answer.status_code == 401
@@ -213,7 +213,7 @@ def test_the_books_are_closed_to_strangers(played: tuple[Stack, str], path: str,
         ({"time": None, "device": None}, 400, "missing_fields"),
     ],
 )
-def test_nonsense_is_refused_by_name(
+def test_an_invalid_push_is_refused_with_its_code(
     played: tuple[Stack, str], change: dict[str, Any], status: int, code: str
 ) -> None:
     body = parking_push(**{"parking_area": "NAD95", **change})

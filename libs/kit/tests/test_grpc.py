@@ -127,7 +127,7 @@ class BarrierStuck(LookoutError):  # noqa: N818 - as the errors of the kit
     default_status = errors.UpstreamFailed.default_status
 
 
-async def test_a_services_own_error_stands_for_no_status() -> None:
+async def test_an_error_of_a_services_own_arrives_as_a_failed_upstream() -> None:
     assert type(error_of(await failing(errors.UpstreamFailed("No.")))) is errors.UpstreamFailed
     assert type(error_of(await failing(BarrierStuck("Stuck.")))) is errors.UpstreamFailed
 
@@ -140,7 +140,7 @@ async def test_an_error_with_more_than_fits_still_arrives() -> None:
     assert len(arrived.errors) == 10
 
 
-async def test_a_bug_on_the_other_side_is_a_failed_upstream_and_keeps_its_text_there() -> None:
+async def test_a_bug_of_the_server_is_a_failed_upstream_without_its_text() -> None:
     raised = await failing(KeyError("hunter2"))
     assert raised.code() is grpc.StatusCode.INTERNAL
     assert "hunter2" not in f"{raised.details()}{raised.trailing_metadata()}"
@@ -177,7 +177,7 @@ async def test_without_the_service_token_nothing_is_done(token: str) -> None:
     assert done == []
 
 
-async def test_the_trace_and_the_camera_event_go_along() -> None:
+async def test_trace_and_correlation_id_are_sent_along() -> None:
     seen: list[tuple[str, str | None]] = []
 
     async def look(request: bytes, _context: Any) -> bytes:
@@ -196,7 +196,7 @@ async def test_the_trace_and_the_camera_event_go_along() -> None:
     assert seen == [(trace.trace_id, "frame-1")] * 2
 
 
-async def test_a_call_without_a_deadline_is_refused_on_our_side() -> None:
+async def test_a_call_without_a_deadline_is_refused_by_the_client() -> None:
     async with served(Toy(unary_unary=echo)) as link:
         with pytest.raises(ValueError, match="without a deadline"):
             await link.unary_unary("/toy.Toy/unary_unary")(b"x")
@@ -265,7 +265,7 @@ async def test_only_what_is_unavailable_is_tried_again(error: LookoutError, call
     assert seen == calls
 
 
-async def test_nobody_listening_is_unavailable() -> None:
+async def test_a_server_that_does_not_listen_is_unavailable() -> None:
     link: Any = channel("127.0.0.1:1", SETTINGS)
     try:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -307,7 +307,7 @@ async def test_calls_are_counted_by_method_and_outcome() -> None:
     assert "made_up" not in text
 
 
-async def test_a_probe_asks_without_a_token_and_hears_of_the_drain() -> None:
+async def test_a_probe_needs_no_token_and_sees_the_draining() -> None:
     toy = Toy()
     logger = make_logger("toy", LogSettings(), stream=toy.log)
     listener = GrpcListener(SETTINGS, logger=logger, metrics=toy.metrics, rpcs=[Rpc("toy.Toy", toy.register)])

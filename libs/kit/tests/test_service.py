@@ -33,29 +33,31 @@ Start = Callable[..., Awaitable[Any]]
 
 
 class Part:
-    """A resource that writes down what happens to it and can be away for a number of starts."""
+    """A resource that records what happens to it and can be unavailable for a number of starts."""
 
-    def __init__(self, name: str, diary: list[str], away: int = 0, error: Exception | None = None) -> None:
+    def __init__(
+        self, name: str, calls: list[str], unavailable_starts: int = 0, error: Exception | None = None
+    ) -> None:
         self.name = name
-        self.diary = diary
-        self.away = away
+        self.calls = calls
+        self.unavailable_starts = unavailable_starts
         self.error = error
 
     async def start(self) -> None:
         if self.error is not None:
             raise self.error
-        if self.away:
-            self.away -= 1
-            raise Unavailable(f"{self.name} is away")
-        self.diary.append(f"{self.name} up")
+        if self.unavailable_starts:
+            self.unavailable_starts -= 1
+            raise Unavailable(f"{self.name} is unavailable")
+        self.calls.append(f"{self.name} up")
 
     async def stop(self) -> None:
-        self.diary.append(f"{self.name} down")
+        self.calls.append(f"{self.name} down")
 
 
 class ToyBus(Part):
     async def consume(self, subscription: Subscription, _handler: Any) -> None:
-        self.diary.append(f"consume {subscription.queue}")
+        self.calls.append(f"consume {subscription.queue}")
 
 
 async def handle(_message: Any, _metadata: Any) -> None:
@@ -71,31 +73,31 @@ def events(log: io.StringIO, event: str) -> list[dict[str, Any]]:
 
 
 async def test_parts_start_in_order_and_stop_in_reverse(build: Build) -> None:
-    diary: list[str] = []
-    bus = ToyBus("bus", diary)
+    calls: list[str] = []
+    bus = ToyBus("bus", calls)
 
     async def migrate() -> None:
-        diary.append("migrated")
+        calls.append("migrated")
 
     async def relay() -> None:
-        diary.append("relay")
+        calls.append("relay")
         try:
             await asyncio.Event().wait()
         finally:
-            diary.append("relay ended")
+            calls.append("relay ended")
 
     service = build(
-        resources=[Part("database", diary)],
+        resources=[Part("database", calls)],
         startup_steps=[("migrations", migrate)],
         bus=bus,
         consumers=[Consumer(ThingHappened, handle)],
         background_tasks=[("relay", relay)],
     )
     await service.start()
-    await eventually(lambda: "relay" in diary)
+    await eventually(lambda: "relay" in calls)
     assert (await service.health.ready()).ok
     await service.stop()
-    assert diary == [
+    assert calls == [
         "database up",
         "bus up",
         "migrated",
@@ -107,12 +109,12 @@ async def test_parts_start_in_order_and_stop_in_reverse(build: Build) -> None:
     ]
 
 
-async def test_a_dependency_that_is_away_delays_the_start_and_does_not_end_it(toy: Start) -> None:
-    diary: list[str] = []
-    database = Part("database", diary, away=3)
+async def test_a_dependency_that_is_unavailable_delays_the_start_and_does_not_end_it(toy: Start) -> None:
+    calls: list[str] = []
+    database = Part("database", calls, unavailable_starts=3)
 
     async def migrate() -> None:
-        diary.append("migrated")
+        calls.append("migrated")
 
     router = APIRouter()
 
@@ -121,7 +123,7 @@ async def test_a_dependency_that_is_away_delays_the_start_and_does_not_end_it(to
         return "red"
 
     started = await toy(
-        router, resources=[Part("blobs", diary), database], startup_steps=[("migrations", migrate)]
+        router, resources=[Part("blobs", calls), database], startup_steps=[("migrations", migrate)]
     )
     refused = await started.client.get("/api/v1/balls")
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (
@@ -132,27 +134,27 @@ async def test_a_dependency_that_is_away_delays_the_start_and_does_not_end_it(to
     assert (await started.client.get("/health/live")).status_code == 200
     unready = await started.client.get("/health/ready")
     assert unready.status_code == 503
-    assert unready.json()["checks"]["startup"]["detail"] == "Part: database is away"
+    assert unready.json()["checks"]["startup"]["detail"] == "Part: database is unavailable"
 
     await eventually(lambda: started.service.health.refusal_reason is None)
     assert (await started.client.get("/health/ready")).status_code == 200
     assert (await started.client.get("/api/v1/balls")).json() == "red"
-    assert diary == ["blobs up", "database up", "migrated"]
+    assert calls == ["blobs up", "database up", "migrated"]
     assert len(started.lines("start_retried")) == 3
 
 
 async def test_consumers_and_tasks_wait_for_the_migration(build: Build) -> None:
-    diary: list[str] = []
+    calls: list[str] = []
     database_is_up = False
-    bus = ToyBus("bus", diary)
+    bus = ToyBus("bus", calls)
 
     async def migrate() -> None:
         if not database_is_up:
             raise ConnectionRefusedError("no database")
-        diary.append("migrated")
+        calls.append("migrated")
 
     async def relay() -> None:
-        diary.append("relay")
+        calls.append("relay")
 
     service = build(
         startup_steps=[("migrations", migrate)],
@@ -161,48 +163,48 @@ async def test_consumers_and_tasks_wait_for_the_migration(build: Build) -> None:
         background_tasks=[("relay", relay)],
     )
     await service.start()
-    assert diary == ["bus up"]
+    assert calls == ["bus up"]
     assert not (await service.health.ready()).ok
     database_is_up = True
-    await eventually(lambda: "relay" in diary)
-    assert diary == ["bus up", "migrated", "consume toy.thing_happened.v1", "relay"]
+    await eventually(lambda: "relay" in calls)
+    assert calls == ["bus up", "migrated", "consume toy.thing_happened.v1", "relay"]
     assert service.health.refusal_reason is None
     await service.stop()
 
 
-async def test_a_start_can_be_given_up_while_it_waits(build: Build) -> None:
-    diary: list[str] = []
-    service = build(resources=[Part("blobs", diary), Part("database", diary, away=10_000)])
+async def test_a_start_that_waits_can_be_cancelled(build: Build) -> None:
+    calls: list[str] = []
+    service = build(resources=[Part("blobs", calls), Part("database", calls, unavailable_starts=10_000)])
     await service.start()
     await asyncio.wait_for(service.stop(), 10)
-    assert diary == ["blobs up", "blobs down"]
+    assert calls == ["blobs up", "blobs down"]
 
 
-async def test_an_error_that_waiting_does_not_mend_ends_the_start_and_closes_what_was_open(
+async def test_an_error_that_a_retry_does_not_help_ends_the_start_and_closes_the_open_resources(
     build: Build,
 ) -> None:
-    diary: list[str] = []
-    service = build(resources=[Part("blobs", diary), Part("model", diary, error=ValueError("no such model"))])
+    calls: list[str] = []
+    service = build(resources=[Part("blobs", calls), Part("model", calls, error=ValueError("no such model"))])
     with pytest.raises(ValueError, match="no such model"):
         await service.start()
-    assert diary == ["blobs up", "blobs down"]
+    assert calls == ["blobs up", "blobs down"]
 
 
-async def test_a_part_that_does_not_close_keeps_no_other_open(build: Build) -> None:
+async def test_a_resource_that_fails_to_close_does_not_keep_the_others_open(build: Build) -> None:
     class Stuck(Part):
         async def stop(self) -> None:
             raise RuntimeError("stuck")
 
-    diary: list[str] = []
+    calls: list[str] = []
     log = io.StringIO()
-    service = build(resources=[Part("database", diary), Stuck("bus", diary)], log=log)
+    service = build(resources=[Part("database", calls), Stuck("bus", calls)], log=log)
     await service.start()
     await service.stop()
-    assert diary == ["database up", "bus up", "database down"]
+    assert calls == ["database up", "bus up", "database down"]
     assert "stuck" in events(log, "resource_stop_failed")[0]["exception"]
 
 
-async def test_a_crashed_background_task_is_told_counted_and_started_again(build: Build) -> None:
+async def test_a_crashed_background_task_is_logged_counted_and_restarted(build: Build) -> None:
     runs = 0
     log = io.StringIO()
 
@@ -224,7 +226,7 @@ async def test_a_crashed_background_task_is_told_counted_and_started_again(build
     assert b'lookout_toy_background_crashes_total{task="juggle"} 2.0' in service.metrics.render()
 
 
-async def test_a_background_task_that_is_done_is_not_started_again(build: Build) -> None:
+async def test_a_background_task_that_returns_is_not_restarted(build: Build) -> None:
     runs = 0
 
     async def work() -> None:
@@ -305,24 +307,24 @@ def slow_router(entered: asyncio.Event, leave: asyncio.Event) -> APIRouter:
     return router
 
 
-async def test_a_call_in_hand_is_finished_before_the_parts_close(toy: Start) -> None:
-    diary: list[str] = []
+async def test_a_request_in_progress_is_finished_before_the_resources_close(toy: Start) -> None:
+    calls: list[str] = []
     entered, leave = asyncio.Event(), asyncio.Event()
-    started = await toy(slow_router(entered, leave), resources=[Part("database", diary)])
+    started = await toy(slow_router(entered, leave), resources=[Part("database", calls)])
     call = asyncio.create_task(started.client.get("/api/v1/slow"))
     await entered.wait()
     stopping = asyncio.create_task(started.runner.stop())
     port = started.runner.http["toy"].port
     await eventually(lambda: not _is_open(port), message="the port is closed to new calls")
     assert started.service.health.is_draining
-    assert diary == ["database up"]
+    assert calls == ["database up"]
     leave.set()
     assert (await call).json() == "done"
     await stopping
-    assert diary == ["database up", "database down"]
+    assert calls == ["database up", "database down"]
 
 
-async def test_a_call_that_outlasts_the_grace_is_broken_off(toy: Start) -> None:
+async def test_a_request_that_exceeds_the_grace_period_is_aborted(toy: Start) -> None:
     entered, leave = asyncio.Event(), asyncio.Event()
     http = HttpSettings(host="127.0.0.1", port=0, shutdown_grace_s=1)
     started = await toy(slow_router(entered, leave), http=http)
@@ -341,19 +343,19 @@ def _is_open(port: int) -> bool:
 
 async def test_a_taken_port_ends_the_start_and_closes_everything(toy: Start, build: Build) -> None:
     first = await toy()
-    diary: list[str] = []
+    calls: list[str] = []
     taken = HttpSettings(host="127.0.0.1", port=first.runner.http["toy"].port)
-    second = ServiceRunner([build(http=taken, resources=[Part("database", diary)])])
+    second = ServiceRunner([build(http=taken, resources=[Part("database", calls)])])
     with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{taken.port}"):
         await second.start()
-    assert diary == ["database up", "database down"]
+    assert calls == ["database up", "database down"]
     assert (await first.client.get("/health/live")).status_code == 200
 
 
 async def test_several_services_in_one_process_some_without_a_port(build: Build) -> None:
-    diary: list[str] = []
-    inner = build(name="inner", resources=[Part("inner", diary)])
-    gateway = build(name="gateway", resources=[Part("gateway", diary)])
+    calls: list[str] = []
+    inner = build(name="inner", resources=[Part("inner", calls)])
+    gateway = build(name="gateway", resources=[Part("gateway", calls)])
     runner = ServiceRunner([inner, gateway], listen={"gateway"})
     await runner.start()
     try:
@@ -365,10 +367,10 @@ async def test_several_services_in_one_process_some_without_a_port(build: Build)
             assert b"lookout_inner_" in (await client.get("/metrics")).content
     finally:
         await runner.stop()
-    assert diary == ["inner up", "gateway up", "gateway down", "inner down"]
+    assert calls == ["inner up", "gateway up", "gateway down", "inner down"]
 
 
-async def test_grpc_listens_beside_http_and_its_health_follows(build: Build) -> None:
+async def test_grpc_listens_beside_http_and_its_health_follows_the_readiness(build: Build) -> None:
     settings = GrpcSettings(host="127.0.0.1", port=_free_port(), token=SecretStr("s"))
     is_up = True
     service = build(grpc=settings, rpcs=[Rpc("toy.Toy", lambda _server: None)])
@@ -513,7 +515,7 @@ async def test_a_second_signal_ends_at_once(program: Any) -> None:
     assert "\nTraceback" not in running.output.read_text()
 
 
-async def test_a_program_that_cannot_listen_says_so_in_one_line(program: Any) -> None:
+async def test_a_program_that_cannot_listen_prints_one_line(program: Any) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -525,7 +527,7 @@ async def test_a_program_that_cannot_listen_says_so_in_one_line(program: Any) ->
     assert "Traceback" not in text
 
 
-async def test_a_program_whose_part_is_broken_ends_with_an_error(program: Any) -> None:
+async def test_a_program_with_a_broken_resource_exits_with_an_error(program: Any) -> None:
     running = program("0", "broken")
     assert await running.ended() == 1
     (line,) = running.lines("service_start_failed")

@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def default_folder() -> Path:
-    """Where `serve` keeps everything, unless it is told."""
+    """The default data folder of `serve`."""
     return Path(os.environ.get("LOOKOUT_DATA_DIR") or ".run")
 
 
