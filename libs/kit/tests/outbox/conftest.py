@@ -16,7 +16,7 @@ from testkit.bus import BusBackend
 
 
 @dataclass
-class House:
+class ServiceParts:
     """A service's database and its bus: both embedded, or PostgreSQL and RabbitMQ."""
 
     kind: str
@@ -45,7 +45,7 @@ class House:
 
 
 @asynccontextmanager
-async def _house(kind: str, database_url: str, backend: BusBackend) -> AsyncIterator[House]:
+async def _service(kind: str, database_url: str, backend: BusBackend) -> AsyncIterator[ServiceParts]:
     metadata = new_metadata()
     metrics = Metrics("test")
     outbox, inbox = Outbox(outbox_table(metadata)), Inbox(inbox_table(metadata), metrics)
@@ -53,27 +53,27 @@ async def _house(kind: str, database_url: str, backend: BusBackend) -> AsyncIter
     await db.start()
     async with db.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
-    yield House(kind, database_url, backend, db, outbox, inbox, metrics)
+    yield ServiceParts(kind, database_url, backend, db, outbox, inbox, metrics)
     await backend.close_all()
     await db.stop()
 
 
 @pytest.fixture
-async def embedded_house(tmp_path) -> AsyncIterator[House]:
+async def embedded_service(tmp_path) -> AsyncIterator[ServiceParts]:
     backend = BusBackend("sqlite", f"sqlite:///{tmp_path / 'bus.db'}")
-    async with _house("embedded", f"sqlite:///{tmp_path / 'service.db'}", backend) as house:
-        yield house
+    async with _service("embedded", f"sqlite:///{tmp_path / 'service.db'}", backend) as service:
+        yield service
 
 
 @pytest.fixture
-async def distributed_house(postgres_server, rabbitmq_server) -> AsyncIterator[House]:
+async def distributed_service(postgres_server, rabbitmq_server) -> AsyncIterator[ServiceParts]:
     backend = BusBackend("rabbitmq", rabbitmq_server.fresh_vhost())
-    async with _house("distributed", postgres_server.fresh_database(), backend) as house:
-        yield house
+    async with _service("distributed", postgres_server.fresh_database(), backend) as service:
+        yield service
 
 
 @pytest.fixture(params=["embedded", pytest.param("distributed", marks=pytest.mark.integration)])
-def house(request) -> House:
-    house = request.getfixturevalue(f"{request.param}_house")
-    assert isinstance(house, House)
-    return house
+def service(request) -> ServiceParts:
+    service = request.getfixturevalue(f"{request.param}_service")
+    assert isinstance(service, ServiceParts)
+    return service

@@ -8,27 +8,27 @@ from kit.bus import Consumer, Event, Rejected
 from kit.db import after_commit
 from kit.ids import uuid7
 from kit.inbox import TransactionalConsumer
-from testkit.bus import an_event
+from testkit.bus import make_event
 from testkit.messages import ThingHappened
 from testkit.waiting import eventually
 
 
 def event(number: int, **overrides) -> Event:
-    return an_event(key="camera:1", body=ThingHappened(number=number).SerializeToString(), **overrides)
+    return make_event(key="camera:1", body=ThingHappened(number=number).SerializeToString(), **overrides)
 
 
 class Effects:
     """A handler that inserts each number into a table, and remembers what it was called with and what committed."""
 
-    def __init__(self, house):
-        self.house = house
-        self.table = Table("effects", house.outbox.table.metadata, Column("number", Integer))
+    def __init__(self, service):
+        self.service = service
+        self.table = Table("effects", service.outbox.table.metadata, Column("number", Integer))
         self.called = []
         self.committed = []
         self.reject = set()
 
     async def create(self):
-        async with self.house.db.engine.begin() as connection:
+        async with self.service.db.engine.begin() as connection:
             await connection.run_sync(self.table.create)
 
     async def __call__(self, session, message, metadata):
@@ -39,16 +39,16 @@ class Effects:
             raise Rejected("not this one")
 
     async def stored(self):
-        async with self.house.db.reading() as session:
+        async with self.service.db.reading() as session:
             return sorted((await session.execute(select(self.table.c.number))).scalars())
 
     async def handled(self):
-        async with self.house.db.reading() as session:
-            return set((await session.execute(select(self.house.inbox.table.c.message_id))).scalars())
+        async with self.service.db.reading() as session:
+            return set((await session.execute(select(self.service.inbox.table.c.message_id))).scalars())
 
     async def consume(self, bus, **options):
         consumer = TransactionalConsumer(
-            ThingHappened, self, db=self.house.db, inbox=self.house.inbox, **options
+            ThingHappened, self, db=self.service.db, inbox=self.service.inbox, **options
         )
         await bus.declare(consumer.subscription("reader"))
         return consumer
@@ -58,8 +58,8 @@ async def attach(bus, consumer):
     await bus.consume(consumer.subscription("reader"), consumer.handler("reader"))
 
 
-async def test_an_effect_happens_once_however_often_its_event_is_delivered(house):
-    bus, effects = await house.place.open(), Effects(house)
+async def test_an_effect_happens_once_however_often_its_event_is_delivered(service):
+    bus, effects = await service.backend.open(), Effects(service)
     await effects.create()
     consumer = await effects.consume(bus)
     first, second = event(1), event(2)
@@ -70,11 +70,11 @@ async def test_an_effect_happens_once_however_often_its_event_is_delivered(house
     await eventually(lambda: effects.committed == [1, 2, 3])
     assert await effects.stored() == [1, 2, 3]
     repeats = 'inbox_repeats_total{consumer="reader.thing_happened.v1"} 3.0'
-    assert repeats in house.metrics.render().decode()
+    assert repeats in service.metrics.render().decode()
 
 
-async def test_a_rejected_message_takes_no_other_with_it(house):
-    bus, effects = await house.place.open(), Effects(house)
+async def test_a_rejected_message_takes_no_other_with_it(service):
+    bus, effects = await service.backend.open(), Effects(service)
     await effects.create()
     consumer = await effects.consume(bus)
     effects.reject = {4}
@@ -90,8 +90,8 @@ async def test_a_rejected_message_takes_no_other_with_it(house):
     assert "not this one" in dead_letter.reason
 
 
-async def test_an_irrelevant_message_is_acknowledged_and_leaves_nothing(house):
-    bus, effects = await house.place.open(), Effects(house)
+async def test_an_irrelevant_message_is_acknowledged_and_leaves_nothing(service):
+    bus, effects = await service.backend.open(), Effects(service)
     await effects.create()
     consumer = await effects.consume(bus, is_relevant=lambda message: message.number % 2 == 0)
     events = [event(number) for number in range(6)]
@@ -106,8 +106,8 @@ async def test_an_irrelevant_message_is_acknowledged_and_leaves_nothing(house):
     assert await effects.handled() == {each.message_id for each in events[::2]}
 
 
-async def test_a_body_that_is_no_such_message_becomes_a_dead_letter(house):
-    bus, seen = await house.place.open(), []
+async def test_a_body_that_is_no_such_message_becomes_a_dead_letter(service):
+    bus, seen = await service.backend.open(), []
 
     async def handle(message, metadata):
         seen.append((message.number, metadata.message_id, metadata.partition_key, metadata.attempt))
@@ -115,7 +115,7 @@ async def test_a_body_that_is_no_such_message_becomes_a_dead_letter(house):
     consumer = Consumer(ThingHappened, handle)
     await bus.declare(consumer.subscription("reader"))
     good = event(7)
-    await bus.publish_many([an_event(key="camera:1", body=b"\xff\xff"), good])
+    await bus.publish_many([make_event(key="camera:1", body=b"\xff\xff"), good])
     await attach(bus, consumer)
     await eventually(lambda: seen == [(7, good.message_id, "camera:1", 1)])
 
@@ -126,12 +126,12 @@ async def test_a_body_that_is_no_such_message_becomes_a_dead_letter(house):
     assert "not a valid lookout.things.v1.ThingHappened" in dead_letter.reason
 
 
-async def test_what_follows_a_commit_does_not_follow_a_rollback(house):
+async def test_what_follows_a_commit_does_not_follow_a_rollback(service):
     calls = []
 
     async def work(*, is_failing):
-        async with house.db.transaction() as session:
-            await house.inbox.claim(session, "reader", uuid7())
+        async with service.db.transaction() as session:
+            await service.inbox.claim(session, "reader", uuid7())
             after_commit(session, lambda: calls.append("committed"))
             assert calls == []
             if is_failing:
@@ -144,13 +144,13 @@ async def test_what_follows_a_commit_does_not_follow_a_rollback(house):
     assert calls == ["committed"]
 
 
-async def test_an_event_of_a_rolled_back_transaction_does_not_wake_the_relay(house):
+async def test_an_event_of_a_rolled_back_transaction_does_not_wake_the_relay(service):
     try:
-        async with house.db.transaction() as session:
-            await house.outbox.add(session, an_event(1))
+        async with service.db.transaction() as session:
+            await service.outbox.add(session, make_event(1))
             raise KeyError("rolled back")
     except KeyError:
         pass
-    assert not house.outbox.has_new_events.is_set()
-    await house.add(an_event(2))
-    assert house.outbox.has_new_events.is_set()
+    assert not service.outbox.has_new_events.is_set()
+    await service.add(make_event(2))
+    assert service.outbox.has_new_events.is_set()

@@ -26,13 +26,13 @@ def _load(path: Path):
 
 @pytest.mark.chaos
 @pytest.mark.timeout(400)
-async def test_killed_at_every_point_in_turn_each_source_has_one_effect(house, tmp_path):
+async def test_killed_at_every_point_in_turn_each_source_has_one_effect(service, tmp_path):
     actor = _load(ACTOR)
-    async with house.db.engine.begin() as connection:
+    async with service.db.engine.begin() as connection:
         await connection.run_sync(actor.metadata.create_all)
 
     async def run(*options: str) -> int:
-        command = [sys.executable, str(ACTOR), house.database_url, house.backend.url, *options]
+        command = [sys.executable, str(ACTOR), service.database_url, service.backend.url, *options]
         log = tmp_path / "actor.log"
         process = spawn(command, log=log)
         try:
@@ -47,12 +47,12 @@ async def test_killed_at_every_point_in_turn_each_source_has_one_effect(house, t
         assert await run("--point", point) == actor.DIED, point
     assert await run() == 0
 
-    async with house.db.reading() as session:
+    async with service.db.reading() as session:
         made = set((await session.execute(select(actor.sources.c.number))).scalars())
         done = Counter((await session.execute(select(actor.effects.c.number))).scalars())
     assert len(made) > 3 * len(actor.POINTS)
     assert set(done) == made
     assert max(done.values()) == 1
-    bus = await house.backend.open()
+    bus = await service.backend.open()
     [info] = await bus.queues()
     assert (info.depth, info.dead_letters) == (0, 0)

@@ -5,40 +5,40 @@ from datetime import UTC, datetime, timedelta
 from kit.ids import uuid7
 
 
-async def test_an_event_is_claimed_once_by_each_consumer(house):
+async def test_an_event_is_claimed_once_by_each_consumer(service):
     event = uuid7()
-    async with house.db.transaction() as session:
-        assert await house.inbox.claim(session, "tickets", event)
-    async with house.db.transaction() as session:
-        assert not await house.inbox.claim(session, "tickets", event)
-        assert await house.inbox.claim(session, "reports", event)
-        assert await house.inbox.claim(session, "tickets", uuid7())
+    async with service.db.transaction() as session:
+        assert await service.inbox.claim(session, "tickets", event)
+    async with service.db.transaction() as session:
+        assert not await service.inbox.claim(session, "tickets", event)
+        assert await service.inbox.claim(session, "reports", event)
+        assert await service.inbox.claim(session, "tickets", uuid7())
 
 
-async def test_a_claim_ends_with_its_transaction(house):
+async def test_a_claim_ends_with_its_transaction(service):
     event = uuid7()
     with suppress(KeyError):
-        async with house.db.transaction() as session:
-            assert await house.inbox.claim(session, "tickets", event)
+        async with service.db.transaction() as session:
+            assert await service.inbox.claim(session, "tickets", event)
             raise KeyError("the effect failed")
-    async with house.db.transaction() as session:
-        assert await house.inbox.claim(session, "tickets", event)
+    async with service.db.transaction() as session:
+        assert await service.inbox.claim(session, "tickets", event)
 
 
-async def test_of_two_claims_at_once_one_wins(house):
+async def test_of_two_claims_at_once_one_wins(service):
     event = uuid7()
 
     async def claim():
-        async with house.db.transaction() as session:
-            return await house.inbox.claim(session, "tickets", event)
+        async with service.db.transaction() as session:
+            return await service.inbox.claim(session, "tickets", event)
 
     assert sorted(await asyncio.gather(*(claim() for _ in range(5)))) == [False] * 4 + [True]
 
 
-async def test_sweeping_forgets_what_is_old(house):
-    async with house.db.transaction() as session:
+async def test_sweeping_forgets_what_is_old(service):
+    async with service.db.transaction() as session:
         for _ in range(10):
-            await house.inbox.claim(session, "tickets", uuid7())
+            await service.inbox.claim(session, "tickets", uuid7())
     now = datetime.now(UTC)
-    assert await house.inbox.sweep(house.db, now - timedelta(minutes=1)) == 0
-    assert await house.inbox.sweep(house.db, now + timedelta(minutes=1)) == 10
+    assert await service.inbox.sweep(service.db, now - timedelta(minutes=1)) == 0
+    assert await service.inbox.sweep(service.db, now + timedelta(minutes=1)) == 10

@@ -31,58 +31,58 @@ async def _is_empty(relay):
     return await relay.backlog() == 0
 
 
-async def test_what_was_committed_is_published_in_order_and_what_was_rolled_back_is_not(house):
-    bus, seen = await house.backend.open(), RecordingHandler()
+async def test_what_was_committed_is_published_in_order_and_what_was_rolled_back_is_not(service):
+    bus, seen = await service.backend.open(), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
-    relay = house.relay(bus, relay_batch_size=7)
+    relay = service.relay(bus, relay_batch_size=7)
     events = [make_event(i, key=f"k{i % 3}") for i in range(50)]
-    await house.add(*events[:30])
+    await service.add(*events[:30])
     with suppress(KeyError):
-        async with house.db.transaction() as session:
-            await house.outbox.add(session, make_event(999))
+        async with service.db.transaction() as session:
+            await service.outbox.add(session, make_event(999))
             raise KeyError("changed its mind")
     async with running(relay):
-        await house.add(*events[30:])
+        await service.add(*events[30:])
         await eventually(lambda: len(seen.deliveries) == 50)
         await eventually(lambda: _is_empty(relay))
     assert all(seen.numbers_of(f"k{k}") == list(range(k, 50, 3)) for k in range(3))
     by_number = {int(d.event.body): d.event for d in seen.deliveries}
     assert [by_number[i] for i in range(50)] == events
-    assert b"test_outbox_published_total 50.0" in house.metrics.render()
-    async with house.db.reading() as session:
-        table = house.outbox.table
+    assert b"test_outbox_published_total 50.0" in service.metrics.render()
+    async with service.db.reading() as session:
+        table = service.outbox.table
         rows = (await session.execute(select(table.c.published_at, table.c.last_error))).all()
     assert all(row.published_at is not None and row.last_error is None for row in rows)
 
 
-async def test_a_commit_wakes_the_relay_at_once(house):
-    bus, seen = await house.backend.open(), RecordingHandler()
+async def test_a_commit_wakes_the_relay_at_once(service):
+    bus, seen = await service.backend.open(), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
-    relay = house.relay(bus, relay_poll_interval_s=60.0)
+    relay = service.relay(bus, relay_poll_interval_s=60.0)
     async with running(relay):
-        await house.add(make_event(1))
+        await service.add(make_event(1))
         await eventually(lambda: seen.numbers == [1])
-        await house.add(make_event(2))
+        await service.add(make_event(2))
         await eventually(lambda: seen.numbers == [1, 2])
 
 
-async def test_an_event_that_cannot_go_out_holds_up_its_own_key_only(house):
-    bus, seen = await house.backend.open(), RecordingHandler()
+async def test_an_event_that_cannot_go_out_holds_up_its_own_key_only(service):
+    bus, seen = await service.backend.open(), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
-    relay = house.relay(bus)
+    relay = service.relay(bus)
     stuck = make_event(1, key="a", routing_key="nobody.wants.it")
-    await house.add(make_event(0, key="a"), stuck, make_event(2, key="a"), make_event(3, key="b"))
+    await service.add(make_event(0, key="a"), stuck, make_event(2, key="a"), make_event(3, key="b"))
     async with running(relay):
         await eventually(lambda: sorted(seen.numbers) == [0, 3])
-        await house.add(make_event(4, key="b"), make_event(5, key="a"))
+        await service.add(make_event(4, key="b"), make_event(5, key="a"))
         await eventually(lambda: sorted(seen.numbers) == [0, 3, 4])
-        await eventually(lambda: _attempts(house, 2))
+        await eventually(lambda: _attempts(service, 2))
         assert await relay.backlog() == 3
-        await eventually(lambda: b"test_outbox_backlog 3.0" in house.metrics.render())
-        assert b'test_outbox_failures_total{reason="unroutable"}' in house.metrics.render()
+        await eventually(lambda: b"test_outbox_backlog 3.0" in service.metrics.render())
+        assert b'test_outbox_failures_total{reason="unroutable"}' in service.metrics.render()
         late = RecordingHandler()
         await bus.declare(replace(THING, event="late", binding="nobody.#"))
         await bus.consume(replace(THING, event="late", binding="nobody.#"), late)
@@ -91,38 +91,38 @@ async def test_an_event_that_cannot_go_out_holds_up_its_own_key_only(house):
         await eventually(lambda: _is_empty(relay))
 
 
-async def _attempts(house, count):
-    table = house.outbox.table
-    async with house.db.reading() as session:
+async def _attempts(service, count):
+    table = service.outbox.table
+    async with service.db.reading() as session:
         rows = (await session.execute(select(table.c.attempts, table.c.last_error))).all()
     return any(row.attempts >= count and "Unroutable" in row.last_error for row in rows)
 
 
 @pytest.mark.integration
-async def test_two_relays_publish_nothing_twice_and_the_second_takes_over(distributed_house):
-    house = distributed_house
-    bus, seen = await house.backend.open(), RecordingHandler()
+async def test_two_relays_publish_nothing_twice_and_the_second_takes_over(distributed_service):
+    service = distributed_service
+    bus, seen = await service.backend.open(), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
-    first, second = house.relay(bus, relay_batch_size=10), house.relay(bus, relay_batch_size=10)
+    first, second = service.relay(bus, relay_batch_size=10), service.relay(bus, relay_batch_size=10)
     async with running(first, second) as tasks:
-        await house.add(*(make_event(i, key=f"k{i % 5}") for i in range(300)))
+        await service.add(*(make_event(i, key=f"k{i % 5}") for i in range(300)))
         await eventually(lambda: len(seen.deliveries) >= 300)
         tasks[0].cancel()
-        await house.add(*(make_event(i, key=f"k{i % 5}") for i in range(300, 400)))
+        await service.add(*(make_event(i, key=f"k{i % 5}") for i in range(300, 400)))
         await eventually(lambda: len(seen.deliveries) >= 400)
         await eventually(lambda: _is_empty(second))
     assert max(Counter(seen.numbers).values()) == 1
 
 
-async def test_sweeping_takes_old_published_events_only(house):
-    bus = await house.backend.open()
-    relay = house.relay(bus)
+async def test_sweeping_takes_old_published_events_only(service):
+    bus = await service.backend.open()
+    relay = service.relay(bus)
     await bus.declare(THING)
-    await house.add(*(make_event(i) for i in range(5)))
+    await service.add(*(make_event(i) for i in range(5)))
     async with running(relay):
         await eventually(lambda: _is_empty(relay))
-    await house.add(make_event(9))
+    await service.add(make_event(9))
     assert await relay.sweep(datetime.now(UTC) - timedelta(hours=1)) == 0
     assert await relay.sweep(datetime.now(UTC) + timedelta(hours=1)) == 5
     assert await relay.backlog() == 1
@@ -131,29 +131,29 @@ async def test_sweeping_takes_old_published_events_only(house):
 @pytest.mark.integration
 @pytest.mark.chaos
 async def test_neither_a_broker_nor_a_database_that_goes_away_ends_the_relay(
-    private_rabbitmq_server, postgres_server, distributed_house
+    private_rabbitmq_server, postgres_server, distributed_service
 ):
-    house = distributed_house
-    house.backend.url = private_rabbitmq_server.fresh_vhost()
-    bus, seen = await house.backend.open(publish_timeout_s=2), RecordingHandler()
+    service = distributed_service
+    service.backend.url = private_rabbitmq_server.fresh_vhost()
+    bus, seen = await service.backend.open(publish_timeout_s=2), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
-    relay = house.relay(bus)
+    relay = service.relay(bus)
     async with running(relay) as [task]:
-        await house.add(make_event(0))
+        await service.add(make_event(0))
         await eventually(lambda: seen.numbers == [0])
 
         await asyncio.to_thread(private_rabbitmq_server.stop)
-        await house.add(make_event(1), make_event(2))
-        await eventually(lambda: b"test_outbox_failures_total{reason=" in house.metrics.render())
+        await service.add(make_event(1), make_event(2))
+        await eventually(lambda: b"test_outbox_failures_total{reason=" in service.metrics.render())
         await asyncio.to_thread(private_rabbitmq_server.start)
         await eventually(lambda: set(seen.numbers) == {0, 1, 2}, timeout_s=30)
 
         await asyncio.to_thread(postgres_server.stop)
         with pytest.raises(errors.Unavailable):
-            await house.add(make_event(3))
-        await eventually(lambda: b'reason="database"' in house.metrics.render())
+            await service.add(make_event(3))
+        await eventually(lambda: b'reason="database"' in service.metrics.render())
         await asyncio.to_thread(postgres_server.start)
-        await house.add(make_event(3))
+        await service.add(make_event(3))
         await eventually(lambda: set(seen.numbers) == {0, 1, 2, 3}, timeout_s=30)
         assert not task.done()
