@@ -22,7 +22,7 @@ def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_demo_says_that_every_ticket_is_right_and_stays_when_asked(tmp_path: Path) -> None:
+def test_every_ticket_is_right_and_the_demo_keeps_running_with_keep(tmp_path: Path) -> None:
     port = free_port()
     done = run_demo(tmp_path / "demo", "--port", str(port), "--keep")
     try:
@@ -33,7 +33,7 @@ def test_the_demo_says_that_every_ticket_is_right_and_stays_when_asked(tmp_path:
         os.kill(int((tmp_path / "demo" / "pid").read_text()), signal.SIGTERM)
 
 
-def test_a_taken_port_is_said_and_is_no_wrong_ticket(tmp_path: Path) -> None:
+def test_a_port_in_use_ends_with_status_2(tmp_path: Path) -> None:
     port = free_port()
     with subprocess.Popen([sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]) as other:
         try:
@@ -44,7 +44,7 @@ def test_a_taken_port_is_said_and_is_no_wrong_ticket(tmp_path: Path) -> None:
     assert "could not be played" in done.stdout
 
 
-def test_a_wrong_ticket_ends_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_ticket_ends_with_status_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # An engine that finds nothing on the demo's pictures: every plate stays unknown.
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3] / "tests"))
     monkeypatch.setenv("LOOKOUT_PLATE_OCR__ENGINE", "barcode:make_engine")

@@ -60,40 +60,40 @@ def test_three_cars_in_one_picture_can_be_read():
         pytest.param(lambda: draw_car("D 71026", is_dirty=True), id="mud"),
         pytest.param(lambda: draw_car("D 71026", blur_px=6), id="blur"),
         pytest.param(lambda: draw_car(None), id="no plate"),
-        pytest.param(lambda: draw_scene({}, is_one_passing=True), id="no car in a bay"),
+        pytest.param(lambda: draw_scene({}, is_one_passing=True), id="no car in a spot"),
     ],
 )
-def test_what_cannot_be_read_is_not_read(jpeg):
+def test_illegible_plates_are_not_read(jpeg):
     assert read(jpeg()) == ""
 
 
-def test_the_same_scene_is_the_same_picture():
+def test_drawing_is_deterministic():
     assert draw_car("D 71026") == draw_car("D 71026")
     assert draw_car("D 71026") != draw_car("D 71027")
 
 
 @pytest.mark.parametrize("size_px", [(1280, 720), (1920, 1080), (640, 480)])
-def test_pictures_have_the_wanted_size(size_px):
+def test_pictures_have_the_given_size(size_px):
     with Image.open(BytesIO(draw_car("D 71026", size_px=size_px))) as picture:
         assert picture.size == size_px
         assert picture.format == "JPEG"
 
 
 @pytest.mark.parametrize("spot_count", [1, 2, 3, 4])
-def test_a_parked_car_stands_in_its_bay_and_in_no_other(spot_count: int):
+def test_a_car_is_inside_its_spot_and_outside_the_others(spot_count: int):
     for spot in range(1, spot_count + 1):
         x1, y1, x2, y2 = vehicle_box(spot, spot_count)
         middle = ((x1 + x2) / 2, (y1 + y2) / 2)
         for other in range(1, spot_count + 1):
             corners = np.array(spot_polygon(other, spot_count), np.float32)
             assert (cv2.pointPolygonTest(corners, middle, measureDist=False) > 0) == (other == spot)
-        bay = np.array(spot_polygon(spot, spot_count), np.float32)
+        spot_corners = np.array(spot_polygon(spot, spot_count), np.float32)
         box = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], np.float32)
-        shared, _ = cv2.intersectConvexConvex(bay, box)
+        shared, _ = cv2.intersectConvexConvex(spot_corners, box)
         assert shared / ((x2 - x1) * (y2 - y1)) > 0.95
 
 
 @pytest.mark.parametrize("wrong", [lambda: draw_scene({4: ParkedCar(None)}), lambda: draw_car("71026")])
-def test_what_cannot_be_drawn_is_refused(wrong):
+def test_invalid_scenes_are_an_error(wrong):
     with pytest.raises(ValueError, match=r"spots|code"):
         wrong()

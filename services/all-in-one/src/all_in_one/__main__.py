@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 from all_in_one import configuration
-from all_in_one.demo import running
+from all_in_one.demo import command
 from all_in_one.embedded import DEFAULT_PORT, build
 from kit.service import run
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Parse the command line and do it; exits with the command's status."""
+    """Run the command of the command line; exits with its status."""
     options = parser().parse_args(arguments)
     sys.exit(options.command(options))
 
@@ -22,27 +22,25 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="all-in-one", description="Every service of Lookout in one process.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    serving = commands.add_parser("serve", help="start everything, embedded, on one port")
-    serving.add_argument(
+    serve_command = commands.add_parser("serve", help="start everything, embedded, on one port")
+    serve_command.add_argument(
         "--port", type=int, default=None, help=f"port of the gateway (default {DEFAULT_PORT})"
     )
-    serving.add_argument(
-        "--data-dir", type=Path, default=default_folder(), help="folder that everything is kept in"
-    )
-    serving.set_defaults(command=serve)
+    serve_command.add_argument("--data-dir", type=Path, default=default_folder(), help="folder of the data")
+    serve_command.set_defaults(command=serve)
 
     demo = commands.add_parser("demo", help="play a morning at a car park and check every ticket")
     demo.add_argument(
         "--port", type=int, default=None, help=f"port (default {DEFAULT_PORT}, else a free one)"
     )
-    demo.add_argument("--keep", action="store_true", help="leave it running in the end")
+    demo.add_argument("--keep", action="store_true", help="leave it running afterwards")
     demo.add_argument("--data-dir", type=Path, default=Path(".demo"), help="folder, emptied at the start")
-    demo.set_defaults(command=running.demo)
+    demo.set_defaults(command=command.demo)
 
-    table = commands.add_parser("configuration", help="the table of all settings, made from the code")
+    table = commands.add_parser("configuration", help="the table of all settings, generated from the code")
     mode = table.add_mutually_exclusive_group()
     mode.add_argument("--write", type=Path, help="write it to that file")
-    mode.add_argument("--check", type=Path, help="exit with 1 when that file differs")
+    mode.add_argument("--check", type=Path, help="exit with status 1 if that file differs")
     table.set_defaults(command=configuration.command)
     return top
 

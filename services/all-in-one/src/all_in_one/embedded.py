@@ -44,13 +44,13 @@ def build(data_dir: Path, *, port: int | None = None) -> list[Service]:
         app_id=NAME,
     )
     # The gateway is built first: the others check tokens with its keys. It finds their apps at each request.
-    front = services[GATEWAY].build(settings[GATEWAY], shared)
-    inner = [service.build(settings[name], shared) for name, service in services.items() if name != GATEWAY]
-    front.metrics.include(bus_metrics, *(service.metrics for service in inner))
+    gateway = services[GATEWAY].build(settings[GATEWAY], shared)
+    others = [service.build(settings[name], shared) for name, service in services.items() if name != GATEWAY]
+    gateway.metrics.include(bus_metrics, *(service.metrics for service in others))
     # Services start in this order and stop in reverse: the bus delivers when the resources of every handler are
     # open, and is the first to stop.
-    front.add_resource(bus)
-    return [*inner, front]
+    gateway.add_resource(bus)
+    return [*others, gateway]
 
 
 def settings_of(cls: type[S], data_dir: Path, *, port: int | None = None) -> S:

@@ -1,8 +1,8 @@
-"""Draws what a camera over parking bays would show: asphalt, lines, cars from behind, plates one can read.
+"""Draws what a camera that watches parking spots would show: asphalt, lines, cars from behind, legible plates.
 
-Everything is drawn, nothing is loaded: no photograph of anybody's car is needed to show Lookout at work.
+Everything is drawn, so that the demo needs no photographs of people's cars.
 Plates follow the layouts of their regions in shape and text; emblems and Arabic script are left out, as
-Pillow's own typeface has no such signs.
+Pillow's built-in font has no such characters.
 """
 
 import io
@@ -21,18 +21,18 @@ Colour = tuple[int, int, int]
 SIZE_PX = (1280, 720)
 JPEG_QUALITY = 90
 
-# Everything is drawn this many times larger and scaled down, which is what smooths the edges.
+# Everything is drawn this many times larger and scaled down, which smooths the edges.
 _SCALE = 2
 
-# A bay as fractions of the picture's height, and its far end's width against its near end's.
-_BAY_TOP, _BAY_BOTTOM = 0.24, 0.96
-_BAY_TAPER = 0.93
-# A car as fractions of its bay.
+# A spot as fractions of the picture's height; ratio of its far width to its near width.
+_SPOT_TOP, _SPOT_BOTTOM = 0.24, 0.96
+_SPOT_TAPER = 0.93
+# A car as fractions of its spot.
 _CAR_WIDTH, _CAR_TOP, _CAR_BOTTOM = 0.84, 0.16, 0.9
-_PLATE_WIDTH = 0.56  # wider than life (0.3): three bays share one picture
+_PLATE_WIDTH = 0.56  # wider than in reality (0.3), because up to three spots share a picture
 
 _SHAPES: dict[Region, float] = {"ae-du": 4.3, "ae-az": 4.3, "de": 4.3, "us-ca": 2.6, "br": 3.1}
-"""Width to height; the wide American plate's is 2 in life, and would not fit below these lights."""
+"""Width to height. The Californian plate's is 2 in reality, which would not fit between the lights."""
 
 _PAINTS: tuple[Colour, ...] = ((178, 182, 188), (60, 72, 96), (120, 32, 36), (236, 236, 232), (52, 84, 70))
 
@@ -44,9 +44,9 @@ _RED: Colour = (190, 24, 30)
 
 @dataclass(frozen=True)
 class ParkedCar:
-    """A car in a bay. `plate` is what stands on it, with a space where its parts are apart; None has none.
+    """A car in a spot. `plate`: its text, with a space between its parts; None draws no plate.
 
-    A dirty plate is one that nobody can read. `blur_px` is the radius of a movement's or a bad lens's blur.
+    A dirty plate cannot be read. `blur_px`: the radius of a Gaussian blur.
     """
 
     plate: str | None
@@ -66,7 +66,7 @@ def draw_car(
     paint: int = 0,
     caption: str = "",
 ) -> bytes:
-    """A JPEG of one bay with one car in it."""
+    """A JPEG of one spot with one car in it."""
     car = ParkedCar(plate, region, is_dirty, blur_px, paint)
     return draw_scene({1: car}, spot_count=1, size_px=size_px, caption=caption)
 
@@ -80,21 +80,21 @@ def draw_scene(
     caption: str = "",
     seed: int = 0,
 ) -> bytes:
-    """A JPEG of `spot_count` bays side by side, from the left, with `cars` by spot number from 1.
+    """A JPEG of `spot_count` spots side by side, from the left, with `cars` by spot number from 1.
 
-    `is_one_passing` puts a car in the lane behind the bays, seen from the side. `caption` is what cameras
-    write into the corner of their pictures.
+    `is_one_passing` puts a car in the lane behind the spots, seen from the side. `caption` is the text that
+    cameras write into a corner of their pictures.
 
     Raises:
-        ValueError: a car stands in a spot that is not there, or its plate's text does not suit its region.
+        ValueError: a car is in a spot that does not exist, or its plate's text has not the format of its region.
     """
     if wrong := [spot for spot in cars if not 1 <= spot <= spot_count]:
-        raise ValueError(f"there are {spot_count} spots, and cars in {wrong}")
+        raise ValueError(f"cars in spots {wrong}, but there are only {spot_count} spots")
     large = (size_px[0] * _SCALE, size_px[1] * _SCALE)
     picture = _ground(large, seed).copy()
     draw = ImageDraw.Draw(picture)
     for spot in range(1, spot_count + 1):
-        _draw_bay(draw, spot_polygon(spot, spot_count, large))
+        _draw_spot(draw, spot_polygon(spot, spot_count, large))
     if is_one_passing:
         _draw_from_the_side(draw, large)
     for spot, car in sorted(cars.items()):
@@ -106,12 +106,12 @@ def draw_scene(
 
 
 def spot_polygon(spot: int, spot_count: int = 1, size_px: tuple[int, int] = SIZE_PX) -> tuple[Point, ...]:
-    """The corners p1…p4 of a bay in pixels: far left, far right, near right, near left."""
+    """The corners p1…p4 of a spot in pixels: far left, far right, near right, near left."""
     width, height = size_px
-    near = _bay_edges(spot, spot_count, width)
+    near = _spot_edges(spot, spot_count, width)
     middle = width / 2
-    far = [middle + (x - middle) * _BAY_TAPER for x in near]
-    top, bottom = round(height * _BAY_TOP), round(height * _BAY_BOTTOM)
+    far = [middle + (x - middle) * _SPOT_TAPER for x in near]
+    top, bottom = round(height * _SPOT_TOP), round(height * _SPOT_BOTTOM)
     return (
         (round(far[0]), top),
         (round(far[1]), top),
@@ -123,25 +123,25 @@ def spot_polygon(spot: int, spot_count: int = 1, size_px: tuple[int, int] = SIZE
 def vehicle_box(
     spot: int, spot_count: int = 1, size_px: tuple[int, int] = SIZE_PX
 ) -> tuple[int, int, int, int]:
-    """Where a car in that bay stands: x1, y1, x2, y2 in pixels."""
+    """The box of a car in that spot: x1, y1, x2, y2 in pixels."""
     width, height = size_px
-    left, right = _bay_edges(spot, spot_count, width)
-    bay_height = height * (_BAY_BOTTOM - _BAY_TOP)
-    top, bottom = height * _BAY_TOP + bay_height * _CAR_TOP, height * _BAY_TOP + bay_height * _CAR_BOTTOM
-    # As wide as its height allows: a lone car does not fill a lone bay.
+    left, right = _spot_edges(spot, spot_count, width)
+    spot_height = height * (_SPOT_BOTTOM - _SPOT_TOP)
+    top, bottom = height * _SPOT_TOP + spot_height * _CAR_TOP, height * _SPOT_TOP + spot_height * _CAR_BOTTOM
+    # Limited by its height: a single spot is wider than a car.
     car_width = min((right - left) * _CAR_WIDTH, (bottom - top) * 1.15)
-    middle = width / 2 + ((left + right) / 2 - width / 2) * (1 + _BAY_TAPER) / 2
+    middle = width / 2 + ((left + right) / 2 - width / 2) * (1 + _SPOT_TAPER) / 2
     return (round(middle - car_width / 2), round(top), round(middle + car_width / 2), round(bottom))
 
 
 def passing_vehicle_box(size_px: tuple[int, int] = SIZE_PX) -> tuple[int, int, int, int]:
-    """Where a car in the lane behind the bays is: x1, y1, x2, y2 in pixels."""
+    """The box of a car in the lane behind the spots: x1, y1, x2, y2 in pixels."""
     width, height = size_px
     return (round(width * 0.36), round(height * 0.03), round(width * 0.64), round(height * 0.2))
 
 
-def _bay_edges(spot: int, spot_count: int, width: float) -> tuple[float, float]:
-    # A lone bay keeps a bay's shape; several fill the picture.
+def _spot_edges(spot: int, spot_count: int, width: float) -> tuple[float, float]:
+    # A single spot keeps a spot's proportions; several fill the picture.
     usable = width * (0.56 if spot_count == 1 else 0.96)
     start = (width - usable) / 2
     each = usable / spot_count
@@ -158,7 +158,7 @@ def _ground(size: tuple[int, int], seed: int) -> Image.Image:
     return Image.merge("RGB", [Image.fromarray(grey)] * 3).resize(size, Image.Resampling.BILINEAR)
 
 
-def _draw_bay(draw: ImageDraw.ImageDraw, corners: tuple[Point, ...]) -> None:
+def _draw_spot(draw: ImageDraw.ImageDraw, corners: tuple[Point, ...]) -> None:
     far_left, far_right, near_right, near_left = corners
     line = max(4, (near_right[0] - near_left[0]) // 60)
     for start, end in ((far_left, near_left), (far_right, near_right), (far_left, far_right)):
@@ -191,7 +191,7 @@ def _draw_from_behind(picture: Image.Image, box: tuple[int, int, int, int], car:
     if car.plate is not None:
         plate = _plate(car.plate, car.region, round(patch.width * _PLATE_WIDTH))
         if car.is_dirty:
-            plate = _under_mud(plate)
+            plate = _muddy(plate)
         at = ((patch.width - plate.width) // 2, round(patch.height * 0.66) - plate.height // 2)
         patch.paste(plate, at)
     if car.blur_px:
@@ -263,7 +263,7 @@ def _plate(text: str, region: Region, width: int) -> Image.Image:
 def _two_parts(text: str, region: Region) -> tuple[str, str]:
     code, found, number = text.partition(" ")
     if not (found and code and number.isdigit()):
-        raise ValueError(f"a plate of {region} is a code, a space and a number: {text!r}")
+        raise ValueError(f"a plate of {region} must be a code, a space and a number: {text!r}")
     return code, number
 
 
@@ -274,9 +274,9 @@ def _fit(
     size: tuple[int, int],
     colour: Colour,
 ) -> None:
-    """Write `text` as large as `box` (fractions of the plate) allows, in its middle, a little bold."""
+    """Write `text`, centred, slightly bold and as large as `box` (fractions of the plate) allows."""
     x1, y1, x2, y2 = box[0] * size[0], box[1] * size[1], box[2] * size[0], box[3] * size[1]
-    # Stamped letters stand apart.
+    # Stamped letters are spaced.
     font_size = y2 - y1
     spaced = " ".join(text) if len(text) < 9 and not text.isalpha() else text
     font = _font(font_size * 1.35)
@@ -294,8 +294,8 @@ def _fit(
     )
 
 
-def _under_mud(plate: Image.Image) -> Image.Image:
-    """What is left of a plate that nobody can read: brown, smeared, with a shimmer of the letters."""
+def _muddy(plate: Image.Image) -> Image.Image:
+    """A plate that cannot be read: blurred, with a brown texture over it."""
     random = np.random.default_rng(7)
     mud = random.integers(60, 120, (plate.height // 6, plate.width // 6), dtype=np.uint8)
     cover = Image.fromarray(mud).resize(plate.size, Image.Resampling.BICUBIC)
@@ -306,7 +306,7 @@ def _under_mud(plate: Image.Image) -> Image.Image:
 
 @lru_cache(maxsize=64)
 def _font(size: float) -> Any:
-    # Pillow's own typeface, scalable since 10.1: nothing depends on what fonts the machine has.
+    # Pillow's built-in font, scalable since 10.1, so that no font of the machine is needed.
     return ImageFont.load_default(size=max(8, size))
 
 

@@ -1,4 +1,4 @@
-"""The demo's cameras: they answer `snapshot.cgi` with what stands in front of them, as a real one does."""
+"""The demo's cameras: like real ones, they answer `snapshot.cgi` with a picture of their spots."""
 
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,12 +7,12 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from all_in_one.demo.morning import Car
+from all_in_one.demo.scenario import Car
 from all_in_one.pictures import draw_scene
 
 
 class DemoCamera:
-    """One camera over three spots. What is parked is in `cars`, by spot number."""
+    """A camera that watches `spot_count` spots. `cars`: the parked cars by spot number."""
 
     def __init__(self, spot_count: int) -> None:
         self.cars: dict[int, Car] = {}
@@ -38,7 +38,7 @@ class DemoCamera:
         return f"127.0.0.1:{self._server.server_address[1]}"
 
     def picture(self) -> bytes:
-        """What the camera sees now, JPEG."""
+        """The camera's current picture, JPEG."""
         return draw_scene(
             {spot: car.drawn for spot, car in self.cars.items()},
             spot_count=self._spot_count,
@@ -62,6 +62,6 @@ class DemoCamera:
                 self.wfile.write(picture)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name http.server uses
-                """Nothing: the demo prints its own story."""
+                """Log nothing: the demo prints the steps itself."""
 
         return Handler

@@ -1,4 +1,4 @@
-"""Play the morning against a running Lookout, tell it as it happens, and check the books."""
+"""Play the scenario against a running Lookout, print each step, and check the tickets."""
 
 import time
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
-from all_in_one.demo.morning import (
+from all_in_one.demo.scenario import (
     EXPECTED,
     LENGTH,
-    MORNING,
-    BookedTicket,
+    STEPS,
+    ActualTicket,
     Kind,
     Step,
-    mistakes,
+    differences,
 )
-from all_in_one.demo.site import SPOTS_PER_CAMERA, TIME_ZONE, Site, make_site, place_of, report
+from all_in_one.demo.site import SPOTS_PER_CAMERA, TIME_ZONE, Site, make_site, parking_push, spot_of
 
 WAIT_S = 60
-"""Longest that a push waits for its ticket: the first read on a cold machine takes seconds, not minutes."""
+"""How long a push waits for its ticket. The first read after a start takes some seconds."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class Played:
 
 
 async def play(client: aiohttp.ClientSession, console: Console) -> bool:
-    """Whether every outcome and every ticket is as the story demands. Prints the story and the tickets."""
+    """Play the scenario and print steps and tickets. Returns whether every outcome and ticket is as expected."""
     start = (datetime.now(UTC) - LENGTH).replace(second=0, microsecond=0)
-    cameras = tuple(dict.fromkeys(step.place[0] for step in MORNING))
+    cameras = tuple(dict.fromkeys(step.spot[0] for step in STEPS))
     async with make_site(client, cameras) as site:
         console.print(
             f"Site NAD: {len(cameras)} cameras, {len(cameras) * SPOTS_PER_CAMERA} spots. "
-            f"Playing {len(MORNING)} camera events."
+            f"Playing {len(STEPS)} camera events."
         )
-        played = [await push_step(client, console, site, step, start) for step in MORNING]
+        played = [await push_step(client, console, site, step, start) for step in STEPS]
         wrong = [problem for one in played if (problem := outcome_problem(one))]
-        booked, rows = await books(client, site, start)
-    wrong += list(mistakes(EXPECTED, booked))
+        actual, rows = await list_tickets(client, site, start)
+    wrong += list(differences(EXPECTED, actual))
     console.print(ticket_table(rows, played, site))
     for problem in wrong:
         console.print(f"[red]wrong:[/] {problem}")
@@ -56,31 +56,31 @@ async def play(client: aiohttp.ClientSession, console: Console) -> bool:
 async def push_step(
     client: aiohttp.ClientSession, console: Console, site: Site, step: Step, start: datetime
 ) -> Played:
-    """Change the scene, push the event, wait for what it comes to."""
-    camera = site.cameras[step.place[0]]
-    number = step.place[1]
+    """Change the scene, send the push, wait for its outcome."""
+    camera = site.cameras[step.spot[0]]
+    number = step.spot[1]
     if step.arrives is not None:
         camera.cars[number] = step.arrives
     camera.is_one_passing = step.is_passing
-    picture = camera.picture() if not step.is_repeat else site.last_pictures[step.place]
-    site.last_pictures[step.place] = picture
+    picture = camera.picture() if not step.is_repeat else site.last_pictures[step.spot]
+    site.last_pictures[step.spot] = picture
     if step.leaves:
         camera.cars.pop(number, None)
     at = (start + step.offset).astimezone(ZoneInfo(TIME_ZONE))
-    began = time.monotonic()
+    started_s = time.monotonic()
     async with client.post(
         "/post",
-        json=report(step, picture, at),
+        json=parking_push(step, picture, at),
         headers={"Prefer": f"wait={WAIT_S}"},
         timeout=aiohttp.ClientTimeout(total=WAIT_S + 10),
     ) as answer:
         body = await answer.json(content_type=None)
-    elapsed_s = time.monotonic() - began
+    elapsed_s = time.monotonic() - started_s
     outcome = body.get("status", answer.status)
     detail = body.get("reason") or body.get("detail") or body.get("plate", {}).get("text", "")
     repeat = " (known already)" if answer.headers.get("Lookout-Duplicate") else ""
     console.print(
-        f"  {at:%H:%M}  camera {step.place[0]} spot {number}  {step.kind:5}  {step.story}\n"
+        f"  {at:%H:%M}  camera {step.spot[0]} spot {number}  {step.kind:5}  {step.description}\n"
         f"         [dim]→[/] [bold]{outcome}[/]{repeat} {detail} [dim]{elapsed_s * 1000:.0f} ms[/]",
         highlight=False,
     )
@@ -88,24 +88,25 @@ async def push_step(
 
 
 def outcome_problem(played: Played) -> str:
-    """What is wrong with the answer to a push; empty when it is as expected."""
+    """The difference between expected and actual outcome; empty if there is none."""
     found = played.answer.get("status")
-    if found == played.step.expect:
+    if found == played.step.expected_outcome:
         return ""
-    return f"{played.step.story}: expected {played.step.expect}, the answer says {found} ({played.answer})"
+    step = played.step
+    return f"{step.description}: expected {step.expected_outcome}, the answer says {found} ({played.answer})"
 
 
-async def books(
+async def list_tickets(
     client: aiohttp.ClientSession, site: Site, start: datetime
-) -> tuple[list[BookedTicket], list[dict[str, Any]]]:
+) -> tuple[list[ActualTicket], list[dict[str, Any]]]:
     """Every ticket of the site, as the API lists them, oldest first."""
     query = {"sort_by": "id", "sort_order": "asc", "page_size": "100"}
     async with client.get("/tickets", params=query, raise_for_status=True) as answer:
         items = (await answer.json())["items"]
     rows = [row for row in items if row["camera_id"] in site.camera_ids]
-    booked = [
-        BookedTicket(
-            place=place_of(row, site),
+    actual = [
+        ActualTicket(
+            spot=spot_of(row, site),
             plate="UNKNOWN" if row["is_unknown"] else row["plate_text"],
             entry_minute=minute(row["entry_time"], start),
             exit_minute=minute(row["exit_time"], start) if row["exit_time"] else None,
@@ -113,11 +114,11 @@ async def books(
         )
         for row in rows
     ]
-    return booked, rows
+    return actual, rows
 
 
 def minute(moment: str, start: datetime) -> int:
-    """Whole minutes since the start of the morning."""
+    """Whole minutes since the start of the scenario."""
     return round((datetime.fromisoformat(moment) - start) / timedelta(minutes=1))
 
 
@@ -150,5 +151,5 @@ def ticket_table(rows: list[dict[str, Any]], played: list[Played], site: Site) -
 
 
 def local(moment: str | None) -> str:
-    """The time of day at the site; empty for none."""
+    """The time of day at the site; empty if there is none."""
     return f"{datetime.fromisoformat(moment).astimezone(ZoneInfo(TIME_ZONE)):%H:%M}" if moment else ""

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from all_in_one.demo.camera import DemoCamera
-from all_in_one.demo.morning import Place, Step
+from all_in_one.demo.scenario import SpotKey, Step
 from all_in_one.pictures import SIZE_PX, passing_vehicle_box, spot_polygon, vehicle_box
 
 LOCATION_CODE = "NAD"
@@ -19,16 +19,16 @@ TIME_ZONE = "Asia/Dubai"
 
 
 class ApiError(Exception):
-    """The API refused; the text is its own explanation."""
+    """The API rejected a request; the message has its response."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """The registered site: its cameras by api code, their api codes by id, and what was last pushed where."""
+    """The registered site: cameras by api code, api codes by camera id, the last picture pushed for each spot."""
 
     cameras: Mapping[str, DemoCamera]
     camera_ids: Mapping[int, str]
-    last_pictures: dict[Place, bytes] = field(default_factory=dict)
+    last_pictures: dict[SpotKey, bytes] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -36,7 +36,7 @@ async def make_site(client: aiohttp.ClientSession, codes: tuple[str, ...]) -> As
     """Register the location with its zone, pole, cameras and spots, and start the cameras.
 
     Raises:
-        ApiError: something was refused.
+        ApiError: a request was rejected.
     """
     location = await create(
         client,
@@ -45,7 +45,7 @@ async def make_site(client: aiohttp.ClientSession, codes: tuple[str, ...]) -> As
         code=LOCATION_CODE,
         time_zone=TIME_ZONE,
         camera_user="admin",
-        camera_pass="demo",  # noqa: S106 - of a camera that this program draws itself
+        camera_pass="demo",  # noqa: S106 - of a camera that this program simulates
     )
     zone = await create(client, "/zones", location_id=location, code="Z1")
     pole = await create(client, "/poles", zone_id=zone, name="Pole 1", code="P1")
@@ -81,17 +81,17 @@ async def make_site(client: aiohttp.ClientSession, codes: tuple[str, ...]) -> As
 
 
 async def create(client: aiohttp.ClientSession, path: str, **fields: Any) -> int:
-    """POST it and return its id."""
+    """Create a resource; returns its id."""
     async with client.post(path, json=fields) as answer:
         if answer.status not in {200, 201}:
-            raise ApiError(f"POST {path} was refused with {answer.status}: {await answer.text()}")
+            raise ApiError(f"POST {path} failed with status {answer.status}: {await answer.text()}")
         created: int = (await answer.json())["id"]
         return created
 
 
-def report(step: Step, picture: bytes, at: datetime) -> dict[str, Any]:
-    """The body of `POST /post`. `at` is the camera's own, local time."""
-    code, number = step.place
+def parking_push(step: Step, picture: bytes, at: datetime) -> dict[str, Any]:
+    """The body of `POST /post`. `at` is the camera's local time."""
+    code, number = step.spot
     corners = spot_polygon(number, SPOTS_PER_CAMERA)
     box = passing_vehicle_box() if step.is_passing else vehicle_box(number, SPOTS_PER_CAMERA)
     body: dict[str, Any] = {
@@ -116,6 +116,6 @@ def report(step: Step, picture: bytes, at: datetime) -> dict[str, Any]:
     return body
 
 
-def place_of(ticket: Mapping[str, Any], site: Site) -> Place:
-    """Where a ticket of the API stands, in the story's terms."""
+def spot_of(ticket: Mapping[str, Any], site: Site) -> SpotKey:
+    """The spot of a ticket, as the scenario names it."""
     return site.camera_ids[ticket["camera_id"]], ticket["spot_number"]

@@ -1,4 +1,4 @@
-"""`all-in-one demo`: start Lookout in a process of its own, play the morning, say what came of it."""
+"""`all-in-one demo`: start Lookout as a separate process, play the scenario, print the result."""
 
 import argparse
 import asyncio
@@ -24,14 +24,14 @@ from all_in_one.demo.site import ApiError
 from all_in_one.embedded import DEFAULT_PORT
 
 START_TIMEOUT_S = 120.0
-"""The first start compiles byte code and loads the models; on two cold cores that takes half a minute."""
+"""The first start compiles byte code and loads the models: half a minute on two cores."""
 STOP_TIMEOUT_S = 30.0
 PLAIN_WIDTH = 110
-"""Characters a line where the output is no terminal."""
+"""Characters a line if the output is not a terminal."""
 
 
-class DemoFailed(Exception):  # noqa: N818 - says what happened, as the errors of the kit do
-    """It could not be shown; the text says why and where to look."""
+class DemoFailed(Exception):  # noqa: N818 - named after what happened, as kit's errors are
+    """The demo could not be played; the message says why and where to look."""
 
 
 @dataclass(frozen=True)
@@ -45,27 +45,27 @@ class Server:
 
 
 def demo(options: argparse.Namespace) -> int:
-    """0 when every ticket is right, 1 when one is wrong, 2 when it could not be played."""
+    """Returns 0 if every ticket is right, 1 if one is wrong, 2 if the demo could not be played."""
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     folder: Path = options.data_dir
-    stop_former(folder)
+    stop_previous_demo(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    began = time.monotonic()
+    started_s = time.monotonic()
     try:
-        with running(folder, free_or_wanted(options.port), keep=options.keep, console=console) as server:
+        with running(folder, choose_port(options.port), keep=options.keep, console=console) as server:
             is_right = asyncio.run(sign_in_and_play(server, console))
             console.print()
             if is_right:
                 console.print(
-                    f"[green]Every ticket is right[/] ({time.monotonic() - began:.0f} s in all). "
+                    f"[green]Every ticket is right[/] ({time.monotonic() - started_s:.0f} s in all). "
                     f"Log: {server.log}. Next: [bold]make run[/] starts it for good, "
                     "README.md says how to add your cameras."
                 )
             else:
                 console.print(f"[red]Something is wrong[/], see above. Log: {server.log}")
             if options.keep:
-                tell_how_to_go_on(console, server, folder)
+                print_next_steps(console, server, folder)
             return 0 if is_right else 1
     except (DemoFailed, ApiError, aiohttp.ClientError, TimeoutError) as error:
         console.print(f"[red]The demo could not be played:[/] {error}")
@@ -74,12 +74,12 @@ def demo(options: argparse.Namespace) -> int:
 
 @contextmanager
 def running(folder: Path, port: int, *, keep: bool, console: Console) -> Iterator[Server]:
-    """Lookout, ready. It is stopped in the end, unless it is to be kept."""
+    """Lookout, started and ready. It is stopped at the end, unless `keep` is set."""
     password = secrets.token_urlsafe(12)
     log = folder / "lookout.log"
     environment = {**os.environ, "LOOKOUT_GATEWAY__SUPERADMIN_PASSWORD": password}
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own program with our own arguments
+        process = subprocess.Popen(  # noqa: S603 - this program with fixed arguments
             [sys.executable, "-m", "all_in_one", "serve", "--port", str(port), "--data-dir", str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -114,8 +114,8 @@ async def wait_ready(server: Server) -> None:
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             raise DemoFailed(
-                f"it ended at once with {server.process.returncode}; the last lines of {server.log}:\n"
-                + tail(server.log)
+                f"it ended during its start with exit status {server.process.returncode}; "
+                f"the last lines of {server.log}:\n" + tail(server.log)
             )
         with suppress(aiohttp.ClientError, TimeoutError):
             async with aiohttp.request("GET", f"{server.url}/health/ready", timeout=timeout) as response:
@@ -127,24 +127,26 @@ async def wait_ready(server: Server) -> None:
 
 
 def all_ready(answer: str) -> bool:
-    """Whether the services behind the gateway are ready too; the gateway itself can do without them."""
+    """Whether the services behind the gateway are ready too; the gateway is ready without them."""
     return all(check.get("ok", True) for check in json.loads(answer).get("checks", {}).values())
 
 
 async def sign_in_and_play(server: Server, console: Console) -> bool:
-    """Whether the story played by the superadmin went as it should."""
+    """Sign in as superadmin and play the scenario. Returns whether the result is right."""
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(server.url, timeout=timeout) as client:
         credentials = {"username": "superadmin", "password": server.password}
         async with client.post("/token", data=credentials) as answer:
             if answer.status != 200:
-                raise DemoFailed(f"signing in was refused with {answer.status}: {await answer.text()}")
+                raise DemoFailed(
+                    f"signing in as superadmin failed with status {answer.status}: {await answer.text()}"
+                )
             client.headers["Authorization"] = f"Bearer {(await answer.json())['access_token']}"
         return await play(client, console)
 
 
-def tell_how_to_go_on(console: Console, server: Server, folder: Path) -> None:
-    """What a person can do with the one that stays."""
+def print_next_steps(console: Console, server: Server, folder: Path) -> None:
+    """Print how to use and stop the Lookout that keeps running."""
     console.print(
         f"It stays on {server.url} (API page: {server.url}/docs). Sign in as superadmin, "
         f"password {server.password}. Stop it with: kill $(cat {pid_file(folder)})",
@@ -153,7 +155,7 @@ def tell_how_to_go_on(console: Console, server: Server, folder: Path) -> None:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end, and end it when it does not."""
+    """SIGTERM, then SIGKILL after STOP_TIMEOUT_S."""
     process.terminate()
     try:
         process.wait(STOP_TIMEOUT_S)
@@ -162,12 +164,12 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def stop_former(folder: Path) -> None:
-    """End a demo that was kept, whose folder we are about to empty."""
+def stop_previous_demo(folder: Path) -> None:
+    """Stop a demo that was kept running: its folder is about to be emptied."""
     with suppress(OSError, ValueError):
         pid = int(pid_file(folder).read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"all_in_one" not in command:  # the number belongs to somebody else by now
+        if b"all_in_one" not in command:  # the process id now belongs to another program
             return
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_S
@@ -176,23 +178,23 @@ def stop_former(folder: Path) -> None:
 
 
 def pid_file(folder: Path) -> Path:
-    """Where the process id of a kept demo stands."""
+    """The file with the process id of a demo that was kept running."""
     return folder / "pid"
 
 
-def free_or_wanted(wanted: int | None) -> int:
-    """The wanted port; else the usual one where it is free; else any."""
-    if wanted is not None:
-        return wanted
+def choose_port(requested: int | None) -> int:
+    """The requested port; else the default port if it is free; else any free port."""
+    if requested is not None:
+        return requested
     for port in (DEFAULT_PORT, 0):
         with suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             found: int = probe.getsockname()[1]
             return found
-    raise DemoFailed("no free port")
+    raise DemoFailed("no free TCP port on 127.0.0.1")
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """The end of a log."""
+    """The last lines of a log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

@@ -1,4 +1,4 @@
-"""The demo's story: what happens on three cameras of a car park, and what must be in the books afterwards."""
+"""The demo's scenario: a morning at a car park with three cameras, and the tickets that must exist afterwards."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ from enum import StrEnum
 
 from all_in_one.pictures import ParkedCar
 
-Place = tuple[str, int]
-"""A camera's api code and a spot number at that camera."""
+SpotKey = tuple[str, int]
+"""A camera's api code and the number of a spot at that camera."""
 
 
 @dataclass(frozen=True)
 class Car:
-    """A car of the story: how it is drawn, and what a reader should find on it."""
+    """A car: how it is drawn, and the plate text that is expected."""
 
     drawn: ParkedCar
 
     @property
     def text(self) -> str:
-        """The plate without its spaces; UNKNOWN where nobody could read it."""
+        """The plate without spaces; UNKNOWN if it is too dirty to be read."""
         return "UNKNOWN" if self.drawn.is_dirty else (self.drawn.plate or "").replace(" ", "")
 
 
 class Kind(StrEnum):
-    """What the camera reports."""
+    """What the camera's push says."""
 
     ENTRY = "entry"
     EXIT = "exit"
@@ -34,15 +34,15 @@ class Kind(StrEnum):
 class Step:
     """One push of a camera.
 
-    `arrives` and `leaves` say what really happens in the scene before the push, which is what the camera
-    shows when it is asked again. `expect` is the outcome that `Prefer: wait` must answer.
+    `arrives` and `leaves` say what really happens in the scene before the push, which a fresh picture of the camera
+    shows. `expected_outcome` is the outcome that `Prefer: wait` must answer.
     """
 
     minute: int
-    place: Place
+    spot: SpotKey
     kind: Kind
-    story: str
-    expect: str
+    description: str
+    expected_outcome: str
     arrives: Car | None = None
     leaves: bool = False
     is_repeat: bool = False
@@ -50,15 +50,15 @@ class Step:
 
     @property
     def offset(self) -> timedelta:
-        """Time since the start of the morning."""
+        """Time since the start of the scenario."""
         return timedelta(minutes=self.minute)
 
 
 @dataclass(frozen=True)
 class ExpectedTicket:
-    """A row that must be in the books: minutes since the start of the morning; no exit while it is open."""
+    """A ticket that must exist. Minutes count from the start of the scenario; no exit while it is open."""
 
-    place: Place
+    spot: SpotKey
     plate: str
     entry_minute: int
     exit_minute: int | None
@@ -72,7 +72,7 @@ CALIFORNIA = Car(ParkedCar("7ABK123", "us-ca", paint=2))
 BRAZIL = Car(ParkedCar("BRA2E19", "br", paint=4))
 DIRTY = Car(ParkedCar("K 40317", "ae-du", paint=3, is_dirty=True))
 
-MORNING = (
+STEPS = (
     Step(0, ("95", 1), Kind.ENTRY, "A car from Dubai parks", "opened", arrives=DUBAI),
     Step(4, ("95", 2), Kind.ENTRY, "A car from Abu Dhabi parks", "opened", arrives=ABU_DHABI),
     Step(4, ("95", 2), Kind.ENTRY, "The camera lost our answer and repeats itself", "opened", is_repeat=True),
@@ -108,37 +108,37 @@ LENGTH = timedelta(minutes=75)
 
 
 @dataclass(frozen=True)
-class BookedTicket:
-    """A ticket as the API shows it, reduced to what the story is about."""
+class ActualTicket:
+    """A ticket of the API, reduced to what is compared."""
 
-    place: Place
+    spot: SpotKey
     plate: str
     entry_minute: int
     exit_minute: int | None
     reopened: int
 
 
-def mistakes(expected: tuple[ExpectedTicket, ...], booked: list[BookedTicket]) -> Iterator[str]:
-    """What is wrong with the books, a sentence each; nothing when they are right."""
-    wanted = {(want.place, want.entry_minute): want for want in expected}
-    seen: set[tuple[Place, int]] = set()
-    for ticket in booked:
-        key = (ticket.place, ticket.entry_minute)
-        where = f"camera {ticket.place[0]} spot {ticket.place[1]} at minute {ticket.entry_minute}"
-        want = wanted.get(key)
-        if want is None:
-            yield f"{where}: a ticket for {ticket.plate} that nobody expected"
+def differences(expected: tuple[ExpectedTicket, ...], actual: list[ActualTicket]) -> Iterator[str]:
+    """The differences between expected and actual tickets, one message each."""
+    expected_by_key = {(target.spot, target.entry_minute): target for target in expected}
+    seen: set[tuple[SpotKey, int]] = set()
+    for ticket in actual:
+        key = (ticket.spot, ticket.entry_minute)
+        where = f"camera {ticket.spot[0]} spot {ticket.spot[1]} at minute {ticket.entry_minute}"
+        target = expected_by_key.get(key)
+        if target is None:
+            yield f"{where}: unexpected ticket for {ticket.plate}"
             continue
         if key in seen:
             yield f"{where}: a second ticket"
         seen.add(key)
-        if ticket.plate != want.plate:
-            yield f"{where}: the plate is {want.plate}, the ticket says {ticket.plate}"
-        if ticket.exit_minute != want.exit_minute:
-            yield f"{where}: exit should be at minute {want.exit_minute}, it is at {ticket.exit_minute}"
-        if ticket.reopened != want.reopened:
-            yield f"{where}: reopened {want.reopened} times, the ticket says {ticket.reopened}"
-    for key, want in wanted.items():
+        if ticket.plate != target.plate:
+            yield f"{where}: the plate is {target.plate}, the ticket says {ticket.plate}"
+        if ticket.exit_minute != target.exit_minute:
+            yield f"{where}: exit expected at minute {target.exit_minute}, found {ticket.exit_minute}"
+        if ticket.reopened != target.reopened:
+            yield f"{where}: reopened {target.reopened} times, the ticket says {ticket.reopened}"
+    for key, target in expected_by_key.items():
         if key not in seen:
-            code, number = want.place
-            yield f"camera {code} spot {number} at minute {want.entry_minute}: no ticket for {want.plate}"
+            code, number = target.spot
+            yield f"camera {code} spot {number} at minute {target.entry_minute}: no ticket for {target.plate}"
