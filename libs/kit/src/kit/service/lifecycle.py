@@ -47,8 +47,9 @@ class Lifecycle:
     `publishes`: the events that the service publishes, for the documentation and the check of both ends.
     """
 
-    def __init__(self, name: str, logger: Logger, metrics: Metrics, health: Health) -> None:
+    def __init__(self, name: str, version: str, logger: Logger, metrics: Metrics, health: Health) -> None:
         self.name = name
+        self.version = version
         self.logger = logger
         self.metrics = metrics
         self.health = health
@@ -136,7 +137,7 @@ class Lifecycle:
             self._tasks.append(asyncio.create_task(self._supervise(name, work), name=f"{self.name}:{name}"))
         self._start_obstacle = ""
         self.health.accept_calls()
-        self.logger.info("service_started")
+        self.logger.info("service_started", version=self.version)
 
     async def _retry(self, what: str, step: Step, obstacle_met: asyncio.Event) -> None:
         wait_s = FIRST_RETRY_S

@@ -53,11 +53,12 @@ class Service(Lifecycle):
         log_stream: TextIO | None = None,
     ) -> None:
         name = settings.service_name
-        super().__init__(name, make_logger(name, settings.log, stream=log_stream), Metrics(name), Health())
+        version = version or package_version(f"lookout-{name}")
+        logger = make_logger(name, settings.log, stream=log_stream)
+        super().__init__(name, version, logger, Metrics(name), Health())
         self.settings = settings
         self.shared = shared or Shared()
         self.clock = self.shared.clock
-        self.version = version or package_version(f"lookout-{name}")
         self.description = description
         self.tracing = open_tracing(name, self.version, settings.tracing, self.logger)
         self.package = name.replace("-", "_")
