@@ -86,12 +86,12 @@ docs: setup ## Write the documents that are made from the code
 	@$(VENV)/python scripts/event_docs.py --write
 
 .PHONY: bench
-bench: setup ## Measure: accept, POST to ticket, bus, chaos; tables and .bench/*.json (or make bench-accept, …)
+bench: setup ## Measure: accept, POST to ticket, bus, plates, chaos, gateway; tables and .bench/*.json (or make bench-accept, …)
 	@$(VENV)/python -m testkit.servers --prepare
-	@for what in accept ticket bus plates chaos; do $(VENV)/python tests/load/bench.py $$what; done
+	@for what in accept ticket bus plates chaos gateway; do $(VENV)/python tests/load/bench.py $$what; done
 
-.PHONY: $(addprefix bench-,accept ticket bus plates chaos)
-$(addprefix bench-,accept ticket bus plates chaos): bench-%: setup
+.PHONY: $(addprefix bench-,accept ticket bus plates chaos gateway)
+$(addprefix bench-,accept ticket bus plates chaos gateway): bench-%: setup
 	@$(VENV)/python -m testkit.servers --prepare
 	@$(VENV)/python tests/load/bench.py $*
 

@@ -1,7 +1,7 @@
-"""Pictures whose "plate" is a row of blocks, and the engine that reads them in a millisecond.
+"""Pictures whose "plate" is a pattern of black and white blocks, and an engine that reads them in a millisecond.
 
-They take the place of the OCR engine where thousands of events must be read on two cores, through the same
-seam that an operator's own engine uses. What is read still comes from the pixels of the stored picture.
+The engine replaces OCR in tests with thousands of events, through the setting for an operator's own engine.
+The text still comes from the pixels of the stored picture.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TOP, LEFT = 120, 60
 
 
 def draw(text: str | None) -> bytes:
-    """A small JPEG with that text in blocks, in the middle of the lower half; None: an empty spot."""
+    """A small JPEG with that text as blocks in the lower half; None draws an empty spot."""
     picture = np.full((HEIGHT, WIDTH, 3), 127, np.uint8)
     if text is not None:
         bits = "".join(f"{ord(character):08b}" for character in text.ljust(LENGTH)[:LENGTH])
@@ -35,7 +35,7 @@ def draw(text: str | None) -> bytes:
 
 
 def read(picture: np.ndarray) -> str | None:
-    """What stands in the blocks; None when there are none."""
+    """The text of the blocks; None if there are none."""
     rows = LENGTH * 8 // (LENGTH * 2)
     area = picture[TOP : TOP + rows * BLOCK_PX, LEFT : LEFT + LENGTH * 2 * BLOCK_PX, 0]
     if area.shape != (rows * BLOCK_PX, LENGTH * 2 * BLOCK_PX):
@@ -49,7 +49,7 @@ def read(picture: np.ndarray) -> str | None:
 
 
 class BlockReader:
-    """An engine in the shape that plate-ocr plugs in by name: `LOOKOUT_PLATE_OCR__ENGINE=barcode:make_engine`."""
+    """A plate engine; `LOOKOUT_PLATE_OCR__ENGINE=barcode:make_engine` selects it."""
 
     name = "blocks"
     has_vehicle_detector = False

@@ -24,13 +24,13 @@ from testkit.processes import free_port, spawn, wait_until
 SERVICES = tuple(service.name for service in service_list())
 SUPERADMIN_PASSWORD = "correct horse battery staple"
 
-FAST_READER: Mapping[str, Mapping[str, str]] = {"plate-ocr": {"ENGINE": "barcode:make_engine"}}
-"""Plates drawn as blocks and read in a millisecond, so that thousands fit on two cores; see barcode.py."""
+BARCODE_ENGINE: Mapping[str, Mapping[str, str]] = {"plate-ocr": {"ENGINE": "barcode:make_engine"}}
+"""Reads plates that are drawn as blocks in a millisecond, for tests with thousands of events; see barcode.py."""
 
 
 @dataclass
-class Running:
-    """One service as a process. `kill` is kill -9; `start` after it is what a supervisor would do."""
+class ServiceProcess:
+    """A service as a process. `kill` sends SIGKILL; `start` starts it again, as a supervisor would."""
 
     name: str
     environment: Mapping[str, str]
@@ -55,7 +55,7 @@ class Running:
             self.process.wait()
 
     def stop(self, timeout_s: float = 20) -> int:
-        """SIGTERM, as a supervisor stops it. Returns the exit status; -9 when it had to be killed."""
+        """SIGTERM, then SIGKILL after `timeout_s`. Returns the exit status, -9 after SIGKILL."""
         if self.process is None:
             return 0
         self.process.terminate()
@@ -73,14 +73,14 @@ class Running:
     def wait_ready(self, timeout_s: float = 60) -> None:
         wait_until(self.is_ready_or_dead, timeout_s=timeout_s, what=f"{self.name} being ready", log=self.log)
         if self.process is not None and self.process.poll() is not None:
-            msg = f"{self.name} ended with {self.process.returncode}:\n{self.tail()}"
+            msg = f"{self.name} ended during its start with exit status {self.process.returncode}:\n{self.tail()}"
             raise RuntimeError(msg)
 
     def is_ready_or_dead(self) -> bool:
         return (self.process is not None and self.process.poll() is not None) or self.is_ready()
 
     def processor_s(self) -> float:
-        """Processor time that it has used so far, seconds, user and system."""
+        """Processor time used so far, user and system, in seconds."""
         assert self.process is not None
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -96,12 +96,12 @@ def clean_environment() -> dict[str, str]:
 
 @dataclass
 class Stack:
-    """Every process with its address. Clients call `gateway_url` only.
+    """The running services. HTTP clients use `gateway_url` only.
 
     `grpc_targets`: where each service serves gRPC. `grpc_token_source`: the token that it expects, or the file with it.
     """
 
-    services: dict[str, Running] = field(default_factory=dict)
+    services: dict[str, ServiceProcess] = field(default_factory=dict)
     grpc_targets: dict[str, str] = field(default_factory=dict)
     grpc_token_source: str | Path = ""
 
@@ -123,14 +123,14 @@ class Stack:
         return "\n".join(service.log.read_text(errors="replace") for service in self.services.values())
 
     def channel(self, service: str, *, token: str | None = None) -> grpc.aio.Channel:
-        """To a service's gRPC listener, as another service calls it; `token` in place of the right one."""
+        """A channel to a service's gRPC listener, with the right token unless another is given."""
         if token is None:
             source = self.grpc_token_source
             token = source.read_text().strip() if isinstance(source, Path) else source
         return channel(self.grpc_targets[service], GrpcSettings(), token=token)
 
     def client(self) -> httpx.Client:
-        """Signed in as superadmin; not opened yet."""
+        """An HTTP client of the gateway, signed in as superadmin."""
         credentials = {"username": "superadmin", "password": SUPERADMIN_PASSWORD}
         answer = httpx.post(f"{self.gateway_url}/token", data=credentials, timeout=60)
         answer.raise_for_status()
@@ -157,7 +157,7 @@ def distributed(
     services: tuple[str, ...] = SERVICES,
     extra: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[Stack]:
-    """Start the services, wait until each is ready, stop them in the end."""
+    """Start the services, wait until each is ready, and stop them at the end."""
     stack = make_stack(servers, folder, services=services, extra=extra)
     try:
         stack.start()
@@ -173,7 +173,7 @@ def make_stack(
     services: tuple[str, ...] = SERVICES,
     extra: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Stack:
-    """`extra` is environment by service, with the names after LOOKOUT_<SERVICE>__."""
+    """The services, not started. `extra`: settings by service, with names without LOOKOUT_<SERVICE>__."""
     ports = {name: free_port() for name in services}
     secrets_key = Fernet.generate_key().decode()
     grpc_token = secrets.token_urlsafe(24)
@@ -206,7 +206,7 @@ def make_stack(
         blocks = {key: value for key, value in blocks.items() if is_known(name, key)}
         blocks.update((extra or {}).get(name, {}))
         prefix = f"LOOKOUT_{name.upper().replace('-', '_')}__"
-        stack.services[name] = Running(
+        stack.services[name] = ServiceProcess(
             name=name,
             environment={prefix + key: value for key, value in blocks.items() if value},
             url=f"http://127.0.0.1:{ports[name]}",
@@ -216,7 +216,7 @@ def make_stack(
 
 
 def is_known(service: str, key: str) -> bool:
-    """A setting that a service does not have would stop it at start, as it should."""
+    """Whether the service has that setting: it does not start with an unknown one."""
     if key.startswith(("DATABASE", "SECRETS")):
         return service != "plate-ocr" and (service, key) != ("tickets", "SECRETS_KEY")
     if key.startswith(("BUS", "BLOBS", "GRPC")):
@@ -229,9 +229,9 @@ def is_known(service: str, key: str) -> bool:
 
 @contextmanager
 def embedded(folder: Path, **extra: str) -> Iterator[Stack]:
-    """Every service in one process, as `make run` starts it. `extra` is environment, whole names."""
+    """Every service in one process, as `make run` starts it. `extra`: environment variables."""
     port, data_dir = free_port(), folder / "data"
-    running = Running(
+    running = ServiceProcess(
         name="all-in-one",
         environment={
             "LOOKOUT_DATA_DIR": str(data_dir),
@@ -243,7 +243,7 @@ def embedded(folder: Path, **extra: str) -> Iterator[Stack]:
         url=f"http://127.0.0.1:{port}",
         log=folder / "all-in-one.log",
     )
-    # The sockets of a long data folder are behind a link, so their paths are known after the start.
+    # The sockets of a data folder with a long path are behind a symbolic link, which exists after the start.
     stack = Stack({"gateway": running}, grpc_token_source=data_dir / "rpc.token")
     try:
         stack.start()

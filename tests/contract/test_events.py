@@ -1,4 +1,4 @@
-"""Every event has both ends: who publishes it, and who subscribes to it. And the documents say so."""
+"""Every event has a publisher and its required subscribers; the generated documents are up to date."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,41 +15,41 @@ def docs() -> list[EventDoc]:
     return event_docs(services())
 
 
-def missing_ends(docs: Sequence[EventDoc]) -> Iterator[str]:
+def problems_of(docs: Sequence[EventDoc]) -> Iterator[str]:
     for doc in docs:
         if doc.subscriptions and not doc.publishers:
-            yield f"{doc.name} has subscribers and nobody publishes it"
+            yield f"{doc.name} has subscribers but no publisher"
         if doc.publishers and doc.type.is_subscriber_required and not doc.subscriptions:
-            yield f"{doc.name} needs a subscriber and has none"
+            yield f"{doc.name} requires a subscriber and has none"
         if len(doc.publishers) > 1:
             yield f"{doc.name} is published by several services: {', '.join(doc.publishers)}"
 
 
-def test_every_event_has_both_ends(docs: list[EventDoc]) -> None:
+def test_every_event_has_its_publisher_and_subscribers(docs: list[EventDoc]) -> None:
     assert {doc.name for doc in docs} >= {"camera.frame_captured.v1", "plates.plates_read.v1"}
-    assert list(missing_ends(docs)) == []
+    assert list(problems_of(docs)) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "complaint"),
+    ("name", "change", "problem"),
     [
-        ("camera.frame_captured.v1", {"subscriptions": ()}, "needs a subscriber"),
-        ("parking.trigger_decided.v1", {"publishers": ()}, "nobody publishes it"),
+        ("camera.frame_captured.v1", {"subscriptions": ()}, "requires a subscriber"),
+        ("parking.trigger_decided.v1", {"publishers": ()}, "no publisher"),
         ("parking.ticket_opened.v1", {"publishers": ("tickets", "reports")}, "published by several"),
     ],
 )
-def test_a_missing_end_is_found(
-    docs: list[EventDoc], name: str, change: dict[str, Any], complaint: str
+def test_a_missing_publisher_or_subscriber_is_found(
+    docs: list[EventDoc], name: str, change: dict[str, Any], problem: str
 ) -> None:
     changed = [replace(doc, **change) if doc.name == name else doc for doc in docs]
-    [found] = missing_ends(changed)
+    [found] = problems_of(changed)
     assert found.startswith(name)
-    assert complaint in found
+    assert problem in found
 
 
-def test_an_announcement_needs_no_subscriber(docs: list[EventDoc]) -> None:
+def test_an_event_with_optional_subscribers_needs_none(docs: list[EventDoc]) -> None:
     changed = [replace(doc, subscriptions=()) if doc.name.startswith("parking.") else doc for doc in docs]
-    assert list(missing_ends(changed)) == []
+    assert list(problems_of(changed)) == []
 
 
 def test_no_two_subscriptions_share_a_queue(docs: list[EventDoc]) -> None:

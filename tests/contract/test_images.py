@@ -1,4 +1,4 @@
-"""Images, compose file and settings name the same ports, variables and services."""
+"""Images, compose file and settings agree on ports, variables and services."""
 
 import re
 import tomllib
@@ -28,29 +28,29 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
 
 
 def interpolated(value: object) -> str:
-    """A variable with a default becomes that, one without becomes some word."""
+    """The value with defaults in place of variables, and `word` for those without a default."""
     text = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", str(value))
     return re.sub(r"\$\{[A-Z_]+:\?[^}]*\}", "word", text)
 
 
 def test_no_secret_has_a_default() -> None:
     for name, operator in re.findall(r"\$\{([A-Z_]+(?:PASSWORD|TOKEN|KEY))(:[?-])?", COMPOSE):
-        assert operator == ":?", f"{name} must be refused when it is not set"
+        assert operator == ":?", f"{name} must be required"
 
 
-def test_the_example_names_every_variable_that_compose_demands() -> None:
+def test_the_example_has_every_variable_that_compose_requires() -> None:
     example = (ROOT / ".env.example").read_text()
-    demanded = set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE))
-    assert demanded
-    assert demanded <= set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE))
+    required = set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE))
+    assert required
+    assert required <= set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE))
 
 
-def test_the_gateway_alone_is_published() -> None:
+def test_only_the_gateway_has_published_ports() -> None:
     services = yaml.safe_load(COMPOSE)["services"]
     assert [name for name, service in services.items() if "ports" in service] == ["gateway"]
 
 
-def test_the_gpu_runtime_is_the_locked_one() -> None:
+def test_the_gpu_runtime_has_the_locked_version() -> None:
     locked = {
         package["name"]: package for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     }
@@ -61,7 +61,7 @@ def test_the_gpu_runtime_is_the_locked_one() -> None:
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
-def test_the_services_take_what_compose_tells_them(service: str) -> None:
+def test_the_services_accept_their_environment_in_compose(service: str) -> None:
     environment = yaml.safe_load(COMPOSE)["services"][service]["environment"]
     settings = read(
         SETTINGS[service], environ={name: interpolated(value) for name, value in environment.items()}
@@ -71,7 +71,7 @@ def test_the_services_take_what_compose_tells_them(service: str) -> None:
     assert settings.grpc.port == SERVICES[service].grpc_port
 
 
-def test_the_image_is_built_for_the_ports_that_the_service_listens_on() -> None:
+def test_the_image_exposes_the_ports_of_the_service() -> None:
     for name, service in SERVICES.items():
         arguments = yaml.safe_load(COMPOSE)["services"][name]["build"]["args"]
         ports = [port for port in (service.http_port, service.grpc_port) if port]
@@ -80,7 +80,7 @@ def test_the_image_is_built_for_the_ports_that_the_service_listens_on() -> None:
         assert arguments["PACKAGE"] == service.package
 
 
-def test_the_compose_file_has_the_services_of_the_list() -> None:
+def test_the_compose_file_is_up_to_date() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     assert with_compose_part(text, compose_part(service_list())) == text, "run: make compose-file"
 

@@ -11,7 +11,7 @@ from testkit.s3 import S3Server
 
 @pytest.fixture(scope="module")
 def collector() -> Iterator[OtlpCollector]:
-    """What the services of `stack` send their spans to."""
+    """The collector to which the services of `stack` export their spans."""
     with otlp_collector() as running:
         yield running
 
@@ -20,7 +20,7 @@ def collector() -> Iterator[OtlpCollector]:
 def stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, collector: OtlpCollector
 ) -> Iterator[Stack]:
-    """Lookout, ready: in one process, or a process a service on real servers. The walk is the same."""
+    """Lookout, ready: embedded in one process, or a process per service on real servers. The tests are the same."""
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "embedded":
         with embedded(folder, LOOKOUT_TRACING_OTLP_ENDPOINT=collector.endpoint) as running:

@@ -1,4 +1,4 @@
-"""The gRPC services through their generated stubs, in one process and in several: the same calls, the same answers."""
+"""The gRPC services through their generated stubs, with the same calls in embedded and distributed mode."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ async def test_cameras_and_spots_are_described(
     assert [spot.spot_number for spot in listed.spots] == [1]
 
 
-async def test_a_frame_that_one_service_captures_another_reads(
+async def test_plate_ocr_reads_a_frame_that_ingest_captured(
     site: Site, cameras: "camera_pb2_grpc.CamerasAsyncStub", reader: "plates_pb2_grpc.PlateReaderAsyncStub"
 ) -> None:
     request = camera_pb2.CaptureFrameRequest(camera_id=site.camera_id)

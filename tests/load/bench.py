@@ -1,4 +1,4 @@
-"""`bench.py accept|ticket|bus|plates|chaos`: run it, print its table, write .bench/<what>.json."""
+"""`bench.py accept|ticket|bus|plates|chaos|gateway`: run the benchmark, print its table, write .bench/<what>.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-NAMES = ("accept", "ticket", "bus", "plates", "chaos")
+NAMES = ("accept", "ticket", "bus", "plates", "chaos", "gateway")
 
 
 def main() -> None:

@@ -22,9 +22,9 @@ from kit.clock import SystemClock
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings, LogSettings
+from load_with_kills import create
 from lookout.camera.v1.camera_pb2 import FrameCaptured
 from stack import Servers, distributed
-from storm import create
 from testkit.pictures import noise, parking_push
 from testkit.postgres import postgres
 from testkit.processes import free_port, spawn, wait_until
@@ -41,17 +41,17 @@ Body = Callable[[], bytes]
 
 
 async def load(url: str, body: Body, seconds: float) -> tuple[int, list[float]]:
-    """How many were accepted, and how long each took in seconds."""
+    """The number of accepted events, and the duration of each request in seconds."""
     took: list[float] = []
     end = time.monotonic() + seconds
 
     async def client(session: aiohttp.ClientSession) -> None:
         while time.monotonic() < end:
-            began = time.monotonic()
+            started_s = time.monotonic()
             async with session.post(url, data=body(), headers={"Content-Type": "application/json"}) as answer:
                 text = await answer.read()
                 assert answer.status < 300, text
-            took.append(time.monotonic() - began)
+            took.append(time.monotonic() - started_s)
 
     async with aiohttp.ClientSession() as session:
         await asyncio.gather(*(client(session) for _ in range(CLIENTS)))
@@ -59,7 +59,7 @@ async def load(url: str, body: Body, seconds: float) -> tuple[int, list[float]]:
 
 
 def bodies() -> Body:
-    """A new event each time, the picture encoded once: what the clients cost is not what is measured."""
+    """A function that returns a new event at each call. The picture is encoded once, to keep the clients cheap."""
     picture = base64.b64encode(noise(PICTURE_BYTES)).decode()
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
     number = itertools.count()
@@ -83,8 +83,8 @@ def bodies() -> Body:
     return body
 
 
-async def declare_reader(amqp_url: str) -> None:
-    """The queue that plate-ocr reads from, so that frames have where to go while it is off."""
+async def declare_frame_queue(amqp_url: str) -> None:
+    """Declare plate-ocr's queue, because frames require a subscriber and plate-ocr is not started."""
     bus = open_bus(
         BusSettings(url=amqp_url),
         logger=make_logger("bench", LogSettings(level="WARNING")),
@@ -98,7 +98,7 @@ async def declare_reader(amqp_url: str) -> None:
 
 
 def register(client: httpx.Client) -> None:
-    """The site that the events come from."""
+    """Register the site that sends the events."""
     location = create(client, "/locations", name="Bench", code="STM", time_zone="UTC")
     zone = create(client, "/zones", location_id=location, code="Z1")
     pole = create(client, "/poles", zone_id=zone, name="Pole", code="P1")
@@ -114,7 +114,7 @@ def register(client: httpx.Client) -> None:
 
 
 def measure() -> tuple[list[Figure], list[str]]:
-    """Lookout and the floor in turn, on the same servers."""
+    """Measure Lookout and the floor in turn, on the same servers."""
     body = bodies()
     with (
         tempfile.TemporaryDirectory() as name,
@@ -124,7 +124,7 @@ def measure() -> tuple[list[Figure], list[str]]:
         folder = Path(name)
         (folder / "floor").mkdir()
         amqp_url = broker.fresh_vhost()
-        asyncio.run(declare_reader(amqp_url))
+        asyncio.run(declare_frame_queue(amqp_url))
         servers = Servers(
             amqp_url=amqp_url,
             databases={service: database.fresh_database() for service in ("gateway", "ingest")},
@@ -145,7 +145,7 @@ def measure() -> tuple[list[Figure], list[str]]:
                 log=folder / "floor.log",
             )
             floor_url = f"http://127.0.0.1:{floor_port}/"
-            wait_until(lambda: answers(floor_url), timeout_s=20, what="the floor answering")
+            wait_until(lambda: responds(floor_url), timeout_s=20, what="the floor responding")
             targets = {"lookout": f"{stack.gateway_url}/post", "floor": floor_url}
             rates: dict[str, list[float]] = {"lookout": [], "floor": []}
             took: list[float] = []
@@ -163,9 +163,9 @@ def measure() -> tuple[list[Figure], list[str]]:
             }
             floor.kill()
             floor.wait()
-    rate, bare = median(rates["lookout"]), median(rates["floor"])
+    rate, floor_rate = median(rates["lookout"]), median(rates["floor"])
     figures = [
-        Figure("accepted_per_s", rate, "events/s", floor=bare, ratio=rate / bare, goal=">= 100"),
+        Figure("accepted_per_s", rate, "events/s", floor=floor_rate, ratio=rate / floor_rate, goal=">= 100"),
         Figure("accept_p50", percentile(took, 0.5) * 1000, "ms"),
         Figure("accept_p95", percentile(took, 0.95) * 1000, "ms"),
         *(Figure(f"{name}_processor", value, "ms/event") for name, value in used.items()),
@@ -180,7 +180,7 @@ def measure() -> tuple[list[Figure], list[str]]:
     return figures, notes
 
 
-def answers(url: str) -> bool:
+def responds(url: str) -> bool:
     try:
         return httpx.get(url, timeout=1).status_code == 200
     except httpx.HTTPError:

@@ -1,39 +1,24 @@
-"""10,000 events with every service and the broker killed at random ten times: are the books right?"""
+"""10,000 events while services and broker are killed at random ten times, and the tickets that result."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from figures import Figure, publish
-from stack import FAST_READER, Servers, distributed
-from storm import Killable, Outcome, storm
+from load_with_kills import Broker, Killable, Outcome, run_load_with_kills
+from stack import BARCODE_ENGINE, Servers, distributed
 from testkit.postgres import postgres
-from testkit.rabbitmq import RabbitMqServer, rabbitmq
+from testkit.rabbitmq import rabbitmq
 
 EVENTS = int(os.environ.get("BENCH_CHAOS_EVENTS", "10000"))
 KILLS = int(os.environ.get("BENCH_CHAOS_KILLS", "10"))
 
 
-@dataclass
-class Broker:
-    """The broker as one of those that get killed."""
-
-    server: RabbitMqServer
-    name: str = "broker"
-
-    def kill(self) -> None:
-        self.server.kill()
-
-    def start(self) -> None:
-        self.server.start()
-
-
-def run_storm(events: int, kills: int, seed: int) -> Outcome:
-    """On servers of its own, since one of them is killed."""
+def measure(events: int, kills: int, seed: int) -> Outcome:
+    """Run on private servers, because the broker is killed."""
     with TemporaryDirectory() as name, postgres() as database, rabbitmq(is_private=True) as broker:
         folder = Path(name)
         servers = Servers(
@@ -41,23 +26,23 @@ def run_storm(events: int, kills: int, seed: int) -> Outcome:
             databases={service: database.fresh_database() for service in ("gateway", "ingest", "tickets")},
             blobs_url=f"file://{folder}/blobs",
         )
-        with distributed(servers, folder, extra=FAST_READER) as stack, stack.client() as client:
+        with distributed(servers, folder, extra=BARCODE_ENGINE) as stack, stack.client() as client:
             targets: list[Killable] = [*stack.services.values(), Broker(broker)]
             return asyncio.run(
-                storm(
+                run_load_with_kills(
                     stack.gateway_url,
                     client,
                     targets,
                     events=events,
                     kills=kills,
                     seed=seed,
-                    tell=lambda line: print(f"  {line}", flush=True),
+                    print_line=lambda line: print(f"  {line}", flush=True),
                 )
             )
 
 
 def main() -> None:
-    outcome = run_storm(EVENTS, KILLS, seed=int.from_bytes(os.urandom(4)))
+    outcome = measure(EVENTS, KILLS, seed=int.from_bytes(os.urandom(4)))
     figures = [
         Figure("tickets_expected", outcome.expected, "tickets"),
         Figure("tickets_found", outcome.found, "tickets", goal=f"= {outcome.expected}"),

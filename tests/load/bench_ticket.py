@@ -1,4 +1,4 @@
-"""From POST to ticket with OCR on, distributed, one car after the other: the whole and its stages."""
+"""Latency from POST to ticket with OCR, distributed, one car after the other: in total and by stage."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from kit.clock import SystemClock
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings, LogSettings
+from load_with_kills import create
 from lookout.parking.v1 import parking_pb2
 from lookout.plates.v1 import plates_pb2
 from stack import Servers, Stack, distributed
-from storm import create
 from testkit.pictures import parking_push
 from testkit.postgres import postgres
 from testkit.rabbitmq import rabbitmq
@@ -37,11 +37,11 @@ ANSWER_TIMEOUT_S = 60
 
 @dataclass
 class Times:
-    """Unix seconds of one event's way. All clocks are this machine's."""
+    """Unix times of the stages of one event. All clocks are this machine's."""
 
     posted: float = 0.0
     accepted: float = 0.0
-    read_began: float = 0.0
+    read_started: float = 0.0
     read_ended: float = 0.0
     decided: float = 0.0
     ticket_text: str = ""
@@ -52,39 +52,39 @@ class Times:
 
 
 class Listener:
-    """Hears what the services tell one another about each frame."""
+    """Records the times in the events that the services publish about each frame."""
 
     def __init__(self) -> None:
         self.times: dict[str, Times] = {}
         self.changed = asyncio.Event()
 
-    def of(self, frame_id: str) -> Times:
+    def times_of(self, frame_id: str) -> Times:
         return self.times.setdefault(frame_id, Times())
 
     async def on_read(self, delivery: Delivery) -> None:
         read = delivery.event.parse(plates_pb2.PlatesRead)
-        times = self.of(read.frame.frame_id)
+        times = self.times_of(read.frame.frame_id)
         times.read_ended = read.read_at.ToNanoseconds() / 1e9
-        times.read_began = times.read_ended - read.elapsed_ms / 1000
+        times.read_started = times.read_ended - read.elapsed_ms / 1000
         self.changed.set()
 
     async def on_decided(self, delivery: Delivery) -> None:
         decided = delivery.event.parse(parking_pb2.TriggerDecided)
-        times = self.of(decided.frame_id)
+        times = self.times_of(decided.frame_id)
         times.decided = decided.decided_at.ToNanoseconds() / 1e9
         times.ticket_text = decided.ticket.plate.text
         self.changed.set()
 
     async def wait_for(self, frame_id: str) -> Times:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            while not self.of(frame_id).is_complete:
+            while not self.times_of(frame_id).is_complete:
                 self.changed.clear()
                 await self.changed.wait()
-        return self.of(frame_id)
+        return self.times_of(frame_id)
 
 
 async def drive(stack: Stack, amqp_url: str) -> tuple[list[Times], int]:
-    """One car after the other; their times, and how many tickets carry the plate that was drawn."""
+    """Push one car after the other. Returns their times, and the number of tickets with the right plate."""
     bus = open_bus(
         BusSettings(url=amqp_url),
         logger=make_logger("bench", LogSettings(level="WARNING")),
@@ -107,7 +107,7 @@ async def drive(stack: Stack, amqp_url: str) -> tuple[list[Times], int]:
     async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=30) as client:
         for n in range(CARS + WARM_UP):
             plate = f"{'ABCDEFGHJK'[n % 10]} {(n * 7919) % 90000 + 10000}"
-            body = report(n, plate, start + timedelta(minutes=n))
+            body = entry_push(n, plate, start + timedelta(minutes=n))
             posted = time.time()
             answer = await client.post("/post", json=body)
             accepted = time.time()
@@ -121,8 +121,8 @@ async def drive(stack: Stack, amqp_url: str) -> tuple[list[Times], int]:
     return times, right
 
 
-def report(n: int, plate: str, at: datetime) -> dict[str, object]:
-    """An entry; each car has a spot of its own, so that each opens a ticket."""
+def entry_push(n: int, plate: str, at: datetime) -> dict[str, object]:
+    """The push of an entry. Each car has its own spot, so that each opens a ticket."""
     spot = n % SPOTS + 1
     corners = spot_polygon(spot, SPOTS)
     x1, y1, x2, y2 = vehicle_box(spot, SPOTS)
@@ -147,7 +147,7 @@ def report(n: int, plate: str, at: datetime) -> dict[str, object]:
 
 
 def register(client: httpx.Client) -> None:
-    """A camera for each three cars."""
+    """Register one camera for every three cars."""
     location = create(client, "/locations", name="Bench", code="STM", time_zone="UTC")
     zone = create(client, "/zones", location_id=location, code="Z1")
     pole = create(client, "/poles", zone_id=zone, name="Pole", code="P1")
@@ -187,14 +187,14 @@ def main() -> None:
     figures = [
         *stage(times, "post_to_ticket", "posted", "decided"),
         *stage(times, "accept", "posted", "accepted"),
-        *stage(times, "queue", "accepted", "read_began"),
-        *stage(times, "read", "read_began", "read_ended"),
+        *stage(times, "queue", "accepted", "read_started"),
+        *stage(times, "read", "read_started", "read_ended"),
         *stage(times, "ticket", "read_ended", "decided"),
         Figure("tickets_right", 100 * right / len(times), "percent"),
     ]
     notes = [
         f"{len(times)} drawn cars ({SIZE_PX[0]}x{SIZE_PX[1]}), one after the other; all on the same cores.",
-        "queue: from our 2xx to the start of the read; ticket: from the end of the read to the decision.",
+        "queue: from the 2xx to the start of the read; ticket: from the end of the read to the decision.",
     ]
     publish("ticket", figures, notes)
 

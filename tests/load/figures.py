@@ -1,4 +1,4 @@
-"""What a benchmark found: a table for people, `.bench/<what>.json` for programs."""
+"""Results of benchmarks: printed as a table and written to `.bench/<what>.json`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parents[2] / ".bench"
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value; `floor` is what the bare operation cost in the same run, `ratio` value to floor."""
+    """A measured value. `floor`: the bare operation, measured in the same run; `ratio`: value to floor."""
 
     key: str
     value: float
@@ -26,7 +26,7 @@ class Figure:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least that share of the values does not exceed."""
+    """The smallest value that at least that share of the values does not exceed (0.95: the 95th percentile)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
@@ -36,7 +36,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def publish(what: str, figures: Sequence[Figure], notes: Sequence[str] = ()) -> None:
-    """Print the table and write the JSON beside the others."""
+    """Print the table and write the JSON file."""
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     print(f"\n{what} ({machine})")
     width = max(len(figure.key) for figure in figures)

@@ -1,4 +1,4 @@
-"""The floor of accepting an event: read the body, write it to a file, commit one row. Nothing is checked."""
+"""The floor of `bench_accept`: reads the body, writes it to a file, commits one row. Nothing is validated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONNECTIONS = 10
 
 
 class Floor:
-    """A bare ASGI application; `folder` is where the bodies go."""
+    """A bare ASGI application that writes bodies to `folder`."""
 
     def __init__(self, database_url: str, folder: Path) -> None:
         self.database_url = database_url

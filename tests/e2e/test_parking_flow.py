@@ -1,4 +1,4 @@
-"""From the camera's push to the closed ticket, through the gateway."""
+"""The demo's scenario through the gateway: from a camera's push to the closed ticket."""
 
 import asyncio
 import io
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.integration]
 
 @pytest.fixture(scope="module")
 def played(stack: Stack) -> tuple[Stack, str]:
-    """The demo's morning has been played and every ticket of it is right."""
+    """Lookout after the demo's scenario, with the demo's output."""
     output = io.StringIO()
 
     async def run() -> bool:
@@ -56,7 +56,7 @@ def test_the_exit_picture_shows_the_spot_in_red(played: tuple[Stack, str]) -> No
             assert red.sum() > 300
 
 
-def test_head_answers_as_get_does_without_the_body(played: tuple[Stack, str]) -> None:
+def test_head_has_the_status_and_headers_of_get_and_no_body(played: tuple[Stack, str]) -> None:
     with played[0].client() as client:
         for path in ("/docs", "/health/ready", "/tickets", "/tickets/1/image", "/tickets/9999"):
             got, head = client.get(path), client.head(path)
@@ -70,7 +70,7 @@ def test_an_unread_plate_becomes_a_manual_review(played: tuple[Stack, str]) -> N
         assert [review["status"] for review in reviews] == ["PENDING"]
 
 
-def test_ignored_triggers_are_kept_with_their_reason(played: tuple[Stack, str]) -> None:
+def test_ignored_triggers_are_listed_with_their_reason(played: tuple[Stack, str]) -> None:
     with played[0].client() as client:
         reasons = {row["reason"] for row in client.get("/ignored-triggers").json()["items"]}
     assert {"Spot already occupied", "No car detected"} <= reasons
@@ -83,7 +83,7 @@ def test_occupancy_lists_the_parked_vehicles(played: tuple[Stack, str]) -> None:
     assert sum(len(camera["occupied"]) for camera in cameras) == 4
 
 
-def test_one_trace_runs_from_the_push_to_the_ticket(played: tuple[Stack, str]) -> None:
+def test_log_lines_of_all_services_share_a_trace_id(played: tuple[Stack, str]) -> None:
     stack = played[0]
     services_by_trace: dict[str, set[str]] = {}
     for line in stack.logs().splitlines():
@@ -96,7 +96,7 @@ def test_one_trace_runs_from_the_push_to_the_ticket(played: tuple[Stack, str]) -
     assert {"gateway", "ingest", "plate-ocr", "tickets"} in services_by_trace.values()
 
 
-def test_the_spans_of_a_push_are_one_tree_from_the_gateway_to_the_ticket(
+def test_the_spans_of_a_push_are_one_tree_from_gateway_to_ticket(
     played: tuple[Stack, str], collector: OtlpCollector
 ) -> None:
     stack = played[0]
@@ -107,7 +107,7 @@ def test_the_spans_of_a_push_are_one_tree_from_the_gateway_to_the_ticket(
         log=stack.services["gateway"].log,
     )
     spans = collector.spans()
-    # Pushes that arrive together are written in one transaction, whose statements belong to the first one's trace.
+    # Pushes that arrive together share a transaction, whose statements belong to the trace of the first push.
     path = next(
         path
         for path in paths_to(spans, "create lookout.parking.v1.TicketOpened")
@@ -135,20 +135,20 @@ def test_the_spans_of_a_push_are_one_tree_from_the_gateway_to_the_ticket(
     assert {"INSERT tickets", "INSERT outbox"} <= names_below(spans, plates_processed)
 
 
-def test_no_span_carries_a_plate_or_a_secret(played: tuple[Stack, str], collector: OtlpCollector) -> None:
+def test_no_span_contains_a_plate_or_a_secret(played: tuple[Stack, str], collector: OtlpCollector) -> None:
     with played[0].client() as client:
         tickets = client.get("/tickets").json()["items"]
-    # One of digits only may be a part of an id by chance.
+    # A plate of digits only may occur in an id by chance.
     plates = [ticket["plate_text"] for ticket in tickets if ticket["plate_text"][:1].isalpha()]
-    shown = "\n".join(f"{span.name} {span.attributes}" for span in collector.spans())
+    exported = "\n".join(f"{span.name} {span.attributes}" for span in collector.spans())
     assert plates
-    assert not [plate for plate in plates if plate in shown]
-    assert SUPERADMIN_PASSWORD not in shown
-    assert "eyJ" not in shown, "a span holds a token"
+    assert not [plate for plate in plates if plate in exported]
+    assert SUPERADMIN_PASSWORD not in exported
+    assert "eyJ" not in exported, "a span contains a token"
 
 
 def paths_to(spans: list[ReceivedSpan], name: str) -> list[list[ReceivedSpan]]:
-    """The ancestors of each span of that name, root first; only those whose root has arrived."""
+    """Each span of that name with its ancestors, root first; only where the root has been exported."""
     by_id = {span.span_id: span for span in spans}
     paths = []
     for span in spans:
@@ -165,7 +165,7 @@ def names_below(spans: list[ReceivedSpan], parent: ReceivedSpan) -> set[str]:
     return {span.name for span in spans if span.parent_span_id == parent.span_id}
 
 
-def test_no_log_line_carries_a_picture_or_a_secret(played: tuple[Stack, str]) -> None:
+def test_no_log_line_contains_a_picture_or_a_secret(played: tuple[Stack, str]) -> None:
     lines = played[0].logs().splitlines()
     assert lines
     assert max(len(line) for line in lines) < 20_000
@@ -181,7 +181,7 @@ def test_the_api_page_lists_every_service(played: tuple[Stack, str]) -> None:
         assert any(known.endswith(path) for known in paths), path
 
 
-def test_a_picture_can_be_read_without_a_site(played: tuple[Stack, str]) -> None:
+def test_ocr_image_needs_no_token_and_no_site(played: tuple[Stack, str]) -> None:
     picture = draw_car("D 71026")
     with httpx.Client(base_url=played[0].gateway_url, timeout=60) as client:
         answer = client.post("/ocr-image", files={"image": ("car.jpg", picture, "image/jpeg")})

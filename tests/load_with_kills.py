@@ -1,4 +1,4 @@
-"""Entries and exits by the thousand while services and broker are killed at random; then the books."""
+"""Thousands of entries and exits while services and broker are killed at random; then the tickets are compared."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import httpx
 
 import barcode
 from testkit.pictures import parking_push
+from testkit.rabbitmq import RabbitMqServer
 
 SPOTS_PER_CAMERA = 5
 STEP = timedelta(seconds=40)
@@ -33,9 +34,23 @@ class Killable(Protocol):
     def start(self) -> None: ...
 
 
+@dataclass
+class Broker:
+    """The broker as a target of kills."""
+
+    server: RabbitMqServer
+    name: str = "broker"
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    def start(self) -> None:
+        self.server.start()
+
+
 @dataclass(frozen=True, order=True)
 class Session:
-    """One parked car, as the books must show it. Times are UTC, whole seconds; no exit while it stands."""
+    """One parking session, as a ticket must show it. Times are UTC, whole seconds; no exit while it is open."""
 
     camera_id: int
     spot: int
@@ -46,7 +61,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Push:
-    """One event of a camera, in the order in which it sends them."""
+    """One push of a camera."""
 
     camera_id: int
     spot: int
@@ -55,7 +70,7 @@ class Push:
 
 @dataclass
 class Outcome:
-    """What the storm did, and how the books compare."""
+    """Counts of the run, and the differences between expected and actual tickets."""
 
     events: int
     expected: int
@@ -70,18 +85,18 @@ class Outcome:
     downtime: dict[str, float] = field(default_factory=dict)
 
     @property
-    def is_right(self) -> bool:
+    def is_correct(self) -> bool:
         return (
             not self.missing and not self.unexpected and not self.duplicates and self.found == self.expected
         )
 
 
 def make_site(client: httpx.Client, cameras: int) -> dict[int, str]:
-    """Register them; api code by camera id. They have no address: an exit keeps its pushed picture."""
-    location = create(client, "/locations", name="Storm", code="STM", time_zone="UTC")
+    """Register the cameras; returns api codes by camera id. They have no address, so exits keep the pushed picture."""
+    location = create(client, "/locations", name="Load", code="STM", time_zone="UTC")
     zone = create(client, "/zones", location_id=location, code="Z1")
     pole = create(client, "/poles", zone_id=zone, name="Pole", code="P1")
-    made = {}
+    api_codes = {}
     for number in range(1, cameras + 1):
         camera = create(
             client,
@@ -91,12 +106,12 @@ def make_site(client: httpx.Client, cameras: int) -> dict[int, str]:
             api_code=str(number),
             number_of_parking=SPOTS_PER_CAMERA,
         )
-        made[camera] = str(number)
+        api_codes[camera] = str(number)
         for spot in range(1, SPOTS_PER_CAMERA + 1):
             corners = {"p1_x": 0, "p1_y": 0, "p2_x": barcode.WIDTH, "p2_y": 0}
             corners |= {"p3_x": barcode.WIDTH, "p3_y": barcode.HEIGHT, "p4_x": 0, "p4_y": barcode.HEIGHT}
             create(client, "/spots", camera_id=camera, spot_number=spot, status=0, **corners)
-    return made
+    return api_codes
 
 
 def create(client: httpx.Client, path: str, **fields: Any) -> int:
@@ -106,34 +121,34 @@ def create(client: httpx.Client, path: str, **fields: Any) -> int:
     return number
 
 
-def script(cameras: dict[int, str], events: int) -> tuple[dict[int, list[Push]], list[Session]]:
-    """What each camera sends, and the sessions that must come of it."""
+def plan(cameras: dict[int, str], events: int) -> tuple[dict[int, list[Push]], list[Session]]:
+    """The pushes of each camera, and the sessions that must result from them."""
     spots = [(camera, spot) for camera in cameras for spot in range(1, SPOTS_PER_CAMERA + 1)]
     rounds = -(-events // len(spots))
     start = (datetime.now(UTC) - STEP * rounds).replace(microsecond=0)
     pushes: dict[int, list[Push]] = {camera: [] for camera in cameras}
     sessions: list[Session] = []
-    open_since: dict[tuple[int, int], tuple[str, datetime]] = {}
+    open_sessions: dict[tuple[int, int], tuple[str, datetime]] = {}
     for i in range(events):
         camera, spot = spots[i % len(spots)]
         at = start + STEP * (i // len(spots))
-        if (camera, spot) not in open_since:
+        if (camera, spot) not in open_sessions:
             plate = f"{chr(65 + camera % 26)}{spot}{i:06d}"
-            open_since[camera, spot] = (plate, at)
-            pushes[camera].append(Push(camera, spot, report(cameras[camera], spot, at, plate)))
+            open_sessions[camera, spot] = (plate, at)
+            pushes[camera].append(Push(camera, spot, barcode_push(cameras[camera], spot, at, plate)))
         else:
-            plate, entered = open_since.pop((camera, spot))
+            plate, entered = open_sessions.pop((camera, spot))
             sessions.append(Session(camera, spot, plate, entered.isoformat(), at.isoformat()))
-            pushes[camera].append(Push(camera, spot, report(cameras[camera], spot, at, None)))
+            pushes[camera].append(Push(camera, spot, barcode_push(cameras[camera], spot, at, None)))
     sessions += [
         Session(camera, spot, plate, entered.isoformat(), "")
-        for (camera, spot), (plate, entered) in open_since.items()
+        for (camera, spot), (plate, entered) in open_sessions.items()
     ]
     return pushes, sessions
 
 
-def report(api_code: str, spot: int, at: datetime, plate: str | None) -> dict[str, Any]:
-    """An entry when there is a plate, an exit when there is none."""
+def barcode_push(api_code: str, spot: int, at: datetime, plate: str | None) -> dict[str, Any]:
+    """A parking push: an entry if there is a plate, else an exit."""
     corners = ((0, 0), (barcode.WIDTH, 0), (barcode.WIDTH, barcode.HEIGHT), (0, barcode.HEIGHT))
     spot_fields: dict[str, Any] = {
         f"coordinate_{axis}{n}": corner["xy".index(axis)]
@@ -159,10 +174,10 @@ def report(api_code: str, spot: int, at: datetime, plate: str | None) -> dict[st
 async def send_all(
     url: str, pushes: dict[int, list[Push]], clients: int, progress: Callable[[int], None]
 ) -> int:
-    """As cameras do: in order, one at a time each, again and again until a 2xx. Returns the repeats."""
+    """Send the pushes as cameras do: one at a time, in order, repeated until a 2xx. Returns the number of repeats."""
     queue: asyncio.Queue[list[Push]] = asyncio.Queue()
-    for of_camera in pushes.values():
-        queue.put_nowait(of_camera)
+    for camera_pushes in pushes.values():
+        queue.put_nowait(camera_pushes)
     repeats = sent = 0
 
     async def work(session: aiohttp.ClientSession) -> None:
@@ -181,7 +196,7 @@ async def send_all(
 
 
 async def accepted(session: aiohttp.ClientSession, url: str, push: Push) -> bool:
-    """Whether it got its 2xx. A 4xx would be lost for good, and is a fault of the script."""
+    """Whether the push was answered with 2xx. A 4xx is an error of this test."""
     try:
         async with session.post(f"{url}/post", json=push.body) as answer:
             if answer.status == 429 or answer.status >= 500:
@@ -200,25 +215,25 @@ async def kill_at_random(
     total: int,
     seed: int,
 ) -> Counter[str]:
-    """kill -9 one of them, start it again, `times` times, spread over the run by the events sent."""
-    dice = random.Random(seed)
+    """SIGKILL a target and start it again, `times` times, at random moments of the run."""
+    rng = random.Random(seed)
     kills: Counter[str] = Counter()
-    # Everybody is hit at least once where there are kills enough.
-    victims = [targets[i % len(targets)] for i in range(times)]
-    dice.shuffle(victims)
-    moments = sorted(dice.uniform(0.03, 0.97) for _ in range(times))
-    for victim, moment in zip(victims, moments, strict=True):
+    # Every target is killed at least once if there are enough kills.
+    chosen = [targets[i % len(targets)] for i in range(times)]
+    rng.shuffle(chosen)
+    moments = sorted(rng.uniform(0.03, 0.97) for _ in range(times))
+    for target, moment in zip(chosen, moments, strict=True):
         while sent() < moment * total and not is_over.is_set():
             await asyncio.sleep(0.02)
-        await asyncio.to_thread(victim.kill)
-        await asyncio.sleep(dice.uniform(0.0, 1.5))
-        await asyncio.to_thread(victim.start)
-        kills[victim.name] += 1
+        await asyncio.to_thread(target.kill)
+        await asyncio.sleep(rng.uniform(0.0, 1.5))
+        await asyncio.to_thread(target.start)
+        kills[target.name] += 1
     return kills
 
 
-def booked(client: httpx.Client) -> Iterator[Session]:
-    """Every ticket that the API lists."""
+def list_sessions(client: httpx.Client) -> Iterator[Session]:
+    """Every ticket of the API, as a session."""
     params: dict[str, str | int] = {"page_size": 200, "sort_by": "id", "sort_order": "asc"}
     while True:
         answer = client.get("/tickets", params=params)
@@ -241,7 +256,7 @@ def seconds(moment: str | None) -> str:
     return datetime.fromisoformat(moment).astimezone(UTC).isoformat() if moment else ""
 
 
-async def storm(
+async def run_load_with_kills(
     url: str,
     client: httpx.Client,
     targets: Sequence[Killable],
@@ -252,37 +267,37 @@ async def storm(
     clients: int = 16,
     seed: int = 1,
     drain_s: float = 180,
-    tell: Callable[[str], None] = lambda _: None,
+    print_line: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
-    """The whole of it: site, events with kills, drain, comparison."""
+    """Register the site, send events while killing targets, wait for the tickets and compare them."""
     site = make_site(client, cameras)
-    pushes, expected = script(site, events)
+    pushes, expected = plan(site, events)
     count = 0
-    told = 0.0
+    printed_at_s = 0.0
 
     def progress(sent: int) -> None:
-        nonlocal count, told
+        nonlocal count, printed_at_s
         count = sent
-        if time.monotonic() - told > 5:
-            told = time.monotonic()
-            tell(f"{sent}/{events} events accepted")
+        if time.monotonic() - printed_at_s > 5:
+            printed_at_s = time.monotonic()
+            print_line(f"{sent}/{events} events accepted")
 
     over = asyncio.Event()
-    began = time.monotonic()
+    started_s = time.monotonic()
     killer = asyncio.create_task(kill_at_random(targets, kills, over, lambda: count, events, seed))
     repeats = await send_all(url, pushes, clients, progress)
     over.set()
     killed = await killer
-    elapsed_s = time.monotonic() - began
-    found = await drained(client, expected, drain_s, tell)
-    drained_s = time.monotonic() - began - elapsed_s
-    tally = Counter(found)
+    elapsed_s = time.monotonic() - started_s
+    found = await wait_for_tickets(client, expected, drain_s, print_line)
+    drained_s = time.monotonic() - started_s - elapsed_s
+    counts = Counter(found)
     return Outcome(
         events=events,
         expected=len(expected),
         found=len(found),
-        duplicates=sum(n - 1 for n in tally.values()),
-        missing=sorted((Counter(expected) - tally).elements()),
+        duplicates=sum(n - 1 for n in counts.values()),
+        missing=sorted((Counter(expected) - counts).elements()),
         unexpected=sorted((Counter(set(found)) - Counter(expected)).elements()),
         kills=killed,
         repeats=repeats,
@@ -291,23 +306,23 @@ async def storm(
     )
 
 
-async def drained(
-    client: httpx.Client, expected: list[Session], drain_s: float, tell: Callable[[str], None]
+async def wait_for_tickets(
+    client: httpx.Client, expected: list[Session], drain_s: float, print_line: Callable[[str], None]
 ) -> list[Session]:
-    """The books, once they are as expected or have not changed for `drain_s`."""
+    """The sessions of all tickets, once they are as expected or have not changed for `drain_s`."""
     last: list[Session] = []
-    changed = time.monotonic()
+    changed_at_s = time.monotonic()
     while True:
         try:
-            found = await asyncio.to_thread(lambda: list(booked(client)))
-        except httpx.HTTPError:  # the last one killed is still starting
+            found = await asyncio.to_thread(lambda: list(list_sessions(client)))
+        except httpx.HTTPError:  # the last killed service is still starting
             found = last
         if sorted(found) == sorted(expected):
             return found
         if sorted(found) != sorted(last):
-            changed = time.monotonic()
+            changed_at_s = time.monotonic()
             last = found
-            tell(f"draining: {len(found)} of {len(expected)} tickets")
-        if time.monotonic() - changed > drain_s:
+            print_line(f"draining: {len(found)} of {len(expected)} tickets")
+        if time.monotonic() - changed_at_s > drain_s:
             return found
         await asyncio.sleep(3)

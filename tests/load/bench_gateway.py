@@ -1,7 +1,7 @@
-"""What the gateway costs a camera's POST: requests a second and processor time, beside the service asked directly.
+"""The gateway's cost of a camera's POST: requests a second and processor time, compared with direct requests.
 
-`python tests/load/gateway_proxy.py` prints the table and writes .bench/gateway.json. The service behind reads the
-body and answers; the clients, the gateway and the service are three processes that share the machine's cores.
+The service behind the gateway reads the body and answers. Clients, gateway and service are three processes that
+share the machine's cores.
 """
 
 from __future__ import annotations
@@ -43,25 +43,25 @@ def processor_s(pid: int) -> float:
 
 
 async def post_many(url: str) -> tuple[float, list[float]]:
-    """Requests a second, and how long each took in seconds."""
+    """Requests a second, and the duration of each in seconds."""
     body = os.urandom(BODY_BYTES)
     took: list[float] = []
 
     async def client(session: aiohttp.ClientSession, count: int) -> None:
         for _ in range(count):
-            began = time.perf_counter()
+            started_s = time.perf_counter()
             async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as answer:
                 await answer.read()
                 if answer.status != 200:
                     raise RuntimeError(f"{url} answered {answer.status}")
-            took.append(time.perf_counter() - began)
+            took.append(time.perf_counter() - started_s)
 
     async with aiohttp.ClientSession() as session:
         await client(session, 50)
         took.clear()
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         await asyncio.gather(*(client(session, REQUESTS // CLIENTS) for _ in range(CLIENTS)))
-        return len(took) / (time.perf_counter() - began), took
+        return len(took) / (time.perf_counter() - started_s), took
 
 
 def main() -> None:
@@ -96,7 +96,9 @@ def main() -> None:
             Figure("latency p50", percentile(took, 0.5) * 1000, "ms"),
             Figure("latency p95", percentile(took, 0.95) * 1000, "ms"),
         ],
-        [f"{BODY_BYTES} bytes a post, {CLIENTS} clients; the floor is the service asked directly"],
+        [
+            f"{BODY_BYTES} bytes a post, {CLIENTS} clients; floor: the same requests sent directly to the service"
+        ],
     )
 
 
