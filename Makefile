@@ -1,4 +1,4 @@
-# Lookout. `make` alone lists what there is.
+# Lookout. `make` lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -15,13 +15,13 @@ export MYPYPATH = $(shell $(SERVICE_LIST) import-path)
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# One stamp for the whole environment: rebuilt when a member's needs or the lock change.
+# One stamp file for the environment: rebuilt when the lock or a member's dependencies change.
 .venv/.ready: uv.lock pyproject.toml $(wildcard */pyproject.toml */*/pyproject.toml) scripts/setup-uv
 	@uv=$$(scripts/setup-uv) && echo "Setting up Python packages in .venv (the first time takes about a minute) ..." \
 		&& "$$uv" sync --frozen --all-packages --quiet && touch $@ && echo "Ready: .venv"
 
 .PHONY: setup
-setup: .venv/.ready ## Make the environment (uv, packages)
+setup: .venv/.ready ## Create the environment (uv, packages)
 
 .PHONY: demo
 demo: setup ## Play a morning at a car park, embedded, and check every ticket (KEEP=1 leaves it running)
@@ -34,7 +34,7 @@ run: setup ## Start everything in one process on http://localhost:8000 (data in 
 .PHONY: test
 test: setup ## Run every test; starts its own RabbitMQ, PostgreSQL and S3 server (ARGS="-k name" selects)
 	@$(VENV)/python -m testkit.servers --prepare
-	@# Most tests wait for a server most of the time: three workers keep two cores busy.
+	@# Integration tests mostly wait for servers, so three workers suit two cores.
 	@$(VENV)/pytest -n $(or $(WORKERS),3) --dist loadfile $(ARGS)
 
 .PHONY: test-unit
@@ -50,7 +50,7 @@ test-integration: setup ## Run the tests that need servers, sockets or processes
 check: setup ## Lint, types, import contracts, and drift of proto, migrations, lock and documents
 	@$(VENV)/ruff format --check . && $(VENV)/ruff check .
 	@$(VENV)/mypy libs $(foreach folder,$(wildcard services/*),$(if $(findstring -,$(folder)),,$(folder))) $(wildcard services/*-*/src) tests scripts/service_list.py scripts/lint_imports.py scripts/event_docs.py
-	@# A folder with a hyphen makes no module name that the overrides for tests could match.
+	@# mypy's overrides for tests match module names, which a folder with a hyphen does not have.
 	@for tests in $(wildcard services/*-*/tests); do $(VENV)/mypy $(RELAXED) $$tests; done
 	@$(VENV)/python scripts/lint_imports.py
 	@proto/generate --check
@@ -61,7 +61,7 @@ check: setup ## Lint, types, import contracts, and drift of proto, migrations, l
 	@"$$(scripts/setup-uv)" lock --check
 
 .PHONY: format
-format: setup ## Format the code and mend what lint can mend
+format: setup ## Format the code and apply the automatic fixes of lint
 	@$(VENV)/ruff check --fix-only --quiet . ; $(VENV)/ruff format .
 
 .PHONY: proto
@@ -81,7 +81,7 @@ compose-file: ## Write the services' part of docker-compose.yml from services/*/
 	@$(SERVICE_LIST) compose --write
 
 .PHONY: docs
-docs: setup ## Write the documents that are made from the code
+docs: setup ## Write the documents that are generated from the code
 	@$(VENV)/all-in-one configuration --write docs/configuration.md
 	@$(VENV)/python scripts/event_docs.py --write
 
@@ -96,11 +96,11 @@ $(addprefix bench-,accept ticket bus plates chaos gateway): bench-%: setup
 	@$(VENV)/python tests/load/bench.py $*
 
 .PHONY: train-plates
-train-plates: ## Train the plate networks anew (PHOTOGRAPHS=folder of YOLO boxes, MINUTES=60 each; needs fonts, see training/)
+train-plates: ## Train the plate networks again (PHOTOGRAPHS=folder of YOLO boxes, MINUTES=60 each; needs fonts, see training/)
 	@services/plate-ocr/training/train $(PHOTOGRAPHS) .training $(or $(MINUTES),60)
 
 .PHONY: clean
-clean: ## Remove what was made here, the environment included
+clean: ## Remove generated files and the environment
 	rm -rf .venv .bench .demo .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 -include deploy/compose.mk

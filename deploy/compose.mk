@@ -1,4 +1,4 @@
-# Included by the Makefile. LOCAL_IMAGES=1: on the images of deploy/docker/make-images instead of a registry's.
+# Included by the Makefile. LOCAL_IMAGES=1: with the base images of deploy/docker/make-images instead of a registry's.
 # GPU=1: plates are read on an NVIDIA GPU.
 COMPOSE ?= docker compose
 COMPOSE_OPTIONS = $(if $(GPU),--file docker-compose.yml --file docker-compose.gpu.yml )--env-file .env $(if $(LOCAL_IMAGES),--env-file deploy/docker/images.env)
@@ -7,21 +7,21 @@ export DOCKER_BUILDKIT = 1
 
 .PHONY: up down images superadmin-password local-images compose-env
 
-up: compose-env ## Start everything distributed: RabbitMQ, PostgreSQL, MinIO and a container a service (SCALE="plate-ocr=2")
+up: compose-env ## Start everything distributed: RabbitMQ, PostgreSQL, MinIO and a container per service (SCALE="plate-ocr=2")
 	$(COMPOSE) $(COMPOSE_OPTIONS) up --detach --build --remove-orphans $(foreach s,$(SCALE),--scale $(s))
 	@COMPOSE="$(COMPOSE) $(COMPOSE_OPTIONS)" $(SOME_PYTHON) deploy/wait-ready
 
-down: compose-env ## Stop what `make up` started and keep its data (VOLUMES=1 deletes that too)
+down: compose-env ## Stop what `make up` started and keep the data (VOLUMES=1 deletes them)
 	$(COMPOSE) $(COMPOSE_OPTIONS) down --remove-orphans $(if $(VOLUMES),--volumes)
 
 images: compose-env ## Build the images of all services
 	$(COMPOSE) $(COMPOSE_OPTIONS) build
 
-superadmin-password: compose-env ## Set the superadmin's password in what `make up` started
+superadmin-password: compose-env ## Set the superadmin's password of what `make up` started
 	$(COMPOSE) $(COMPOSE_OPTIONS) exec gateway gateway reset-password superadmin
 
 compose-env:
 	@$(SOME_PYTHON) deploy/make-env
 
-local-images: ## Make the images that docker-compose.yml stands on from Debian packages, where no registry is reached
+local-images: ## Build the base images of docker-compose.yml from Debian packages, without an image registry
 	deploy/docker/make-images

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes docs/events.md and docs/asyncapi.yaml from the .proto files and from what the services declare.
+"""Writes docs/events.md and docs/asyncapi.yaml from the .proto files and the services' declarations.
 
 event_docs.py --write    write both files
-event_docs.py --check    exit 1 when a committed file differs
+event_docs.py --check    exit with status 1 if a file differs
 """
 
 import argparse
@@ -75,13 +75,15 @@ def event_docs(built: Sequence[Service]) -> list[EventDoc]:
     docs = []
     for file in _proto_files():
         module = importlib.import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
-        comments = {tuple(place.path): place.leading_comments for place in file.source_code_info.location}
+        comments = {
+            tuple(location.path): location.leading_comments for location in file.source_code_info.location
+        }
         for number, message in enumerate(file.message_type):
             cls: Any = message_factory.GetMessageClass(module.DESCRIPTOR.message_types_by_name[message.name])
             try:
                 declared = event_type(cls)
             except ValueError:
-                continue  # a message that is no event
+                continue  # not an event
             fields = tuple(
                 Field(
                     field.name,
@@ -110,7 +112,7 @@ def event_docs(built: Sequence[Service]) -> list[EventDoc]:
 
 
 def markdown(docs: Sequence[EventDoc]) -> str:
-    """The page for people."""
+    """The content of docs/events.md."""
     lines = [
         "# Events",
         "",
@@ -127,7 +129,7 @@ def markdown(docs: Sequence[EventDoc]) -> str:
         consumers = ", ".join(subscription.service for subscription in doc.subscriptions)
         anchor = doc.name.replace(".", "")
         lines.append(
-            f"| [`{doc.name}`](#{anchor}) | {', '.join(doc.publishers) or 'nobody yet'} | {consumers or 'nobody'} |"
+            f"| [`{doc.name}`](#{anchor}) | {', '.join(doc.publishers) or 'none'} | {consumers or 'none'} |"
         )
     for doc in docs:
         lines += ["", *_section(doc)]
@@ -150,7 +152,7 @@ def _section(doc: EventDoc) -> list[str]:
         "",
         f"- Message: `{doc.message}` ([{doc.proto_file}](../proto/{doc.proto_file}))",
         f"- Routing key: `{doc.address}`; partitioned by {doc.type.partitioned_by}",
-        f"- Published by: {', '.join(doc.publishers) or 'nobody yet'}",
+        f"- Published by: {', '.join(doc.publishers) or 'none'}",
         f"- Queues: {queues or 'none'}; a subscriber is {needs}",
         "",
         "| field | type | |",

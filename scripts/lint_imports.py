@@ -2,8 +2,8 @@
 """Checks the import contracts of pyproject.toml with import-linter.
 
 import-linter needs every package named in every contract. Here `<services>`, `<domains>`, `<handlers>` and `<adapters>`
-are replaced by the services' packages and their modules of that name, from `service_list`, so that the contracts hold
-for a new service without naming it.
+are replaced by the services' packages and their modules of that name, from `service_list`, so that the contracts
+apply to a new service without an edit.
 """
 
 import sys
@@ -18,7 +18,7 @@ from service_list import ROOT, service_list
 
 
 def expanded(value: Any, packages: list[str]) -> Any:
-    """`value` with the words for groups of packages replaced, at any depth."""
+    """`value` with the placeholders of package groups replaced, at any depth."""
     groups = {
         "<services>": packages,
         "<domains>": _modules("domain", packages),
@@ -54,7 +54,7 @@ def as_ini(config: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Run import-linter; its exit status."""
+    """Run import-linter; returns its exit status."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     packages = [service.package for service in service_list()]
     config = expanded(document["tool"]["lookout"]["import-contracts"], packages)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The list of services, read from `[tool.lookout.service]` of each services/*/pyproject.toml.
 
-Makefile, docker-compose.yml, the checks and the tests read it here, so that a new service is named in its own folder
-only. Standard library only: it runs before the environment is set up.
+Makefile, docker-compose.yml, the checks and the tests use it, so that a new service is declared in its own
+folder only. Standard library only: it runs before the environment is set up.
 
     scripts/service_list.py names|packages|databases|folders|import-path   print them, separated by blanks (a colon)
     scripts/service_list.py compose [--write|--check]                      the services' part of docker-compose.yml
@@ -25,7 +25,7 @@ END = "  # End of the generated part."
 class ServiceEntry:
     """One service.
 
-    http_port: in its container; gRPC listens on `grpc_port`, 0 where the service has no gRPC.
+    http_port: the port in its container; gRPC listens on `grpc_port`, 0 if the service has no gRPC.
     needs: servers that it uses beside its database: `rabbitmq`, `minio`.
     environment: variables of its container beyond those that follow from `needs`.
     compose: further keys of its container in docker-compose.yml.
@@ -53,7 +53,7 @@ class ServiceEntry:
 
     @property
     def grpc_port(self) -> int:
-        """In its container; 0 where it has no gRPC."""
+        """The port in its container; 0 if it has no gRPC."""
         return self.http_port % 1000 + 9000 if self.has_grpc else 0
 
 
@@ -215,18 +215,18 @@ def _compose(options: argparse.Namespace) -> int:
     elif options.check:
         if text != with_compose_part(text, part):
             print(
-                f"{COMPOSE_FILE.name} is not what services/*/pyproject.toml say. Run: make compose-file",
+                f"{COMPOSE_FILE.name} differs from services/*/pyproject.toml. Run: make compose-file",
                 file=sys.stderr,
             )
             return 1
-        print(f"{COMPOSE_FILE.name}: its services are those of services/*/pyproject.toml")
+        print(f"{COMPOSE_FILE.name}: agrees with services/*/pyproject.toml")
     else:
         print(part)
     return 0
 
 
 def main() -> int:
-    """Print what was asked for."""
+    """Run the command of the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="The list of services.")
     commands = parser.add_subparsers(dest="what", required=True)
     for what in ("names", "packages", "databases", "folders", "import-path"):

@@ -1,8 +1,8 @@
-# Every service's image. Needs BuildKit and the repository's root as its context; docker-compose.yml passes the arguments,
-# from services/*/pyproject.toml. GPU=1: ONNX Runtime with CUDA in place of the CPU's (plate-ocr).
+# The image of every service. Needs BuildKit, with the repository's root as context; docker-compose.yml passes the arguments
+# from services/*/pyproject.toml. GPU=1: ONNX Runtime with CUDA instead of the CPU version (plate-ocr).
 #
-# CUDA and cuDNN come as NVIDIA's wheels, pinned by hash, and not from an nvidia/cuda base image: those have their own
-# Python versions, and the driver's libraries come from the host (NVIDIA container toolkit) either way.
+# CUDA and cuDNN are installed as NVIDIA's wheels, pinned by hash, and not from an nvidia/cuda base image, whose Python versions differ.
+# The driver's libraries come from the host (NVIDIA container toolkit).
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
@@ -12,7 +12,7 @@ ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 WORKDIR /app
 COPY scripts/setup-uv scripts/
 RUN --mount=type=cache,target=/root/.cache scripts/setup-uv
-# The dependencies first, from the lock alone: they stay cached while the code changes.
+# The dependencies first, from the lock file only, so that this layer stays cached when the code changes.
 COPY pyproject.toml uv.lock ./
 COPY proto/pyproject.toml proto/
 COPY libs/kit/pyproject.toml libs/kit/
@@ -21,12 +21,12 @@ RUN --mount=type=cache,target=/root/.cache \
     $(scripts/setup-uv) sync --frozen --no-dev --no-install-workspace ${GPU:+--no-install-package onnxruntime} \
     --package "lookout-$SERVICE"
 COPY services/${SERVICE}/*requirements.txt services/${SERVICE}/pyproject.toml services/${SERVICE}/
-# onnxruntime and onnxruntime-gpu are the same module: the locked one would shadow the GPU's, and their versions must agree.
+# onnxruntime and onnxruntime-gpu install the same module, so only one may be installed, and their versions must agree.
 RUN --mount=type=cache,target=/root/.cache \
     if [ -n "$GPU" ]; then \
         locked=$(sed -n '/^name = "onnxruntime"$/{n;s/^version = "\(.*\)"$/\1/p}' uv.lock); \
         grep -q "^onnxruntime-gpu==$locked " "services/$SERVICE/gpu-requirements.txt" \
-        || { echo "gpu-requirements.txt is not of uv.lock's onnxruntime $locked: run services/$SERVICE/gpu-lock" >&2; exit 1; }; \
+        || { echo "gpu-requirements.txt does not have the onnxruntime version of uv.lock ($locked); run services/$SERVICE/gpu-lock" >&2; exit 1; }; \
         $(scripts/setup-uv) pip install --no-deps --require-hashes -r "services/$SERVICE/gpu-requirements.txt"; \
     fi
 COPY proto/src proto/src
@@ -35,11 +35,11 @@ COPY services/${SERVICE}/src services/${SERVICE}/src
 # No cache here: uv identifies a local package by its pyproject.toml alone and would install an older build of it.
 RUN $(scripts/setup-uv) sync --frozen --no-dev --no-editable --no-cache ${GPU:+--inexact --no-install-package onnxruntime} \
     --package "lookout-$SERVICE"
-# Where the wheels put CUDA and cuDNN, under a path without the Python version.
+# CUDA and cuDNN of the wheels, under a path without the Python version.
 RUN [ -z "$GPU" ] || ln -s "$(echo /app/.venv/lib/python3.*/site-packages/nvidia)" .venv/nvidia
 
 FROM ${PYTHON_IMAGE}
-# A number that Kubernetes can check against runAsNonRoot; nothing in the image belongs to it.
+# A numeric user, which Kubernetes can check for runAsNonRoot; it owns no file of the image.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin lookout
 COPY --from=build /app/.venv /app/.venv
 ARG SERVICE
