@@ -1,7 +1,7 @@
-"""Plates: how many are read right on labelled photographs, how far the confidence can be believed, how long it takes.
+"""Plate reading: accuracy on labelled photographs, calibration of the confidence, speed.
 
 Needs the labelled photographs (../shared/data/plates) and their scorer; without them only speed is measured, on a
-picture that is drawn. Takes minutes.
+drawn picture. Takes minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import bench_plates_photographs as photographs
 from all_in_one.pictures import ParkedCar, draw_scene
 from bench_plates_calibration import Pair
 from bench_plates_cameras import cameras
-from bench_plates_photographs import Row, tell, told
+from bench_plates_photographs import Row, print_progress, with_progress
 from bench_plates_speed import on_gpu, one_frame
 from bench_plates_tracks import DEGRADATIONS, tracks
 from figures import Figure, publish
@@ -51,33 +51,33 @@ def main() -> None:
 def measure() -> tuple[list[Figure], list[str]]:
     load = os.getloadavg()[0]
     notes = [
-        f"{CORES} cores used; load average {load:.1f} at the start: what runs beside it slows every time"
+        f"{CORES} cores used; load average {load:.1f} at the start: other programs slow down every measurement"
     ]
     with two_cores():
         figures = [start()]
         engine = open_engine(SHIPPED, InferenceSettings())
-        if photographs.are_here():
+        if photographs.are_available():
             scorer = photographs.load_scorer()
-            found, told_of_them = accuracy(engine, scorer)
-            figures, notes = figures + found, notes + told_of_them
-            # Before the benchmark's own frames are held, which a service does not hold.
+            found, more_notes = accuracy(engine, scorer)
+            figures, notes = figures + found, notes + more_notes
+            # Measured before the benchmark's frames are loaded, which a service would not have in memory.
             figures.append(Figure("resident memory", peak_mb(), "MB", goal="≤ 900"))
             frames = photographs.frames()
             figures += tracks(engine, scorer.fold)
             notes += DEGRADATIONS
         else:
-            notes.append("no labelled photographs here: accuracy is not measured")
+            notes.append("no labelled photographs found: accuracy was not measured")
             frames = [drawn()]
         figures += one_frame(engine, frames)
         figures += cameras(engine, frames)
         figures.append(Figure("resident memory after the cameras", peak_mb(), "MB"))
-    found, told_of_them = on_gpu(frames)
-    return figures + found, notes + told_of_them
+    found, more_notes = on_gpu(frames)
+    return figures + found, notes + more_notes
 
 
 @contextmanager
 def two_cores() -> Iterator[None]:
-    """Threads that are started within run on two cores, however many there are."""
+    """Threads that are started in the block run on two cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[:CORES])
     try:
@@ -87,20 +87,20 @@ def two_cores() -> Iterator[None]:
 
 
 def start() -> Figure:
-    """From the start of a process of its own to the plates of one picture: interpreter, imports and networks."""
+    """Time from the start of a separate process to the plates of one picture: interpreter, imports and networks."""
     with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
         file.write(scene())
         file.flush()
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         command = [sys.executable, "-m", "plate_ocr", "read", "--json", file.name]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        elapsed_s = time.perf_counter() - began
-    tell(f"start to first read: {elapsed_s:.1f} s")
+        elapsed_s = time.perf_counter() - started_s
+    print_progress(f"start to first read: {elapsed_s:.1f} s")
     return Figure("start to first read", elapsed_s, "s", goal="≤ 3")
 
 
 def accuracy(engine: PlateEngine, scorer: ModuleType) -> tuple[list[Figure], list[str]]:
-    """By set, and over all of them the calibration."""
+    """Accuracy by set, and the calibration over all sets."""
     figures: list[Figure] = []
     notes: list[str] = []
     pairs: list[Pair] = []
@@ -111,7 +111,7 @@ def accuracy(engine: PlateEngine, scorer: ModuleType) -> tuple[list[Figure], lis
         figures += folder_figures(name, scored)
         notes.append(f"{name}: {n - len(misses)} of {n} folded-exact; missed: {' '.join(misses) or 'none'}")
         for one in photographs.photographs(name):
-            at = photographs.looks_at_label(found[one.file.name], one.box) if one.file.name in found else []
+            at = photographs.plates_at_label(found[one.file.name], one.box) if one.file.name in found else []
             pairs += confidences(at, one.text, scorer)
     labels = photographs.CROPS
     found = predictions(engine, sorted(labels.parent.glob("*.png")), scorer, "uae-crops")
@@ -131,9 +131,9 @@ def accuracy(engine: PlateEngine, scorer: ModuleType) -> tuple[list[Figure], lis
 
 
 def predictions(engine: PlateEngine, files: list[Path], scorer: ModuleType, what: str) -> dict[str, Row]:
-    """As the scorer reads them from what `plate-ocr read --json` prints."""
+    """The predictions as the scorer reads them from the output of `plate-ocr read --json`."""
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as rows:
-        for file in told(files, what):
+        for file in with_progress(files, what):
             rows.write(json.dumps(document(read_file(engine, file))) + "\n")
         rows.flush()
         found: dict[str, Row] = scorer.predictions(rows.name)
@@ -153,7 +153,7 @@ def folder_figures(name: str, scored: dict[str, float]) -> list[Figure]:
 
 
 def confidences(plates: list[Row], text: str, scorer: ModuleType) -> list[Pair]:
-    """Of the surest of the plates, with whether it was right; nothing where none was read."""
+    """The confidence of the plate with the highest one, and whether its text was right; empty if none was read."""
     if not plates:
         return []
     top = max(plates, key=lambda plate: float(plate["confidence"]))

@@ -1,4 +1,4 @@
-"""How far a reading's confidence can be believed: of those that claim 0.8, four in five should be right."""
+"""Calibration of the confidence: of the readings with confidence 0.8, four in five should be right."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Pair = tuple[float, bool]
 
 @dataclass(frozen=True)
 class Bin:
-    """Readings whose confidence lies from `low` up to `high`. The means are not numbers where there is none."""
+    """Readings with a confidence from `low` up to `high`. The means are NaN if there are none."""
 
     low: float
     high: float
@@ -23,7 +23,7 @@ class Bin:
 
 
 def reliability(pairs: Sequence[Pair], bins: int = BINS) -> list[Bin]:
-    """Equal steps of confidence, 1 in the last (Guo et al., "On calibration of modern neural networks", 2017)."""
+    """Bins of equal width (Guo et al., "On calibration of modern neural networks", 2017); the last one includes 1."""
     filled: list[list[Pair]] = [[] for _ in range(bins)]
     for confidence, is_right in pairs:
         filled[min(max(int(confidence * bins), 0), bins - 1)].append((confidence, is_right))
@@ -40,32 +40,33 @@ def reliability(pairs: Sequence[Pair], bins: int = BINS) -> list[Bin]:
 
 
 def calibration_error(table: Sequence[Bin]) -> float:
-    """Expected: the distance between confidence and share right, weighted by the readings; NaN without any."""
-    readings = sum(one.readings for one in table)
+    """Expected calibration error: |confidence - share right|, weighted by the readings; NaN if there are none."""
+    readings = sum(each.readings for each in table)
     if not readings:
         return math.nan
     return (
-        math.fsum(abs(one.confidence - one.right) * one.readings for one in table if one.readings) / readings
+        math.fsum(abs(each.confidence - each.right) * each.readings for each in table if each.readings)
+        / readings
     )
 
 
 def lines(table: Sequence[Bin]) -> list[str]:
-    """The reliability table."""
+    """The reliability table as text."""
     shown = ["confidence   readings  mean confidence  share right"]
-    for one in table:
-        means = f"{one.confidence:15.3f}  {one.right:11.3f}" if one.readings else f"{'-':>15}  {'-':>11}"
-        shown.append(f"{one.low:.1f} to {one.high:.1f}  {one.readings:9}  {means}")
+    for each in table:
+        means = f"{each.confidence:15.3f}  {each.right:11.3f}" if each.readings else f"{'-':>15}  {'-':>11}"
+        shown.append(f"{each.low:.1f} to {each.high:.1f}  {each.readings:9}  {means}")
     return shown
 
 
 def check() -> None:
-    """What the computation has to hold, asserted before each use."""
-    honest = [(0.75, True)] * 3 + [(0.75, False)]
-    assert calibration_error(reliability(honest)) == 0
-    boastful = [(1.0, False)] * 2
-    assert calibration_error(reliability(boastful)) == 1
-    both = reliability(honest + boastful)
-    assert [one.readings for one in both] == [0] * 7 + [4, 0, 2]
+    """Assert properties of the computation, before each use."""
+    calibrated = [(0.75, True)] * 3 + [(0.75, False)]
+    assert calibration_error(reliability(calibrated)) == 0
+    overconfident = [(1.0, False)] * 2
+    assert calibration_error(reliability(overconfident)) == 1
+    both = reliability(calibrated + overconfident)
+    assert [each.readings for each in both] == [0] * 7 + [4, 0, 2]
     assert math.isclose(calibration_error(both), 2 / 6)
     assert math.isnan(calibration_error(reliability([])))
     assert len(lines(both)) == BINS + 1

@@ -1,4 +1,4 @@
-"""How many cameras two cores can follow: the service's own worker, with its queue and its batches, fed by many."""
+"""How many cameras two cores can process: frames of many cameras through the service's inference worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench_plates_photographs import tell
+from bench_plates_photographs import print_progress
 from figures import Figure, percentile
 from kit.logging import make_logger
 from kit.metrics import Metrics
@@ -28,7 +28,7 @@ LATENCY_GOAL_MS = 500
 
 @dataclass(frozen=True)
 class Trial:
-    """`latencies_ms`: from when a camera has the frame to when it is read."""
+    """`latencies_ms`: from the capture of a frame to its reading."""
 
     cameras: int
     latencies_ms: tuple[float, ...]
@@ -61,7 +61,7 @@ def cameras(engine: PlateEngine, frames: Sequence[Picture], seconds: float = SEC
 async def _search(
     engine: PlateEngine, frames: Sequence[Picture], seconds: float
 ) -> tuple[Trial | None, Trial]:
-    """The trial with most cameras that keeps up, None when not even one does, and that with one camera."""
+    """The trial with most cameras that keeps up, or None, and the trial with one camera."""
     worker = InferenceWorker(
         InferenceSettings(),
         lambda: engine,
@@ -76,7 +76,7 @@ async def _search(
             return None, first
         best, too_many = first, MOST_CAMERAS + 1
         while too_many - best.cameras > 1:
-            # Twice as many until it is too much, then halfway between.
+            # Double the cameras until it does not keep up, then bisect.
             many = min(2 * best.cameras, (best.cameras + too_many) // 2)
             trial = await _trial(worker, frames, many, seconds)
             if trial.keeps_up:
@@ -89,36 +89,38 @@ async def _search(
 
 
 async def _trial(worker: InferenceWorker, frames: Sequence[Picture], cameras: int, seconds: float) -> Trial:
-    began = time.perf_counter()
+    started_s = time.perf_counter()
     outcomes = await asyncio.gather(
         *(_camera(worker, frames, number, cameras, seconds) for number in range(cameras))
     )
-    elapsed_s = max(time.perf_counter() - began, seconds)
+    elapsed_s = max(time.perf_counter() - started_s, seconds)
     every = list(itertools.chain.from_iterable(outcomes))
     latencies = tuple(one for one in every if one is not None)
     trial = Trial(cameras, latencies, len(every) - len(latencies), elapsed_s)
-    tell(f"{cameras} cameras: p95 {trial.p95_ms:.0f} ms, {trial.dropped} of {len(every)} frames dropped")
+    print_progress(
+        f"{cameras} cameras: p95 {trial.p95_ms:.0f} ms, {trial.dropped} of {len(every)} frames dropped"
+    )
     return trial
 
 
 async def _camera(
     worker: InferenceWorker, frames: Sequence[Picture], number: int, cameras: int, seconds: float
 ) -> list[float | None]:
-    """Sends on the beat, whether or not what it sent was read: a camera does not wait. None for a dropped frame."""
-    beat = 1 / FRAMES_A_SECOND
-    start = time.perf_counter() + beat * number / cameras
+    """Send frames at fixed times without waiting for readings, as a camera does. None: the frame was dropped."""
+    interval_s = 1 / FRAMES_A_SECOND
+    start = time.perf_counter() + interval_s * number / cameras
     sent = []
     for index in range(round(seconds * FRAMES_A_SECOND)):
-        due = start + index * beat
-        await asyncio.sleep(max(due - time.perf_counter(), 0))
+        due_s = start + index * interval_s
+        await asyncio.sleep(max(due_s - time.perf_counter(), 0))
         frame = frames[(index * cameras + number) % len(frames)]
-        sent.append(asyncio.create_task(_latency_ms(worker, frame, due)))
+        sent.append(asyncio.create_task(_latency_ms(worker, frame, due_s)))
     return await asyncio.gather(*sent)
 
 
-async def _latency_ms(worker: InferenceWorker, frame: Picture, due: float) -> float | None:
+async def _latency_ms(worker: InferenceWorker, frame: Picture, due_s: float) -> float | None:
     try:
         await worker.read(frame, can_wait=True, purpose=Purpose.VIDEO)
     except PictureDropped:
         return None
-    return (time.perf_counter() - due) * 1000
+    return (time.perf_counter() - due_s) * 1000

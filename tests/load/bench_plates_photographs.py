@@ -1,4 +1,4 @@
-"""The labelled photographs of the plates' benchmark, their scorer, and how they become frames of a camera."""
+"""The labelled photographs of the plate benchmark, their scorer, and their conversion to camera frames."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ FRAMES = 40
 _GREY = 127
 
 Row = dict[str, Any]
-"""What `plate-ocr read --json` prints of a file."""
+"""What `plate-ocr read --json` prints for a file."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """`box`, `text`: of the one plate that is labelled on it."""
+    """`box`, `text`: of the labelled plate."""
 
     file: Path
     box: Box
     text: str
 
 
-def are_here() -> bool:
+def are_available() -> bool:
     return SCORER.is_file() and FOLDER.is_dir()
 
 
@@ -57,21 +57,21 @@ def load_scorer() -> ModuleType:
 
 
 def photographs(name: str) -> Iterator[Photograph]:
-    """Of a set, by name."""
+    """The photographs of a set, by file name."""
     for label in sorted((FOLDER / "openalpr" / name).glob("*.txt")):
         _, *sides, text = label.read_text().strip().split("\t")[:6]
         yield Photograph(label.with_suffix(".jpg"), Box(*(float(side) for side in sides)), text)
 
 
 def crops() -> Iterator[tuple[str, str]]:
-    """File name, and the code and number on it."""
+    """File names, with code and number of their plates."""
     with CROPS.open(newline="") as rows:
         for row in csv.DictReader(rows):
             yield row["file"], row["code"] + row["number"]
 
 
-def looks_at_label(row: Row, box: Box) -> list[Row]:
-    """The plates at the label, by the scorer's rule: their centre lies in its box, or just beside."""
+def plates_at_label(row: Row, box: Box) -> list[Row]:
+    """The plates at the label, by the scorer's rule: their centre is in its box or close to it."""
     found = []
     for plate in row["plates"]:
         x, y, width, height = plate["box"]
@@ -82,13 +82,13 @@ def looks_at_label(row: Row, box: Box) -> list[Row]:
 
 
 def frames() -> list[Picture]:
-    """Some forty photographs of all sets as 1280 x 720 frames, always the same ones."""
+    """About forty photographs of all sets as 1280 x 720 frames, the same ones in every run."""
     every = [one for name in SETS for one in photographs(name)]
     return [as_frame(open_picture(one.file)) for one in every[:: max(len(every) // FRAMES, 1)]]
 
 
 def as_frame(picture: Picture) -> Picture:
-    """Brought to 1280 x 720 as a whole, with grey where it does not fill the frame."""
+    """The picture scaled to fit 1280 x 720, padded with grey."""
     height, width = picture.shape[:2]
     scale = min(FRAME_WIDTH_PX / width, FRAME_HEIGHT_PX / height)
     size = (min(round(width * scale), FRAME_WIDTH_PX), min(round(height * scale), FRAME_HEIGHT_PX))
@@ -105,17 +105,17 @@ def open_picture(file: Path) -> Picture:
     return np.ascontiguousarray(decode(data, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels))
 
 
-def tell(line: str) -> None:
-    """How far the work is: it takes minutes."""
+def print_progress(line: str) -> None:
+    """Print the progress, because the benchmark takes minutes."""
     print(f"  … {line}", flush=True)
 
 
-def told(things: Iterable[T], what: str, every: int = 25) -> Iterator[T]:
-    """The same things, and a line now and then that says how many there were."""
+def with_progress(items: Iterable[T], what: str, every: int = 25) -> Iterator[T]:
+    """Iterate over `items` and print their number after every `every` of them."""
     number = 0
-    for number, thing in enumerate(things, 1):
-        yield thing
+    for number, item in enumerate(items, 1):
+        yield item
         if number % every == 0:
-            tell(f"{what}: {number}")
+            print_progress(f"{what}: {number}")
     if number % every:
-        tell(f"{what}: {number}")
+        print_progress(f"{what}: {number}")

@@ -1,4 +1,4 @@
-"""How long the engine takes, beside its networks alone: one frame on the processor, batches on a GPU."""
+"""Time of the whole engine compared with its networks alone: single frames on the CPU, batches on a GPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from bench_plates_photographs import tell
+from bench_plates_photographs import print_progress
 from figures import Figure, median, percentile
 from plate_ocr.adapters.onnx import CPU, CUDA
 from plate_ocr.domain.engines import PlateEngine
@@ -28,7 +28,7 @@ _ROUNDS = 12
 
 @dataclass(frozen=True)
 class Network:
-    """`tensor`: as the engine gave it to the network, one picture or one row."""
+    """`tensor`: the input that the engine gave to the network, one picture or one row."""
 
     session: ort.InferenceSession
     tensor: NDArray[np.float32]
@@ -43,19 +43,19 @@ class Network:
 
 
 def one_frame(engine: PlateEngine, frames: Sequence[Picture]) -> list[Figure]:
-    """The whole engine on one 1280 x 720 picture after the other, and between them its two networks by themselves."""
+    """Time the whole engine and its two networks alone, alternately, on 1280 x 720 pictures."""
     networks = prepared(engine, frames[:_WARM_UP])
     whole, bare, processor = [], [], []
     for frame in frames:
-        began, worked = time.perf_counter(), time.process_time()
+        started_s, cpu_started_s = time.perf_counter(), time.process_time()
         engine.read([frame])
-        whole.append(_ms_since(began))
-        processor.append((time.process_time() - worked) * 1000)
-        began = time.perf_counter()
+        whole.append(_ms_since(started_s))
+        processor.append((time.process_time() - cpu_started_s) * 1000)
+        started_s = time.perf_counter()
         for network in networks:
             network.run()
-        bare.append(_ms_since(began))
-    tell(f"1280x720: {len(frames)} frames")
+        bare.append(_ms_since(started_s))
+    print_progress(f"1280x720: {len(frames)} frames")
     p50, p95, floor_p50, floor_p95 = (
         median(whole),
         percentile(whole, 0.95),
@@ -70,50 +70,51 @@ def one_frame(engine: PlateEngine, frames: Sequence[Picture]) -> list[Figure]:
 
 
 def on_gpu(frames: Sequence[Picture]) -> tuple[list[Figure], list[str]]:
-    """Frames a second on an NVIDIA GPU, and a note where there is none."""
+    """Frames a second on an NVIDIA GPU, or a note if there is none."""
     if CUDA not in ort.get_available_providers():
-        return [], [f"no GPU is at hand: this ONNX Runtime has {', '.join(ort.get_available_providers())}"]
+        return [], [f"no GPU: this ONNX Runtime supports only {', '.join(ort.get_available_providers())}"]
     engine = open_engine(SHIPPED, InferenceSettings(providers=(CUDA, CPU)))
     if not _runs_on_gpu(networks := prepared(engine, frames[:_WARM_UP])):
-        return [], ["no GPU is at hand: ONNX Runtime knows CUDA, and no device answers"]
+        return [], ["no GPU: ONNX Runtime supports CUDA, but no device is available"]
     figures = []
     for batch in BATCHES:
         figures.append(_batched(engine, frames, networks, batch, device="cuda"))
-        tell(f"GPU, batch {batch}: {figures[-1].value:.0f} frames a second")
+        print_progress(f"GPU, batch {batch}: {figures[-1].value:.0f} frames a second")
     return figures, []
 
 
 def prepared(engine: PlateEngine, frames: Sequence[Picture]) -> tuple[Network, Network]:
-    """The engine's networks, finder and reader, with what it gives them; it is warm then.
+    """The engine's detector and recognizer with the inputs that it gives them. Warms the engine up.
 
-    Of several rows one of middling width, and the picture at the size of the first look.
+    The recognizer's input is the row of median width, the detector's the picture at the size of the first pass.
 
-    Raises: RuntimeError: no plate is found on any of the frames.
+    Raises:
+        RuntimeError: no plate was found in any frame.
     """
-    finders, readers = [], []
+    detectors, recognizers = [], []
     for frame in frames:
-        with _overheard() as runs:
+        with _recorded_runs() as runs:
             engine.read([frame])
-        finders.append(runs[0])
-        readers += [one for one in runs if one.session is not runs[0].session]
-    if not readers:
-        raise RuntimeError("no plate is found on any frame: there is nothing to time")
-    readers.sort(key=lambda one: one.tensor.shape[3])
-    return finders[0], readers[len(readers) // 2]
+        detectors.append(runs[0])
+        recognizers += [one for one in runs if one.session is not runs[0].session]
+    if not recognizers:
+        raise RuntimeError("no plate was found in any frame, so the recognizer cannot be timed")
+    recognizers.sort(key=lambda one: one.tensor.shape[3])
+    return detectors[0], recognizers[len(recognizers) // 2]
 
 
 @contextmanager
-def _overheard() -> Iterator[list[Network]]:
-    """What is run meanwhile, in order: sizes and shapes are the engine's affair, and not written down twice."""
+def _recorded_runs() -> Iterator[list[Network]]:
+    """The networks run in the block, in order, so that the engine's input sizes are not repeated here."""
     runs: list[Network] = []
     run = ort.InferenceSession.run
 
-    def overhear(session: ort.InferenceSession, names: Any, feed: dict[str, Any], *rest: Any) -> Any:
+    def record(session: ort.InferenceSession, names: Any, feed: dict[str, Any], *rest: Any) -> Any:
         (tensor,) = feed.values()
         runs.append(Network(session, np.ascontiguousarray(tensor[:1])))
         return run(session, names, feed, *rest)
 
-    with mock.patch.object(ort.InferenceSession, "run", overhear):
+    with mock.patch.object(ort.InferenceSession, "run", record):
         yield runs
 
 
@@ -125,20 +126,20 @@ def _batched(
     engine.read(pictures)
     whole, bare = [], []
     for _ in range(_ROUNDS):
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         engine.read(pictures)
-        whole.append(time.perf_counter() - began)
-        began = time.perf_counter()
+        whole.append(time.perf_counter() - started_s)
+        started_s = time.perf_counter()
         for session, binding in resident:
             session.run_with_iobinding(binding)
             binding.synchronize_outputs()
-        bare.append(time.perf_counter() - began)
+        bare.append(time.perf_counter() - started_s)
     value, floor = batch / median(whole), batch / median(bare)
     return Figure(f"GPU, detect + read, batch {batch}", value, "frames/s", floor, value / floor)
 
 
 def _resident(network: Network, batch: int, device: str) -> tuple[ort.InferenceSession, Any]:
-    """The network bound to a tensor that stays on the device, and run once."""
+    """The network bound to a tensor that stays on the device, after one run."""
     tensor = np.repeat(network.tensor, batch, axis=0)
     binding = network.session.io_binding()
     binding.bind_ortvalue_input(network.input, ort.OrtValue.ortvalue_from_numpy(tensor, device, 0))
@@ -152,5 +153,5 @@ def _runs_on_gpu(networks: Sequence[Network]) -> bool:
     return all(network.session.get_providers()[0] == CUDA for network in networks)
 
 
-def _ms_since(began: float) -> float:
-    return (time.perf_counter() - began) * 1000
+def _ms_since(started_s: float) -> float:
+    return (time.perf_counter() - started_s) * 1000

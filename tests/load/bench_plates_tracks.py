@@ -1,7 +1,6 @@
-"""What a vote over several bad looks at a plate gains over each look by itself.
+"""The gain of combining several looks at a plate by vote over single looks.
 
-The looks are made from photographs whose plate is labelled, worse than the photograph in ways that `DEGRADATIONS`
-lists, and the same in every run.
+The looks are labelled photographs with the degradations that `DEGRADATIONS` lists, the same in every run.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bench_plates_photographs import Photograph, open_picture, photographs, told
+from bench_plates_photographs import Photograph, open_picture, photographs, with_progress
 from figures import Figure
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import Box, Picture
@@ -50,7 +49,7 @@ class Counted:
 
 
 def tracks(engine: PlateEngine, fold: Callable[[str], str], most: int | None = None) -> list[Figure]:
-    """`most`: photographs, for a quick look; all without it."""
+    """`most`: the number of photographs to use; None for all."""
     chosen = [one for name in SETS for one in photographs(name)][:most]
     counted = count(engine, chosen, fold)
     per_frame = 100 * counted.right_frames / counted.frames
@@ -64,20 +63,20 @@ def tracks(engine: PlateEngine, fold: Callable[[str], str], most: int | None = N
 
 def count(engine: PlateEngine, chosen: list[Photograph], fold: Callable[[str], str]) -> Counted:
     right_frames = right_tracks = 0
-    for index, photograph in enumerate(told(chosen, "degraded tracks")):
+    for index, photograph in enumerate(with_progress(chosen, "degraded tracks")):
         looks = []
         for number, frame in enumerate(degraded(photograph, index)):
             (reading,) = engine.read([frame])
             if reading.plates:
                 looks.append(Look(f"{number}", reading.plates[0]))
-        wanted = fold(photograph.text)
-        right_frames += sum(fold(look.text) == wanted for look in looks)
-        right_tracks += bool(looks) and fold(vote(looks).reading.text) == wanted
+        expected = fold(photograph.text)
+        right_frames += sum(fold(look.text) == expected for look in looks)
+        right_tracks += bool(looks) and fold(vote(looks).reading.text) == expected
     return Counted(FRAMES * len(chosen), right_frames, len(chosen), right_tracks)
 
 
 def degraded(photograph: Photograph, index: int) -> Iterator[Picture]:
-    """The frames of one track. `index`: makes its noise another than that of the others."""
+    """The frames of one track. `index`: part of the random seed."""
     random = np.random.default_rng((SEED, index))
     picture = open_picture(photograph.file)
     for _ in range(FRAMES):
@@ -110,7 +109,7 @@ def _degraded(picture: Picture, box: Box, random: np.random.Generator) -> Pictur
 
 
 def _smear(length_px: float, angle: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """A line of that length, drawn eight times finer and brought down, so that lengths between pixels differ."""
+    """A line of that length, drawn eight times finer and scaled down, so that lengths between pixels differ."""
     fine, side = 8, 9
     kernel = np.zeros((side * fine, side * fine), np.float32)
     middle, reach = side * fine / 2, length_px * fine / 2
