@@ -12,7 +12,8 @@ NAMES = ("accept", "ticket", "bus", "plates", "chaos", "gateway")
 def main() -> None:
     if len(sys.argv) != 2 or sys.argv[1] not in NAMES:
         sys.exit(__doc__)
-    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+    root = Path(__file__).parents[2]
+    sys.path[:0] = [str(root / folder) for folder in ("tests/load", "tests", "scripts")]
     importlib.import_module(f"bench_{sys.argv[1]}").main()
 
 
