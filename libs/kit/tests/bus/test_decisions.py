@@ -18,6 +18,7 @@ from kit.bus import (
     RetryPolicy,
     Subscription,
     Transient,
+    Unroutable,
     classify,
     event_type,
 )
@@ -57,7 +58,8 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         (errors.RateLimited("often"), Failure.TRANSIENT),
         (errors.Unavailable("collided", code="transaction_conflict"), Failure.TRANSIENT),
         (TimeoutError(), Failure.TRANSIENT),
-        (errors.Unavailable("away"), Failure.OUTAGE),
+        (errors.Unavailable("stopped"), Failure.OUTAGE),
+        (Unroutable("no queue is bound"), Failure.OUTAGE),
         (errors.StorageFull("full"), Failure.OUTAGE),
         (ConnectionResetError(), Failure.OUTAGE),
         (PoolTimeoutError(), Failure.OUTAGE),

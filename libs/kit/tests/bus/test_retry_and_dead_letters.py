@@ -116,6 +116,26 @@ async def test_an_outage_is_waited_out_far_beyond_the_attempts_of_a_transient_fa
     assert [attempt for _, attempt in handler.attempts] == list(range(1, 10))
 
 
+async def test_a_handler_is_retried_while_the_event_it_publishes_has_no_subscriber(
+    backend: BusBackend, any_subscription
+):
+    bus, received = await backend.open(), RecordingHandler()
+    later = replace(any_subscription, event="later_thing", binding="later.#", service="later")
+    attempts: list[int] = []
+
+    async def publish_another(delivery):
+        attempts.append(delivery.attempt)
+        await bus.publish(make_event(2, routing_key="later.thing.v1.NAD", must_route=True))
+
+    await bus.declare(any_subscription)
+    await bus.consume(any_subscription, publish_another)
+    await bus.publish(make_event(1))
+    await eventually(lambda: len(attempts) > 1)
+    await bus.consume(later, received)
+    await eventually(lambda: received.numbers == [2])
+    assert await bus.dead_letters(any_subscription.queue) == []
+
+
 async def test_an_outage_without_end_ends_in_a_dead_letter(backend: BusBackend, any_subscription):
     bus, handler = await backend.open(), Flaky({1}, 9999, errors.Unavailable("the database is away"))
     subscription = replace(any_subscription, retry=RetryPolicy((0.05,), outage_retry_limit_s=0.3))

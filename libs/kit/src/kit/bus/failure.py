@@ -68,7 +68,14 @@ def classify(error: BaseException) -> Failure:
             return Failure.TRANSIENT
         case errors.UpstreamTimeout() | errors.UpstreamFailed() | errors.RateLimited():
             return Failure.TRANSIENT
-        case errors.Unavailable() | errors.StorageFull() | DisconnectionError() | ConnectionError():
+        # Unroutable: the service that subscribes has not started yet, so its queue does not exist.
+        case (
+            errors.Unavailable()
+            | errors.StorageFull()
+            | DisconnectionError()
+            | ConnectionError()
+            | Unroutable()
+        ):
             return Failure.OUTAGE
         case errors.LookoutError(status=status) if status < errors.LookoutError.default_status:
             return Failure.REJECTED
