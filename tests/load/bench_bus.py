@@ -139,10 +139,10 @@ async def _produce_raw(url: str, _: str, messages: int, __: int) -> None:
         channel = await connection.channel(publisher_confirms=True)
         await _declare_raw(channel)
         await _go()
-        room = asyncio.Semaphore(PIPELINE)
+        unconfirmed = asyncio.Semaphore(PIPELINE)
 
         async def publish_one(number: int) -> None:
-            async with room:
+            async with unconfirmed:
                 message = aio_pika.Message(
                     number.to_bytes(8, "big") * (BODY_BYTES // 8),
                     delivery_mode=aio_pika.DeliveryMode.PERSISTENT,

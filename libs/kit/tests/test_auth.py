@@ -60,7 +60,7 @@ async def test_a_valid_token_names_its_caller() -> None:
     assert not principal.may("tickets:write")
 
 
-async def test_a_superadmin_may_everything() -> None:
+async def test_a_superadmin_has_every_permission() -> None:
     principal = await verifier().verify(signed(roles=["superadmin"], permissions=[]))
     assert principal.may("manage_users")
 
@@ -108,7 +108,7 @@ def tampered() -> str:
         (signed(exp=NOW - 10_000), "token_expired"),
     ],
 )
-async def test_what_a_token_must_be(token: str | None, code: str | None) -> None:
+async def test_invalid_tokens_are_refused(token: str | None, code: str | None) -> None:
     if code is None:
         assert (await verifier().verify(token)).user_id == 7
         return
@@ -117,7 +117,7 @@ async def test_what_a_token_must_be(token: str | None, code: str | None) -> None
     assert caught.value.code == code
 
 
-async def test_a_token_ends_by_our_clock() -> None:
+async def test_a_token_expires_by_the_clock_of_the_service() -> None:
     clock = ManualClock()
     checks, token = verifier(clock=clock), signed()
     await checks.verify(token)
@@ -161,7 +161,7 @@ async def test_keys_may_be_rotated() -> None:
         ({}, set()),
     ],
 )
-def test_only_keys_of_our_kind_are_taken(document: Mapping[str, Any], kids: set[str]) -> None:
+def test_only_keys_with_the_right_algorithm_are_accepted(document: Mapping[str, Any], kids: set[str]) -> None:
     assert set(parse_jwks(document)) == kids
 
 
@@ -243,7 +243,7 @@ async def test_an_unknown_key_fetches_the_page_again_but_not_for_every_forged_to
 @pytest.mark.parametrize(
     ("status", "body"), [(500, b""), (200, b"<html>"), (200, b"[]"), (200, b'{"keys": [1]}')]
 )
-async def test_the_old_keys_serve_while_the_page_is_away(status: int, body: bytes) -> None:
+async def test_the_cached_keys_are_used_while_the_page_is_unavailable(status: int, body: bytes) -> None:
     watch = Watch()
     with jwks_page() as page:
         checks = verifier(http_jwks(page.url, watch))
@@ -254,7 +254,7 @@ async def test_the_old_keys_serve_while_the_page_is_away(status: int, body: byte
         assert page.fetched == 2
 
 
-async def test_without_any_keys_a_call_is_told_to_come_back() -> None:
+async def test_without_any_keys_a_call_gets_503_with_retry_after() -> None:
     with jwks_page() as page:
         page.status = 503
         watch = Watch()

@@ -1,4 +1,4 @@
-"""One suite for both stores; what only the folder does stands in test_blobs_folder.py."""
+"""One suite for both stores; test_blobs_folder.py has what only the folder does."""
 
 import asyncio
 import hashlib
@@ -54,7 +54,7 @@ async def read_stream(store: BlobStore, key: str) -> list[bytes]:
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, STREAM_CHUNK_BYTES, STREAM_CHUNK_BYTES + 1, 5_500_000])
-async def test_what_was_put_comes_back(blobs: BlobStore, size_bytes: int):
+async def test_a_blob_is_read_as_written(blobs: BlobStore, size_bytes: int):
     data = os.urandom(size_bytes)
     put = await blobs.put("snapshots/2026/03/14/a.jpg", data, "image/x-odd")
     assert put == StoredBlob(
@@ -105,7 +105,7 @@ async def test_many_puts_at_once(blobs: BlobStore):
     assert dict(zip(wanted, found, strict=True)) == wanted
 
 
-async def test_puts_of_one_key_at_once_leave_one_of_them_whole(blobs: BlobStore):
+async def test_concurrent_puts_of_one_key_leave_one_of_them_complete(blobs: BlobStore):
     versions = [bytes([number]) * 50_000 for number in range(12)]
 
     async def put(data: bytes) -> None:
@@ -156,7 +156,7 @@ ODD_KEYS = [
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
-async def test_odd_keys_are_refused_everywhere(blobs: BlobStore, key: str):
+async def test_invalid_keys_are_refused_by_every_method(blobs: BlobStore, key: str):
     for call in (
         lambda: blobs.put(key, b"x", "image/jpeg"),
         lambda: blobs.get(key),
@@ -172,12 +172,12 @@ async def test_odd_keys_are_refused_everywhere(blobs: BlobStore, key: str):
 
 
 @pytest.mark.parametrize("prefix", ["../", "a/../b", "/etc", "ä"])
-async def test_odd_prefixes_are_refused(blobs: BlobStore, prefix: str):
+async def test_invalid_prefixes_are_refused(blobs: BlobStore, prefix: str):
     with pytest.raises(Invalid):
         await keys(blobs, prefix)
 
 
-async def test_ping_tells_a_store_that_works(blobs: BlobStore):
+async def test_ping_succeeds_for_a_working_store(blobs: BlobStore):
     assert (await blobs.ping()).ok
     assert await keys(blobs, "") == []
 
@@ -189,7 +189,7 @@ async def test_a_store_that_was_stopped_can_be_started_again(blobs: BlobStore):
     assert await blobs.get("a.jpg") == b"x"
 
 
-async def test_sweep_takes_only_old_blobs_that_nobody_keeps(blobs: BlobStore):
+async def test_sweep_deletes_only_old_blobs_that_are_not_referenced(blobs: BlobStore):
     for name in ("s/kept.jpg", "s/orphan.jpg", "other/orphan.jpg"):
         await blobs.put(name, b"x", "image/jpeg")
 
@@ -201,7 +201,7 @@ async def test_sweep_takes_only_old_blobs_that_nobody_keeps(blobs: BlobStore):
     assert await keys(blobs, "") == ["other/orphan.jpg", "s/kept.jpg"]
 
 
-async def test_reading_may_be_broken_off(blobs: BlobStore):
+async def test_reading_can_be_cancelled(blobs: BlobStore):
     data = os.urandom(3_000_000)
     await blobs.put("a.bin", data, "image/jpeg")
     for _ in range(40):  # more than the store has connections or threads
@@ -222,7 +222,7 @@ def unavailable_after(seconds: int, calls: list[Callable]):
     return check()
 
 
-async def test_an_s3_server_that_is_down_is_unavailable_and_its_return_is_noticed(private_s3_server):
+async def test_an_s3_server_is_unavailable_while_stopped_and_available_after_a_restart(private_s3_server):
     s3_server = private_s3_server
     store = open_blobs(
         BlobSettings(
@@ -259,7 +259,7 @@ async def test_an_s3_server_that_is_down_is_unavailable_and_its_return_is_notice
     await store.put("a.jpg", b"x", "image/jpeg")
     assert await store.get("a.jpg") == b"x"
 
-    s3_server.stop()  # in mid-run, with connections open; moto comes back without the bucket
+    s3_server.stop()  # while connections are open; after a restart moto has no bucket
     try:
         await unavailable_after(7, [lambda: store.get("a.jpg")])
     finally:
@@ -268,7 +268,7 @@ async def test_an_s3_server_that_is_down_is_unavailable_and_its_return_is_notice
     await store.stop()
 
 
-async def test_a_hanging_s3_server_is_given_up():
+async def test_a_hanging_s3_server_is_unavailable_after_the_timeout():
     with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections and never says a word
         url = f"s3://127.0.0.1:{listener.getsockname()[1]}/pictures"
         store = open_blobs(
@@ -317,7 +317,7 @@ STALLED_BODY = os.urandom(200_000)
 
 
 @pytest.mark.parametrize("sent_bytes", [0, len(STALLED_HEAD), len(STALLED_HEAD) + 100_000])
-async def test_readers_that_leave_while_the_server_stalls_take_no_connection_with_them(sent_bytes: int):
+async def test_cancelled_readers_return_their_connections_while_the_server_stalls(sent_bytes: int):
     answer = STALLED_HEAD + STALLED_BODY
     server = StallingS3(answer[:sent_bytes], answer[sent_bytes:])
     async with server.url() as url:
@@ -337,7 +337,7 @@ async def test_readers_that_leave_while_the_server_stalls_take_no_connection_wit
         await store.stop()
 
 
-async def test_a_call_does_not_wait_for_ever_while_readers_hold_every_connection(s3_server):
+async def test_a_call_ends_at_its_deadline_while_readers_use_every_connection(s3_server):
     store = open_blobs(
         BlobSettings(
             url=s3_server.fresh_bucket_url(),
@@ -361,14 +361,14 @@ async def test_a_call_does_not_wait_for_ever_while_readers_hold_every_connection
     await store.stop()
 
 
-async def test_a_wrong_secret_is_told_by_its_name(s3_server):
+async def test_a_wrong_secret_is_reported_by_name(s3_server):
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         await writer.drain()
         writer.close()
 
-    # moto checks no keys, so the refusal comes from a server that only refuses.
+    # moto checks no keys, so this server refuses every request.
     listener = await asyncio.start_server(refuse, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     store = open_blobs(BlobSettings(url=f"s3://127.0.0.1:{port}/pictures", access_key="a", secret_key="b"))

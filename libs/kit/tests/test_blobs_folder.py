@@ -41,7 +41,7 @@ def files(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
-async def test_a_blob_is_a_plain_file_with_a_note_beside_it(blobs: FolderBlobs, root: Path):
+async def test_a_blob_is_a_plain_file_with_a_metadata_file(blobs: FolderBlobs, root: Path):
     await blobs.put(KEY, b"picture", "image/jpeg")
     assert (root / KEY).read_bytes() == b"picture"
     assert files(root) == {KEY, "snapshots/2026/03/14/.a.jpg.meta"}
@@ -50,7 +50,7 @@ async def test_a_blob_is_a_plain_file_with_a_note_beside_it(blobs: FolderBlobs, 
 
 
 @pytest.mark.parametrize("note", [None, b"", b"{torn", b"[]"])
-async def test_without_a_sound_note_the_blob_is_whole_nevertheless(blobs: FolderBlobs, root: Path, note):
+async def test_a_blob_without_a_valid_metadata_file_is_readable(blobs: FolderBlobs, root: Path, note):
     put = await blobs.put(KEY, b"picture", "image/jpeg")
     path = root / "snapshots/2026/03/14/.a.jpg.meta"
     if note is None:
@@ -62,7 +62,7 @@ async def test_without_a_sound_note_the_blob_is_whole_nevertheless(blobs: Folder
     assert (await blobs.stat("snapshots/strange")).content_type == "application/octet-stream"
 
 
-async def test_a_note_about_other_bytes_is_not_believed(blobs: FolderBlobs, root: Path):
+async def test_a_metadata_file_for_other_bytes_is_ignored(blobs: FolderBlobs, root: Path):
     await blobs.put(KEY, b"picture", "image/x-kept")
     (root / KEY).write_bytes(b"changed")  # the same length, another time
     found = await blobs.stat(KEY)
@@ -86,7 +86,7 @@ async def test_a_full_disk_is_storage_full_and_leaves_nothing(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-async def test_a_disk_that_is_really_full_is_told_by_the_ping(tmp_path: Path, monkeypatch):
+async def test_ping_reports_a_full_disk(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("kit.blobs.folder._temporary", lambda _path: Path("/dev/full"))
     monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
     store = FolderBlobs(tmp_path, retry_after_s=1)
@@ -116,7 +116,7 @@ async def test_a_root_that_cannot_be_used_is_unavailable_and_not_a_missing_pictu
     await store.stop()
 
 
-async def test_an_unmounted_root_does_not_look_like_lost_pictures(blobs: FolderBlobs, root: Path):
+async def test_an_unmounted_root_is_unavailable_and_not_a_missing_key(blobs: FolderBlobs, root: Path):
     await asyncio.to_thread(root.rmdir)
     with pytest.raises(Unavailable):
         await blobs.get(KEY)
@@ -161,7 +161,7 @@ async def test_puts_at_once_share_the_syncs_of_their_folder(blobs: FolderBlobs, 
     assert len(await keys(blobs, "d/")) == 65
 
 
-async def test_keys_that_lie_in_each_others_way_are_refused(blobs: FolderBlobs):
+async def test_keys_that_are_prefixes_of_each_other_are_refused(blobs: FolderBlobs):
     await blobs.put("a/b.jpg", b"x", "image/jpeg")
     for key in ("a/b.jpg/c.jpg", "a"):
         with pytest.raises(Invalid):
@@ -172,7 +172,7 @@ async def test_keys_that_lie_in_each_others_way_are_refused(blobs: FolderBlobs):
     assert await keys(blobs) == ["a/b.jpg"]
 
 
-async def test_what_a_killed_writer_left_is_no_blob_and_is_discarded(root: Path):
+async def test_the_temporary_file_of_a_killed_writer_is_no_blob_and_is_deleted(root: Path):
     script = (
         "import asyncio, os, sys\nfrom pathlib import Path\nfrom kit.blobs import FolderBlobs\n"
         "async def main():\n"

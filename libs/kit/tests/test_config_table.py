@@ -39,7 +39,7 @@ def rows() -> dict[str, list[str]]:
         ),
     ],
 )
-def test_a_row_tells_name_aliases_type_default_and_meaning(env: str, row: list[str]) -> None:
+def test_a_row_has_name_aliases_type_default_and_description(env: str, row: list[str]) -> None:
     assert rows()[f"`LOOKOUT_TOY_BOX__{env}`"][: len(row)] == row
 
 

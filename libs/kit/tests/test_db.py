@@ -105,7 +105,7 @@ async def test_a_refused_row_is_an_integrity_error_and_the_next_block_works(db: 
     assert await names(db) == ["a", "b"]
 
 
-async def test_a_statement_that_is_wrong_is_no_outage(db: Database):
+async def test_a_wrong_statement_is_not_an_outage(db: Database):
     with pytest.raises(DBAPIError) as caught:
         async with db.reading() as session:
             await session.execute(text("SELECT nothing FROM nowhere"))
@@ -120,7 +120,7 @@ async def test_reading_cannot_write(db: Database):
     await add(db, "b")  # the connection's next user may
 
 
-async def test_reading_goes_on_while_another_writes(db: Database):
+async def test_reading_continues_while_another_connection_writes(db: Database):
     await add(db, "a")
     async with db.transaction() as session:
         await session.execute(insert(spots).values(name="b"))
@@ -168,7 +168,7 @@ async def test_an_advisory_lock_is_held_to_the_end_of_its_transaction(postgres_d
         assert await db.try_advisory_lock(third, "relay")
 
 
-async def test_instants_come_back_aware_in_utc_and_in_order(db: Database):
+async def test_instants_are_read_aware_in_utc_and_in_order(db: Database):
     dubai = timezone(timedelta(hours=4))
     instants = [
         datetime(2026, 3, 14, 12, 30, tzinfo=dubai),
@@ -192,7 +192,7 @@ async def test_a_naive_datetime_is_refused(db: Database):
         await add(db, "a", seen_at=datetime(2026, 3, 14))  # noqa: DTZ001 - what must not get in
 
 
-async def test_json_documents_come_back_as_they_were(db: Database):
+async def test_json_documents_are_read_as_written(db: Database):
     document = {"corners": [[1, 2.5], [3, 4]], "text": "لوحة", "none": None, "big": 2**53}
     await add(db, "a", document=document)
     await add(db, "b", document=None)
@@ -207,7 +207,7 @@ async def test_json_documents_come_back_as_they_were(db: Database):
     assert inside == "a"
 
 
-async def test_ids_are_not_given_twice(db: Database):
+async def test_ids_are_unique(db: Database):
     first = await add(db, "a")
     async with db.transaction() as session:
         await session.execute(spots.delete())
@@ -218,7 +218,7 @@ async def test_ping(db: Database):
     assert (await db.ping()).ok
 
 
-async def test_a_server_that_is_away_fails_no_start(tmp_path: Path):
+async def test_a_service_starts_while_the_server_is_unavailable(tmp_path: Path):
     db = Database(settings("postgresql://nobody@127.0.0.1:1/none", retry_after_s=9), "test")
     await db.start()
     with pytest.raises(Unavailable) as caught:
@@ -229,7 +229,7 @@ async def test_a_server_that_is_away_fails_no_start(tmp_path: Path):
     await db.stop()
 
 
-async def test_a_hanging_server_is_given_up():
+async def test_a_hanging_server_is_unavailable_after_the_timeout():
     with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections and never says a word
         port = listener.getsockname()[1]
         db = Database(settings(f"postgresql://nobody@127.0.0.1:{port}/none", connect_timeout_s=0.1), "test")
@@ -238,7 +238,7 @@ async def test_a_hanging_server_is_given_up():
         await db.stop()
 
 
-async def test_a_restarted_server_costs_no_request(private_postgres_server):
+async def test_no_request_fails_after_a_restart_of_the_server(private_postgres_server):
     postgres_server = private_postgres_server
     db = await opened(postgres_server.fresh_database(), pool_size=3)
     await asyncio.gather(*(add(db, f"before {number}") for number in range(3)))
@@ -352,7 +352,7 @@ async def test_a_read_only_server_is_unavailable(postgres_db: Database):
     assert caught.value.code == "database_read_only"
 
 
-async def test_a_folder_that_cannot_be_made_is_told_at_the_first_use(tmp_path: Path):
+async def test_a_folder_that_cannot_be_created_is_an_error_at_the_first_use(tmp_path: Path):
     (tmp_path / "file").touch()
     db = Database(settings(f"sqlite:///{tmp_path}/file/x.db"), "test")
     await db.start()
@@ -413,7 +413,7 @@ async def test_cancelled_while_a_statement_runs(postgres_url: str):
     await other.stop()
 
 
-async def test_refusals_of_a_handler_pass_as_they_are(db: Database):
+async def test_a_handlers_own_errors_are_unchanged(db: Database):
     with pytest.raises(NotFound, match="no such spot"):  # noqa: PT012 - the block's end is the point
         async with db.transaction() as session:
             await session.execute(select(1))
@@ -426,7 +426,7 @@ def test_other_urls_are_refused(url: str):
         Database(DatabaseSettings.model_construct(url=url, pool_size=1), "test")
 
 
-def test_errors_that_are_no_outage_stay():
+def test_errors_that_are_not_outages_are_unchanged():
     assert database_fault(ProgrammingError("s", {}, Exception()), retry_after_s=1) is None
     assert database_fault(OSError(errno.ENOENT, "no file"), retry_after_s=1) is None
     assert database_fault(RuntimeError(), retry_after_s=1) is None

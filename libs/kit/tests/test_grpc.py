@@ -161,7 +161,7 @@ async def test_a_bug_is_logged_with_its_traceback_and_the_trace() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "hunter", "hunter22"])
-async def test_without_the_service_token_nothing_is_done(token: str) -> None:
+async def test_a_call_without_the_service_token_is_not_executed(token: str) -> None:
     done: list[bytes] = []
 
     async def act(request: bytes, _context: Any) -> bytes:

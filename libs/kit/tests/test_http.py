@@ -85,9 +85,9 @@ def failing_routes() -> APIRouter:
     async def taken() -> None:
         raise Conflict("That name is taken.", code="name_taken")
 
-    @router.get("/away")
-    async def away() -> None:
-        raise Unavailable("The database is away.", retry_after_s=9)
+    @router.get("/unavailable")
+    async def unavailable() -> None:
+        raise Unavailable("The database is unavailable.", retry_after_s=9)
 
     @router.get("/bug")
     async def bug() -> None:
@@ -128,7 +128,7 @@ def is_problem(response: httpx.Response, status: int, code: str) -> dict[str, An
         ("GET", "/nothing/here", 404, "not_found"),
         ("PUT", "/api/v1/taken", 405, "method_not_allowed"),
         ("GET", "/api/v1/taken", 409, "name_taken"),
-        ("GET", "/api/v1/away", 503, "unavailable"),
+        ("GET", "/api/v1/unavailable", 503, "unavailable"),
         ("GET", "/api/v1/bug", 500, "internal"),
         ("GET", "/api/v1/bad-dependency", 500, "internal"),
         ("GET", "/api/v1/spots/x", 405, "method_not_allowed"),
@@ -151,7 +151,7 @@ async def test_every_error_is_a_problem_document(
 
 async def test_headers_of_error_responses(toy: Any) -> None:
     client = (await toy(routes())).client
-    assert (await client.get("/api/v1/away")).headers["retry-after"] == "9"
+    assert (await client.get("/api/v1/unavailable")).headers["retry-after"] == "9"
     assert "GET" in (await client.put("/api/v1/taken")).headers["allow"]
 
 

@@ -26,7 +26,7 @@ def test_the_same_cause_gives_the_same_id_and_other_causes_others() -> None:
     assert derived_id(frame, "plates_read") != derived_id(other, "plates_read")
 
 
-def test_the_system_clock_tells_aware_utc() -> None:
+def test_the_system_clock_is_aware_and_in_utc() -> None:
     now = SystemClock().now()
     assert now.utcoffset() == timedelta(0)
     assert abs(now - datetime.now(UTC)) < timedelta(seconds=60)

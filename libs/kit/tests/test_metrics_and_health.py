@@ -27,7 +27,7 @@ def test_services_in_one_process_count_apart() -> None:
     assert b"lookout_toy_plays_total 5.0" in second.render()
 
 
-def test_asking_again_gives_the_same_and_another_kind_is_refused() -> None:
+def test_a_metric_can_be_requested_again_only_with_the_same_type() -> None:
     metrics = Metrics("toy")
     assert metrics.counter("plays_total", "plays") is metrics.counter("plays_total", "plays")
     with pytest.raises(TypeError, match="Counter"):
@@ -38,7 +38,7 @@ async def well() -> CheckResult:
     return CheckResult(ok=True, detail="sqlite")
 
 
-async def away() -> CheckResult:
+async def unavailable() -> CheckResult:
     return CheckResult(ok=False, detail="no broker")
 
 
@@ -51,10 +51,10 @@ async def silent() -> CheckResult:
     return CheckResult(ok=True)
 
 
-async def test_ready_when_all_that_is_required_is() -> None:
+async def test_ready_if_every_required_check_is_ok() -> None:
     health = Health()
     health.add("database", well)
-    health.add("mail", away, required=False)
+    health.add("mail", unavailable, required=False)
     readiness = await health.ready()
     assert readiness.ok
     assert readiness.document() == {
@@ -68,7 +68,7 @@ async def test_ready_when_all_that_is_required_is() -> None:
 
 async def test_each_failing_dependency_is_named_with_its_reason() -> None:
     health = Health(check_timeout_s=0.05)
-    for name, check in {"a": well, "b": away, "c": broken, "d": silent}.items():
+    for name, check in {"a": well, "b": unavailable, "c": broken, "d": silent}.items():
         health.add(name, check)
     began = time.monotonic()
     readiness = await health.ready()

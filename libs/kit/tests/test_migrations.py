@@ -140,7 +140,7 @@ async def test_up_check_and_down_again(package: Package, settings: DatabaseSetti
     await upgrade(settings, package.name)
 
 
-async def test_a_changed_table_is_drift_until_a_revision_makes_it(
+async def test_a_changed_table_is_drift_until_a_revision_changes_it(
     package: Package, settings: DatabaseSettings
 ):
     write_revision(package.name, "first")
@@ -198,7 +198,7 @@ async def test_several_migrators_at_once(package: Package, settings: DatabaseSet
     await check(settings, package.name)
 
 
-async def test_a_second_migrator_waits_for_its_turn(package: Package, postgres_url: str):
+async def test_a_second_migration_waits_for_the_first(package: Package, postgres_url: str):
     settings = DatabaseSettings(url=postgres_url)
     write_revision(package.name, "first")
     number = lock_number(f"migrations of {package.name}")
@@ -222,7 +222,7 @@ async def test_a_second_migrator_waits_for_its_turn(package: Package, postgres_u
     await check(settings, package.name)
 
 
-async def test_a_failing_revision_leaves_nothing_half_done(package: Package, settings: DatabaseSettings):
+async def test_a_failing_revision_is_rolled_back_completely(package: Package, settings: DatabaseSettings):
     write_revision(package.name, "first")
     await upgrade(settings, package.name)
     package.revision("op.execute('CREATE TABLE half (id INTEGER)'); raise RuntimeError('broken')")
@@ -232,7 +232,7 @@ async def test_a_failing_revision_leaves_nothing_half_done(package: Package, set
     assert "half" not in tables(settings)
 
 
-async def test_a_held_table_lock_is_waited_for_in_short_turns(package: Package, postgres_url: str):
+async def test_a_locked_table_is_waited_for_in_short_intervals(package: Package, postgres_url: str):
     settings = DatabaseSettings(url=postgres_url, lock_timeout_s=0.2)
     write_revision(package.name, "first")
     await upgrade(settings, package.name)
@@ -266,7 +266,7 @@ async def test_a_migration_that_breaks_a_foreign_key_is_undone(package: Package,
     assert await current(settings, package.name) == "0001"
 
 
-async def test_a_database_that_is_away_is_unavailable(package: Package):
+async def test_an_unreachable_database_is_unavailable(package: Package):
     write_revision(package.name, "first")
     settings = DatabaseSettings(url="postgresql://nobody@127.0.0.1:1/none", retry_after_s=9)
     with pytest.raises(Unavailable) as caught:
@@ -274,7 +274,7 @@ async def test_a_database_that_is_away_is_unavailable(package: Package):
     assert caught.value.retry_after_s == 9
 
 
-def test_the_command_writes_checks_and_tells(package: Package, capsys):
+def test_the_command_writes_and_checks_the_page(package: Package, capsys):
     assert main(["check", package.name]) == 1
     assert "add_table" in capsys.readouterr().err
     assert main(["revision", package.name, "-m", "first"]) == 0

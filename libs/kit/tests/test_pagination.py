@@ -25,7 +25,7 @@ value = st.one_of(
 
 
 @given(st.lists(value, max_size=5))
-def test_what_goes_in_comes_out(values: list[Any]) -> None:
+def test_values_are_read_as_written(values: list[Any]) -> None:
     cursor = encode_cursor(*values)
     assert decode_cursor(cursor, *(type(item) for item in values)) == tuple(values)
     assert cursor.isascii()
@@ -33,7 +33,7 @@ def test_what_goes_in_comes_out(values: list[Any]) -> None:
 
 
 @given(st.one_of(st.text(), st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode())))
-def test_nonsense_is_refused_and_never_breaks(text: str) -> None:
+def test_invalid_input_is_refused_without_a_crash(text: str) -> None:
     with contextlib.suppress(Invalid):
         assert encode_cursor(*decode_cursor(text, datetime, int))
 
@@ -72,7 +72,7 @@ def test_a_cursor_of_another_list_is_refused(cursor: str, kinds: tuple[type, ...
     assert caught.value.errors[0].field == "cursor"
 
 
-def test_nothing_is_a_value_of_every_kind() -> None:
+def test_none_can_be_stored_in_every_column_type() -> None:
     assert decode_cursor(encode_cursor(None, None), datetime, int) == (None, None)
 
 

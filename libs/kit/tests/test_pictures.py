@@ -60,7 +60,7 @@ def test_the_size_is_that_of_the_picture_as_it_is_seen(orientation: int, order: 
 @pytest.mark.parametrize(
     "segment", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM" + b"\xff" * 40]
 )
-def test_a_broken_exif_segment_turns_nothing(segment: bytes) -> None:
+def test_a_damaged_exif_segment_does_not_change_the_orientation(segment: bytes) -> None:
     assert size_of(read_header(with_exif(segment))) == (60, 40)
 
 
@@ -110,7 +110,7 @@ def test_a_signature_without_a_picture_is_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF])
-def test_a_jpeg_that_no_decoder_here_reads_is_refused(marker: Any) -> None:
+def test_a_jpeg_that_the_decoders_cannot_read_is_refused(marker: Any) -> None:
     data = picture()
     assert problem_of(data.replace(b"\xff\xc0", bytes([0xFF, marker]), 1)) == Problem.DAMAGED
 
@@ -131,7 +131,7 @@ def test_a_picture_whose_last_bytes_are_missing_is_refused(data: Any) -> None:
         assert problem_of(data[:-missing]) == Problem.TRUNCATED
 
 
-def test_a_thumbnails_end_does_not_pass_for_the_pictures_end() -> None:
+def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
     thumbnail = picture(size=(16, 12))
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     data = picture()

@@ -60,7 +60,7 @@ def test_a_text_of_the_format_before_fernet_is_still_decrypted():
         "gAAAAA==",
     ],
 )
-def test_what_was_not_encrypted_does_not_decrypt(broken):
+def test_decrypting_plain_text_is_an_error(broken):
     with pytest.raises(DecryptionError):
         SecretBox(KEY, purpose="ingest").decrypt(broken)
 

@@ -48,7 +48,7 @@ def problems(**environ: str) -> list[str]:
     return caught.value.problems
 
 
-def test_the_documented_names_make_whole_settings() -> None:
+def test_the_documented_names_give_complete_settings() -> None:
     settings = read(ToySettings, environ=WHOLE)
     assert settings.mode == "distributed"
     assert settings.database.url == "postgresql+psycopg://u:hunter2@db/toys"
@@ -60,7 +60,7 @@ def test_the_documented_names_make_whole_settings() -> None:
     assert settings.log.format == "json"
 
 
-def test_our_own_name_wins_over_its_alias() -> None:
+def test_a_name_takes_precedence_over_its_alias() -> None:
     environ = {**WHOLE, "LOOKOUT_TOY_BOX__DATABASE__URL": "sqlite:////tmp/own.db"}
     assert read(ToySettings, environ=environ).database.url == "sqlite+aiosqlite:////tmp/own.db"
 
@@ -101,7 +101,7 @@ def test_grpc_without_a_token_is_refused_unless_it_is_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         ("LOOKOUT_TOY_BOX__HTTP__PORT", "http", "valid integer"),
         ("LOOKOUT_TOY_BOX__HTTP__PORT", "70000", "65535"),
@@ -127,15 +127,17 @@ def test_grpc_without_a_token_is_refused_unless_it_is_off() -> None:
         ("LOOKOUT_TOY_BOX__GRPC__IS_CLIENT_CERTIFICATE_REQUIRED", "true", "GRPC__TLS_CA: required"),
     ],
 )
-def test_a_wrong_value_is_one_clear_line_with_the_name_and_no_value(name: str, value: str, told: str) -> None:
+def test_a_wrong_value_is_one_clear_line_with_the_name_and_no_value(
+    name: str, value: str, message: str
+) -> None:
     (line,) = problems(**{name: value})
-    assert told in line
+    assert message in line
     assert "LOOKOUT_TOY_BOX__" in line
     assert "hunter2" not in line
     assert "\n" not in line
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     assert len(problems(DATABASE_URL="", LOOKOUT_TOY_BOX__HTTP__PORT="x", LOOKOUT_TOY_BOX__NOPE="1")) == 3
 
 
@@ -143,8 +145,10 @@ def test_load_prints_the_problems_and_exits_with_2(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as caught:
         load(ToySettings, environ={**WHOLE, "TOY_KEY": ""})
     assert caught.value.code == 2
-    told = capsys.readouterr().err
-    assert told == ("toy-box: LOOKOUT_TOY_BOX__KEY (or TOY_KEY): required and not set: key of the toy box\n")
+    message = capsys.readouterr().err
+    assert message == (
+        "toy-box: LOOKOUT_TOY_BOX__KEY (or TOY_KEY): required and not set: key of the toy box\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,7 +215,7 @@ def test_the_constructor_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -
     assert settings.database.url.startswith("sqlite")
 
 
-def test_a_block_given_whole_is_taken_as_it_is() -> None:
+def test_a_block_given_as_an_object_is_used_unchanged() -> None:
     settings = ToySettings(mode="embedded", http=HttpSettings(port=0), grpc=GrpcSettings())
     assert (settings.http.port, settings.http.host) == (0, HttpSettings().host)
     assert settings.grpc.host == GrpcSettings().host != "127.0.0.1"

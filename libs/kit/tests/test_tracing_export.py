@@ -67,7 +67,7 @@ async def test_steps_are_children_of_the_work_and_the_work_a_child_of_its_caller
     assert earlier.end_ns - earlier.start_ns == 250_000_000
 
 
-async def test_an_error_is_noted_by_its_type_and_not_by_its_text(collector: OtlpCollector) -> None:
+async def test_a_span_has_the_type_of_an_error_and_not_its_text(collector: OtlpCollector) -> None:
     async with exporting(collector.endpoint) as tracing:
         with pytest.raises(ValueError, match="D 71026"), use_trace(name="work", tracing=tracing):
             raise ValueError("D 71026")
@@ -77,7 +77,7 @@ async def test_an_error_is_noted_by_its_type_and_not_by_its_text(collector: Otlp
     assert "71026" not in str(failed)
 
 
-async def test_what_is_not_recorded_has_a_trace_id_all_the_same() -> None:
+async def test_unrecorded_work_has_a_trace_id() -> None:
     assert not NO_TRACING.is_on
     with use_trace(name="work", tracing=NO_TRACING) as here, span("step") as step:
         assert not step.is_recording()

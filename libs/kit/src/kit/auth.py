@@ -81,7 +81,7 @@ def parse_jwks(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
 
 
 class StaticJwks:
-    """Keys that are at hand: those of a gateway in the same process, or a test's."""
+    """Keys that need no fetch: of a gateway in the same process, or of a test."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._keys = parse_jwks(document)
@@ -111,7 +111,7 @@ class HttpJwks:
     async def keys(self, *, refresh: bool = False) -> Mapping[str, jwt.PyJWK]:
         """The keys by `kid`; fetched when they are old, or on demand unless that just happened."""
         if refresh or not self._keys or self._is_due(refresh):
-            async with self._one_fetch:  # also those who come while it is under way wait for what it brings
+            async with self._one_fetch:  # calls during a fetch wait for its result
                 if self._is_due(refresh):
                     await self._fetch()
         if not self._keys:

@@ -44,7 +44,7 @@ CONFLICT_RETRY_S = 1
 """`Retry-After` after a conflict of transactions or when all connections are in use: a retry is likely to succeed."""
 
 LEAST_FREE_BYTES = 1 << 20
-"""With less free space an I/O error of SQLite is reported as a full disk, which SQLite itself does not tell apart."""
+"""With less free space an I/O error of SQLite is reported as a full disk, which SQLite does not distinguish."""
 
 _AFTER_COMMIT = "after_commit"
 

@@ -1,4 +1,4 @@
-# ruff: noqa: N818 - errors are named by what they tell the caller: NotFound, not NotFoundError
+# ruff: noqa: N818 - errors are named after what is wrong: NotFound, not NotFoundError
 """Errors that a handler raises for its caller. `kit.problems` maps each of them to HTTP and gRPC."""
 
 from collections.abc import Iterable
@@ -156,7 +156,7 @@ class UpstreamTimeout(LookoutError):
 
 
 class StorageFull(LookoutError):
-    """The disk is full; an operator has to make room."""
+    """The disk is full; an operator has to free space."""
 
     default_status = 507
     default_code = "storage_full"

@@ -53,7 +53,7 @@ class Inbox:
             "postgresql": postgresql.insert(table).on_conflict_do_nothing().returning(table.c.message_id),
             "sqlite": sqlite.insert(table).on_conflict_do_nothing().returning(table.c.message_id),
         }
-        # SQLAlchemy keeps the row count of an UPDATE or DELETE by itself, that of an INSERT only when told.
+        # SQLAlchemy keeps the row count of an INSERT only with this option.
         self._options = {"preserve_rowcount": True}
 
     async def claim(self, session: AsyncSession, consumer: str, message_id: UUID) -> bool:

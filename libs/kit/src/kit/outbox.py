@@ -97,8 +97,8 @@ class Outbox:
     async def add(self, session: AsyncSession, *events: Event) -> None:
         """Add events, in this order, to be published when the caller's transaction has committed.
 
-        Two transactions that run at the same time and add to the same partition key must be kept apart by the
-        caller (a row lock on what the key stands for): nothing else says which of them came first.
+        Two transactions that run at the same time and add to the same partition key must be serialized by the
+        caller (a row lock on what the key identifies): otherwise their order is undefined.
         """
         now = datetime.now(UTC)
         rows = [_row_of(event, now) for event in events]
@@ -122,8 +122,8 @@ class _Backoff:
 class Relay:
     """Publishes a service's outbox: one relay at a time, in order per partition key, until cancelled.
 
-    On PostgreSQL a session's advisory lock makes it the only one, and all its work goes through that session:
-    a relay that lost its lock cannot go on marking, and that of a killed process is free at once.
+    On PostgreSQL a session's advisory lock ensures that, and the relay uses only that session: a relay that
+    lost its lock cannot mark rows, and the lock of a killed process is released at once.
     """
 
     def __init__(
@@ -154,14 +154,14 @@ class Relay:
         """Events that wait.
 
         Raises:
-            kit.errors.Unavailable: the database is away.
+            kit.errors.Unavailable: the database is unavailable.
         """
         async with self._db.reading() as session:
             waiting = select(func.count()).where(self._table.c.published_at.is_(None))
             return (await session.execute(waiting)).scalar_one()
 
     async def run(self) -> None:
-        """Publish until cancelled. Neither the database nor the broker going away ends it."""
+        """Publish until cancelled. Outages of database and broker do not end it."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._relay_forever())
             tasks.create_task(self._measure_forever())
@@ -306,7 +306,7 @@ class Relay:
         while True:
             try:
                 await self.sweep(datetime.now(UTC) - timedelta(seconds=self._settings.outbox_retention_s))
-            except Exception as error:  # noqa: BLE001 - it is tried again; the relay goes on meanwhile
+            except Exception as error:  # noqa: BLE001 - repeated later; the relay continues
                 self._logger.warning("cannot sweep the outbox", error=reason_of(error))
             await asyncio.sleep(self._settings.sweep_interval_s)
 
@@ -317,9 +317,9 @@ class Relay:
             old = select(table.c.outbox_id).where(table.c.published_at < before).limit(SWEEP_ROWS)
             async with self._db.transaction() as session:
                 result = await session.execute(delete(table).where(table.c.outbox_id.in_(old)))
-                gone = cast("CursorResult[Any]", result).rowcount
-            swept += gone
-            if gone < SWEEP_ROWS:
+                deleted = cast("CursorResult[Any]", result).rowcount
+            swept += deleted
+            if deleted < SWEEP_ROWS:
                 return swept
 
 

@@ -49,7 +49,7 @@ _JPEG_SCAN = b"\xff\xda"
 # Baseline, extended and progressive, Huffman or arithmetic coding (ITU-T T.81, table B.1): what decoders read.
 _READABLE_JPEG_FRAMES = b"\xc0\xc1\xc2\xc9\xca"
 _MAX_JPEG_SCANS = 100
-"""A progressive JPEG has about ten; each one makes the decoder walk the whole picture."""
+"""A progressive JPEG has about ten; for each one the decoder processes the whole picture."""
 _PNG_CHECKSUM_BYTES = 4
 _WEBP_RIFF_BYTES = 8
 
@@ -188,7 +188,7 @@ def _is_quarter_turned(image: ImageFile.ImageFile) -> bool:
 
 
 def _damaged_or_truncated(file: io.BytesIO, data: bytes, kind: Format) -> PictureError:
-    """Pillow's error does not tell the two apart: reading past the end means that something is missing there."""
+    """Whether data are missing at the end. Pillow's error is the same for damaged data."""
     is_short_webp = kind == "WebP" and len(data) < int.from_bytes(data[4:8], "little") + _WEBP_RIFF_BYTES
     if is_short_webp or (kind != "WebP" and file.tell() >= len(data)):
         return _truncated()

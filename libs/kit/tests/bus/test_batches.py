@@ -35,7 +35,7 @@ class Batches:
         return [number_of(d.event) for d in self.done if d.event.partition_key == key]
 
 
-async def test_what_waits_is_handed_over_together_in_order(backend: BusBackend, any_subscription):
+async def test_waiting_messages_are_handled_as_one_batch_in_order(backend: BusBackend, any_subscription):
     bus, handler = await backend.open(batch_size=16, shards=2), Batches()
     await bus.declare(any_subscription)
     await bus.publish_many([make_event(i, key=f"k{i % 4}") for i in range(200)])
@@ -54,7 +54,7 @@ async def _is_empty(bus, queue):
     return await bus.depth(queue) == 0
 
 
-async def test_a_batch_that_fails_is_taken_apart_and_only_the_one_at_fault_becomes_a_dead_letter(
+async def test_a_failed_batch_is_handled_one_by_one_and_only_the_failing_message_becomes_a_dead_letter(
     backend: BusBackend, any_subscription
 ):
     bus, handler = await backend.open(batch_size=16, shards=1), Batches(fail_on={7, 23})

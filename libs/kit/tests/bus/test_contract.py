@@ -39,7 +39,7 @@ async def test_the_handler_runs_in_the_trace_of_the_event(backend: BusBackend):
     assert seen == [("ab" * 16, "c-1")]
 
 
-async def test_events_wait_for_a_consumer_that_comes_later(backend: BusBackend, any_subscription):
+async def test_events_wait_for_a_consumer_that_starts_later(backend: BusBackend, any_subscription):
     bus = await backend.open()
     await bus.declare(any_subscription)
     await bus.publish_many([make_event(i) for i in range(20)])
@@ -81,7 +81,7 @@ async def test_every_subscription_gets_its_own_copy(backend: BusBackend):
         ("*.#", "a.b", True),
     ],
 )
-async def test_bindings_mean_what_amqp_says(backend: BusBackend, binding, key, is_wanted):
+async def test_bindings_match_as_in_amqp(backend: BusBackend, binding, key, is_wanted):
     bus = await backend.open()
     await bus.declare(Subscription("reader", "some", binding))
     [result] = await bus.publish_many([make_event(routing_key=key)])
@@ -97,7 +97,7 @@ async def test_a_changed_binding_replaces_the_old_one(backend: BusBackend):
         await bus.publish(make_event(routing_key="old.x"))
 
 
-async def test_an_event_that_nobody_wants_is_an_error_unless_it_may_be(backend: BusBackend):
+async def test_an_event_without_a_queue_is_an_error_only_if_it_must_be_routed(backend: BusBackend):
     bus = await backend.open()
     with pytest.raises(Unroutable):
         await bus.publish(make_event())
@@ -124,7 +124,7 @@ async def test_after_a_failed_publish_the_later_events_of_its_key_are_held_back(
     await eventually(lambda: sorted(seen.numbers) == [1, 4])
 
 
-async def test_one_key_is_handled_in_order_and_keys_side_by_side(backend: BusBackend):
+async def test_one_key_is_handled_in_order_and_keys_concurrently(backend: BusBackend):
     bus = await backend.open()
     keys = [f"camera:{i}" for i in range(12)]
     running: set[str] = set()
@@ -169,7 +169,7 @@ async def test_concurrency_is_bounded(backend: BusBackend, any_subscription):
     assert most == 3
 
 
-async def test_ready_tells_how_it_stands(backend: BusBackend):
+async def test_ready_reports_the_state_of_the_bus(backend: BusBackend):
     bus = backend.make()
     if backend.kind == "rabbitmq":
         assert not (await bus.ready()).ok
@@ -184,7 +184,7 @@ async def _is_ready(bus):
     return (await bus.ready()).ok
 
 
-async def test_unknown_queues_are_told(backend: BusBackend):
+async def test_unknown_queues_are_an_error(backend: BusBackend):
     bus = await backend.open()
     for call in (bus.depth("no.such.v1"), bus.dead_letters("no.such.v1"), bus.replay("no.such.v1")):
         with pytest.raises(errors.NotFound):

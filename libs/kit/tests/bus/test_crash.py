@@ -40,7 +40,9 @@ class Actor:
         self.process.wait()
 
 
-async def test_what_a_killed_consumer_had_in_hand_is_delivered_again(backend: BusBackend, tmp_path):
+async def test_unacknowledged_messages_of_a_killed_consumer_are_delivered_again(
+    backend: BusBackend, tmp_path
+):
     bus = await backend.open()
     await bus.declare(THING)
     await bus.publish_many([make_event(i, key=f"k{i % 5}") for i in range(50)])
@@ -59,7 +61,7 @@ async def test_what_a_killed_consumer_had_in_hand_is_delivered_again(backend: Bu
     assert set(actor.numbers("done")) | set(seen.numbers) == set(range(50))
 
 
-async def test_a_message_that_kills_its_process_becomes_a_dead_letter_and_takes_nobody_with_it(
+async def test_a_message_that_kills_its_process_becomes_a_dead_letter_and_no_other_does(
     backend: BusBackend, tmp_path
 ):
     bus = await backend.open(delivery_limit=4, isolate_after_deliveries=2, shards=1)
@@ -91,7 +93,7 @@ async def _dead_letter_numbers(bus, wanted):
     return [number_of(dead_letter.event) for dead_letter in await bus.dead_letters(THING.queue)] == wanted
 
 
-async def test_what_was_confirmed_survives_the_publishers_death(backend: BusBackend, tmp_path):
+async def test_confirmed_messages_survive_the_end_of_the_publisher(backend: BusBackend, tmp_path):
     bus = await backend.open()
     await bus.declare(THING)
     actor = Actor("publish", backend, tmp_path / "log")

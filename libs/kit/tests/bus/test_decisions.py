@@ -71,7 +71,7 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         (AssertionError(), Failure.BUG),
     ],
 )
-def test_errors_are_judged(error, failure):
+def test_errors_are_classified(error, failure):
     assert classify(error) is failure
 
 
@@ -208,7 +208,7 @@ def test_a_wrong_envelope_is_refused(wrong):
 
 
 @pytest.mark.parametrize("name", ["", "Tickets", "a b", "1x", "a.b"])
-def test_names_that_cannot_stand_in_a_queue_are_refused(name):
+def test_names_that_are_not_valid_in_a_queue_name_are_refused(name):
     with pytest.raises(ValueError, match="queue name"):
         Subscription(name, "plates_read", "#")
 
@@ -254,7 +254,7 @@ def test_the_topology_of_an_unordered_subscription():
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_every_queue_is_a_quorum_queue_with_a_limit_of_its_own_and_dead_letters_surely(ordered):
+def test_every_queue_is_a_quorum_queue_with_a_limit_and_confirmed_dead_lettering(ordered):
     subscription = Subscription("tickets", "plates_read", "#", is_ordered=ordered)
     topology = subscription_topology(subscription, POLICY, SETTINGS, shards=4)
     for queue in (*topology.queues, catalogue_queue(SETTINGS)):
@@ -275,5 +275,5 @@ def test_names_sort_and_carry_their_delay():
     assert retry_queue("q", 0.25) == "q.retry.250ms"
 
 
-def test_the_slot_of_a_key_is_the_same_for_ever():
+def test_the_slot_of_a_key_never_changes():
     assert [slot_of(key) for key in ("camera:1", "camera:2", "", "ü")] == [26, 32, 0, 21]

@@ -69,7 +69,7 @@ async def dead_letters(backend: BusBackend) -> list[Event]:
     return events
 
 
-async def test_queues_lists_what_waits(kit, dead_letters):
+async def test_queues_lists_waiting_messages(kit, dead_letters):
     text = await kit("queues")
     assert "reader.thing_happened.v1" in text
     assert "unordered.other.v1" in text
@@ -79,7 +79,7 @@ async def test_queues_lists_what_waits(kit, dead_letters):
     assert (unordered["dead_letters"], unordered["is_ordered"]) == (1, False)
 
 
-async def test_list_says_why(kit, dead_letters):
+async def test_list_shows_the_reason(kit, dead_letters):
     text = await kit("dead-letters", "list")
     for event in dead_letters:
         assert str(event.message_id) in text
@@ -121,13 +121,13 @@ async def test_replay_and_discard_do_what_they_say(kit, dead_letters, backend: B
     assert await bus.depth(THING.queue) == 2
 
 
-async def test_wrong_use_is_told(kit, dead_letters):
+async def test_wrong_arguments_are_an_error(kit, dead_letters):
     assert "--id" in await kit("dead-letters", "discard", code=2)
     assert "--queue" in await kit("dead-letters", "discard", "--all", code=2)
     assert "no queue" in await kit("dead-letters", "list", "--queue", "no.such.v1", code=1)
 
 
-def test_a_bus_that_is_not_there_is_told(tmp_path, capsys, monkeypatch):
+def test_a_missing_bus_file_is_an_error(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("LOOKOUT_BUS_URL", "RABBITMQ_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -142,7 +142,7 @@ def test_a_bus_that_is_not_there_is_told(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "none.db").exists()
 
 
-def test_a_broker_that_is_away_is_told_in_one_line():
+def test_an_unavailable_broker_prints_one_line():
     # As a process: the test runner has its own say in where the standard module's lines go.
     command = [sys.executable, "-m", "kit", "queues", "--bus", f"amqp://guest:guest@127.0.0.1:{free_port()}/"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

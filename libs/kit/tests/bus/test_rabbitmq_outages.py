@@ -1,4 +1,4 @@
-"""The broker away, killed and restarted. RabbitMQ only."""
+"""The broker unavailable, killed and restarted. RabbitMQ only."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ async def private_backend(private_rabbitmq_server):
     await backend.close_all()
 
 
-async def test_a_broker_that_is_away_at_start_is_waited_for(
+async def test_a_bus_connects_when_the_broker_starts_later(
     private_rabbitmq_server, private_backend: BusBackend
 ):
     private_rabbitmq_server.stop()

@@ -104,10 +104,10 @@ async def test_rejections_and_bugs_become_dead_letters_at_once(
     assert f'bus_deliveries_total{{outcome="{outcome}",queue="{any_subscription.queue}"}} 1.0' in text
 
 
-async def test_an_outage_is_waited_out_far_beyond_the_attempts_of_a_transient_failure(
+async def test_an_outage_is_retried_more_often_than_a_transient_failure(
     backend: BusBackend, any_subscription
 ):
-    bus, handler = await backend.open(), Flaky({1}, 8, errors.Unavailable("the database is away"))
+    bus, handler = await backend.open(), Flaky({1}, 8, errors.Unavailable("the database is unavailable"))
     subscription = replace(any_subscription, retry=RetryPolicy((0.02, 0.05), outage_retry_limit_s=30))
     await bus.declare(subscription)
     await bus.consume(subscription, handler)
@@ -136,8 +136,8 @@ async def test_a_handler_is_retried_while_the_event_it_publishes_has_no_subscrib
     assert await bus.dead_letters(any_subscription.queue) == []
 
 
-async def test_an_outage_without_end_ends_in_a_dead_letter(backend: BusBackend, any_subscription):
-    bus, handler = await backend.open(), Flaky({1}, 9999, errors.Unavailable("the database is away"))
+async def test_an_outage_beyond_its_limit_ends_in_a_dead_letter(backend: BusBackend, any_subscription):
+    bus, handler = await backend.open(), Flaky({1}, 9999, errors.Unavailable("the database is unavailable"))
     subscription = replace(any_subscription, retry=RetryPolicy((0.05,), outage_retry_limit_s=0.3))
     await bus.declare(subscription)
     await bus.consume(subscription, handler)
@@ -154,7 +154,7 @@ async def test_other_keys_flow_in_order_while_one_retries(backend: BusBackend):
 
     async def handler(delivery):
         if delivery.event.partition_key == "sick" and not may_pass.is_set():
-            raise errors.Unavailable("its portal is away")
+            raise errors.Unavailable("its portal is unavailable")
         await seen(delivery)
 
     await bus.declare(THING)
@@ -169,13 +169,13 @@ async def test_other_keys_flow_in_order_while_one_retries(backend: BusBackend):
     assert seen.numbers_of("sick") == list(range(30))
 
 
-async def test_a_backlog_of_a_retrying_key_within_the_window_holds_nobody_up(backend: BusBackend):
+async def test_a_backlog_of_a_retrying_key_within_the_window_does_not_delay_other_keys(backend: BusBackend):
     bus = await backend.open(shards=1, prefetch=100, concurrency=2)
     seen = RecordingHandler()
 
     async def handler(delivery):
         if delivery.event.partition_key == "sick":
-            raise errors.Unavailable("its portal is away")
+            raise errors.Unavailable("its portal is unavailable")
         await seen(delivery)
 
     await bus.declare(THING)
@@ -229,7 +229,7 @@ async def test_discard_removes_for_good(backend: BusBackend):
     assert await bus.discard(THING.queue) == 0
 
 
-async def test_listing_neither_loses_nor_reorders_however_often(backend: BusBackend):
+async def test_listing_repeatedly_neither_loses_nor_reorders_messages(backend: BusBackend):
     bus, handler = await backend.open(), Flaky(set(range(40)), 99, Rejected("bad"))
     await bus.declare(THING)
     await bus.consume(THING, handler)

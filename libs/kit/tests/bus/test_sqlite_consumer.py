@@ -1,4 +1,4 @@
-"""What only the embedded bus's consumer can get wrong: its file, its one task, and what it holds in hand."""
+"""What only the consumer of the embedded bus can get wrong: its file, its task, its unacknowledged messages."""
 
 import asyncio
 import os
@@ -101,7 +101,7 @@ async def test_a_lock_file_that_cannot_be_opened_is_tried_again(backend: BusBack
 
 @pytest.mark.parametrize("handler", [RecordingHandler, Batches])
 @pytest.mark.parametrize("error", FAULTS, ids=["unforeseen", "told"])
-async def test_what_could_not_be_settled_is_handed_out_again(
+async def test_messages_that_could_not_be_acknowledged_are_delivered_again(
     backend: BusBackend, monkeypatch, error: Exception, handler: Callable[[], RecordingHandler]
 ):
     bus, seen = await opened(backend, poll_interval_s=60), handler()
@@ -116,7 +116,7 @@ async def test_what_could_not_be_settled_is_handed_out_again(
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=["unforeseen", "told"])
-async def test_a_key_whose_backlog_could_not_be_given_back_goes_on(
+async def test_a_key_continues_after_its_backlog_could_not_be_returned(
     backend: BusBackend, monkeypatch, error: Exception
 ):
     bus, seen = await opened(backend, poll_interval_s=60), []
@@ -154,7 +154,7 @@ async def test_a_consumer_that_has_ended_is_not_ready(backend: BusBackend):
     assert (result.ok, THING.queue in result.detail) == (False, True)
 
 
-async def test_a_look_for_others_that_fails_is_not_the_last(backend: BusBackend, monkeypatch):
+async def test_a_failed_lookup_of_other_consumers_is_repeated(backend: BusBackend, monkeypatch):
     bus, other, seen = await opened(backend, poll_interval_s=0.02), await opened(backend), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
@@ -172,7 +172,7 @@ async def test_a_look_for_others_that_fails_is_not_the_last(backend: BusBackend,
 
 
 @pytest.mark.parametrize("subscription", [THING, UNORDERED], ids=["ordered", "unordered"])
-async def test_suspects_are_handled_one_by_one_without_looking_all_the_time(
+async def test_isolated_messages_are_handled_one_by_one_without_constant_polling(
     backend: BusBackend, monkeypatch, subscription
 ):
     bus = await opened(backend, isolate_after_deliveries=2, poll_interval_s=60)
@@ -201,7 +201,7 @@ async def test_suspects_are_handled_one_by_one_without_looking_all_the_time(
     assert len(fetches) < 30  # a look in a loop makes thousands
 
 
-async def test_a_suspect_is_taken_when_the_last_in_hand_ended_during_the_look(
+async def test_an_isolated_message_is_taken_when_the_last_unacknowledged_one_ended_meanwhile(
     backend: BusBackend, monkeypatch
 ):
     bus, seen, held = (
@@ -241,7 +241,7 @@ async def test_a_batching_handler_gets_each_message_once(backend: BusBackend):
     assert len(seen.numbers) == 3000
 
 
-async def test_a_fetch_goes_by_what_was_in_hand_when_it_was_asked_for(backend: BusBackend):
+async def test_a_fetch_uses_the_unacknowledged_messages_of_its_request_time(backend: BusBackend):
     bus = await opened(backend)
     await bus.declare(THING)
     await bus.publish_many([make_event(i, key=f"k{i}") for i in range(4)])

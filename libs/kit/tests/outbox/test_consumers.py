@@ -73,7 +73,7 @@ async def test_an_effect_happens_once_however_often_its_event_is_delivered(servi
     assert repeats in service.metrics.render().decode()
 
 
-async def test_a_rejected_message_takes_no_other_with_it(service):
+async def test_a_rejected_message_does_not_affect_others_of_its_batch(service):
     bus, effects = await service.backend.open(), Effects(service)
     await effects.create()
     consumer = await effects.consume(bus)
@@ -90,7 +90,7 @@ async def test_a_rejected_message_takes_no_other_with_it(service):
     assert "not this one" in dead_letter.reason
 
 
-async def test_an_irrelevant_message_is_acknowledged_and_leaves_nothing(service):
+async def test_an_irrelevant_message_is_acknowledged_without_an_inbox_row(service):
     bus, effects = await service.backend.open(), Effects(service)
     await effects.create()
     consumer = await effects.consume(bus, is_relevant=lambda message: message.number % 2 == 0)
@@ -106,7 +106,7 @@ async def test_an_irrelevant_message_is_acknowledged_and_leaves_nothing(service)
     assert await effects.handled() == {each.message_id for each in events[::2]}
 
 
-async def test_a_body_that_is_no_such_message_becomes_a_dead_letter(service):
+async def test_a_body_that_cannot_be_parsed_becomes_a_dead_letter(service):
     bus, seen = await service.backend.open(), []
 
     async def handle(message, metadata):

@@ -25,7 +25,7 @@ async def test_a_claim_ends_with_its_transaction(service):
         assert await service.inbox.claim(session, "tickets", event)
 
 
-async def test_of_two_claims_at_once_one_wins(service):
+async def test_one_of_two_concurrent_claims_succeeds(service):
     event = uuid7()
 
     async def claim():
@@ -35,7 +35,7 @@ async def test_of_two_claims_at_once_one_wins(service):
     assert sorted(await asyncio.gather(*(claim() for _ in range(5)))) == [False] * 4 + [True]
 
 
-async def test_sweeping_forgets_what_is_old(service):
+async def test_sweeping_deletes_old_rows(service):
     async with service.db.transaction() as session:
         for _ in range(10):
             await service.inbox.claim(session, "tickets", uuid7())

@@ -31,7 +31,7 @@ async def _is_empty(relay):
     return await relay.backlog() == 0
 
 
-async def test_what_was_committed_is_published_in_order_and_what_was_rolled_back_is_not(service):
+async def test_committed_events_are_published_in_order_and_rolled_back_ones_are_not(service):
     bus, seen = await service.backend.open(), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
@@ -68,7 +68,7 @@ async def test_a_commit_wakes_the_relay_at_once(service):
         await eventually(lambda: seen.numbers == [1, 2])
 
 
-async def test_an_event_that_cannot_go_out_holds_up_its_own_key_only(service):
+async def test_an_event_that_cannot_be_published_delays_only_its_key(service):
     bus, seen = await service.backend.open(), RecordingHandler()
     await bus.declare(THING)
     await bus.consume(THING, seen)
@@ -115,7 +115,7 @@ async def test_two_relays_publish_nothing_twice_and_the_second_takes_over(distri
     assert max(Counter(seen.numbers).values()) == 1
 
 
-async def test_sweeping_takes_old_published_events_only(service):
+async def test_sweeping_deletes_only_old_published_events(service):
     bus = await service.backend.open()
     relay = service.relay(bus)
     await bus.declare(THING)
@@ -130,7 +130,7 @@ async def test_sweeping_takes_old_published_events_only(service):
 
 @pytest.mark.integration
 @pytest.mark.chaos
-async def test_neither_a_broker_nor_a_database_that_goes_away_ends_the_relay(
+async def test_the_relay_continues_after_outages_of_broker_and_database(
     private_rabbitmq_server, postgres_server, distributed_service
 ):
     service = distributed_service

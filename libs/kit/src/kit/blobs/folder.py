@@ -116,11 +116,11 @@ class FolderBlobs:
         await self._run(remove)
 
     async def list(self, prefix: str) -> AsyncIterator[StoredBlobInfo]:
-        """A walk in the order of keys, in batches off the event loop."""
-        walk = _walk(self._root, "", checked_prefix(prefix))
+        """Traverses the folders in the order of keys, in batches, in a thread."""
+        blobs = _traverse(self._root, "", checked_prefix(prefix))
 
         def next_batch() -> list[StoredBlobInfo]:
-            return [blob for blob, _ in zip(walk, range(LIST_BATCH), strict=False)]
+            return [blob for blob, _ in zip(blobs, range(LIST_BATCH), strict=False)]
 
         while batch := await self._run(next_batch):
             for blob in batch:
@@ -272,7 +272,7 @@ def _read_metadata(path: Path) -> dict[str, object]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _walk(root: Path, inside: str, prefix: str) -> Iterator[StoredBlobInfo]:
+def _traverse(root: Path, inside: str, prefix: str) -> Iterator[StoredBlobInfo]:
     """Blobs below `root/inside` in the order of their keys; only folders that can contain `prefix` are entered."""
     try:
         with os.scandir(root / inside) as found:
@@ -288,7 +288,7 @@ def _walk(root: Path, inside: str, prefix: str) -> Iterator[StoredBlobInfo]:
         key = inside + name
         if name.endswith("/"):
             if key.startswith(prefix) or prefix.startswith(key):
-                yield from _walk(root, key, prefix)
+                yield from _traverse(root, key, prefix)
         elif key.startswith(prefix):
             with suppress(FileNotFoundError):
                 status = entry.stat()

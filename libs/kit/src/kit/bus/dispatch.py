@@ -9,7 +9,7 @@ from kit.bus.event import Event
 
 
 class Item:
-    """A message in hand: what the dispatcher needs to know of it. Back ends add their own handle."""
+    """An unacknowledged message, as the dispatcher sees it. `handle` is the back end's own."""
 
     __slots__ = ("event", "failures", "first_failed_at", "handle", "redeliveries")
 
@@ -118,8 +118,8 @@ class BatchingDispatcher(Dispatcher):
 
     `turn` is held during a batch, and shared by the dispatchers of a consumer's shards: so what arrives on any of
     them meanwhile makes the next batch larger, which costs less than several small batches at the same time.
-    A batch that fails is taken apart: each of its items is processed alone, as by the plain dispatcher, and so is
-    what comes for their keys until that is done.
+    The items of a failed batch are processed one by one, as by the plain dispatcher, and so are new items of the
+    same keys until that is done.
     """
 
     def __init__(

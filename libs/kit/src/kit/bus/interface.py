@@ -57,8 +57,8 @@ class Bus(Protocol):
     async def publish_many(self, events: Sequence[Event]) -> list[Exception | None]:
         """As `publish`, many at once: None for each that is confirmed, else why not.
 
-        The order per partition key holds even here: after a failure the later events of that key are not
-        sent, and come back with `HeldBack`.
+        The order per partition key is kept: after a failure the later events of that key are not sent, and have
+        the result `HeldBack`.
         """
         ...
 

@@ -1,7 +1,7 @@
 """The distributed bus, on RabbitMQ 3.10 and later.
 
-Two connections, one to publish and one to consume: a broker short of memory stops reading from those that
-publish, and the acknowledgements, which make room, must still get through.
+Two connections, one to publish and one to consume: a broker that is short of memory stops reading from publishing
+connections, but must still receive the acknowledgements, which free memory.
 """
 
 import asyncio

@@ -91,7 +91,7 @@ class Admin:
 
         Raises:
             kit.errors.NotFound: there is no such queue.
-            kit.errors.Unavailable: the broker is away.
+            kit.errors.Unavailable: the broker is unavailable.
         """
         connection = await self._link.connection()
         states: dict[str, QueueState] = {}
@@ -155,7 +155,7 @@ class Admin:
         return await self._take(queue, ids, forget)
 
     async def unbind(self, connection: AbstractConnection, entry: Entry) -> None:
-        """Take away the binding that a subscription had before."""
+        """Remove the binding that a subscription had before."""
         exchange = self._settings.exchange
         async with channel_on(connection) as channel:
             if entry.is_ordered:

@@ -1,7 +1,7 @@
 """Browsing a queue without emptying it: dead letters, and the catalogue of subscriptions.
 
-AMQP can only take messages, so everything is taken, kept unacknowledged, and goes back in its old order when
-the channel closes. A crash on the way is such a closing.
+AMQP can only consume messages, so all are consumed without acknowledgement and returned in their order when
+the channel closes, which a crash does as well.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ async def browse(
 
     Raises:
         kit.errors.NotFound: there is no such queue.
-        kit.errors.Unavailable: the broker is away, or another process browses for too long.
+        kit.errors.Unavailable: the broker is unavailable, or another process browses for too long.
     """
     try:
         async with publisher.browsing, _alone(connection, queue):

@@ -45,7 +45,7 @@ class DeliveryHistory:
         self._handled: OrderedDict[str, None] = OrderedDict()
 
     def note_failed(self, message_id: str, failures: int, first_failed_at: float) -> None:
-        """It failed and waits for its retry; if its channel ends meanwhile, the count goes on from here."""
+        """It failed and waits for its retry. The count is kept if its channel closes meanwhile."""
         self._failures[message_id] = (failures, first_failed_at)
         if len(self._failures) > _REMEMBERED_IDS:
             self._failures.popitem(last=False)
@@ -165,10 +165,10 @@ async def _end(
 class QueueSession:
     """One queue on one connection.
 
-    The channel is given up and opened anew when it breaks, when a message has been in hand for too long (the
-    broker's consumer timeout would end it the hard way), and to change the window: a message that was taken
-    `isolate_after_deliveries` times may be what kills the process, and is then taken alone, so that its neighbours are
-    not counted down to the delivery limit with it.
+    The channel is closed and opened again when it fails, when a message was unacknowledged for too long (before the
+    broker's consumer timeout closes it), and to change the prefetch: a message that was delivered
+    `isolate_after_deliveries` times may be what kills the process. It is then taken alone, so that other messages do
+    not reach the delivery limit with it.
     """
 
     def __init__(self, consumer: RabbitConsumer, queue: str, connection: AbstractConnection) -> None:

@@ -149,7 +149,7 @@ class Link:
                 self.failure = self.failure or "the connection ended"
             except FAULTS as error:
                 self.failure = reason_of(error)
-            except Exception as error:  # a link that gives up would never come back
+            except Exception as error:  # without this the link would never reconnect
                 self.failure = reason_of(error)
                 self._logger.exception("the bus link failed", link=self._name)
             self._up.clear()

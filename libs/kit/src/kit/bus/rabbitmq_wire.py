@@ -87,7 +87,7 @@ def dead_letter_outgoing(event: Event, queue: str, cause: DeadLetterCause, now: 
 
 
 def retry_outgoing(event: Event, queue: str, failures: int, first_failed_at: float) -> Outgoing:
-    """An event for a delay queue. The number of failures goes with it: the broker does not keep it."""
+    """An event for a delay queue. It contains the number of failures, which the broker does not keep."""
     return outgoing(event, "", queue, **{FAILURES: failures, FIRST_FAILED_AT: repr(first_failed_at)})
 
 

@@ -1,4 +1,4 @@
-"""The spans of an event: created by the work that it tells of, sent to the bus, processed by each consumer.
+"""The spans of an event: created by the work that publishes it, sent to the bus, processed by each consumer.
 
 All are in one trace: `send` and `process` are children of `create`, whose position the event carries.
 https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/

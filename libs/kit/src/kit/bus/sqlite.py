@@ -1,7 +1,7 @@
 """The embedded bus: queues in one SQLite file, for one process that is killed now and then.
 
 A queue is consumed by one attached consumer at a time, guarded by a lock file that dies with its process: a
-second one waits until the first is gone, as with a single active consumer on RabbitMQ.
+second one waits until the first has ended, as with a single active consumer on RabbitMQ.
 """
 
 import asyncio
@@ -158,7 +158,7 @@ class SqliteBus:
                 continue
             try:
                 version = await self._file.submit(store.data_version)
-            except Exception:  # noqa: BLE001, S112 - readiness tells it; the next look may succeed
+            except Exception:  # noqa: BLE001, S112 - readiness reports it; the next attempt may succeed
                 continue
             if version != seen:
                 seen = version

@@ -204,7 +204,7 @@ class SqliteConsumer:
             self._note_unsettled(error)
         finally:
             self._begun.difference_update(seqs)
-            if is_over:  # not before their rows are gone: they would be taken again
+            if is_over:  # only after their rows are deleted, because they would be fetched again
                 for seq in seqs:
                     self.unacknowledged.pop(seq, None)
             if self._wants_more():

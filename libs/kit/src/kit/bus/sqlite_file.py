@@ -97,7 +97,7 @@ class SqliteFile:
         try:
             while jobs := self._next_batch():
                 self._commit(connection, jobs)
-                with suppress(RuntimeError):  # the loop ended without stop(): nobody is left to be told
+                with suppress(RuntimeError):  # the loop ended without stop(): no caller is waiting
                     self._loop.call_soon_threadsafe(_settle, jobs)
         finally:
             connection.close()
@@ -115,7 +115,7 @@ class SqliteFile:
             except Empty:
                 return jobs
         if jobs:
-            self._jobs.put(None)  # the end is told again once these are done
+            self._jobs.put(None)  # end again after these jobs
         return jobs
 
     def _open(self) -> sqlite3.Connection:
@@ -137,7 +137,7 @@ class SqliteFile:
                 connection.execute("SAVEPOINT job")
                 try:
                     job.result = job.work(connection)
-                except Exception as error:  # it is the asker's, and goes back to them
+                except Exception as error:  # raised again in the caller of the job
                     if not connection.in_transaction:
                         raise  # a full disk rolls the whole transaction back
                     connection.execute("ROLLBACK TO job")

@@ -59,7 +59,7 @@ class Batch:
     """What a consumer takes: items to handle, and how many became dead letters instead.
 
     More may wait behind them, and the next that is not due yet falls due at `next_due_at`, in epoch seconds.
-    `is_held_back`: the next one is to be taken alone, once nothing is in hand.
+    `is_held_back`: the next one must be taken alone, when no other message is unacknowledged.
     """
 
     items: list[Item]
@@ -132,8 +132,8 @@ def fetch(
     so it is taken alone: the others must not be counted with it. At the delivery limit it becomes a dead letter.
     """
     now_s = now.timestamp()
-    # As they are at this moment: the job runs later and in another thread, when what is in hand now may have
-    # been settled by a job behind it.
+    # Copied now: the job runs later in another thread, when messages that are unacknowledged now may have been
+    # settled by another job.
     unacknowledged, blocked = tuple(unacknowledged), tuple(blocked)
 
     def job(db: sqlite3.Connection) -> Batch:

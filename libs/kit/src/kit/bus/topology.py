@@ -5,7 +5,7 @@ routing key (the `BCC` header, "sender-selected distribution"); a subscription's
 to the shard queue that has the slot. Why not the broker's consistent-hash exchange: docs/adr/0006.
 
 The same for RabbitMQ 3.10 and 4.x. Quorum queues throughout, each with an explicit delivery limit (4.x has
-one of its own, 20, that drops what goes over it) and with dead-lettering that itself is confirmed.
+a default of 20 and drops messages beyond it) and confirmed dead-lettering.
 """
 
 import zlib
@@ -127,7 +127,7 @@ def shard_queues(queue: str, shards: int) -> tuple[str, ...]:
 def members_queue(queue: str) -> str:
     """A queue that stays empty: every replica consumes it, so that its consumers are the replicas.
 
-    A queue with a single active consumer tells of that one only.
+    A queue with a single active consumer lists only that consumer.
     """
     return f"{queue}.members"
 
