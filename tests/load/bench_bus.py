@@ -1,12 +1,12 @@
 """Messages a second from an outbox in PostgreSQL over RabbitMQ to an inbox in PostgreSQL.
 
 The floor is aio-pika alone on the same kind of queue (quorum, persistent, confirmed, 2 kB): pipelined publishes
-in one process, a consumer with prefetch that acknowledges in another. Ours has the same two processes: one whose
-transactions leave events in the outbox, with the relay beside them, and one whose consumer claims them in
-transactions with their (here empty) effects, by `kit.inbox.TransactionalConsumer`.
+in one process, a consumer with prefetch that acknowledges in another. Lookout's part has the same two processes:
+one with transactions that add events to the outbox, and its relay, and one with a
+`kit.inbox.TransactionalConsumer`, whose handler has no effect here.
 
-A transaction that a service makes for a single event costs more than all the rest of an event's way, whether an
-outbox is in it or not. So it is measured twice: one event in each transaction, and ten, which shows the bus.
+A transaction costs more than everything else that is done for an event, with or without an outbox. Therefore two
+cases are measured: one event per transaction, and ten, which shows the cost of the bus.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ ROUNDS = 3
 BODY_BYTES = 2_000
 KEYS = 64
 PRODUCERS = DatabaseSettings.model_fields["pool_size"].default
-"""Transactions at once that add to the outbox: as many as a service has connections."""
+"""Concurrent transactions that add to the outbox: as many as a service has database connections."""
 BURST = 10
 PIPELINE = 500
-"""Unconfirmed publishes of the floor, as many as the relay has."""
+"""Unconfirmed publishes of the floor; the relay has as many."""
 PREFETCH = BusSettings.model_fields["prefetch"].default
 GOAL_RATIO = 0.4
 
@@ -70,8 +70,8 @@ def run(messages: int = MESSAGES, rounds: int = ROUNDS) -> dict[str, float]:
         for _ in range(rounds):
             rates["raw"].append(_measure("raw", broker.fresh_vhost(), "-", messages, 1))
             for name, burst in (("burst", BURST), ("single", 1)):
-                places = broker.fresh_vhost(), server.fresh_database()
-                rates[name].append(_measure("ours", *places, messages, burst))
+                urls = broker.fresh_vhost(), server.fresh_database()
+                rates[name].append(_measure("ours", *urls, messages, burst))
     return {name: median(values) for name, values in rates.items()}
 
 
@@ -92,16 +92,16 @@ def main() -> None:
 
 def _measure(what: str, broker_url: str, database_url: str, messages: int, burst: int) -> float:
     """One round: messages a second from the first publish to the last acknowledgement."""
-    consumer = _child(f"consume-{what}", broker_url, database_url, messages, burst)
-    producer = _child(f"produce-{what}", broker_url, database_url, messages, burst)
+    consumer = _start_part(f"consume-{what}", broker_url, database_url, messages, burst)
+    producer = _start_part(f"produce-{what}", broker_url, database_url, messages, burst)
     try:
         for child in (consumer, producer):
-            assert _said(child) == "ready"
+            assert _read_line(child) == "ready"
         assert producer.stdin is not None
         producer.stdin.write("go\n")
         producer.stdin.flush()
-        started = float(_said(producer))
-        ended = float(_said(consumer))
+        started = float(_read_line(producer))
+        ended = float(_read_line(consumer))
     finally:
         for child in (consumer, producer):
             child.kill()
@@ -109,7 +109,7 @@ def _measure(what: str, broker_url: str, database_url: str, messages: int, burst
     return messages / (ended - started)
 
 
-def _child(*words: object) -> subprocess.Popen[str]:
+def _start_part(*words: object) -> subprocess.Popen[str]:
     here = Path(__file__).parent
     return subprocess.Popen(
         [sys.executable, str(Path(__file__)), *map(str, words)],
@@ -120,15 +120,17 @@ def _child(*words: object) -> subprocess.Popen[str]:
     )
 
 
-def _said(child: subprocess.Popen[str]) -> str:
+def _read_line(child: subprocess.Popen[str]) -> str:
     assert child.stdout is not None
     line = child.stdout.readline().strip()
     if not line:
-        raise RuntimeError(f"a process of the bench ended with {child.wait()}")
+        raise RuntimeError(
+            f"a process of the benchmark ended with exit status {child.wait()}; its error is above"
+        )
     return line
 
 
-async def _go() -> None:
+async def _wait_for_start() -> None:
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     print(time.time(), flush=True)
@@ -138,7 +140,7 @@ async def _produce_raw(url: str, _: str, messages: int, __: int) -> None:
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel(publisher_confirms=True)
         await _declare_raw(channel)
-        await _go()
+        await _wait_for_start()
         unconfirmed = asyncio.Semaphore(PIPELINE)
 
         async def publish_one(number: int) -> None:
@@ -188,7 +190,7 @@ async def _produce_ours(url: str, database_url: str, messages: int, burst: int) 
     relay = Relay(db, outbox, bus, settings, logger, metrics)
     relaying = asyncio.create_task(relay.run())
     numbers = iter(range(messages))
-    await _go()
+    await _wait_for_start()
 
     async def produce() -> None:
         while some := [_event(number) for number in islice(numbers, burst)]:
@@ -252,7 +254,7 @@ PARTS: dict[str, Part] = {
 }
 
 
-def _child_main() -> None:
+def _run_part() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("broker_url")
@@ -268,4 +270,4 @@ def _child_main() -> None:
 
 
 if __name__ == "__main__":
-    _child_main()
+    _run_part()

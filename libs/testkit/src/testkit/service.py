@@ -1,4 +1,4 @@
-"""A whole service on real sockets, with a bus that the test listens to, and access tokens for its routes."""
+"""Starts a whole service on real sockets, with its bus, the events it publishes and access tokens for its routes."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -24,11 +24,11 @@ from testkit.clock import ManualClock
 S = TypeVar("S", bound=ServiceSettings)
 
 TOKEN_LIFETIME_S = 10**9
-"""Longer than any test moves its clock."""
+"""Longer than any test advances its clock."""
 
 
 class TokenIssuer:
-    """Signs access tokens with a key of its own; `jwks` has the public key."""
+    """Signs access tokens with a generated key; `jwks` has the public key."""
 
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
@@ -37,7 +37,7 @@ class TokenIssuer:
         self.jwks = StaticJwks({"keys": [{**public, "kid": "test", "use": "sig", "alg": ALGORITHM}]})
 
     def token(self, *permissions: str, username: str = "tester") -> str:
-        """A token of a user with those permissions, valid from the clock's present on."""
+        """A token of a user with those permissions, valid from the clock's current time."""
         now = int(self._clock.now().timestamp())
         claims = {
             "sub": username,
@@ -60,7 +60,7 @@ class TokenIssuer:
 
 @dataclass(kw_only=True)
 class RunningService(Generic[S]):
-    """A started service. `http`: a client without a token; `events`: what came on the subscriptions, in order."""
+    """A started service. `http`: a client without a token; `events`: received events of the subscriptions, in order."""
 
     settings: S
     service: Service
@@ -72,7 +72,7 @@ class RunningService(Generic[S]):
     events: list[Event] = field(default_factory=list)
 
     def channel(self, *, token: str | None = None) -> grpc.aio.Channel:
-        """To its gRPC listener, with the right token or another; closed by the caller."""
+        """A channel to its gRPC listener, with the right token unless another is given. The caller closes it."""
         return local_channel(self.settings, self.service.name, token=token)
 
 
