@@ -213,6 +213,7 @@ def http_jwks(url: str, watch: Watch) -> HttpJwks:
     return HttpJwks(settings, monotonic=watch)
 
 
+@pytest.mark.integration
 async def test_the_page_is_fetched_once_for_many_calls_and_again_when_old() -> None:
     watch = Watch()
     with jwks_page() as page:
@@ -224,6 +225,7 @@ async def test_the_page_is_fetched_once_for_many_calls_and_again_when_old() -> N
         assert page.fetched == 2
 
 
+@pytest.mark.integration
 async def test_an_unknown_key_fetches_the_page_again_but_not_for_every_forged_token() -> None:
     watch = Watch()
     with jwks_page() as page:
@@ -240,6 +242,7 @@ async def test_an_unknown_key_fetches_the_page_again_but_not_for_every_forged_to
         assert page.fetched == 2
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("status", "body"), [(500, b""), (200, b"<html>"), (200, b"[]"), (200, b'{"keys": [1]}')]
 )
@@ -254,6 +257,7 @@ async def test_the_cached_keys_are_used_while_the_page_is_unavailable(status: in
         assert page.fetched == 2
 
 
+@pytest.mark.integration
 async def test_without_any_keys_a_call_gets_503_with_retry_after() -> None:
     with jwks_page() as page:
         page.status = 503

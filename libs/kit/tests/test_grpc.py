@@ -25,6 +25,9 @@ from kit.metrics import Metrics
 from kit.settings import GrpcSettings, LogSettings
 from kit.tracing import current_correlation_id, current_trace, use_trace
 
+# gRPC opens its sockets in C, where pytest-socket does not see them.
+pytestmark = pytest.mark.integration
+
 SETTINGS = GrpcSettings(host="127.0.0.1", port=0, token=SecretStr("hunter2"), default_deadline_s=0.3)
 Behaviour = Callable[[Any, Any], Any]
 

@@ -23,6 +23,8 @@ from kit.service import Service, ServiceRunner
 from kit.settings import Block, GrpcSettings
 from testkit.processes import free_port
 
+pytestmark = pytest.mark.integration
+
 Build = Callable[..., Service]
 
 

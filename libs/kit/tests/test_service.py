@@ -28,6 +28,8 @@ from kit.settings import GrpcSettings, HttpSettings
 from testkit import eventually
 from testkit.messages import ThingHappened
 
+pytestmark = pytest.mark.integration
+
 Build = Callable[..., Service]
 Start = Callable[..., Awaitable[Any]]
 

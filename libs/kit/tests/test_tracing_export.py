@@ -23,6 +23,8 @@ from kit.tracing import (
 from testkit.otlp import OtlpCollector, ReceivedSpan, otlp_collector
 from testkit.processes import free_port
 
+pytestmark = pytest.mark.integration
+
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
 

@@ -9,6 +9,8 @@ import pytest
 from testkit import CameraMode, HttpCamera, eventually
 from testkit.camera import CLIP, SNAPSHOT, small_clip
 
+pytestmark = pytest.mark.integration
+
 CLIP_QUERY = {
     "dw": "sd",
     "filename": "a b.mp4",

@@ -189,6 +189,7 @@ async def test_cameras_are_read_in_parallel(ocr: RunningService) -> None:
         assert f'lookout_plate_ocr_stage_seconds_count{{stage="{stage}"}} 40.0' in metrics
 
 
+@pytest.mark.integration
 async def test_a_dropped_frame_is_published_as_failed_and_entries_are_not_dropped(
     tmp_path: Path, manual_clock: ManualClock
 ) -> None:

@@ -20,6 +20,8 @@ from testkit.waiting import eventually
 from .conftest import bgr, canvas, encoded, jpeg, put_plate
 from .running_service import FakeEngine, RunningService, plate, running
 
+pytestmark = pytest.mark.integration
+
 URL = "/api/v1/ocr-image"
 
 

@@ -15,6 +15,8 @@ from plate_ocr.domain.values import Box, UnreadReason, seen_not_read
 from .conftest import canvas, jpeg, put_plate
 from .running_service import plate
 
+pytestmark = pytest.mark.integration
+
 TIMEOUT_S = 120
 
 

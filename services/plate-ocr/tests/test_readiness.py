@@ -11,6 +11,8 @@ from testkit.clock import ManualClock
 
 from .running_service import FakeEngine, running
 
+pytestmark = pytest.mark.integration
+
 
 def make_with_vehicles() -> FakeEngine:
     engine = FakeEngine()

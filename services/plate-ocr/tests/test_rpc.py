@@ -19,6 +19,8 @@ from testkit.clock import ManualClock
 from .conftest import encoded
 from .running_service import SPOT, FakeEngine, RunningService, plate, running
 
+pytestmark = pytest.mark.integration
+
 DEADLINE_S = 20
 
 

@@ -174,6 +174,7 @@ async def test_the_outline_is_not_drawn_on_the_event_loop(
     assert await drawing == 1
 
 
+@pytest.mark.integration
 async def test_an_outline_that_was_not_drawn_before_a_stop_is_drawn_after_the_start(
     sqlite_url: str, tmp_path: Path, manual_clock: Any, frames: Frames
 ) -> None:

@@ -142,6 +142,7 @@ def test_a_missing_bus_file_is_an_error(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "none.db").exists()
 
 
+@pytest.mark.integration
 def test_an_unavailable_broker_prints_one_line():
     # As a process: the test runner has its own say in where the standard module's lines go.
     command = [sys.executable, "-m", "kit", "queues", "--bus", f"amqp://guest:guest@127.0.0.1:{free_port()}/"]

@@ -11,6 +11,8 @@ from testkit.bus import BusBackend
 from testkit.processes import free_port
 from testkit.waiting import eventually
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def no_garbage_collection():

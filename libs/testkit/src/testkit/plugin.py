@@ -1,9 +1,14 @@
-"""The fixtures: thin wrappers of the context managers of `testkit.servers`."""
+"""The fixtures, and what separates unit tests from integration tests.
+
+A test that requests a fixture of the ini option `integration_fixtures` is marked `integration`. Any other test may not
+open a network socket: pytest-socket makes it fail, so that `-m "not integration"` needs neither server nor network.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_socket import disable_socket, enable_socket
 
 from testkit.camera import HttpCamera
 from testkit.clock import ManualClock
@@ -12,6 +17,37 @@ from testkit.rabbitmq import private_rabbitmq_server, rabbitmq_server
 from testkit.s3 import S3Server, s3
 
 __all__ = ["private_rabbitmq_server", "rabbitmq_server"]  # fixtures, found here by pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the ini option."""
+    parser.addini(
+        "integration_fixtures", "fixtures that use a server, a socket or a process", type="args", default=[]
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that request a fixture of `integration_fixtures`, directly or not; also `chaos` and `e2e`."""
+    fixtures = frozenset(config.getini("integration_fixtures"))
+    for item in items:
+        is_requested = isinstance(item, pytest.Function) and fixtures.intersection(item.fixturenames)
+        if is_requested or item.get_closest_marker("chaos") or item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse network sockets to unit tests. Unix sockets stay: every event loop has a pair of them."""
+    if item.get_closest_marker("integration") is None:
+        disable_socket(allow_unix_socket=True)
+    else:
+        enable_socket()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Fixtures of a wider scope may open sockets between tests."""
+    enable_socket()
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +90,7 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'test.db'}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
 def any_database(request: pytest.FixtureRequest) -> str:
     """The URL of a fresh database; the test runs once on SQLite and once on PostgreSQL."""
     url = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
