@@ -7,9 +7,12 @@ MAKEFLAGS += --no-print-directory
 RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-untyped-decorators \
 	--allow-any-generics --no-warn-return-any --disable-error-code union-attr --disable-error-code var-annotated
 VENV := .venv/bin
-SOME_PYTHON := $(firstword $(wildcard $(VENV)/python) $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3))
+# For what runs without the environment: any Python 3.11 or newer that starts (a pyenv shim may exist and not start).
+SOME_PYTHON := $(shell for python in $(VENV)/python python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import tomllib' 2>/dev/null && echo $$python && break; done)
 SERVICE_LIST := $(SOME_PYTHON) scripts/service_list.py
-export MYPYPATH = $(shell $(SERVICE_LIST) import-path)
+# A folder with a hyphen makes no module name that mypy's overrides for tests could match, so it is checked by itself.
+MYPY := MYPYPATH=$$($(VENV)/python scripts/service_list.py import-path) $(VENV)/mypy
 
 .PHONY: help
 help: ## List the targets
@@ -49,7 +52,7 @@ test-integration: setup ## Run the tests that need servers, sockets or processes
 .PHONY: check
 check: setup ## Lint, types, import contracts, and drift of proto, migrations, lock and documents
 	@$(VENV)/ruff format --check . && $(VENV)/ruff check .
-	@$(VENV)/mypy libs $(foreach folder,$(wildcard services/*),$(if $(findstring -,$(folder)),,$(folder))) $(wildcard services/*-*/src) tests scripts/service_list.py scripts/lint_imports.py scripts/event_docs.py
+	@$(MYPY) libs $(foreach folder,$(wildcard services/*),$(if $(findstring -,$(folder)),,$(folder))) $(wildcard services/*-*/src) tests scripts/service_list.py scripts/lint_imports.py scripts/event_docs.py scripts/new_service/__main__.py
 	@# mypy's overrides for tests match module names, which a folder with a hyphen does not have.
 	@for tests in $(wildcard services/*-*/tests); do $(VENV)/mypy $(RELAXED) $$tests; done
 	@$(VENV)/python scripts/lint_imports.py
