@@ -224,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = dead_letters.add_subparsers(required=True, metavar="ACTION")
     for name, command, help_text in (
         ("list", _list, "list them, with the reason"),
-        ("show", _show, "show them whole: envelope, body, reason, traceback"),
+        ("show", _show, "show them completely: envelope, body, reason, traceback"),
         ("replay", _replay, "deliver them to the handler of their queue again"),
         ("discard", _discard, "delete them"),
     ):

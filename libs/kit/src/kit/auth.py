@@ -1,6 +1,6 @@
 """Who calls, and what they may: EdDSA tokens checked against the gateway's published keys.
 
-Every service checks for itself; nobody asks the gateway about a call.
+Every service verifies tokens itself, without a call to the gateway.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ SUPERADMIN = "superadmin"
 
 
 class TokenClaims(BaseModel):
-    """What an access token says; the gateway signs it, `TokenVerifier` reads it. Times are Unix seconds."""
+    """The claims of an access token; the gateway signs it, `TokenVerifier` verifies it. Times are Unix seconds."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
@@ -186,7 +186,7 @@ class TokenVerifier:
         )
 
     async def claims(self, token: str | None) -> TokenClaims:
-        """All that a valid token says; raises as `verify` does."""
+        """The claims of a valid token; raises as `verify` does."""
         if not token:
             raise Unauthenticated("This needs a token: sign in at /token.", code="token_missing")
         claims = _read_claims(self._decode(token, await self._key_for(token)))

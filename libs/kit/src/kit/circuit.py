@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Circuit:
     """The failures in a row of one dependency. Times are seconds on the caller's own monotonic clock.
 
-    `failures_to_open` of them open the circuit: no call is made for `pause_s`. Then one call is let through, the
+    `failures_to_open` of them open the circuit: no call is made for `pause_s`. Then one call is allowed, the
     others wait for its outcome; a failure opens the circuit again.
     """
 

@@ -118,7 +118,7 @@ class UnsupportedMedia(LookoutError):
 
 
 class RateLimited(LookoutError):
-    """Too many calls; `retry_after_s` says when the next is accepted."""
+    """Too many calls; the next one is accepted after `retry_after_s`."""
 
     default_status = 429
     default_code = "rate_limited"

@@ -102,10 +102,10 @@ class Edge:
     async def _serve_http(self, call: "_Call") -> None:
         self._in_flight.inc()
         try:
-            held = self._health.refusal_reason
-            if held is not None and call.scope["path"] not in QUIET_PATHS:
+            refusal = self._health.refusal_reason
+            if refusal is not None and call.scope["path"] not in QUIET_PATHS:
                 await call.answer(
-                    Unavailable(f"Not now: {held}.", code="starting", retry_after_s=STARTING_RETRY_AFTER_S)
+                    Unavailable(f"Not now: {refusal}.", code="starting", retry_after_s=STARTING_RETRY_AFTER_S)
                 )
             elif call.is_declared_too_large:
                 if not call.is_drain_too_long:
@@ -152,7 +152,7 @@ class Edge:
 
 
 class _Call:
-    """One HTTP call: counts the bytes read, remembers the status sent."""
+    """One HTTP call: counts the bytes read, records the status sent."""
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, trace: TraceContext, max_body_bytes: int

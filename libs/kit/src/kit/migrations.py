@@ -8,7 +8,7 @@ A service that has tables has `metadata` in `<package>/store.py` or `<package>/s
 
 Read it before it is committed: a rename looks like a drop and an add. `python -m kit.migrations check
 tickets` reports whether the tables in the code and the revisions agree. Both databases run the same revisions; a
-change of an existing table goes through `op.batch_alter_table`, as SQLite has to build the table anew.
+change of an existing table goes through `op.batch_alter_table`, because SQLite has to create the table again.
 """
 
 import argparse
@@ -255,7 +255,7 @@ def _sqlite_connection(settings: DatabaseSettings) -> Iterator[Connection]:
     _begin_immediate(engine)
     with engine.connect() as connection, connection.begin():
         yield connection
-        # Foreign keys are off meanwhile (building a table anew would cascade), so they are checked once here.
+        # Foreign keys are off meanwhile (creating a table again would cascade), so they are checked once here.
         broken = connection.execute(text("PRAGMA foreign_key_check")).all()
         if broken:
             raise RuntimeError(f"the migration breaks {len(broken)} foreign keys, first {broken[0]}")

@@ -89,7 +89,7 @@ def key_in_file(path: Path) -> str:
 
 
 def _write_key(path: Path) -> None:
-    """Written whole or not at all, and to disk before it is used: what a lost key encrypted is lost too."""
+    """Written completely or not at all, and synced before it is used: without the key, what it encrypted is lost."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -156,7 +156,7 @@ _correlation_id: ContextVar[str | None] = ContextVar("kit_correlation_id", defau
 
 
 def parse_traceparent(header: str | None) -> TraceContext | None:
-    """What a `traceparent` header says, or None where it is absent or breaks the grammar."""
+    """The content of a `traceparent` header, or None if it is absent or malformed."""
     text = header.strip() if header else ""
     if not text or len(text) > MAX_TRACEPARENT_CHARS:
         return None

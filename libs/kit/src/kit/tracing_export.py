@@ -67,7 +67,7 @@ def open_exporting(service: str, version: str, settings: TracingSettings, logger
 
 
 class TraceIdSampler(Sampler):
-    """The trace id alone decides, so that services with one ratio record whole traces, and no caller decides."""
+    """The trace id alone decides: services with the same ratio record complete traces, whatever callers ask for."""
 
     def __init__(self, ratio: float) -> None:
         self._limit = round(ratio * 2**_RANDOM_BITS)

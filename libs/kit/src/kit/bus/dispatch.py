@@ -30,7 +30,7 @@ class Item:
 
 Process = Callable[[Item], Awaitable[None]]
 ProcessBatch = Callable[[list[Item]], Awaitable[bool]]
-"""Settles all of them and says True, or none and says False."""
+"""Acknowledges all of them and returns True, or none and returns False."""
 
 
 class Dispatcher:

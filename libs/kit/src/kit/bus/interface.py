@@ -38,7 +38,7 @@ class Bus(Protocol):
     """At least once, in order per partition key if the subscription is ordered; nothing is lost or dropped."""
 
     async def start(self) -> None:
-        """Begin to connect. A broker that cannot be reached is no failure: `ready` says so, and it is tried again."""
+        """Begin to connect. If the broker is not reachable, `ready` reports it and connecting is repeated."""
         ...
 
     async def stop(self) -> None:
@@ -82,7 +82,7 @@ class Bus(Protocol):
         """Messages waiting in a subscription's queue or its dead-letter queue; unacknowledged ones are not counted.
 
         Raises:
-            kit.errors.NotFound: the bus knows no such queue.
+            kit.errors.NotFound: there is no such queue.
             kit.errors.Unavailable: the broker cannot be reached.
         """
         ...
@@ -95,7 +95,7 @@ class Bus(Protocol):
         """The dead letters of a queue, oldest first. They stay there.
 
         Raises:
-            kit.errors.NotFound: the bus knows no such queue.
+            kit.errors.NotFound: there is no such queue.
             kit.errors.Unavailable: the broker cannot be reached.
         """
         ...

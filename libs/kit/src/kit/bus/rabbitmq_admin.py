@@ -102,7 +102,7 @@ class Admin:
                     declared = await answered(channel.queue_declare(queue, passive=True))
                     states[queue] = QueueState(declared.message_count or 0, declared.consumer_count or 0)
         except ChannelNotFoundEntity:
-            raise NotFound(f"the bus knows no queue {queue}", code="queue_unknown") from None
+            raise NotFound(f"there is no queue {queue} on the bus", code="queue_unknown") from None
         except FAULTS as error:
             raise Unavailable(f"cannot count: {error!r}", code="bus_unavailable") from error
         return states
@@ -188,7 +188,7 @@ class Admin:
     async def _entry(self, queue: str) -> Entry:
         entry = (await self._catalogue()).get(queue)
         if entry is None:
-            raise NotFound(f"the bus knows no queue {queue}", code="queue_unknown")
+            raise NotFound(f"there is no queue {queue} on the bus", code="queue_unknown")
         return entry
 
 

@@ -26,7 +26,7 @@ from kit.errors import NotFound, Unavailable
 from kit.ids import uuid7
 
 WINDOW = 60_000
-"""Messages held at once; AMQP's prefetch has 16 bits."""
+"""Unacknowledged messages at most; AMQP's prefetch has 16 bits."""
 
 BROWSE_TIMEOUT_S = 30.0
 """Longest wait for the next message of a queue, and for the end of another process' browse."""
@@ -39,7 +39,7 @@ class BrowsedQueue:
     """One browse of a queue: iterate, and `take` what is to be removed."""
 
     def __init__(self, channel: Channel, end_marker: str) -> None:
-        self.held = 0
+        self.unacknowledged = 0
         self._channel = channel
         self._end_marker = end_marker
         self._arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
@@ -59,13 +59,13 @@ class BrowsedQueue:
 
     async def on_message(self, message: DeliveredMessage) -> None:
         """The broker hands out one more."""
-        self.held += 1
+        self.unacknowledged += 1
         self._arrived.put_nowait(message)
 
     async def take(self, message: DeliveredMessage) -> None:
         """Remove a message for good."""
         assert message.delivery_tag is not None
-        self.held -= 1
+        self.unacknowledged -= 1
         await answered(self._channel.basic_ack(message.delivery_tag))
 
 
@@ -88,7 +88,7 @@ async def browse(
                 await answered(channel.basic_qos(prefetch_count=WINDOW))
                 await answered(channel.basic_consume(queue, browsed.on_message))
                 yield browsed
-            await _until_returned(connection, queue, browsed.held)
+            await _until_returned(connection, queue, browsed.unacknowledged)
     except FAULTS as error:
         raise Unavailable(f"cannot browse {queue}: {error!r}", code="bus_unavailable") from error
 
@@ -101,7 +101,7 @@ async def _publish_end_marker(publisher: Publisher, queue: str) -> str:
     try:
         await publisher.publish(Outgoing("", queue, properties, b""))
     except Unroutable:
-        raise NotFound(f"the bus knows no queue {queue}", code="queue_unknown") from None
+        raise NotFound(f"there is no queue {queue} on the bus", code="queue_unknown") from None
     return end_marker
 
 
@@ -132,20 +132,20 @@ async def _alone(connection: AbstractConnection, queue: str) -> AsyncIterator[No
                 await answered(channel.queue_delete(lock))
 
 
-async def _until_returned(connection: AbstractConnection, queue: str, held: int) -> None:
-    """Wait until what was held can be seen again: the broker gives it back after the channel has closed."""
+async def _until_returned(connection: AbstractConnection, queue: str, unacknowledged: int) -> None:
+    """Wait until the messages are in the queue again: the broker returns them after the channel has closed."""
     deadline = time.monotonic() + BROWSE_TIMEOUT_S
     async with channel_on(connection) as channel:
         while time.monotonic() < deadline:
             declared = await answered(channel.queue_declare(queue, passive=True))
-            if (declared.message_count or 0) >= held:
+            if (declared.message_count or 0) >= unacknowledged:
                 return
             await asyncio.sleep(_POLL_S)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A subscription as the catalogue knows it. `shards` is 0 for one that is not ordered."""
+    """A subscription as it is in the catalogue. `shards` is 0 for one that is not ordered."""
 
     queue: str
     binding: str

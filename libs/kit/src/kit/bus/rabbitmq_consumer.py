@@ -212,7 +212,7 @@ class QueueSession:
                         await self._renewal.wait()
 
     async def _consume(self) -> None:
-        """One channel's life."""
+        """Consume on one channel until it closes."""
         self._renewal = asyncio.Event()
         self._dispatcher = self._new_dispatcher()
         prefetch = 1 if self._is_isolating else self._consumer.settings.prefetch
@@ -266,7 +266,7 @@ class QueueSession:
         dispatcher.submit(Item(event, tag, redeliveries, failures, first_failed_at))
 
     def _is_prefetch_right(self, redeliveries: int) -> bool:
-        """Whether a message may be handled with the present prefetch; if not, the channel is opened anew."""
+        """Whether a message may be handled with the current prefetch; if not, the channel is opened again."""
         is_suspect = redeliveries >= self._consumer.settings.isolate_after_deliveries
         if is_suspect == self._is_isolating:
             return True
@@ -369,7 +369,7 @@ class QueueSession:
         last = max(tags)
         oldest_left = next(iter(self._received_at), last + 1)
         if oldest_left > last:
-            # Everything up to there is settled: one frame says so.
+            # Everything up to that tag is settled: one frame acknowledges it.
             await answered(self._channel.basic_ack(last, multiple=True, wait=False))
             return
         for tag in tags:

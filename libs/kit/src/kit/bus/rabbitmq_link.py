@@ -2,7 +2,7 @@
 
 aio-pika's "robust" connection is not used: it restores channels while consumers still have deliveries of the old
 one, whose acknowledgements then fail or acknowledge another message. Here a lost connection ends everything that
-used it, and the next one starts anew.
+used it, and the next one starts again.
 """
 
 import asyncio
@@ -191,7 +191,7 @@ class Link:
             with suppress(*FAULTS, asyncio.CancelledError):
                 async with asyncio.timeout(self._settings.connect_timeout_s):
                     await connection.close()
-            # A connection that is not closed when it is deleted starts a coroutine of its own, which nobody awaits
+            # A connection that is not closed when it is deleted starts a coroutine that is never awaited
             # if the garbage collector runs in another thread. The second call completes what failed above.
             await connection.close()
 

@@ -1,6 +1,6 @@
 """The embedded bus: queues in one SQLite file, for one process that is killed now and then.
 
-A queue is consumed by one attached consumer at a time, guarded by a lock file that dies with its process: a
+A queue is consumed by one attached consumer at a time, guarded by a file lock that ends with its process: a
 second one waits until the first has ended, as with a single active consumer on RabbitMQ.
 """
 

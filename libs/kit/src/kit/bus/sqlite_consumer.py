@@ -24,8 +24,8 @@ _PAUSE_AFTER_FAULT_S = 1.0
 class SqliteConsumer:
     """Owns a queue while it holds the queue's lock file.
 
-    A key that waits for its next attempt gives back what it holds, so that however long its backlog is, the
-    other keys have the whole window.
+    A key that waits for its next attempt returns its messages, so that the other keys can use the whole prefetch
+    however long its backlog is.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class SqliteConsumer:
         return self._task is not None and self._task.done()
 
     async def stop(self) -> None:
-        """Finish what has begun, give back what has not, and let another process have the queue."""
+        """Finish the messages in progress, return the others, and release the queue for another process."""
         self._dispatcher.stopping.set()
         if self._task is not None:
             # Not cancelled in the middle of a fetch: what it took would stay counted as delivered.
@@ -111,7 +111,7 @@ class SqliteConsumer:
                     self.is_attached = self._lock is not None
                     continue
                 await self._fetch()
-            except Exception as error:  # noqa: BLE001 - whatever it was, nobody else would ever take messages
+            except Exception as error:  # noqa: BLE001 - without this the queue would not be consumed any more
                 self._note_fault("cannot take messages", error)
                 await self._dispatcher.pause(_PAUSE_AFTER_FAULT_S)
                 continue
@@ -216,7 +216,7 @@ class SqliteConsumer:
         return Delivery(item.event, self.subscription.queue, attempt, item.redeliveries > 0)
 
     def _note_unsettled(self, error: Exception) -> None:
-        # They are handed out again; the inbox knows what was done already.
+        # They are delivered again; the inbox detects repeats.
         self._note_fault("cannot settle messages", error)
         asyncio.get_running_loop().call_later(_PAUSE_AFTER_FAULT_S, self.wake)
 

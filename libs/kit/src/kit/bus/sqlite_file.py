@@ -36,7 +36,7 @@ class _Job(Generic[T]):
 
 
 class SqliteFile:
-    """Runs jobs on the file, each whole or not at all, and answers when they are on the disk.
+    """Runs jobs on the file, each completely or not at all, and reports them done when they are on disk.
 
     Each job has a savepoint of its own inside the shared transaction, so that one that fails takes no other
     with it. A commit costs an fsync (`synchronous=FULL`): sharing it is what makes the bus fast.

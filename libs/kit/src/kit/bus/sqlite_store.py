@@ -335,7 +335,7 @@ def _chosen(queue: str, ids: Sequence[str] | None) -> tuple[str, tuple[str, ...]
 
 def _require(db: sqlite3.Connection, queue: str) -> None:
     if db.execute("SELECT 1 FROM subscriptions WHERE queue = ?", (queue,)).fetchone() is None:
-        raise NotFound(f"the bus knows no queue {queue}", code="queue_unknown")
+        raise NotFound(f"there is no queue {queue} on the bus", code="queue_unknown")
 
 
 def _to_row(event: Event) -> tuple[object, ...]:

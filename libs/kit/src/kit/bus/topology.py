@@ -24,7 +24,7 @@ SLOTS = 64
 """Never to be changed: where a key's events go depends on it."""
 
 NEVER = 2_000_000_000
-"""A delivery limit that is not reached: 3.10 does not know -1 for "none", and 4.x takes none given for 20."""
+"""A delivery limit that is never reached: 3.10 does not accept -1 for "none", and 4.x uses 20 if none is given."""
 
 Argument = str | int | bool
 

@@ -84,7 +84,7 @@ def make_socket_folder(data_dir: Path) -> None:
     Where that path is too long for a socket's address, it becomes a link to a new temporary folder.
 
     Raises:
-        OSError: it cannot be made, or belongs to somebody else.
+        OSError: it cannot be created, or belongs to another user.
     """
     folder = data_dir / "rpc"
     if not folder.exists():

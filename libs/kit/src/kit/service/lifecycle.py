@@ -126,7 +126,7 @@ class Lifecycle:
             for name, step in self.startup_steps:
                 await self._retry(name, step, obstacle_met)
             if self.bus is not None:
-                with use_trace(tracing=self.tracing):  # which the bus takes over for what the handlers do
+                with use_trace(tracing=self.tracing):  # which the bus uses for the handlers
                     for consumer in self.consumers:
                         await self.bus.consume(consumer.subscription(self.name), consumer.handler(self.name))
         except Exception as error:

@@ -19,7 +19,7 @@ from kit.settings import HttpSettings
 READINESS_INTERVAL_S = 2.0
 
 
-class ServiceFailed(Exception):  # noqa: N818 - says what happened, as the errors of the kit do
+class ServiceFailed(Exception):  # noqa: N818 - named after what happened, as kit's errors are
     """A service cannot be started, and a retry would not help."""
 
 
