@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
-import hypothesis
 import orjson
 import pytest
 from fastapi import APIRouter
@@ -17,12 +16,6 @@ from kit.grpc import Rpc
 from kit.service import Resource, Service, ServiceRunner
 from kit.service.lifecycle import Step
 from kit.settings import GrpcSettings, HttpSettings, LogSettings, ServiceSettings
-
-# How fast data is drawn depends on what else the machine does; that is no property of the code under test.
-hypothesis.settings.register_profile(
-    "busy-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("busy-machine")
 
 
 class ToySettings(ServiceSettings):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import hypothesis
 import pytest
 from sqlalchemy import select
 
@@ -25,9 +24,6 @@ from testkit.pictures import parking_push
 from testkit.service import TokenIssuer, running_service
 
 FRAMES = Subscription.to(event_type(camera_pb2.FrameCaptured), "listener")
-# A deadline would fail on a busy machine and say nothing about the code.
-hypothesis.settings.register_profile("without deadline", deadline=None)
-hypothesis.settings.load_profile("without deadline")
 
 QUICK: dict[str, Any] = {
     "http": {"port": 0},

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import cv2
-import hypothesis
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -19,12 +18,6 @@ from plate_ocr.wiring.engine import SHIPPED, open_engine
 from testkit.clock import ManualClock
 
 from .running_service import FakeEngine, RunningService, running
-
-# A time limit for each example would fail on a busy machine.
-hypothesis.settings.register_profile(
-    "no-deadline", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("no-deadline")
 
 SHARED_PLATES = Path(__file__).parents[4] / "shared" / "data" / "plates"
 

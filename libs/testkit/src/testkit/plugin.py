@@ -7,6 +7,7 @@ open a network socket: pytest-socket makes it fail, so that `-m "not integration
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pytest_socket import disable_socket, enable_socket
 
@@ -24,6 +25,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "integration_fixtures", "fixtures that use a server, a socket or a process", type="args", default=[]
     )
+
+
+@pytest.hookimpl(
+    tryfirst=True
+)  # before Hypothesis' own plugin, so that --hypothesis-profile takes precedence
+def pytest_configure() -> None:
+    """Let Hypothesis judge no speed: how fast data is drawn and examples run depends on what else the machine does."""
+    hypothesis.settings.register_profile(
+        "lookout", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("lookout")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -26,7 +26,7 @@ def result(decode: object, coded: bytes) -> bytes | None:
     return decoded
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(NEARLY_BASE64)
 def test_it_decodes_and_rejects_as_the_standard_library_does(coded: bytes) -> None:
     assert result(decode_base64, coded) == result(decode_strict, coded)

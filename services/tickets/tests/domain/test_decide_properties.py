@@ -42,7 +42,7 @@ def play(sequence: list[Trigger]) -> tuple[list[SpotHistory], list[Decision]]:
     return histories, decisions
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(triggers)
 def test_sessions_never_overlap_and_only_the_last_is_open(sequence: list[Trigger]) -> None:
     histories, _ = play(sequence)
@@ -54,7 +54,7 @@ def test_sessions_never_overlap_and_only_the_last_is_open(sequence: list[Trigger
             assert earlier.exit_at <= later.entry_at
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(triggers)
 def test_every_trigger_is_decided_and_none_opens_or_closes_twice(sequence: list[Trigger]) -> None:
     _, decisions = play(sequence)
@@ -81,13 +81,13 @@ def test_every_trigger_is_decided_and_none_opens_or_closes_twice(sequence: list[
     assert sum(is_open.values()) == sum(s.is_open for s in histories[-1].sessions)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(triggers)
 def test_the_same_sequence_always_has_the_same_result(sequence: list[Trigger]) -> None:
     assert play(sequence) == play(list(sequence))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(triggers, st.data())
 def test_an_event_repeated_with_a_new_id_opens_no_ticket(
     sequence: list[Trigger], data: st.DataObject
@@ -113,7 +113,7 @@ def _stays(spot: SpotHistory) -> list[tuple[datetime, datetime | None, str]]:
     return [(s.entry_at, s.exit_at, s.plate.text if s.plate else "") for s in spot.sessions]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.integers(1, 5), st.booleans(), st.data())
 def test_late_entries_result_in_the_same_sessions(cars: int, is_last_gone: bool, data: st.DataObject) -> None:
     """The guarantee in the README: exits in order among themselves, entries in any order."""
