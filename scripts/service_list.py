@@ -118,7 +118,7 @@ def _password(service: ServiceEntry) -> str:
 
 
 def _environment_lines(service: ServiceEntry) -> list[str]:
-    blocks = ["*log", "*peers"]
+    blocks = ["*observability", "*peers"]
     blocks += [block for need, block in (("rabbitmq", "*bus"), ("minio", "*blobs")) if need in service.needs]
     lines = ["    environment:", f"      <<: [{', '.join(blocks)}]"]
     if service.has_database:
