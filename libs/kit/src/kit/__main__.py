@@ -231,7 +231,7 @@ def _parser() -> argparse.ArgumentParser:
         action = actions.add_parser(name, parents=[common], help=help_text)
         action.set_defaults(command=command)
         action.add_argument(
-            "--queue", metavar="Q", help="of this subscription only, such as tickets.plates_read.v1"
+            "--queue", metavar="Q", help="of this subscription only, such as billing.order_placed.v1"
         )
         action.add_argument("--id", metavar="ID", nargs="+", default=[], help="only these messages")
         if name in {"replay", "discard"}:

@@ -55,7 +55,7 @@ class Principal:
     token_id: str
 
     def may(self, permission: str) -> bool:
-        """Whether a permission such as `tickets:read` is held; a superadmin holds all."""
+        """Whether a permission such as `orders:read` is held; a superadmin holds all."""
         return SUPERADMIN in self.roles or permission in self.permissions
 
 
@@ -259,7 +259,7 @@ _BEARER = _Bearer(tokenUrl="/token", scheme_name="signIn", auto_error=False)
 
 
 def require(permission: str | None = None) -> Callable[..., Awaitable[Principal]]:
-    """A dependency for routes: `caller: Annotated[Principal, Depends(require("tickets:read"))]`.
+    """A dependency for routes: `caller: Annotated[Principal, Depends(require("orders:read"))]`.
 
     It answers 401 without a valid token and 403 without the permission; None asks for a token only.
     """

@@ -77,7 +77,7 @@ class JsonDocument(TypeDecorator[Any]):
 class BigIntId(TypeDecorator[int]):
     """An integer id: BIGINT on PostgreSQL; INTEGER on SQLite, where only that type is the row id.
 
-    Use it as `Column("ticket_id", BigIntId, Identity(), primary_key=True)`, and give the table
+    Use it as `Column("order_id", BigIntId, Identity(), primary_key=True)`, and give the table
     `sqlite_autoincrement=True` when the id of a deleted row must never be reused.
     """
 

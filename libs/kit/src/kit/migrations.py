@@ -4,10 +4,10 @@ A service that has tables has `metadata` in `<package>/store.py` or `<package>/s
 `<package>/migrations/versions/`. A revision is written from the difference between the tables in the code
 (made with `kit.db.new_metadata()`) and what the revisions so far make, in a scratch SQLite file:
 
-    python -m kit.migrations revision tickets -m "tickets and triggers"
+    python -m kit.migrations revision shop -m "orders and items"
 
 Read it before it is committed: a rename looks like a drop and an add. `python -m kit.migrations check
-tickets` reports whether the tables in the code and the revisions agree. Both databases run the same revisions; a
+shop` reports whether the tables in the code and the revisions agree. Both databases run the same revisions; a
 change of an existing table goes through `op.batch_alter_table`, because SQLite has to create the table again.
 """
 
@@ -217,7 +217,7 @@ def _postgres_connection(settings: DatabaseSettings, package: str) -> Iterator[C
     with engine.connect() as connection:
         number = lock_number(f"migrations of {package}")
         _take_lock(connection, number)
-        # The lock is short, the work behind it may be long: an index on a year of tickets.
+        # The lock is short, the work behind it may be long: an index on a year of rows.
         connection.execute(text(f"SET lock_timeout = {round(settings.lock_timeout_s * 1000)}"))
         connection.execute(text("SET statement_timeout = 0"))
         connection.commit()

@@ -23,7 +23,7 @@ _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True)
 class EventType(Generic[M]):
-    """`lookout.camera.v1.FrameCaptured` is the event `camera.frame_captured`, version 1.
+    """`lookout.sales.v1.OrderPlaced` is the event `sales.order_placed`, version 1.
 
     `routing_scope` names the words that follow in the routing key. `is_subscriber_required`: publishing fails
     while no queue is bound for the event.
@@ -39,7 +39,7 @@ class EventType(Generic[M]):
 
     @property
     def name(self) -> str:
-        """Area and event, such as `camera.frame_captured`."""
+        """Area and event, such as `sales.order_placed`."""
         return f"{self.area}.{self.event}"
 
     @property
