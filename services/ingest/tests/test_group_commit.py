@@ -1,10 +1,13 @@
 import asyncio
+import contextvars
 from collections.abc import Sequence
 
 import pytest
 
 from ingest.handlers.group_commit import GroupCommit
 from kit.errors import Unavailable
+
+CALLER = contextvars.ContextVar("CALLER", default=0)
 
 
 class Writer:
@@ -15,7 +18,7 @@ class Writer:
         self.is_writing = asyncio.Event()
         self.may_finish = asyncio.Event()
         self.bad: set[int] = set()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     async def __call__(self, items: Sequence[int]) -> list[int]:
         self.groups.append(list(items))
@@ -102,3 +105,51 @@ async def test_after_a_failure_the_next_item_is_written() -> None:
     with pytest.raises(ValueError, match="bad"):
         await commits.submit(1)
     assert await commits.submit(2) == 20
+
+
+async def test_when_the_write_is_cancelled_no_caller_waits_for_ever() -> None:
+    writer = Writer()
+    commits = GroupCommit(writer, max_items=2)
+    tasks = await submit_during_a_write(writer, commits, 1, 2, 3, 4)
+    writer.failure = asyncio.CancelledError()
+    writer.may_finish.set()
+    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+    assert {type(result) for result in results} == {Unavailable}
+    writer.failure = None
+    assert await commits.submit(5) == 50
+
+
+async def test_a_write_with_too_few_results_fails_its_whole_group_and_is_not_repeated() -> None:
+    groups = []
+
+    async def write(items: Sequence[int]) -> list[int]:
+        groups.append(list(items))
+        await asyncio.sleep(0)
+        return [0] if len(items) > 1 else [item * 10 for item in items]
+
+    commits = GroupCommit(write, max_items=10)
+    submitted = asyncio.gather(*(commits.submit(item) for item in (1, 2, 3)), return_exceptions=True)
+    results = await asyncio.wait_for(submitted, 10)
+    assert [type(result) for result in results] == [RuntimeError] * 3
+    assert "1 results for 3 items" in str(results[0])
+    assert groups == [[1, 2, 3]]
+    assert await commits.submit(4) == 40
+
+
+async def test_each_item_of_a_split_group_is_written_in_the_context_of_its_caller() -> None:
+    callers: list[int] = []
+
+    async def write(items: Sequence[int]) -> list[int]:
+        if len(items) > 1:
+            raise ValueError("a bad item")
+        callers.append(CALLER.get())
+        return list(items)
+
+    commits = GroupCommit(write, max_items=10)
+
+    async def submit(item: int) -> int:
+        CALLER.set(item)
+        return await commits.submit(item)
+
+    assert list(await asyncio.gather(submit(1), submit(2), submit(3))) == [1, 2, 3]
+    assert callers == [1, 2, 3]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from kit.errors import LookoutError
+from kit.errors import LookoutError, Unavailable
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -47,6 +47,7 @@ class GroupCommit(Generic[T, R]):
 
         Raises:
             Exception: what `write` raised.
+            Unavailable: the task that writes was cancelled.
         """
         entry: _Entry[T, R] = _Entry(
             item, asyncio.get_running_loop().create_future(), contextvars.copy_context()
@@ -62,6 +63,7 @@ class GroupCommit(Generic[T, R]):
             raise
 
     async def _write_waiting(self) -> None:
+        group: list[_Entry[T, R]] = []
         try:
             while self._waiting:
                 count = min(len(self._waiting), self._max_items)
@@ -71,6 +73,11 @@ class GroupCommit(Generic[T, R]):
                 if group:
                     # A shared write belongs to the trace of its first item.
                     await asyncio.create_task(self._write_group(group), context=group[0].context)
+        except BaseException:
+            # Callers would wait for ever, and they hold the lock of their camera.
+            _fail([*group, *self._waiting], Unavailable("the write was cancelled"))
+            self._waiting.clear()
+            raise
         finally:
             self._task = None
 
@@ -81,12 +88,19 @@ class GroupCommit(Generic[T, R]):
             if len(group) > 1 and not isinstance(error, LookoutError):
                 # One item may be at fault. Written by itself it fails alone.
                 for entry in group:
-                    await self._write_group([entry])
+                    await asyncio.create_task(self._write_group([entry]), context=entry.context)
                 return
-            for entry in group:
-                if not entry.result.done():
-                    entry.result.set_exception(error)
+            _fail(group, error)
+            return
+        if len(results) != len(group):
+            _fail(group, RuntimeError(f"write returned {len(results)} results for {len(group)} items"))
             return
         for entry, result in zip(group, results, strict=True):
             if not entry.result.done():
                 entry.result.set_result(result)
+
+
+def _fail(entries: Sequence[_Entry[T, R]], error: Exception) -> None:
+    for entry in entries:
+        if not entry.result.done():
+            entry.result.set_exception(error)
