@@ -95,6 +95,18 @@ def test_every_outcome_and_reason_of_the_contract_has_its_words() -> None:
         assert has_words == (reason != parking_pb2.IGNORED_REASON_UNSPECIFIED)
 
 
+def test_an_outcome_of_a_later_release_is_taken_from_the_decision() -> None:
+    decision = mapping.decision(decided(outcome=99, decision=parking_pb2.DECISION_CLOSED))
+    assert decision.outcome is Outcome.CLOSED
+
+
+def test_a_decision_time_outside_the_calendar_is_invalid() -> None:
+    message = decided(decision=parking_pb2.DECISION_OPENED)
+    message.decided_at.seconds = 10**15
+    with pytest.raises(InvalidValue, match="decided_at"):
+        mapping.decision(message)
+
+
 def test_a_decision_without_meaning_is_invalid() -> None:
     with pytest.raises(InvalidValue, match="not a UUID"):
         mapping.decision(parking_pb2.TriggerDecided(frame_id="no id"))

@@ -16,6 +16,7 @@ from ingest.domain.parking_push import Purpose
 from ingest.domain.site import CameraRef, CameraSite, RegisteredSpot
 from kit.blobs import StoredBlob
 from kit.bus import Event, EventSource
+from kit.protobuf_time import TimeOutOfRange, to_datetime
 from lookout.camera.v1 import camera_pb2
 from lookout.common.v1 import common_pb2
 from lookout.parking.v1 import parking_pb2
@@ -50,7 +51,8 @@ _OUTCOMES = {
     parking_pb2.TRIGGER_OUTCOME_IGNORED: Outcome.IGNORED,
     parking_pb2.TRIGGER_OUTCOME_STILL_OCCUPIED: Outcome.STILL_OCCUPIED,
 }
-# For one release: messages of a tickets service that does not fill `outcome` and `ignored_reason` yet.
+# For messages of an older tickets service, which does not fill `outcome`, and of a newer one with an outcome that this
+# release does not know.
 _OUTCOMES_BY_DECISION = {
     parking_pb2.DECISION_OPENED: Outcome.OPENED,
     parking_pb2.DECISION_REOPENED: Outcome.REOPENED,
@@ -223,7 +225,8 @@ def decision(message: parking_pb2.TriggerDecided) -> Decision:
     """What tickets decided, for the answer to a camera.
 
     Raises:
-        InvalidValue: the frame id is no UUID, or the outcome is one that this release does not know.
+        InvalidValue: the frame id is no UUID, the outcome and the decision are both unknown to this release, or
+            `decided_at` is outside the years 1 to 9999.
     """
     try:
         event_id = UUID(message.frame_id)
@@ -247,17 +250,23 @@ def decision(message: parking_pb2.TriggerDecided) -> Decision:
         )
         if has_ticket and plate.text
         else None,
-        decided_at=message.decided_at.ToDatetime(tzinfo=UTC),
+        decided_at=_decided_at(message),
     )
 
 
+def _decided_at(message: parking_pb2.TriggerDecided) -> datetime:
+    try:
+        return instant(message.decided_at)
+    except InvalidValue as error:
+        raise InvalidValue(f"decided_at {error}") from error
+
+
 def _outcome(message: parking_pb2.TriggerDecided) -> Outcome:
-    if message.outcome != parking_pb2.TRIGGER_OUTCOME_UNSPECIFIED:
-        outcome = _OUTCOMES.get(message.outcome)
-    elif message.reason == _STILL_OCCUPIED_REASON:
-        outcome = Outcome.STILL_OCCUPIED
-    else:
-        outcome = _OUTCOMES_BY_DECISION.get(message.decision)
+    outcome = _OUTCOMES.get(message.outcome)
+    if outcome is None:
+        is_still_occupied = message.reason == _STILL_OCCUPIED_REASON
+        by_decision = _OUTCOMES_BY_DECISION.get(message.decision)
+        outcome = Outcome.STILL_OCCUPIED if is_still_occupied else by_decision
     if outcome is None:
         raise InvalidValue(f"unknown outcome {message.outcome} with decision {message.decision}")
     return outcome
@@ -274,12 +283,12 @@ def instant(stamp: Timestamp) -> datetime:
     """The instant in UTC.
 
     Raises:
-        InvalidValue: it lies outside the calendar.
+        InvalidValue: it is outside the years 1 to 9999.
     """
     try:
-        return stamp.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidValue("is not an instant of the calendar") from error
+        return to_datetime(stamp)
+    except TimeOutOfRange as error:
+        raise InvalidValue("is outside the years 1 to 9999") from error
 
 
 def _polygon(corners: Quad) -> common_pb2.Polygon:
