@@ -1,7 +1,7 @@
 """Protobuf to domain values and back: `PlatesRead` in, events and tickets out."""
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.bus import Event, EventSource, Rejected, event_type
 from kit.ids import derived_id
+from kit.protobuf_time import TimeOutOfRange, to_datetime, to_timedelta
 from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
 from lookout.parking.v1 import parking_pb2 as parking
@@ -36,6 +37,9 @@ EVENTS = EventSource(
 
 # `Vehicle.source` of the camera's own vehicle box.
 _CAMERA_BOX = "camera"
+
+_LONGEST = timedelta(days=3_652_500)
+"""The longest duration that a protobuf Duration may have: 10,000 years."""
 
 # Enums of the domain and of the contracts have the same names, so that a missing one fails at import.
 _TRIGGER_KINDS = {camera.Purpose.Value(f"PURPOSE_{kind.name}"): kind for kind in TriggerKind}
@@ -87,7 +91,7 @@ def received_trigger_from(read: plates.PlatesRead) -> ReceivedTrigger:
         raise Rejected("PlatesRead.frame has no valid received_at")
     occurred_at = _datetime_from(frame.captured_at) if frame.HasField("captured_at") else None
     clock_state = _CLOCK_STATES.get(frame.clock_state, ClockState.UNSPECIFIED)
-    note = clock_note(clock_state, frame.clock_skew.ToTimedelta())
+    note = clock_note(clock_state, _timedelta_from(frame.clock_skew))
     if occurred_at is None:
         note = "the camera sent no time: the time of receipt is used"
     return ReceivedTrigger(
@@ -118,9 +122,17 @@ def _camera_time(
     if state not in {ClockState.AHEAD, ClockState.BEHIND}:
         return occurred_at
     try:
-        return received_at + skew.ToTimedelta()
+        return received_at + _timedelta_from(skew)
     except OverflowError:
         return None
+
+
+def _timedelta_from(duration: Duration) -> timedelta:
+    """For a duration out of range, the longest one with its sign."""
+    try:
+        return to_timedelta(duration)
+    except TimeOutOfRange:
+        return _LONGEST if duration.seconds > 0 else -_LONGEST
 
 
 def _frame_id_from(text: str) -> UUID:
@@ -225,8 +237,8 @@ def _picture_from(blob: common.BlobRef) -> Picture | None:
 def _datetime_from(stamp: Timestamp) -> datetime | None:
     """None outside of the years 1 to 9999."""
     try:
-        return stamp.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):
+        return to_datetime(stamp)
+    except TimeOutOfRange:
         return None
 
 
