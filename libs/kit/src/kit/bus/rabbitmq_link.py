@@ -65,6 +65,7 @@ class Link:
         logger: Logger,
         on_up: Callable[[AbstractConnection], Awaitable[None]] | None = None,
         on_down: Callable[[], None] | None = None,
+        connection_type: Callable[[URL], AbstractConnection] = aio_pika.Connection,
     ) -> None:
         self.failure = "not connected yet"
         self._logged_failure = ""
@@ -73,6 +74,7 @@ class Link:
         self._logger = logger
         self._on_up = on_up
         self._on_down = on_down
+        self._connection_type = connection_type
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
         self._renewal = asyncio.Event()
@@ -89,7 +91,7 @@ class Link:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Close for good."""
+        """Close, and connect no more."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -174,9 +176,9 @@ class Link:
         )
         # Not `aio_pika.connect`: a connection that failed has to be closed here as well (see `_close`), and that
         # function keeps it to itself.
-        self._connection = aio_pika.Connection(url)
+        self._connection = self._connection_type(url)
         async with asyncio.timeout(self._settings.connect_timeout_s):
-            await self._connection.connect()
+            await answered(self._connection.connect())
         self._connection.close_callbacks.add(self._on_closed)
         if self._on_up is not None:
             await answered(self._on_up(self._connection))
@@ -186,14 +188,16 @@ class Link:
         self._logger.info("connected to the broker", link=self._name)
 
     async def _close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(*FAULTS, asyncio.CancelledError):
-                async with asyncio.timeout(self._settings.connect_timeout_s):
-                    await connection.close()
-            # A connection that is not closed when it is deleted starts a coroutine that is never awaited
-            # if the garbage collector runs in another thread. The second call completes what failed above.
-            await connection.close()
+        if self._connection is None:
+            return
+        # `answered` passes on the cancellation by `stop()`, which then closes the connection itself.
+        with suppress(*FAULTS):
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                await answered(self._connection.close())
+        # A connection that is not closed when it is deleted starts a coroutine that is never awaited
+        # if the garbage collector runs in another thread. The second call completes what failed above.
+        await self._connection.close()
+        self._connection = None
 
 
 @asynccontextmanager
