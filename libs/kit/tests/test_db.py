@@ -4,8 +4,10 @@ import socket
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
+from io import StringIO
 from pathlib import Path
 
+import orjson
 import pytest
 from sqlalchemy import (
     Column,
@@ -21,9 +23,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, StatementError
 
-from kit.db import BigIntId, Database, JsonDocument, UtcDateTime, database_fault, new_metadata
+from kit.db import (
+    BigIntId,
+    Database,
+    JsonDocument,
+    UtcDateTime,
+    after_commit,
+    database_fault,
+    new_metadata,
+)
 from kit.errors import Conflict, NotFound, StorageFull, Unavailable
-from kit.settings import DatabaseSettings
+from kit.logging import Logger, make_logger
+from kit.settings import DatabaseSettings, LogSettings
 from testkit import eventually
 
 pytestmark = pytest.mark.integration
@@ -45,8 +56,8 @@ def settings(url: str, **changes) -> DatabaseSettings:
     return DatabaseSettings(url=url, **({"connect_timeout_s": 2, "statement_timeout_s": 5} | changes))
 
 
-async def opened(url: str, **changes) -> Database:
-    db = Database(settings(url, **changes), "test")
+async def opened(url: str, logger: Logger | None = None, **changes) -> Database:
+    db = Database(settings(url, **changes), "test", logger=logger)
     await db.start()
     async with db.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
@@ -110,6 +121,26 @@ async def test_a_wrong_statement_is_not_an_outage(db: Database):
         async with db.reading() as session:
             await session.execute(text("SELECT nothing FROM nowhere"))
     assert type(caught.value).__module__.startswith("sqlalchemy")
+
+
+async def test_a_failed_callback_after_the_commit_neither_fails_it_nor_skips_the_others(any_database: str):
+    log = StringIO()
+    db = await opened(any_database, logger=make_logger("test", LogSettings(), stream=log))
+    calls: list[str] = []
+
+    def fail() -> None:
+        raise RuntimeError("no subscriber")
+
+    async with db.transaction() as session:
+        await session.execute(insert(spots).values(name="a"))
+        after_commit(session, fail)
+        after_commit(session, lambda: calls.append("second"))
+    assert await names(db) == ["a"]
+    assert calls == ["second"]
+    [line] = map(orjson.loads, log.getvalue().splitlines())
+    assert (line["event"], line["level"]) == ("callback after commit failed", "error")
+    assert "no subscriber" in line["exception"]
+    await db.stop()
 
 
 async def test_reading_cannot_write(db: Database):

@@ -8,7 +8,7 @@ import errno
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from enum import Enum
@@ -27,7 +27,8 @@ from kit.db_engines import postgres_engine, sqlite_engine
 from kit.db_tracing import trace_statements
 from kit.errors import LookoutError, StorageFull, Unavailable
 from kit.health import CheckResult
-from kit.settings import DatabaseSettings
+from kit.logging import Logger, make_logger
+from kit.settings import DatabaseSettings, LogSettings
 
 __all__ = [
     "NAMING",
@@ -72,15 +73,23 @@ _SQLITE_UNAVAILABLE = {7, 9, 10, 14}  # out of memory, interrupted, I/O error, c
 class Database:
     """The engine and the sessions of one database. Nothing connects before the first use.
 
-    `name` is the application name that the server shows.
+    `name` is the application name that the server shows. `logger`: default: one of that name.
 
     Raises:
         ValueError: for a URL that is neither PostgreSQL nor an SQLite file.
     """
 
-    def __init__(self, settings: DatabaseSettings, name: str, *, is_traced: bool = False) -> None:
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        name: str,
+        *,
+        logger: Logger | None = None,
+        is_traced: bool = False,
+    ) -> None:
         url = make_url(str(settings.url))
         self.name = name
+        self._logger = logger or make_logger(name, LogSettings())
         self._settings = settings
         if url.get_backend_name() == "postgresql":
             self.dialect: Literal["postgresql", "sqlite"] = "postgresql"
@@ -130,9 +139,9 @@ class Database:
         """All or nothing: commits when the block ends, rolls back when it raises.
 
         What was registered with `after_commit` is called when it has committed. The transaction begins with the
-        first statement, on SQLite holding the write lock from there on
-        (`BEGIN IMMEDIATE`), so that what was read stays true until it is written. Never open one inside
-        another: on SQLite the inner one waits for the outer until it gives up.
+        first statement, on SQLite holding the write lock from there on (`BEGIN IMMEDIATE`), so that what was read
+        stays true until it is written. Never open one inside another: on SQLite the inner one waits for the outer one's
+        connection until it fails with the code `database_busy`.
 
         Raises:
             Unavailable: the database cannot be reached or is too busy, or two transactions were in conflict
@@ -143,8 +152,16 @@ class Database:
         async with self._session(self._write_session, writing=True) as session:
             yield session
             await session.commit()
-            for callback in session.info.pop(_AFTER_COMMIT, ()):
+            self._run_after_commit(session.info.pop(_AFTER_COMMIT, ()))
+
+    def _run_after_commit(self, callbacks: Iterable[Callable[[], None]]) -> None:
+        for callback in callbacks:
+            try:
                 callback()
+            except (
+                Exception
+            ):  # an error would tell the caller that the transaction failed, and it is committed
+                self._logger.exception("callback after commit failed")
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
@@ -194,7 +211,8 @@ class Database:
 def after_commit(session: AsyncSession, callback: Callable[[], None]) -> None:
     """Call `callback` once the transaction of `session` has committed; never when it rolls back.
 
-    It runs in the context (trace and log fields) of this call. It must not raise: the work is committed.
+    It runs in the context (trace and log fields) of this call. An error of it is logged: the transaction is
+    committed, and the other callbacks are called.
     """
     context = copy_context()
     session.info.setdefault(_AFTER_COMMIT, []).append(lambda: context.run(callback))

@@ -86,7 +86,9 @@ class Service(Lifecycle):
 
     def database(self, settings: DatabaseSettings) -> Database:
         """The service's database, checked for readiness; its migrations run at the start unless switched off."""
-        db = self.add_resource(Database(settings, self.name, is_traced=self.tracing.is_on))
+        db = self.add_resource(
+            Database(settings, self.name, logger=self.logger, is_traced=self.tracing.is_on)
+        )
         self.health.add("database", db.ping)
 
         async def migrate() -> None:
