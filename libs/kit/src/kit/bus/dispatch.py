@@ -1,4 +1,4 @@
-"""Which message is handled when: one key in turn, different keys side by side, some handlers many at once."""
+"""When each message is handled: one key in order, different keys concurrently, some handlers in batches."""
 
 import asyncio
 from collections import deque
@@ -34,7 +34,7 @@ ProcessBatch = Callable[[list[Item]], Awaitable[bool]]
 
 
 class Dispatcher:
-    """Runs `process` on items: those of one key one after the other, different keys side by side.
+    """Runs `process` on items: those of one key one after the other, different keys concurrently.
 
     Unordered, every item is its own key.
     """
@@ -50,27 +50,27 @@ class Dispatcher:
         """Take an item, to be processed after those of its key before it."""
         if self._is_ordered:
             key = item.event.partition_key
-            lane = self._waiting.get(key)
-            if lane is not None:
-                lane.append(item)
+            waiting = self._waiting.get(key)
+            if waiting is not None:
+                waiting.append(item)
                 return
             self._waiting[key] = deque()
-            work = self._run_lane(key, item)
+            work = self._run_key(key, item)
         else:
             work = self._run_one(item)
         self._spawn(work)
 
     def take_back(self, key: str) -> list[Item]:
-        """Give up the items of a key that have not begun, and return them."""
-        lane = self._waiting.get(key)
-        if not lane:
+        """Remove and return the items of a key whose processing has not begun."""
+        waiting = self._waiting.get(key)
+        if not waiting:
             return []
-        taken = list(lane)
-        lane.clear()
+        taken = list(waiting)
+        waiting.clear()
         return taken
 
     async def pause(self, delay_s: float) -> bool:
-        """Wait, or not to the end: False when stopping."""
+        """Wait for `delay_s`; False as soon as the dispatcher stops."""
         try:
             async with asyncio.timeout(delay_s):
                 await self.stopping.wait()
@@ -101,23 +101,23 @@ class Dispatcher:
         if not self.stopping.is_set():
             await self._process(item)
 
-    async def _run_lane(self, key: str, item: Item) -> None:
-        lane = self._waiting[key]
+    async def _run_key(self, key: str, item: Item) -> None:
+        waiting = self._waiting[key]
         try:
             while not self.stopping.is_set():
                 await self._process(item)
-                if not lane:
+                if not waiting:
                     return
-                item = lane.popleft()
+                item = waiting.popleft()
         finally:
             del self._waiting[key]
 
 
 class BatchingDispatcher(Dispatcher):
-    """Gathers what waits into batches for a handler that takes many at once.
+    """Collects waiting items into batches for a handler that takes many at once.
 
-    `turn` is held during a batch, and shared by the dispatchers of a consumer's shards: so what arrives on any of
-    them meanwhile makes the next batch larger, which costs less than several small batches at the same time.
+    `batch_lock` is held during a batch, and shared by the dispatchers of a consumer's shards: so what arrives on any
+    of them meanwhile makes the next batch larger, which costs less than several small batches at the same time.
     The items of a failed batch are processed one by one, as by the plain dispatcher, and so are new items of the
     same keys until that is done.
     """
@@ -127,12 +127,12 @@ class BatchingDispatcher(Dispatcher):
         process: Process,
         process_batch: ProcessBatch,
         limit: int,
-        turn: asyncio.Lock,
+        batch_lock: asyncio.Lock,
         *,
         is_ordered: bool,
     ) -> None:
         super().__init__(process, is_ordered=is_ordered)
-        self._turn = turn
+        self._batch_lock = batch_lock
         self._process_batch = process_batch
         self._limit = limit
         self._pending: deque[Item] = deque()
@@ -145,7 +145,7 @@ class BatchingDispatcher(Dispatcher):
             self._batches = self._spawn(self._run_batches())
 
     def take_back(self, key: str) -> list[Item]:
-        """Give up the items of a key that have not begun, and return them."""
+        """Remove and return the items of a key whose processing has not begun."""
         taken = super().take_back(key)
         taken += [item for item in self._pending if item.event.partition_key == key]
         self._pending = deque(item for item in self._pending if item.event.partition_key != key)
@@ -153,7 +153,7 @@ class BatchingDispatcher(Dispatcher):
 
     async def _run_batches(self) -> None:
         while self._pending and not self.stopping.is_set():
-            async with self._turn:
+            async with self._batch_lock:
                 # Composed only now, so that what arrived during the batch before is in it.
                 batch = [] if self.stopping.is_set() else self._next_batch()
                 is_done = not batch or await self._process_batch(batch)
@@ -163,11 +163,15 @@ class BatchingDispatcher(Dispatcher):
 
     def _next_batch(self) -> list[Item]:
         batch: list[Item] = []
+        keys: set[str] = set()
         while self._pending and len(batch) < self._limit:
-            item = self._pending.popleft()
-            # What failed before may fail again, and would take the batch with it.
-            if item.failures or self._is_busy(item.event.partition_key):
-                super().submit(item)
+            key = self._pending[0].event.partition_key
+            # What failed before may fail again, and the whole batch with it.
+            if self._pending[0].failures or self._is_busy(key):
+                if self._is_ordered and key in keys:
+                    break  # processed alone, but only after the batch, which has earlier items of its key
+                super().submit(self._pending.popleft())
             else:
-                batch.append(item)
+                batch.append(self._pending.popleft())
+                keys.add(key)
         return batch

@@ -90,7 +90,7 @@ class RabbitConsumer:
         self.publish = publish
         self.history = DeliveryHistory()
         self.slots = asyncio.Semaphore(settings.concurrency)
-        self.batch_turn = asyncio.Lock()
+        self.batch_lock = asyncio.Lock()
         self.runner = Runner(subscription.queue, handler, policy_of(subscription, settings), logger, metrics)
         self.unacknowledged = metrics.unacknowledged.labels(subscription.queue)
         self._sessions: list[QueueSession] = []
@@ -236,8 +236,10 @@ class QueueSession:
         is_ordered = self._consumer.subscription.is_ordered
         if self._consumer.runner.takes_batches:
             batch = self._consumer.settings.batch_size
-            turn = self._consumer.batch_turn
-            return BatchingDispatcher(self._process, self._process_batch, batch, turn, is_ordered=is_ordered)
+            batch_lock = self._consumer.batch_lock
+            return BatchingDispatcher(
+                self._process, self._process_batch, batch, batch_lock, is_ordered=is_ordered
+            )
         return Dispatcher(self._process, is_ordered=is_ordered)
 
     async def _on_cancelled(self, _: Basic.Cancel) -> None:
