@@ -6,6 +6,8 @@ from typing import Any, cast
 
 import orjson
 from fastapi import Depends, FastAPI
+from fastapi.params import Form
+from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,8 +22,6 @@ from kit.metrics import CONTENT_TYPE, Metrics
 from kit.problems import install
 from kit.settings.blocks import HttpSettings
 from kit.tracing import NO_TRACING, Tracing
-
-_ABSENT = object()
 
 
 def create_app(
@@ -136,14 +136,23 @@ async def refuse_unstorable(request: Request) -> None:
     """
     for name, given in (("path", request.path_params), ("query", dict(request.query_params))):
         _raise_unstorable(unstorable(given), name)
-    # Where Starlette keeps what it parsed; its public methods would parse what a route wants to stream.
-    parsed = getattr(request, "_json", _ABSENT)
-    if parsed is not _ABSENT:
-        _raise_unstorable(unstorable(parsed))
-    form = getattr(request, "_form", None)
-    if form is not None:
-        texts = {key: value for key, value in form.multi_items() if isinstance(value, str)}
-        _raise_unstorable(unstorable(texts))
+    route = request.scope.get("route")
+    body = route.body_field if isinstance(route, APIRoute) else None
+    if body is None:  # the route has no body, or reads it itself
+        return
+    # FastAPI has parsed the body by now, and the request keeps the result.
+    if isinstance(body.field_info, Form):
+        fields = (await request.form()).multi_items()
+        _raise_unstorable(unstorable({key: value for key, value in fields if isinstance(value, str)}))
+    elif _is_json(request) and await request.body():
+        _raise_unstorable(unstorable(await request.json()))
+
+
+def _is_json(request: Request) -> bool:
+    """As FastAPI decides whether it parses a body as JSON."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    main, _, subtype = kind.partition("/")
+    return main == "application" and (subtype == "json" or subtype.endswith("+json"))
 
 
 def unstorable(value: Any, limit: int = 20) -> list[FieldError]:
