@@ -36,6 +36,21 @@ def test_a_replaced_key_still_decrypts_while_it_is_listed():
     assert SecretBox(KEY, purpose="ingest").decrypt(both.encrypt("new")) == "new"
 
 
+def test_a_text_of_an_old_key_is_encrypted_with_the_first_key_once():
+    old = SecretBox(OTHER, purpose="ingest").encrypt("s3cret")
+    both = SecretBox(f"{KEY}, {OTHER}", purpose="ingest")
+    renewed = both.re_encrypt(old)
+    assert SecretBox(KEY, purpose="ingest").decrypt(renewed) == "s3cret"
+    assert both.re_encrypt(renewed) == renewed
+    with pytest.raises(DecryptionError):
+        SecretBox(KEY, purpose="ingest").re_encrypt(old)
+
+
+def test_a_text_of_the_format_before_fernet_is_encrypted_anew():
+    renewed = SecretBox(f"{OTHER},{KEY}", purpose="ingest").re_encrypt(OLD_FORMAT)
+    assert SecretBox(OTHER, purpose="ingest").decrypt(renewed) == "päss wörd ☂"
+
+
 OLD_FORMAT = "s1.ec3b4ec0.Qvj0GI8f-qu5JAtxYG841qag1KXAMkMPp6GKuYySwTtVDSbPMksJ1whoCg=="
 
 

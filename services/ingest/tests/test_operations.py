@@ -43,7 +43,7 @@ async def test_the_schema_goes_up_and_down_and_agrees_with_the_tables(any_databa
 
 
 def test_distributed_mode_needs_a_key_for_secrets() -> None:
-    with pytest.raises(SettingsError, match="secrets_key"):
+    with pytest.raises(SettingsError, match=r"INGEST__SECRETS_KEY"):
         read(IngestSettings, environ=DISTRIBUTED)
     read(IngestSettings, environ=DISTRIBUTED | {"LOOKOUT_INGEST__SECRETS_KEY": "k" * 32})
 

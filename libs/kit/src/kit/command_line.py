@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from sqlalchemy import Column
+
     from kit.service import Service
     from kit.settings import ServiceSettings
 
@@ -33,12 +35,15 @@ def command_line(
     wiring: "Callable[[], tuple[type[S], Callable[[S], Service]]]",
     *,
     commands: Sequence[Command] = (),
+    secret_columns: "Sequence[Column[str]]" = (),
     has_migrations: bool = True,
     arguments: Sequence[str] | None = None,
 ) -> int:
     """Parse `arguments` (None: those of the process), do what they say, return the exit status.
 
     `wiring` returns the settings class and the function that builds the service; it may import them only then.
+    `secret_columns` contain encrypted secrets; a service that has some has the command `re-encrypt-secrets`, and its
+    settings are `SecretsSettings`.
 
     Raises:
         SystemExit: with a message where settings are wrong, a port is taken or a dependency is unavailable.
@@ -52,21 +57,31 @@ def command_line(
             "--revision", default="head", help="target revision (default: head; `base` with --down)"
         )
         migrate.add_argument("--down", action="store_true", help="downgrade to that revision")
+    if secret_columns:
+        subparsers.add_parser(
+            "re-encrypt-secrets", help="encrypt stored secrets with the first key of secrets_key"
+        )
     for command in commands:
         command.add_arguments(subparsers.add_parser(command.name, help=command.help))
     options = parser.parse_args(arguments)
     for command in commands:
         if command.name == options.command:
             return command.run(options)
-    _serve_or_migrate(name, wiring, options)
+    _run_common(name, wiring, secret_columns, options)
     return 0
 
 
-def _serve_or_migrate(name: str, wiring: Callable[[], tuple[Any, Any]], options: argparse.Namespace) -> None:
+def _run_common(
+    name: str,
+    wiring: Callable[[], tuple[Any, Any]],
+    secret_columns: "Sequence[Column[str]]",
+    options: argparse.Namespace,
+) -> None:
     import asyncio  # noqa: PLC0415 - see the module's docstring
 
     from kit import migrations  # noqa: PLC0415
     from kit.errors import LookoutError  # noqa: PLC0415
+    from kit.secrets import DecryptionError  # noqa: PLC0415
     from kit.service import run  # noqa: PLC0415
     from kit.settings import load  # noqa: PLC0415
 
@@ -75,8 +90,24 @@ def _serve_or_migrate(name: str, wiring: Callable[[], tuple[Any, Any]], options:
     try:
         if options.command == "serve":
             run(lambda: [build(settings)])
+        elif options.command == "re-encrypt-secrets":
+            changed = asyncio.run(_re_encrypt(settings, secret_columns))
+            sys.stdout.write(f"{changed} secrets encrypted with the first key.\n")
         else:
             move = migrations.downgrade if options.down else migrations.upgrade
             asyncio.run(move(settings.database, name.replace("-", "_"), options.revision))
-    except LookoutError as error:
+    except (LookoutError, DecryptionError) as error:
         sys.exit(f"{name}: {error}")
+
+
+async def _re_encrypt(settings: Any, columns: "Sequence[Column[str]]") -> int:
+    from kit.db import Database  # noqa: PLC0415 - see the module's docstring
+    from kit.service import open_secret_box  # noqa: PLC0415
+    from kit.stored_secrets import re_encrypt  # noqa: PLC0415
+
+    db = Database(settings.database, settings.service_name)
+    await db.start()
+    try:
+        return await re_encrypt(db, open_secret_box(settings), columns)
+    finally:
+        await db.stop()

@@ -41,9 +41,9 @@ class SecretBox:
         given = [key.strip() for key in keys.split(",") if key.strip()]
         if not given or any(len(key) < MIN_KEY_CHARACTERS for key in given):
             raise ValueError(f"a key for secrets has at least {MIN_KEY_CHARACTERS} characters")
-        self._fernet = MultiFernet(
-            [Fernet(base64.urlsafe_b64encode(_derive(key, f"fernet {purpose}"))) for key in given]
-        )
+        fernets = [Fernet(base64.urlsafe_b64encode(_derive(key, f"fernet {purpose}"))) for key in given]
+        self._first = fernets[0]
+        self._fernet = MultiFernet(fernets)
         self._old_ciphers = {_old_name(key): AESGCM(_derive(key, f"lookout {purpose}")) for key in given}
 
     def encrypt(self, text: str) -> str:
@@ -62,6 +62,18 @@ class SecretBox:
             return self._fernet.decrypt(encrypted.encode()).decode()
         except InvalidToken as error:
             raise DecryptionError("encrypted with a key that is not set, or changed since") from error
+
+    def re_encrypt(self, encrypted: str) -> str:
+        """The same text encrypted with the first key; unchanged where it already is.
+
+        Raises:
+            DecryptionError: it was not encrypted with one of our keys for this purpose.
+        """
+        try:
+            self._first.decrypt(encrypted.encode())
+        except InvalidToken:
+            return self.encrypt(self.decrypt(encrypted))
+        return encrypted
 
     def _decrypt_old(self, encrypted: str) -> str:
         head, _, coded = encrypted.rpartition(".")

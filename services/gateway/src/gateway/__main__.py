@@ -1,4 +1,4 @@
-"""The commands: `gateway serve`, `gateway migrate`, `gateway rotate-keys`, `gateway reset-password`."""
+"""The commands `gateway serve`, `migrate`, `re-encrypt-secrets`, `rotate-keys` and `reset-password`."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ import tomllib
 
 from gateway.domain.routes import RouteTableError
 from gateway.settings import GatewaySettings
-from gateway.wiring import NAME, build, reset_password, rotate_keys
+from gateway.wiring import NAME, SECRET_COLUMNS, build, reset_password, rotate_keys
 from kit.command_line import Command, command_line
 from kit.errors import LookoutError
 from kit.settings import load
@@ -31,7 +31,15 @@ def main() -> None:
     )
     description = "Sign-in, users and routing: the API gateway."
     try:
-        sys.exit(command_line(NAME, description, lambda: (GatewaySettings, build), commands=commands))
+        sys.exit(
+            command_line(
+                NAME,
+                description,
+                lambda: (GatewaySettings, build),
+                commands=commands,
+                secret_columns=SECRET_COLUMNS,
+            )
+        )
     except LookoutError as error:
         sys.exit(f"{NAME}: {error}")
     except (RouteTableError, tomllib.TOMLDecodeError) as error:

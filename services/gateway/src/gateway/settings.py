@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
-from kit.settings import Block, DatabaseSettings, ServiceSettings
+from kit.settings import Block, DatabaseSettings, SecretsSettings
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -112,17 +112,13 @@ class SignInSettings(Block):
     hash_lanes: int = Field(4, ge=1, description="threads of one hash")
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(SecretsSettings):
     """The settings of the gateway."""
 
     service_name: ClassVar[str] = "gateway"
     defaults: ClassVar[Mapping[str, Any]] = {"http.port": 8000}
 
     database: DatabaseSettings = Field(description="users, roles, permissions, tokens and signing keys")
-    secrets_key: SecretStr = Field(
-        SecretStr(""),
-        description="key that the signing keys are encrypted with at rest; required in distributed mode",
-    )
     superadmin_password: SecretStr = Field(
         SecretStr(""),
         description="password of the `superadmin` created on first start; empty: one is generated and printed",
@@ -133,9 +129,3 @@ class GatewaySettings(ServiceSettings):
     proxy: ProxySettings = Field(default_factory=ProxySettings, description="forwarding")
     tokens: TokenSettings = Field(default_factory=TokenSettings, description="tokens and their keys")
     sign_in: SignInSettings = Field(default_factory=SignInSettings, description="passwords")
-
-    @model_validator(mode="after")
-    def _secrets_have_a_key(self) -> Self:
-        if self.mode == "distributed" and not self.secrets_key.get_secret_value():
-            raise ValueError("secrets_key: required in distributed mode")
-        return self

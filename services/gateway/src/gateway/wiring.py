@@ -46,15 +46,17 @@ from gateway.http.middleware import WaitOptions, build_chain
 from gateway.http.rate_limiter import RateLimiter
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings, SignInSettings
+from gateway.store.tables import signing_keys
 from kit.clock import Clock, SystemClock
 from kit.db import Database
 from kit.health import Health
 from kit.http_edge import Edge
 from kit.logging import Logger
-from kit.secrets import SecretBox
 from kit.service import Service, Shared, open_secret_box
 
 NAME = "gateway"
+# What a secret box encrypted, for the command re-encrypt-secrets.
+SECRET_COLUMNS = (signing_keys.c.private_key,)
 
 
 def build(
@@ -136,7 +138,7 @@ def rotate_keys(settings: GatewaySettings) -> tuple[Database, RotateKeys]:
     db = Database(settings.database, NAME)
     return db, RotateKeys(
         db=db,
-        secret_box=_secret_box(settings),
+        secret_box=open_secret_box(settings),
         signer=Ed25519TokenSigner(),
         clock=SystemClock(),
         publish_ahead=timedelta(seconds=settings.tokens.key_publish_ahead_s),
@@ -256,7 +258,7 @@ def _api_document(
 def _signing_keys(settings: GatewaySettings, db: Database, clock: Clock) -> SigningKeys:
     return SigningKeys(
         db=db,
-        secret_box=_secret_box(settings),
+        secret_box=open_secret_box(settings),
         signer=Ed25519TokenSigner(),
         clock=clock,
         keep=_key_lifetime(settings),
@@ -281,7 +283,3 @@ def _password_hasher(sign_in: SignInSettings) -> Argon2PasswordHasher:
 
 def _password_rules(sign_in: SignInSettings) -> PasswordRules:
     return PasswordRules(sign_in.min_password_chars, sign_in.max_password_chars)
-
-
-def _secret_box(settings: GatewaySettings) -> SecretBox:
-    return open_secret_box(settings, settings.secrets_key)

@@ -61,6 +61,8 @@ async def test_the_commands_against_a_running_gateway(run, free_port):
         status, output = await finished(await run("rotate-keys"))
         assert status == 0
         assert re.match(r"The key \S+ signs from \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.", output)
+        status, output = await finished(await run("re-encrypt-secrets"))
+        assert (status, output) == (0, "0 secrets encrypted with the first key.\n")
         status, output = await finished(await run("reset-password", "superadmin"), b"from the terminal\n")
         assert (status, "is set" in output) == (0, True)
         assert "from the terminal" not in output

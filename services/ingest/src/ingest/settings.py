@@ -1,11 +1,11 @@
 """The settings of ingest: every limit, timeout and default."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field
 
-from kit.settings import BlobSettings, Block, BusSettings, DatabaseSettings, ServiceSettings
+from kit.settings import BlobSettings, Block, BusSettings, DatabaseSettings, SecretsSettings
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -117,7 +117,7 @@ class RetentionSettings(Block):
     sweep_interval_s: Seconds = Field(3_600.0, gt=0, description="seconds between two sweeps")
 
 
-class IngestSettings(ServiceSettings):
+class IngestSettings(SecretsSettings):
     """The settings of ingest."""
 
     service_name: ClassVar[str] = "ingest"
@@ -127,10 +127,6 @@ class IngestSettings(ServiceSettings):
     database: DatabaseSettings = Field(description="the site and its camera events")
     bus: BusSettings = Field(description="event bus")
     blobs: BlobSettings = Field(description="pictures and clips")
-    secrets_key: SecretStr = Field(
-        SecretStr(""),
-        description="key that camera and portal passwords are encrypted with; required in distributed mode",
-    )
     push: ParkingPushSettings = Field(default_factory=ParkingPushSettings, description="parking pushes")
     devices: DeviceSettings = Field(default_factory=DeviceSettings, description="calls to cameras")
     dispatch: DispatchSettings = Field(
@@ -139,9 +135,3 @@ class IngestSettings(ServiceSettings):
     retention: RetentionSettings = Field(
         default_factory=RetentionSettings, description="how long data is kept"
     )
-
-    @model_validator(mode="after")
-    def _secrets_have_a_key(self) -> Self:
-        if self.mode == "distributed" and not self.secrets_key.get_secret_value():
-            raise ValueError("secrets_key: required in distributed mode")
-        return self

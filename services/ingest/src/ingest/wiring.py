@@ -17,9 +17,16 @@ from ingest.mapping import EVENTS
 from ingest.metrics import IngestMetrics
 from ingest.rpc import Cameras
 from ingest.settings import IngestSettings
-from ingest.store.tables import inbox_rows, outbox_rows
+from ingest.store.tables import inbox_rows, locations, outbox_rows
 from kit.service import Service, Shared, open_secret_box
 from lookout.camera.v1 import camera_pb2, camera_pb2_grpc
+
+# What a secret box encrypted, for the command re-encrypt-secrets.
+SECRET_COLUMNS = (
+    locations.c.sealed_portal_password,
+    locations.c.sealed_parkonic_api_token,
+    locations.c.sealed_camera_pass,
+)
 
 
 def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
@@ -34,7 +41,7 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
     inbox = service.inbox(inbox_rows, db, settings.bus)
     cameras = service.add_resource(HttpCameras(settings.devices, ingest_metrics))
     threads = service.thread_pool("pushes", settings.push.threads)
-    secret_box = open_secret_box(settings, settings.secrets_key)
+    secret_box = open_secret_box(settings)
 
     directory = SiteDirectory(
         db, clock, ttl_s=settings.push.registry_cache_ttl_s, max_cameras=settings.push.max_cached_cameras

@@ -9,7 +9,6 @@ from typing import Any, TextIO, TypeVar
 import grpc
 from fastapi import FastAPI
 from google.protobuf.descriptor import ServiceDescriptor
-from pydantic import SecretStr
 from sqlalchemy import Table
 from starlette.types import ASGIApp
 
@@ -29,7 +28,7 @@ from kit.secrets import SecretBox, key_in_file
 from kit.service.lifecycle import Lifecycle, Resource, Step
 from kit.service.parts import PeriodicJob, ThreadPool
 from kit.service.shared import Shared
-from kit.settings import BlobSettings, Block, BusSettings, DatabaseSettings, ServiceSettings
+from kit.settings import BlobSettings, Block, BusSettings, DatabaseSettings, SecretsSettings, ServiceSettings
 from kit.tracing import open_tracing
 
 R = TypeVar("R", bound=Resource)
@@ -190,11 +189,11 @@ class Service(Lifecycle):
         return self.add_resource(Peers(self.settings, addresses))
 
 
-def open_secret_box(settings: ServiceSettings, key: SecretStr) -> SecretBox:
+def open_secret_box(settings: SecretsSettings) -> SecretBox:
     """What encrypts a service's secrets at rest, with the key that is set, else with one kept in the data folder.
 
     Raises:
         OSError: the file with the key can be neither read nor made.
     """
-    name = settings.service_name
+    name, key = settings.service_name, settings.secrets_key
     return SecretBox(key.get_secret_value() or key_in_file(settings.data_dir / f"{name}.key"), purpose=name)

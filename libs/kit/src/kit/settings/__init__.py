@@ -12,7 +12,7 @@ from kit.settings.blocks import (
     TracingSettings,
 )
 from kit.settings.environment import SettingsError, load, read
-from kit.settings.service import ServiceSettings
+from kit.settings.service import SecretsSettings, ServiceSettings
 
 __all__ = [
     "AuthSettings",
@@ -23,6 +23,7 @@ __all__ = [
     "GrpcSettings",
     "HttpSettings",
     "LogSettings",
+    "SecretsSettings",
     "ServiceSettings",
     "SettingsError",
     "TracingSettings",

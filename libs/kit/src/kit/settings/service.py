@@ -187,3 +187,19 @@ def put_if_absent(values: dict[str, Any], path: str, value: Any) -> None:
     if isinstance(inner, dict):
         values[name] = inner = dict(inner)
         put_if_absent(inner, rest, value)
+
+
+class SecretsSettings(ServiceSettings):
+    """Settings of a service that stores secrets; see `kit.service.open_secret_box`."""
+
+    secrets_key: SecretStr = Field(
+        SecretStr(""),
+        description="key that stored secrets are encrypted with, 16 characters or more; several, separated by commas,"
+        " while one is replaced: the first encrypts, all decrypt; required in distributed mode",
+    )
+
+    @model_validator(mode="after")
+    def _has_secrets_key(self) -> Self:
+        if self.mode == "distributed" and not self.secrets_key.get_secret_value():
+            raise needed("secrets_key", "required in distributed mode")
+        return self
