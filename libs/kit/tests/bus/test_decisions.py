@@ -35,13 +35,14 @@ from kit.bus.topology import (
 )
 from kit.settings import BusSettings
 from kit.tracing import use_trace
-from lookout.common.v1.common_pb2 import BlobRef, Box
 from testkit.bus import make_event
 from testkit.messages import ThingHappened, message_class
 
 POLICY = RetryPolicy((1.0, 5.0), outage_retry_limit_s=60.0)
 SETTINGS = BusSettings(url="amqp://localhost/")
 
+
+PlainMessage = message_class("PlainMessage", is_event=False)
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -137,8 +138,8 @@ def test_a_message_that_declares_no_event_cannot_be_published_or_consumed():
         raise AssertionError
 
     for use in (event_type, lambda cls: EventSource("x", cls), lambda cls: Consumer(cls, handle)):
-        with pytest.raises(ValueError, match=r"BlobRef is not an event: add the message option"):
-            use(BlobRef)
+        with pytest.raises(ValueError, match=r"PlainMessage is not an event: add the message option"):
+            use(PlainMessage)
     with pytest.raises(ValueError, match="is not named"):
         event_type(message_class("Unversioned", package="things"))
 
@@ -182,10 +183,10 @@ def test_an_event_is_made_of_a_message_in_the_running_trace():
     assert event.traceparent == trace.traceparent
     assert event.message_id.version == 7
     assert event.parse(ThingHappened).number == 7
-    with pytest.raises(Rejected, match=r"expected lookout\.common\.v1\.Box"):
-        event.parse(Box)
+    with pytest.raises(Rejected, match=r"expected lookout\.things\.v1\.PlainMessage"):
+        event.parse(PlainMessage)
     with pytest.raises(Rejected, match="not a valid"):
-        make_event(type="lookout.common.v1.BlobRef", body=b"\xff").parse(BlobRef)
+        make_event(type=ThingHappened.DESCRIPTOR.full_name, body=b"\xff").parse(ThingHappened)
 
 
 @pytest.mark.parametrize(
