@@ -217,7 +217,7 @@ def unavailable_after(seconds: int, calls: list[Callable]):
             with pytest.raises(Unavailable) as caught:
                 await call()
             assert caught.value.retry_after_s == seconds
-            assert caught.value.code == "blobs_away"
+            assert caught.value.code == "blobs_unavailable"
 
     return check()
 

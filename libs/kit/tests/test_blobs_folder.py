@@ -102,7 +102,7 @@ async def test_a_disk_that_fails_is_unavailable(blobs: FolderBlobs, monkeypatch)
     monkeypatch.setattr("kit.blobs.folder.os.fsync", broken)
     with pytest.raises(Unavailable) as caught:
         await blobs.put(KEY, b"picture", "image/jpeg")
-    assert (caught.value.code, caught.value.retry_after_s) == ("blobs_away", 4)
+    assert (caught.value.code, caught.value.retry_after_s) == ("blobs_unavailable", 4)
 
 
 async def test_a_root_that_cannot_be_used_is_unavailable_and_not_a_missing_picture(tmp_path: Path):
@@ -112,7 +112,7 @@ async def test_a_root_that_cannot_be_used_is_unavailable_and_not_a_missing_pictu
     for call in (store.ping, lambda: store.get(KEY), lambda: store.put(KEY, b"x", "image/jpeg")):
         with pytest.raises(Unavailable) as caught:
             await call()
-        assert caught.value.code == "blobs_away"
+        assert caught.value.code == "blobs_unavailable"
     await store.stop()
 
 

@@ -254,7 +254,7 @@ async def test_a_service_starts_while_the_server_is_unavailable(tmp_path: Path):
     await db.start()
     with pytest.raises(Unavailable) as caught:
         await db.ping()
-    assert (caught.value.code, caught.value.retry_after_s) == ("database_away", 9)
+    assert (caught.value.code, caught.value.retry_after_s) == ("database_unavailable", 9)
     with pytest.raises(Unavailable):
         await add(db, "a")
     await db.stop()
@@ -277,7 +277,7 @@ async def test_no_request_fails_after_a_restart_of_the_server(private_postgres_s
     try:
         with pytest.raises(Unavailable) as caught:
             await add(db, "lost")
-        assert caught.value.code == "database_away"
+        assert caught.value.code == "database_unavailable"
     finally:
         postgres_server.start()
     for number in range(3):

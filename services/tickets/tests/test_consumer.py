@@ -163,7 +163,7 @@ async def test_events_wait_while_the_database_is_down(
         await service.publish(frames.entry(0))
         private_postgres_server.kill()
         response = await service.http.get("/api/v1/tickets")
-        assert (response.status_code, response.json()["code"]) == (503, "database_away")
+        assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
         assert int(response.headers["retry-after"]) > 0
         assert (await service.anonymous.get("/health/ready")).status_code == 503
         for read in (frames.exit(30), frames.entry(40, "K77310"), frames.exit(50)):

@@ -265,7 +265,7 @@ def _fault_of(problem: _Problem | None, retry_after_s: int, writing: bool) -> Lo
     match problem:
         case _Problem.UNAVAILABLE:
             return Unavailable(
-                "the database does not answer", code="database_away", retry_after_s=retry_after_s
+                "the database does not answer", code="database_unavailable", retry_after_s=retry_after_s
             )
         case _Problem.BUSY:
             return _busy("the database is locked")

@@ -187,7 +187,7 @@ class FolderBlobs:
             return Invalid("the key is that of another blob, or below it", code="blob_key_invalid")
         return Unavailable(
             "the folder of the blob store cannot be used",
-            code="blobs_away",
+            code="blobs_unavailable",
             retry_after_s=self._retry_after_s,
         )
 

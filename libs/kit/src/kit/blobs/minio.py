@@ -238,7 +238,7 @@ class MinioBlobs:
         if isinstance(error, EmptyPoolError):
             return Unavailable(
                 "every connection to the blob store is in use",
-                code="blobs_away",
+                code="blobs_unavailable",
                 retry_after_s=self._retry_after_s,
             )
         code = error.code if isinstance(error, S3Error) else None
@@ -249,7 +249,7 @@ class MinioBlobs:
         # Refused credentials have to be corrected by an operator; until then the store cannot be used.
         return Unavailable(
             f"the blob store {f'refuses the request ({code})' if code else 'does not answer'}",
-            code="blobs_away",
+            code="blobs_unavailable",
             retry_after_s=self._retry_after_s,
         )
 
