@@ -14,6 +14,6 @@ def consumers(decide: DecideTrigger, db: Database, inbox: Inbox) -> list[Transac
     """Reads of entries and exits are decided, in order for each camera."""
 
     async def plates_read(session: AsyncSession, read: PlatesRead, metadata: Metadata) -> None:
-        await decide(session, received_trigger_from(read), metadata.message_id)
+        await decide(session, received_trigger_from(read), metadata.message_id, read.SerializeToString())
 
     return [TransactionalConsumer(PlatesRead, plates_read, db=db, inbox=inbox, is_relevant=is_trigger)]

@@ -115,6 +115,15 @@ def received_trigger_from(read: plates.PlatesRead) -> ReceivedTrigger:
     )
 
 
+def received_trigger_from_body(body: bytes) -> ReceivedTrigger:
+    """A waiting trigger that a replica of the release before stored as the body of its message.
+
+    Raises:
+        Rejected: the message lacks something that every trigger needs.
+    """
+    return received_trigger_from(plates.PlatesRead.FromString(body))
+
+
 def _camera_time(
     occurred_at: datetime | None, received_at: datetime, state: ClockState, skew: Duration
 ) -> datetime | None:

@@ -17,7 +17,7 @@ from tickets.domain.decide import decide
 from tickets.domain.sessions import Closed, Decision, Ignored, Opened, Reopened, kind_of
 from tickets.domain.tickets import OutlineState, ReceivedTrigger, Review, Ticket, TriggerDecision
 from tickets.domain.triggers import Rules
-from tickets.mapping import events_of
+from tickets.mapping import events_of, received_trigger_from_body
 from tickets.metrics import TicketsMetrics
 from tickets.store import sites, spots
 from tickets.store.spots import LoadedSpot
@@ -58,21 +58,29 @@ class DecideTrigger:
         self._on_decided = on_decided
         self._sites = sites.KnownSites()
 
-    async def __call__(self, session: AsyncSession, received: ReceivedTrigger, message_id: UUID) -> None:
+    async def __call__(
+        self, session: AsyncSession, received: ReceivedTrigger, message_id: UUID, body: bytes
+    ) -> None:
         """Decide, within the caller's transaction. A trigger that was decided already changes nothing.
+
+        body: the trigger's message. It is stored with a waiting trigger for replicas of the release before.
 
         Raises:
             Transient: another transaction decided a trigger of this spot at the same time.
         """
         try:
-            await self._decide(session, received, message_id)
+            await self._decide(session, received, message_id, body)
         except IntegrityError as error:
             raise Transient(
                 "another transaction changed the tickets of this spot at the same time"
             ) from error
 
-    async def _decide(self, session: AsyncSession, received: ReceivedTrigger, message_id: UUID) -> None:
-        spot = await spots.load_spot(session, received, self._rules.late_event_window, self._history_limit)
+    async def _decide(
+        self, session: AsyncSession, received: ReceivedTrigger, message_id: UUID, body: bytes
+    ) -> None:
+        spot = await spots.load_spot(
+            session, received, self._rules.late_event_window, self._history_limit, received_trigger_from_body
+        )
         if spot is None:
             # The message was handled before, and its inbox row was swept since.
             self._metrics.repeats.inc()
@@ -90,7 +98,7 @@ class DecideTrigger:
                 ticket = replace(ticket, review_id=review.review_id)
             decision = _trigger_decision(step.decision, ticket, decided_at)
             if step.received is received:
-                await spots.insert_trigger(session, received, decision)
+                await spots.insert_trigger(session, received, decision, body)
             else:
                 await spots.update_trigger(session, step.received.trigger.frame_id, decision)
             events += events_of(

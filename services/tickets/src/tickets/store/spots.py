@@ -1,12 +1,12 @@
 """What a decision reads and writes: the tickets and triggers of one spot, in few statements."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, RowMapping, Uuid, and_, bindparam, func, insert, select, update
+from sqlalchemy import Integer, RowMapping, Uuid, and_, bindparam, case, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.db import BigIntId, UtcDateTime
@@ -54,7 +54,11 @@ _NEAR = _NEWEST_FIRST.where(
     tickets.c.exit_at.is_(None) | (tickets.c.exit_at >= bindparam("start", type_=UtcDateTime))
 ).limit(bindparam("limit", type_=Integer))
 _WAITING = (
-    select(*(column for column in triggers.c if column is not triggers.c.body))
+    select(
+        *(column for column in triggers.c if column is not triggers.c.body),
+        # Only where the columns that replace it are not filled.
+        case((triggers.c.trigger_notes.is_(None), triggers.c.body)).label("body"),
+    )
     .where(
         _IS_WAITING_HERE,
         triggers.c.at >= bindparam("start", type_=UtcDateTime),
@@ -88,12 +92,17 @@ class LoadedSpot:
 
 
 async def load_spot(
-    session: AsyncSession, received: ReceivedTrigger, window: timedelta, limit: int
+    session: AsyncSession,
+    received: ReceivedTrigger,
+    window: timedelta,
+    limit: int,
+    trigger_from_body: Callable[[bytes], ReceivedTrigger],
 ) -> LoadedSpot | None:
     """What the decision about a trigger needs to know of its spot; None if it was decided already.
 
     One row and one statement if the trigger is in order and none waits for it, which is nearly always.
     Otherwise up to `limit` tickets and waiting triggers, no further than `window` from the trigger.
+    `trigger_from_body` is for waiting triggers that a replica of the release before stored as message bodies.
     """
     address, at = received.address, received.trigger.at
     spot = {"camera": address.camera_id, "spot": address.spot_number}
@@ -106,12 +115,15 @@ async def load_spot(
     if is_decided:
         return None
     if newest is not None and _is_sufficient(newest, at):
-        return _loaded_spot([newest], [], is_complete=True)
+        return _loaded_spot([newest], (), is_complete=True)
     near = {**spot, "start": at - window, "end": at + window, "limit": limit}
     rows: list[RowMapping] = []
     if newest is not None:
         rows = list((await session.execute(_NEAR, near)).mappings())
-    waiting = list((await session.execute(_WAITING, near)).mappings())
+    waiting = [
+        received_trigger_from(row) if row["body"] is None else trigger_from_body(row["body"])
+        for row in (await session.execute(_WAITING, near)).mappings()
+    ]
     is_complete = len(rows) < limit
     return _loaded_spot(rows or ([newest] if newest is not None else []), waiting, is_complete=is_complete)
 
@@ -123,11 +135,11 @@ def _is_sufficient(newest: RowMapping, at: datetime) -> bool:
 
 
 def _loaded_spot(
-    ticket_rows: Sequence[RowMapping], waiting_rows: Sequence[RowMapping], *, is_complete: bool
+    ticket_rows: Sequence[RowMapping], waiting: Sequence[ReceivedTrigger], *, is_complete: bool
 ) -> LoadedSpot:
     return LoadedSpot(
         tickets=tuple(ticket_from(row) for row in reversed(ticket_rows)),
-        waiting=tuple(received_trigger_from(row) for row in reversed(waiting_rows)),
+        waiting=tuple(reversed(waiting)),
         is_complete=is_complete,
     )
 
@@ -178,28 +190,32 @@ async def insert_review(
     )
 
 
-async def insert_trigger(session: AsyncSession, received: ReceivedTrigger, decision: TriggerDecision) -> None:
-    """Store a trigger with the decision about it.
+async def insert_trigger(
+    session: AsyncSession, received: ReceivedTrigger, decision: TriggerDecision, body: bytes
+) -> None:
+    """Store a trigger with the decision about it. `body`, its message, is only stored with a waiting trigger.
 
     Raises:
         sqlalchemy.exc.IntegrityError: a trigger of this frame is stored already.
     """
-    await session.execute(_INSERT_TRIGGER, trigger_values(received, decision))
+    values = {**trigger_values(received, decision), "body": body if decision.is_waiting else None}
+    await session.execute(_INSERT_TRIGGER, values)
 
 
 async def update_trigger(session: AsyncSession, frame_id: UUID, decision: TriggerDecision) -> None:
     """Store another decision about a waiting trigger, and keep the reason of the first one."""
-    await session.execute(
-        update(triggers)
-        .where(triggers.c.frame_id == frame_id)
-        .values(**decision_values(decision), first_reason=triggers.c.reason)
-    )
+    values = {**decision_values(decision), "first_reason": triggers.c.reason}
+    if not decision.is_waiting:
+        values["body"] = None
+    await session.execute(update(triggers).where(triggers.c.frame_id == frame_id).values(values))
 
 
 async def stop_waiting(session: AsyncSession, before: datetime, limit: int) -> int:
     """Let triggers from before that time wait no longer; returns how many, at most `limit`."""
     old = select(triggers.c.trigger_id).where(triggers.c.is_waiting, triggers.c.at < before).limit(limit)
     result = await session.execute(
-        update(triggers).where(triggers.c.trigger_id.in_(old.scalar_subquery())).values(is_waiting=False)
+        update(triggers)
+        .where(triggers.c.trigger_id.in_(old.scalar_subquery()))
+        .values(is_waiting=False, body=None)
     )
     return int(result.rowcount)  # type: ignore[attr-defined]  # an UPDATE's result is a CursorResult

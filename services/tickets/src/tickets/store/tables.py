@@ -161,7 +161,8 @@ triggers = Table(
     # Notes of the trigger; `notes` has those of the decision as well.
     Column("trigger_notes", JsonDocument),
     Column("spot_polygon_px", JsonDocument),
-    # Not used any more. Replicas of the release before 0002 still write it during an upgrade; drop it in the next one.
+    # The message of a waiting trigger, for replicas of the release before 0002, which need it and write no
+    # `trigger_notes`. Drop it in the next release.
     Column("body", LargeBinary),
     Index("uq_triggers_frame_id", "frame_id", unique=True),
     Index(
