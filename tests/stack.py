@@ -17,11 +17,14 @@ import httpx
 from cryptography.fernet import Fernet
 
 from kit.grpc import channel, socket_path
+from kit.service import installed_services
 from kit.settings import GrpcSettings
+from kit.settings.service import leaves
 from service_list import service_list
 from testkit.processes import free_port, spawn, wait_until
 
 SERVICES = tuple(service.name for service in service_list())
+KNOWN_NAMES = frozenset(leaf.env for service in installed_services() for leaf in leaves(service.settings))
 SUPERADMIN_PASSWORD = "correct horse battery staple"
 
 BARCODE_ENGINE: Mapping[str, Mapping[str, str]] = {"plate-ocr": {"ENGINE": "barcode:make_engine"}}
@@ -217,14 +220,9 @@ def make_stack(
 
 def is_known(service: str, key: str) -> bool:
     """Whether the service has that setting: it does not start with an unknown one."""
-    if key.startswith(("DATABASE", "SECRETS")):
-        return service != "plate-ocr" and (service, key) != ("tickets", "SECRETS_KEY")
-    if key.startswith(("BUS", "BLOBS", "GRPC")):
-        return service != "gateway"
-    return {
-        "SUPERADMIN_PASSWORD": service == "gateway",
-        "DEVICES__IS_LOOPBACK_ALLOWED": service == "ingest",
-    }.get(key, not key.startswith("UPSTREAMS") or service == "gateway")
+    if key.startswith("GRPC"):
+        return service != "gateway"  # every service has the block; the gateway serves no gRPC
+    return f"LOOKOUT_{service.replace('-', '_').upper()}__{key}" in KNOWN_NAMES
 
 
 @contextmanager

@@ -5,6 +5,7 @@ test, from the templates beside this file. Generated code, lock file, compose fi
 """
 
 import argparse
+import ast
 import keyword
 import re
 import subprocess
@@ -92,6 +93,19 @@ def register(values: dict[str, str]) -> list[Path]:
     return [routes, environment]
 
 
+def code_lines(path: Path) -> int:
+    """Lines of code, without blank lines, imports, comments and docstrings."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        return sum(1 for line in text.splitlines() if line.strip() and not line.lstrip().startswith("//"))
+    lines = {number for number, line in enumerate(text.splitlines(), 1) if line.split("#")[0].strip()}
+    for node in ast.walk(ast.parse(text)):
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.stmt) and (isinstance(node, ast.Import | ast.ImportFrom) or is_docstring):
+            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return len(lines)
+
+
 def run(*command: str) -> None:
     """Run one of the repository's commands.
 
@@ -124,8 +138,13 @@ def main() -> int:
     run(".venv/bin/ruff", "check", "--fix-only", "--quiet", folders[0])
     run(".venv/bin/ruff", "format", "--quiet", folders[0])
     run("make", "compose-file", "docs")
-    lines = sum(len(path.read_text().splitlines()) for path in written if path.name != "pyproject.toml")
-    print(f"Wrote {len(written)} files ({lines} lines beside pyproject.toml):")
+    counted = [path for path in written if path.name != "pyproject.toml"]
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in counted)
+    code = sum(code_lines(path) for path in counted)
+    print(
+        f"Wrote {len(written)} files. Beside pyproject.toml they have {lines} lines, {code} of them code\n"
+        "(without blank lines, imports, comments and docstrings):"
+    )
     for path in (*written, *changed):
         print(f"  {path.relative_to(ROOT)}")
     print(

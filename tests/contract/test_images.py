@@ -7,24 +7,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gateway.settings import GatewaySettings
-from ingest.settings import IngestSettings
-from kit.settings import ServiceSettings, read
+from kit.service import installed_services
+from kit.settings import read
 from plate_ocr.settings import PlateOcrSettings
 from service_list import compose_part, service_list, with_compose_part
-from tickets.settings import TicketsSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = {service.name: service for service in service_list()}
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 
 
-SETTINGS: dict[str, type[ServiceSettings]] = {
-    "gateway": GatewaySettings,
-    "ingest": IngestSettings,
-    "plate-ocr": PlateOcrSettings,
-    "tickets": TicketsSettings,
-}
+SETTINGS = {service.name: service.settings for service in installed_services()}
 
 
 def interpolated(value: object) -> str:

@@ -3,24 +3,27 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import grpc
 import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from google.protobuf.message import Message
 from jwt.algorithms import OKPAlgorithm
 
 from kit.auth import ALGORITHM, StaticJwks
-from kit.bus import Bus, Delivery, Event, Subscription, open_bus
+from kit.bus import Bus, Delivery, Event, EventSource, Subscription, event_type, open_bus
 from kit.grpc import local_channel
 from kit.ids import uuid7
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.service import Service, ServiceRunner, Shared
-from kit.settings import BusSettings, LogSettings, ServiceSettings
+from kit.settings import BusSettings, LogSettings, ServiceSettings, read
 from testkit.clock import ManualClock
 
+M = TypeVar("M", bound=Message)
 S = TypeVar("S", bound=ServiceSettings)
 
 TOKEN_LIFETIME_S = 10**9
@@ -71,9 +74,42 @@ class RunningService(Generic[S]):
     http: httpx.AsyncClient
     events: list[Event] = field(default_factory=list)
 
+    async def publish(self, message: Message, *, scope: Sequence[str], times: int = 1) -> None:
+        """Publish an event to it; `times`: deliveries of the very same event."""
+        source = EventSource("test", type(message))
+        event = source.event(
+            message, scope=scope, partition_key="test", occurred_at=self.clock.now(), correlation_id="test"
+        )
+        for _ in range(times):
+            await self.bus.publish(event)
+
+    def received(self, message_class: type[M]) -> list[M]:
+        """The messages of that type among `events`."""
+        name = message_class.DESCRIPTOR.full_name
+        return [event.parse(message_class) for event in self.events if event.type == name]
+
     def channel(self, *, token: str | None = None) -> grpc.aio.Channel:
         """A channel to its gRPC listener, with the right token unless another is given. The caller closes it."""
         return local_channel(self.settings, self.service.name, token=token)
+
+
+@asynccontextmanager
+async def running_embedded(
+    build: Callable[[S, Shared], Service],
+    settings_class: type[S],
+    folder: Path,
+    *,
+    clock: ManualClock,
+    subscribed: Sequence[type[Message]] = (),
+) -> AsyncIterator[RunningService[S]]:
+    """The service in embedded mode on a free port, with all its data in `folder`; see `running_service`."""
+    settings = read(
+        settings_class, environ={}, defaults={"mode": "embedded", "data_dir": str(folder), "http.port": 0}
+    )
+    subscriptions = [Subscription.to(event_type(message_class), "test") for message_class in subscribed]
+    bus = BusSettings(url=f"sqlite:///{folder}/bus.db")
+    async with running_service(build, settings, bus, clock=clock, subscriptions=subscriptions) as running:
+        yield running
 
 
 @asynccontextmanager

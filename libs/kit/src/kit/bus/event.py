@@ -4,15 +4,18 @@ import builtins
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import DecodeError, Message
 
 from kit.bus.event_type import event_type
 from kit.bus.failure import Rejected
-from kit.ids import uuid7
+from kit.ids import derived_id, uuid7
 from kit.tracing import SpanKind, current_trace, span
+
+if TYPE_CHECKING:
+    from kit.bus.consumer import Metadata
 
 M = TypeVar("M", bound=Message)
 
@@ -128,6 +131,24 @@ class EventSource:
             occurred_at=occurred_at,
             correlation_id=correlation_id,
             message_id=message_id,
+        )
+
+    def event_after(self, cause: "Metadata", message: Message, *, scope: Sequence[str]) -> Event:
+        """The event that follows from handling the message with the metadata `cause`.
+
+        It has the partition key, time and correlation id of the cause, and an id derived from the cause's: handling the
+        cause again gives the same event. One handler publishes at most one event of each type this way.
+
+        Raises:
+            ValueError: as `event`.
+        """
+        return self.event(
+            message,
+            scope=scope,
+            partition_key=cause.partition_key,
+            occurred_at=cause.occurred_at,
+            correlation_id=cause.correlation_id,
+            message_id=derived_id(cause.message_id, message.DESCRIPTOR.full_name),
         )
 
 
