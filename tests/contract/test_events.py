@@ -1,4 +1,4 @@
-"""Every event has a publisher and its required subscribers; the generated documents are up to date."""
+"""Every event has a publisher and the subscribers that it needs; the generated documents are up to date."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,6 +9,19 @@ import yaml
 
 from event_docs import ROOT, EventDoc, as_yaml, asyncapi, event_docs, markdown, services
 
+NOT_PUBLISHED_YET = {
+    "parking.review_resolved.v1": "the service that resolves reviews does not exist yet; its contract is fixed",
+}
+"""Events without a publisher, each with the reason."""
+
+MAIN_FLOW = {
+    "camera.frame_captured.v1": ("ingest", {"plate-ocr"}),
+    "plates.plates_read.v1": ("plate-ocr", {"tickets"}),
+    # Its subscribers are optional on the bus, but ingest answers `Prefer: wait` requests from it.
+    "parking.trigger_decided.v1": ("tickets", {"ingest"}),
+}
+"""From a camera's event to the answer that it gets: publisher and subscribers of each step."""
+
 
 @pytest.fixture(scope="module")
 def docs() -> list[EventDoc]:
@@ -17,24 +30,34 @@ def docs() -> list[EventDoc]:
 
 def problems_of(docs: Sequence[EventDoc]) -> Iterator[str]:
     for doc in docs:
-        if doc.subscriptions and not doc.publishers:
-            yield f"{doc.name} has subscribers but no publisher"
+        if not doc.publishers and (doc.subscriptions or doc.name not in NOT_PUBLISHED_YET):
+            yield f"{doc.name} has no publisher"
+        if doc.publishers and doc.name in NOT_PUBLISHED_YET:
+            yield f"{doc.name} has a publisher: remove it from NOT_PUBLISHED_YET"
         if doc.publishers and doc.type.is_subscriber_required and not doc.subscriptions:
             yield f"{doc.name} requires a subscriber and has none"
         if len(doc.publishers) > 1:
             yield f"{doc.name} is published by several services: {', '.join(doc.publishers)}"
+        publisher, subscribers = MAIN_FLOW.get(doc.name, (None, set[str]()))
+        if publisher is not None and doc.publishers and publisher not in doc.publishers:
+            yield f"{doc.name} is not published by {publisher}"
+        for missing in sorted(subscribers - {subscription.service for subscription in doc.subscriptions}):
+            yield f"{doc.name} is not consumed by {missing}"
 
 
 def test_every_event_has_its_publisher_and_subscribers(docs: list[EventDoc]) -> None:
-    assert {doc.name for doc in docs} >= {"camera.frame_captured.v1", "plates.plates_read.v1"}
+    assert {doc.name for doc in docs} >= {*MAIN_FLOW, *NOT_PUBLISHED_YET}
     assert list(problems_of(docs)) == []
 
 
 @pytest.mark.parametrize(
     ("name", "change", "problem"),
     [
-        ("camera.frame_captured.v1", {"subscriptions": ()}, "requires a subscriber"),
+        ("parking.trigger_decided.v1", {"subscriptions": ()}, "not consumed by ingest"),
         ("parking.trigger_decided.v1", {"publishers": ()}, "no publisher"),
+        ("parking.ticket_opened.v1", {"publishers": (), "subscriptions": ()}, "no publisher"),
+        ("parking.review_resolved.v1", {"publishers": ("tickets",)}, "remove it from NOT_PUBLISHED_YET"),
+        ("plates.plates_read.v1", {"publishers": ("tickets",)}, "not published by plate-ocr"),
         ("parking.ticket_opened.v1", {"publishers": ("tickets", "reports")}, "published by several"),
     ],
 )
@@ -47,9 +70,14 @@ def test_a_missing_publisher_or_subscriber_is_found(
     assert problem in found
 
 
-def test_an_event_with_optional_subscribers_needs_none(docs: list[EventDoc]) -> None:
-    changed = [replace(doc, subscriptions=()) if doc.name.startswith("parking.") else doc for doc in docs]
-    assert list(problems_of(changed)) == []
+def test_an_event_that_requires_a_subscriber_has_one(docs: list[EventDoc]) -> None:
+    changed = [
+        replace(doc, subscriptions=()) if doc.name == "camera.frame_captured.v1" else doc for doc in docs
+    ]
+    assert list(problems_of(changed)) == [
+        "camera.frame_captured.v1 requires a subscriber and has none",
+        "camera.frame_captured.v1 is not consumed by plate-ocr",
+    ]
 
 
 def test_no_two_subscriptions_share_a_queue(docs: list[EventDoc]) -> None:
