@@ -1,4 +1,4 @@
-"""`bench.py accept|ticket|bus|plates|chaos|gateway`: run the benchmark, print its table, write .bench/<what>.json."""
+"""`bench.py NAME`, a name of `NAMES`: run the benchmark, print its table, write .bench/NAME.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-NAMES = ("accept", "ticket", "bus", "plates", "chaos", "gateway")
+NAMES = ("accept", "ticket", "bus", "plates", "chaos", "gateway", "embedded")
 
 
 def main() -> None:
