@@ -4,7 +4,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from kit.blobs.folder import FolderBlobs
-from kit.blobs.minio import MinioBlobs
 from kit.blobs.store import (
     STREAM_CHUNK_BYTES,
     BlobStore,
@@ -20,7 +19,6 @@ __all__ = [
     "STREAM_CHUNK_BYTES",
     "BlobStore",
     "FolderBlobs",
-    "MinioBlobs",
     "StoredBlob",
     "StoredBlobInfo",
     "checked_key",
@@ -35,4 +33,7 @@ def open_blobs(settings: BlobSettings) -> BlobStore:
     parts = urlsplit(settings.url)
     if parts.scheme == "file":
         return FolderBlobs(Path(unquote(parts.path)), retry_after_s=settings.retry_after_s)
+    # Imported here: a process that keeps its blobs in a folder does without 7 MB of libraries.
+    from kit.blobs.minio import MinioBlobs  # noqa: PLC0415
+
     return MinioBlobs(settings, endpoint=parts.netloc, bucket=parts.path.strip("/"))

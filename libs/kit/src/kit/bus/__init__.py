@@ -5,7 +5,6 @@ from kit.bus.event import Event, EventSource
 from kit.bus.event_type import EventType, event_type
 from kit.bus.failure import Failure, HeldBack, Rejected, RetryPolicy, Transient, Unroutable, classify
 from kit.bus.interface import Bus, DeadLetter, QueueInfo, dead_letter_queue
-from kit.bus.rabbitmq import RabbitMqBus
 from kit.bus.sqlite import SqliteBus
 from kit.bus.subscription import BatchHandler, Delivery, Handler, Subscription
 from kit.clock import Clock
@@ -44,4 +43,7 @@ def open_bus(settings: BusSettings, *, logger: Logger, metrics: Metrics, clock: 
     """The bus that the URL names: RabbitMQ for `amqp://` and `amqps://`, one file for `sqlite:///`."""
     if settings.url.startswith("sqlite:///"):
         return SqliteBus(settings, logger=logger, metrics=metrics, clock=clock)
+    # Imported here: embedded mode does without the RabbitMQ client.
+    from kit.bus.rabbitmq import RabbitMqBus  # noqa: PLC0415
+
     return RabbitMqBus(settings, logger=logger, metrics=metrics, clock=clock, app_id=app_id)
