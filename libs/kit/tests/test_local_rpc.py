@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from grpc_reflection.v1alpha import (  # type: ignore[import-untyped] # ships no
 )
 from pydantic import SecretStr
 
-from kit.errors import NotFound
+from kit.errors import NotFound, Unavailable
 from kit.grpc import Peers, Rpc, error_of, local_channel, socket_path
 from kit.grpc.peers import MAX_SOCKET_PATH_BYTES
 from kit.service import Service, ServiceRunner
@@ -100,14 +101,49 @@ async def test_sockets_and_token_are_for_their_owner_only(build: Build, tmp_path
 
 async def test_a_folder_whose_path_is_too_long_for_a_socket_is_a_link(build: Build, tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 30)
-    for _ in range(2):  # the second start finds the link of the first
+    link = folder / "rpc"
+
+    async def serve_a_call() -> Path:
         async with running(build, folder) as service:
             assert len(os.fsencode(socket_path(folder, "toy"))) <= MAX_SOCKET_PATH_BYTES
             async with local_channel(service.settings, "toy") as channel:
                 assert await echo_of(channel)(b"ball", timeout=30) == b"ball"
-    Path(os.path.realpath(folder / "rpc")).rmdir()
-    async with running(build, folder) as service, local_channel(service.settings, "toy") as channel:
-        assert await echo_of(channel)(b"ball", timeout=30) == b"ball"
+            return link.readlink()
+
+    target = await serve_a_call()
+    assert not target.exists(), "the temporary folder is left after the stop"
+    assert not link.is_symlink()
+    # As a killed process leaves it: first with its folder, then without.
+    link.symlink_to(kept := Path(tempfile.mkdtemp()))
+    assert await serve_a_call() == kept
+    link.symlink_to(kept)
+    assert await serve_a_call() != kept
+
+
+async def test_a_temporary_folder_that_another_process_uses_stays(build: Build, tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    async with running(build, folder):
+        target = (folder / "rpc").readlink()
+        (target / "other.sock").touch()
+    assert (folder / "rpc").readlink() == target
+    (target / "other.sock").unlink()
+    target.rmdir()
+
+
+async def test_the_token_is_not_sent_to_a_socket_of_another_user(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = build(mode="embedded", data_dir=tmp_path).settings
+    (tmp_path / "rpc").symlink_to(tmp_path / "gone")
+    with pytest.raises(Unavailable, match="toy is not running"):
+        local_channel(settings, "toy")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: (tmp_path / "gone").stat().st_uid + 1)
+    with pytest.raises(PermissionError, match="rpc belongs to another user"):
+        local_channel(settings, "toy")
+    with pytest.raises(PermissionError, match="rpc belongs to another user"):
+        async with running(build, tmp_path):
+            pass
 
 
 async def test_a_socket_left_by_a_killed_process_is_replaced(build: Build, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ In embedded mode every service that serves gRPC listens on `<data_dir>/rpc/<serv
 `<data_dir>/rpc.token`, so that other programs of the same user can call too.
 """
 
+import errno
 import os
 import stat
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import grpc
 
+from kit.errors import Unavailable
 from kit.grpc.client import channel
 from kit.secrets import key_in_file
 from kit.settings import Block, ServiceSettings
@@ -60,10 +62,19 @@ class Peers:
 
 
 def local_channel(settings: ServiceSettings, peer: str, *, token: str | None = None) -> grpc.aio.Channel:
-    """A channel to a service of an embedded process with the same data folder; its maker closes it."""
-    plain = settings.grpc.model_copy(
-        update={"tls_ca": None}
-    )  # a socket that only its owner reaches needs no TLS
+    """A channel to a service of an embedded process with the same data folder; its maker closes it.
+
+    Raises:
+        PermissionError: the folder of the sockets belongs to another user, who would receive the token.
+        kit.errors.Unavailable: it is a link to a folder that no longer exists, which another user could create.
+    """
+    folder = settings.data_dir / "rpc"
+    if folder.exists():
+        _require_own(folder)
+    elif folder.is_symlink():
+        raise Unavailable(f"{peer} is not running: {folder} links to a folder that does not exist")
+    # A socket that only its owner reaches needs no TLS.
+    plain = settings.grpc.model_copy(update={"tls_ca": None})
     secret = local_token(settings) if token is None else token
     return channel(f"unix:{socket_path(settings.data_dir, peer)}", plain, token=secret)
 
@@ -81,10 +92,12 @@ def socket_path(data_dir: Path, service: str) -> Path:
 def make_socket_folder(data_dir: Path) -> None:
     """Make `<data_dir>/rpc`, accessible to its owner only.
 
-    Where that path is too long for a socket's address, it becomes a link to a new temporary folder.
+    Where that path is too long for a socket's address, it becomes a link to a new temporary folder, which
+    `remove_socket_folder` removes.
 
     Raises:
-        OSError: it cannot be created, or belongs to another user.
+        OSError: it cannot be created.
+        PermissionError: it belongs to another user.
     """
     folder = data_dir / "rpc"
     if not folder.exists():
@@ -94,8 +107,25 @@ def make_socket_folder(data_dir: Path) -> None:
             folder.symlink_to(tempfile.mkdtemp(prefix="lookout-"), target_is_directory=True)
         else:
             folder.mkdir(mode=0o700, exist_ok=True)
-    state = folder.stat()
-    if state.st_uid != os.geteuid():
-        raise PermissionError(f"{folder} belongs to another user: remove it or use another data folder")
-    if stat.S_IMODE(state.st_mode) != 0o700:
+    _require_own(folder)
+    if stat.S_IMODE(folder.stat().st_mode) != 0o700:
         folder.chmod(0o700)
+
+
+def remove_socket_folder(data_dir: Path) -> None:
+    """Remove the temporary folder that `make_socket_folder` made, and the link to it, once it has no sockets."""
+    link = data_dir / "rpc"
+    if link.is_symlink():
+        try:
+            link.readlink().rmdir()
+        except OSError as error:
+            if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+                return  # another service of the data folder still uses it
+            if not isinstance(error, FileNotFoundError):
+                raise
+        link.unlink(missing_ok=True)
+
+
+def _require_own(folder: Path) -> None:
+    if folder.stat().st_uid != os.geteuid():
+        raise PermissionError(f"{folder} belongs to another user: remove it or use another data folder")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import uvicorn
 import uvloop
 
-from kit.grpc import GrpcListener, local_token, make_socket_folder, socket_path
+from kit.grpc import GrpcListener, local_token, make_socket_folder, remove_socket_folder, socket_path
 from kit.logging import Logger, route_standard_logging
 from kit.service.service import Service
 from kit.settings import HttpSettings
@@ -111,6 +111,8 @@ class ServiceRunner:
             *(listener.stop() for listener in self.http.values()),
             *(listener.stop(grace_s[name]) for name, listener in self.grpc.items()),
         )
+        for data_dir in {s.settings.data_dir for s in self.services if self._has_socket(s)}:
+            remove_socket_folder(data_dir)
         self.http.clear()
         self.grpc.clear()
         for service in reversed(self.services):
@@ -121,6 +123,9 @@ class ServiceRunner:
         host = next(s.settings.http.host for s in self.services if s.name == service)
         address = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
         return f"http://{address}:{self.http[service].port}"
+
+    def _has_socket(self, service: Service) -> bool:
+        return service.name in self.grpc and self.grpc[service.name].unix_socket is not None
 
     async def _open(self, service: Service) -> None:
         if self._listen is None or service.name in self._listen:
