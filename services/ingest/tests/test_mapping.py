@@ -44,6 +44,17 @@ def test_a_pending_frame_of_the_release_before_this_one_is_read() -> None:
     assert frame.clock == ClockCheck(AT, 0.0, ClockState.OK)
 
 
+def test_a_pending_frame_without_the_older_fields_is_read() -> None:
+    message = mapping.frame_captured(FRAME)
+    for name in ("camera_id", "camera_name", "camera_api_code", "pole_id", "pole_code"):
+        message.ClearField(name)
+    for name in ("zone_id", "zone_code", "location_id", "location_code", "time_zone"):
+        message.ClearField(name)
+    message.spot.ClearField("spot_id")
+    message.spot.ClearField("spot_number")
+    assert mapping.decode_frame(message.SerializeToString()) == FRAME
+
+
 def test_a_fetched_picture_moves_the_corners_and_drops_the_vehicle_box() -> None:
     fetched = FRAME.with_fetched_picture(StoredPicture("exits/x.jpg", "image/jpeg", 2000, "cd" * 32, 128, 96))
     assert fetched.spot.corners == ((20.0, 10.0), (100.0, 10.0), (100.0, 80.0), (20.0, 80.0))

@@ -122,23 +122,13 @@ def decode_frame(encoded: bytes) -> CapturedFrame:
     """The frame of a serialized `FrameCaptured`, also of one that the release before this one stored."""
     message = camera_pb2.FrameCaptured.FromString(encoded)
     box = message.vehicle_box
+    spot = message.spot_ref if message.HasField("spot_ref") else message.spot
     return CapturedFrame(
         frame_id=UUID(message.frame_id),
         purpose=_PURPOSES_BACK[message.purpose],
-        camera=CameraRef(
-            camera_id=message.camera_id,
-            camera_name=message.camera_name,
-            api_code=message.camera_api_code,
-            pole_id=message.pole_id,
-            pole_code=message.pole_code,
-            zone_id=message.zone_id,
-            zone_code=message.zone_code,
-            location_id=message.location_id,
-            location_code=message.location_code,
-            time_zone=ZoneInfo(message.time_zone),
-        ),
+        camera=_camera_from(message),
         regions=tuple(message.regions),
-        spot=FrameSpot(message.spot.spot_id, message.spot.spot_number, _corners(message.spot.polygon)),
+        spot=FrameSpot(spot.spot_id, spot.spot_number, _corners(message.spot.polygon)),
         vehicle_box=Box(box.x, box.y, box.width, box.height) if message.HasField("vehicle_box") else None,
         clock=ClockCheck(
             captured_at=message.captured_at.ToDatetime(tzinfo=UTC),
@@ -157,6 +147,24 @@ def decode_frame(encoded: bytes) -> CapturedFrame:
         ),
         picture_source=_SOURCES_BACK[message.picture_source],
         picture_note=message.picture_note,
+    )
+
+
+def _camera_from(message: camera_pb2.FrameCaptured) -> CameraRef:
+    """From `camera`, or from the older fields in a message of the release before this one."""
+    has_ref = message.HasField("camera")
+    source: common_pb2.CameraRef | camera_pb2.FrameCaptured = message.camera if has_ref else message
+    return CameraRef(
+        camera_id=source.camera_id,
+        camera_name=message.camera.name if has_ref else message.camera_name,
+        api_code=message.camera.api_code if has_ref else message.camera_api_code,
+        pole_id=source.pole_id,
+        pole_code=source.pole_code,
+        zone_id=source.zone_id,
+        zone_code=source.zone_code,
+        location_id=source.location_id,
+        location_code=source.location_code,
+        time_zone=ZoneInfo(source.time_zone),
     )
 
 
