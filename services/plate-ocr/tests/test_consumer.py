@@ -8,6 +8,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.ids import derived_id
 from lookout.camera.v1 import camera_pb2 as camera
@@ -123,6 +124,15 @@ async def test_on_an_exit_the_cameras_box_is_that_of_the_car_that_left(
     assert not read.vehicles
 
 
+async def test_the_camera_is_that_of_the_reference_and_not_of_the_older_fields(ocr: RunningService) -> None:
+    frame = ocr.frame(await ocr.store(image()), camera=common.CameraRef(location_code="ABC", api_code="7"))
+    for name in ("location_id", "location_code", "camera_id", "camera_api_code"):
+        frame.ClearField(name)
+    await ocr.read(frame)
+    (event,) = ocr.events
+    assert event.routing_key == "plates.plates_read.v1.ABC.7"
+
+
 async def test_a_frame_without_a_spot(ocr: RunningService) -> None:
     FakeEngine.plates[640] = (plate("D71026", *IN_SPOT),)
     frame = ocr.frame(await ocr.store(image()), purpose=camera.PURPOSE_SNAPSHOT, spot=None)
@@ -161,6 +171,14 @@ async def test_a_missing_picture_is_published_as_failed(ocr: RunningService, key
         (b"", "not a UUID"),
         (camera.FrameCaptured(frame_id="x", purpose=camera.PURPOSE_ENTRY).SerializeToString(), "not a UUID"),
         (camera.FrameCaptured(frame_id=str(UUID(int=7))).SerializeToString(), "no purpose"),
+        (
+            camera.FrameCaptured(
+                frame_id=str(UUID(int=7)),
+                purpose=camera.PURPOSE_ENTRY,
+                received_at=Timestamp(seconds=10**15),
+            ).SerializeToString(),
+            "received_at",
+        ),
     ],
 )
 async def test_an_incomplete_frame_becomes_a_dead_letter(

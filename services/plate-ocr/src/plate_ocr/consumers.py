@@ -1,30 +1,18 @@
 """Bus in: captured frames, in order for each camera."""
 
-from uuid import UUID
+from functools import partial
 
-from kit.bus import Consumer, Metadata, Rejected
-from lookout.camera.v1.camera_pb2 import PURPOSE_UNSPECIFIED, FrameCaptured
+from kit.bus import Consumer, Metadata
+from lookout.camera.v1.camera_pb2 import FrameCaptured
 from plate_ocr.handlers.read_frame import ReadFrame
+from plate_ocr.mapping import captured_frame_from_message, plates_read_event
 
 
 def consumers(read_frame: ReadFrame) -> list[Consumer[FrameCaptured]]:
     """The events that plate-ocr consumes."""
 
-    async def frame_captured(frame: FrameCaptured, metadata: Metadata) -> None:
-        _refuse_incomplete(frame)
-        await read_frame(frame, metadata)
+    async def frame_captured(message: FrameCaptured, metadata: Metadata) -> None:
+        frame = captured_frame_from_message(message)
+        await read_frame(frame, metadata.message_id, partial(plates_read_event, message, metadata))
 
     return [Consumer(FrameCaptured, frame_captured)]
-
-
-def _refuse_incomplete(frame: FrameCaptured) -> None:
-    """Any bytes parse as protobuf, none too: a frame that no consumer could use becomes a dead letter here.
-
-    Raises: Rejected: the frame has no id or no purpose.
-    """
-    try:
-        UUID(frame.frame_id)
-    except ValueError:
-        raise Rejected(f"frame_id is not a UUID: {frame.frame_id[:80]!r}") from None
-    if frame.purpose == PURPOSE_UNSPECIFIED:
-        raise Rejected("the frame has no purpose")

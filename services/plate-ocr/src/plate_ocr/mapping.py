@@ -1,16 +1,17 @@
 """Between the contract's protobuf messages and the domain's values, both ways."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kit.bus import EventSource
+from kit.bus import Event, EventSource, Metadata, Rejected
 from kit.errors import FieldError, Invalid
+from kit.protobuf_time import TimeOutOfRange, to_datetime
 from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
 from lookout.plates.v1 import plates_pb2 as plates
 from plate_ocr.domain.admission import Purpose
+from plate_ocr.domain.frames import CapturedFrame, FrameRead, ReadFailure, StoredCrop
 from plate_ocr.domain.requests import PictureRequest, PictureResult
 from plate_ocr.domain.tracking import Track
 from plate_ocr.domain.values import Box, PlateReading, PlateState, Point, Polygon, SpotOccupancy, UnreadReason
@@ -36,6 +37,14 @@ _UNREAD_REASONS = {
     UnreadReason.TOO_BLURRED: common.UNREAD_REASON_TOO_BLURRED,
     UnreadReason.COVERED: common.UNREAD_REASON_COVERED,
     UnreadReason.UNSURE: common.UNREAD_REASON_UNSURE,
+}
+
+_READ_FAILURES = {
+    None: plates.READ_FAILURE_UNSPECIFIED,
+    ReadFailure.DROPPED: plates.READ_FAILURE_DROPPED,
+    ReadFailure.PICTURE_NOT_FOUND: plates.READ_FAILURE_PICTURE_NOT_FOUND,
+    ReadFailure.PICTURE_TOO_LARGE: plates.READ_FAILURE_PICTURE_TOO_LARGE,
+    ReadFailure.PICTURE_INVALID: plates.READ_FAILURE_PICTURE_INVALID,
 }
 
 _PURPOSES = {
@@ -121,48 +130,98 @@ def read_response_to_message(request_id: str, result: PictureResult) -> plates.R
     )
 
 
-def plates_read_to_message(
-    read_id: str,
-    frame: camera.FrameCaptured,
-    result: PictureResult,
-    crops: Sequence[common.BlobRef | None],
-    read_at: datetime,
-) -> plates.PlatesRead:
-    """The event of a frame that was read. `crops`: one a plate, None where none was stored."""
+def captured_frame_from_message(message: camera.FrameCaptured) -> CapturedFrame:
+    """The frame. Any bytes parse as protobuf, none too, so a frame that no consumer could use is rejected here.
+
+    Raises: Rejected: it has no id, no purpose, or a time of receipt outside the years 1 to 9999.
+    """
+    try:
+        UUID(message.frame_id)
+    except ValueError:
+        raise Rejected(f"frame_id is not a UUID: {message.frame_id[:80]!r}") from None
+    if message.purpose == camera.PURPOSE_UNSPECIFIED:
+        raise Rejected("the frame has no purpose")
+    try:
+        received_at = to_datetime(message.received_at)
+    except TimeOutOfRange as error:
+        raise Rejected(f"received_at of the frame: {error}") from error
+    ref = _camera_ref(message)
+    return CapturedFrame(
+        frame_id=message.frame_id,
+        camera_id=ref.camera_id,
+        location_code=ref.location_code,
+        received_at=received_at,
+        request=PictureRequest(
+            blob_key=message.picture.key,
+            spot=polygon_from_message(message.spot.polygon),
+            camera_box=_camera_box(message),
+            purpose=purpose_from_message(message.purpose),
+            regions=tuple(message.regions),
+        ),
+    )
+
+
+def _camera_ref(message: camera.FrameCaptured) -> common.CameraRef:
+    """`camera`, or the older fields in a message of an ingest that does not fill it."""
+    if message.HasField("camera"):
+        return message.camera
+    return common.CameraRef(
+        camera_id=message.camera_id,
+        api_code=message.camera_api_code,
+        location_code=message.location_code,
+    )
+
+
+def _camera_box(message: camera.FrameCaptured) -> Box | None:
+    """The vehicle box that the camera detected in this very picture.
+
+    None on an exit, where the box is that of the car that left, and in a picture that was fetched afterwards.
+    """
+    if message.purpose == camera.PURPOSE_EXIT or message.picture_source == camera.PICTURE_SOURCE_FETCHED:
+        return None
+    return box_from_message(message.vehicle_box) if message.HasField("vehicle_box") else None
+
+
+def plates_read_event(message: camera.FrameCaptured, metadata: Metadata, read: FrameRead) -> Event:
+    """The event of a frame that was read, or could not be. `message` and `metadata` are the frame's."""
+    ref = _camera_ref(message)
+    return EVENTS.event(
+        _plates_read_to_message(message, read),
+        scope=(ref.location_code, ref.api_code),
+        partition_key=metadata.partition_key,
+        occurred_at=read.read_at,
+        correlation_id=metadata.correlation_id,
+        message_id=read.read_id,
+    )
+
+
+def _plates_read_to_message(message: camera.FrameCaptured, read: FrameRead) -> plates.PlatesRead:
+    read_id, read_at = str(read.read_id), timestamp_to_message(read.read_at.timestamp())
+    if (result := read.result) is None:
+        return plates.PlatesRead(
+            read_id=read_id,
+            frame=message,
+            spot_occupancy=plates.SPOT_OCCUPANCY_UNKNOWN,
+            spot_plate_index=-1,
+            read_at=read_at,
+            failure=read.failure,
+            failure_code=_READ_FAILURES[read.failure_code],
+        )
     return plates.PlatesRead(
         read_id=read_id,
-        frame=frame,
+        frame=message,
         vehicles=vehicles_to_messages(result),
-        plates=[plate_to_message(plate, crop) for plate, crop in zip(result.plates, crops, strict=True)],
+        plates=[plate_to_message(plate, crop) for plate, crop in zip(result.plates, read.crops, strict=True)],
         is_spot_occupied=result.spot.occupancy is SpotOccupancy.OCCUPIED,
         spot_occupancy=_OCCUPANCIES[result.spot.occupancy],
         spot_plate_index=result.spot.plate_index,
         engine=result.engine,
         elapsed_ms=result.elapsed_ms,
-        read_at=timestamp_to_message(read_at.timestamp()),
+        read_at=read_at,
     )
 
 
-def failed_read_to_message(
-    read_id: str,
-    frame: camera.FrameCaptured,
-    failure: str,
-    failure_code: plates.ReadFailure.ValueType,
-    read_at: datetime,
-) -> plates.PlatesRead:
-    """The event of a frame that could not be read."""
-    return plates.PlatesRead(
-        read_id=read_id,
-        frame=frame,
-        spot_occupancy=plates.SPOT_OCCUPANCY_UNKNOWN,
-        spot_plate_index=-1,
-        read_at=timestamp_to_message(read_at.timestamp()),
-        failure=failure,
-        failure_code=failure_code,
-    )
-
-
-def plate_to_message(plate: PlateReading, crop: common.BlobRef | None = None) -> common.Plate:
+def plate_to_message(plate: PlateReading, crop: StoredCrop | None = None) -> common.Plate:
     """The plate; `crop` is None where none was stored."""
     return common.Plate(
         text=plate.text,
@@ -172,7 +231,7 @@ def plate_to_message(plate: PlateReading, crop: common.BlobRef | None = None) ->
         confidence=plate.confidence,
         characters=[common.Character(text=one.text, confidence=one.confidence) for one in plate.characters],
         box=box_to_message(plate.box),
-        crop=crop,
+        crop=_crop_to_message(crop) if crop is not None else None,
         raw_text=plate.raw_text,
         state=_STATES[plate.state],
         unread_reason=plate.unread_reason or "",
@@ -184,6 +243,17 @@ def plate_to_message(plate: PlateReading, crop: common.BlobRef | None = None) ->
         number_confidence=plate.number_confidence,
         pattern=plate.pattern,
         looks=plate.looks,
+    )
+
+
+def _crop_to_message(crop: StoredCrop) -> common.BlobRef:
+    return common.BlobRef(
+        key=crop.key,
+        content_type=crop.content_type,
+        size_bytes=crop.size_bytes,
+        sha256=crop.sha256,
+        width_px=crop.width_px,
+        height_px=crop.height_px,
     )
 
 
