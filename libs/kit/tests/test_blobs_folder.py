@@ -1,4 +1,4 @@
-"""What only the folder has to promise: it survives crashes, full disks and people."""
+"""Requirements on the folder store only: crashes, full disks, and files that people remove or change."""
 
 import asyncio
 import errno

@@ -463,15 +463,17 @@ def test_errors_that_are_not_outages_are_unchanged():
     assert database_fault(RuntimeError(), retry_after_s=1) is None
 
 
-@pytest.mark.parametrize("turns", range(12))
-async def test_a_task_cancelled_while_it_begins_leaves_the_connection_usable(sqlite_db: Database, turns: int):
+@pytest.mark.parametrize("switches", range(12))
+async def test_a_task_cancelled_while_it_begins_leaves_the_connection_usable(
+    sqlite_db: Database, switches: int
+):
     async def work():
         async with sqlite_db.transaction() as session:
             await session.execute(text("SELECT 1"))
             await asyncio.Event().wait()
 
     task = asyncio.create_task(work())
-    for _ in range(turns):  # cancelled at each of the places where it waits
+    for _ in range(switches):  # cancelled at each of the places where it waits
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -171,8 +171,8 @@ async def test_a_call_without_the_service_token_is_not_executed(token: str) -> N
         done.append(request)
         return request
 
-    stranger = SETTINGS.model_copy(update={"token": SecretStr(token)})
-    async with served(Toy(unary_unary=act), client=stranger) as link:
+    client_settings = SETTINGS.model_copy(update={"token": SecretStr(token)})
+    async with served(Toy(unary_unary=act), client=client_settings) as link:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=10)
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED

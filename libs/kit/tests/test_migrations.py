@@ -177,7 +177,7 @@ async def test_a_changed_table_is_drift_until_a_revision_changes_it(
 
 async def test_several_migrators_at_once(package: Package, settings: DatabaseSettings):
     write_revision(package.name, "first")
-    # Real ones are processes: the turn that they take is the database's, not this module's lock.
+    # Processes, as in production: only the lock in the database may keep them apart.
     command = (
         "import asyncio, sys; sys.path.insert(0, sys.argv[1]);"
         "from kit.migrations import upgrade; from kit.settings import DatabaseSettings;"

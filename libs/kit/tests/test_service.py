@@ -412,7 +412,7 @@ from kit.settings import ServiceSettings
 class Database:
     async def start(self):
         if len(sys.argv) > 2:
-            raise ValueError("broken for good")
+            raise ValueError("invalid configuration")
 
     async def stop(self):
         print("database closed", flush=True)
@@ -533,4 +533,4 @@ async def test_a_program_with_a_broken_resource_exits_with_an_error(program: Any
     running = program("0", "broken")
     assert await running.ended() == 1
     (line,) = running.lines("service_start_failed")
-    assert "ValueError: broken for good" in line["exception"]
+    assert "ValueError: invalid configuration" in line["exception"]

@@ -174,7 +174,7 @@ class TokenVerifier:
         self._is_revoked = is_revoked
 
     async def verify(self, token: str | None) -> Principal:
-        """Who the token speaks for.
+        """The user or service that the token was issued to.
 
         Raises:
             Unauthenticated: with the code token_missing, token_invalid, token_expired or token_revoked.

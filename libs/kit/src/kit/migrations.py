@@ -229,7 +229,7 @@ def _take_lock(connection: Connection, number: int) -> None:
     """Wait for the other migrators of this package.
 
     By polling, not inside the server: a waiting statement holds a snapshot, which a CREATE INDEX CONCURRENTLY
-    of the other one would wait for in turn.
+    of the other one would wait for.
     """
     deadline = time.monotonic() + LOCK_WAIT_S
     while not connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}):

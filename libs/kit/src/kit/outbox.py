@@ -195,7 +195,7 @@ class Relay:
                 taken = await connection.scalar(select(func.pg_try_advisory_lock(lock)))
                 yield connection.execute if taken else None
             finally:
-                # Closed for good rather than returned to the pool: the session, and with it the lock, ends.
+                # Closed rather than returned to the pool: the session, and with it the lock, ends.
                 await connection.invalidate()
 
     async def _execute_alone(self, statement: Executable, parameters: Any = None) -> Result[Any]:
@@ -268,7 +268,7 @@ class Relay:
             self._bus_backoff = _Backoff()
 
     async def _refused(self, execute: Execute, row: Row[Any], failure: Exception) -> None:
-        """One event could not be published, whatever the others did: its key waits, its error on show."""
+        """Record that one event was not published: the later ones of its key wait for its next attempt."""
         reason = type(failure).__name__
         self._failed.labels(reason.lower()).inc()
         self._blocked.setdefault(row.partition_key, _Backoff()).fail(self._settings.relay_backoff_max_s)

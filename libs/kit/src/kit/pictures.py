@@ -77,7 +77,7 @@ class PictureError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PictureHeader:
-    """`width_px` and `height_px` are those of the picture as it is shown, after the turn that its Exif tag asks for.
+    """`width_px` and `height_px` are those of the picture after the rotation that its Exif orientation tag asks for.
 
     `suffix` is the usual file name extension, without a dot.
     """

@@ -1,4 +1,4 @@
-"""What both back ends promise. `backend` runs each test on the embedded one and on a real RabbitMQ."""
+"""The contract of both back ends. `backend` runs each test on the embedded one and on a real RabbitMQ."""
 
 import asyncio
 from dataclasses import replace

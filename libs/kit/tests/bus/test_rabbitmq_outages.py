@@ -110,10 +110,10 @@ async def test_queues_declared_just_before_a_kill_keep_their_events_and_every_ke
     await bus.declare(THING)
     keys = [f"camera:{i}" for i in range(40)]
 
-    async def spread(standing):
+    async def spread(message_count):
         spread = {}
         # A queue that recovers from its log counts up to what it held.
-        await eventually(lambda: _holds(private_backend.url, standing), timeout_s=30)
+        await eventually(lambda: _holds(private_backend.url, message_count), timeout_s=30)
         before = await _shard_depths(private_backend.url, 8)
         for key in keys:
             await bus.publish(make_event(key=key))

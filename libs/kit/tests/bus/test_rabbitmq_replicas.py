@@ -30,7 +30,9 @@ async def test_a_replica_that_comes_later_gets_its_share_and_order_holds(backend
             await asyncio.sleep(0.001)
             busy.discard(key)
             numbers = order.setdefault(key, [])
-            if number_of(delivery.event) not in numbers:  # what was in hand at a change may come again
+            if (
+                number_of(delivery.event) not in numbers
+            ):  # unacknowledged at a change of owner: delivered again
                 numbers.append(number_of(delivery.event))
             handled_by[name] += 1
 

@@ -67,7 +67,7 @@ class Batches(RecordingHandler):
         await asyncio.sleep(0.0005)
 
 
-@pytest.mark.parametrize("error", FAULTS, ids=["unforeseen", "told"])
+@pytest.mark.parametrize("error", FAULTS, ids=["sqlite_error", "unavailable"])
 async def test_a_fetch_that_fails_does_not_end_the_consumer(
     backend: BusBackend, monkeypatch, error: Exception
 ):
@@ -100,7 +100,7 @@ async def test_a_lock_file_that_cannot_be_opened_is_tried_again(backend: BusBack
 
 
 @pytest.mark.parametrize("handler", [RecordingHandler, Batches])
-@pytest.mark.parametrize("error", FAULTS, ids=["unforeseen", "told"])
+@pytest.mark.parametrize("error", FAULTS, ids=["sqlite_error", "unavailable"])
 async def test_messages_that_could_not_be_acknowledged_are_delivered_again(
     backend: BusBackend, monkeypatch, error: Exception, handler: Callable[[], RecordingHandler]
 ):
@@ -115,7 +115,7 @@ async def test_messages_that_could_not_be_acknowledged_are_delivered_again(
     assert len(seen.numbers) > 5
 
 
-@pytest.mark.parametrize("error", FAULTS, ids=["unforeseen", "told"])
+@pytest.mark.parametrize("error", FAULTS, ids=["sqlite_error", "unavailable"])
 async def test_a_key_continues_after_its_backlog_could_not_be_returned(
     backend: BusBackend, monkeypatch, error: Exception
 ):
@@ -128,7 +128,7 @@ async def test_a_key_continues_after_its_backlog_could_not_be_returned(
 
     await bus.declare(THING)
     await bus.publish_many([make_event(i) for i in range(5)])
-    broken = break_once(monkeypatch, "give_back", error)
+    broken = break_once(monkeypatch, "return_to_queue", error)
     await bus.consume(THING, fail_first)
     await eventually(lambda: bool(broken))
     await eventually(lambda: is_empty(bus))
@@ -221,7 +221,7 @@ async def test_an_isolated_message_is_taken_when_the_last_unacknowledged_one_end
     async def late(answer):
         batch = await answer
         if isinstance(batch, store.Batch) and batch.is_held_back:
-            held.set()  # the answer comes when what it speaks of is over
+            held.set()  # the result arrives after the messages that held it back were acknowledged
             await eventually(lambda: not bus._consumers[0].unacknowledged)
         return batch
 

@@ -60,7 +60,7 @@ class Dispatcher:
             work = self._run_one(item)
         self._spawn(work)
 
-    def take_back(self, key: str) -> list[Item]:
+    def remove_waiting(self, key: str) -> list[Item]:
         """Remove and return the items of a key whose processing has not begun."""
         waiting = self._waiting.get(key)
         if not waiting:
@@ -144,9 +144,9 @@ class BatchingDispatcher(Dispatcher):
         if self._batches is None or self._batches.done():
             self._batches = self._spawn(self._run_batches())
 
-    def take_back(self, key: str) -> list[Item]:
+    def remove_waiting(self, key: str) -> list[Item]:
         """Remove and return the items of a key whose processing has not begun."""
-        taken = super().take_back(key)
+        taken = super().remove_waiting(key)
         taken += [item for item in self._pending if item.event.partition_key == key]
         self._pending = deque(item for item in self._pending if item.event.partition_key != key)
         return taken

@@ -63,7 +63,7 @@ class BrowsedQueue:
         self._arrived.put_nowait(message)
 
     async def take(self, message: DeliveredMessage) -> None:
-        """Remove a message for good."""
+        """Acknowledge a message, which removes it from the queue."""
         assert message.delivery_tag is not None
         self.unacknowledged -= 1
         await answered(self._channel.basic_ack(message.delivery_tag))

@@ -333,8 +333,8 @@ class QueueSession:
                         if not await self._wait_in_place(jittered(step.delay_s)):
                             return
                         continue
-                    rung = retry_queue(queue, step.delay_s)
-                    waiting = retry_outgoing(event, rung, item.failures, item.first_failed_at)
+                    step_queue = retry_queue(queue, step.delay_s)
+                    waiting = retry_outgoing(event, step_queue, item.failures, item.first_failed_at)
                     if not await self._publish_until_confirmed(waiting):
                         return
                     break

@@ -255,7 +255,7 @@ class Publisher:
     async def publish_in_order(
         self, messages: Sequence[Outgoing], keys: Sequence[str], timeout_s: float
     ) -> list[Exception | None]:
-        """Publish those of one key one after the other, the keys side by side; see `Bus.publish_many`."""
+        """Publish those of one key one after the other, the keys concurrently; see `Bus.publish_many`."""
         results: list[Exception | None] = [
             Unavailable("not confirmed in time", code="bus_timeout", retry_after_s=_RETRY_AFTER_S)
         ] * len(messages)

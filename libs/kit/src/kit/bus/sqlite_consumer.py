@@ -91,7 +91,9 @@ class SqliteConsumer:
         await self._dispatcher.drain(self._settings.shutdown_grace_s)
         if self._timer is not None:
             self._timer.cancel()
-        await self._give_back([item for seq, item in self.unacknowledged.items() if seq not in self._begun])
+        await self._return_to_queue(
+            [item for seq, item in self.unacknowledged.items() if seq not in self._begun]
+        )
         self.unacknowledged.clear()
         self._unacknowledged_gauge.set(0)
         if self._lock is not None:
@@ -159,10 +161,10 @@ class SqliteConsumer:
                 queue=self.subscription.queue,
                 count=batch.dead_letters,
             )
-        # A key blocked while this batch was on its way gave back earlier messages: these must wait as well.
+        # Of a key that was blocked during the fetch, earlier messages were returned to the queue: these must wait too.
         late = [item for item in batch.items if item.event.partition_key in self._blocked_since_fetch]
         if self.subscription.is_ordered and late:
-            await self._give_back(late)
+            await self._return_to_queue(late)
         for item in batch.items:
             if not self.subscription.is_ordered or item.event.partition_key not in self._blocked_since_fetch:
                 self.unacknowledged[item.handle] = item
@@ -217,7 +219,7 @@ class SqliteConsumer:
 
     def _note_unsettled(self, error: Exception) -> None:
         # They are delivered again; the inbox detects repeats.
-        self._note_fault("cannot settle messages", error)
+        self._note_fault("cannot acknowledge messages", error)
         asyncio.get_running_loop().call_later(_PAUSE_AFTER_FAULT_S, self.wake)
 
     def _note_fault(self, what: str, error: Exception) -> None:
@@ -263,16 +265,16 @@ class SqliteConsumer:
         self._blocked.add(key)
         self._blocked_since_fetch.add(key)
         try:
-            followers = self._dispatcher.take_back(key)
+            followers = self._dispatcher.remove_waiting(key)
             for follower in followers:
                 self.unacknowledged.pop(follower.handle, None)
-            await self._give_back(followers)
+            await self._return_to_queue(followers)
             self.wake()
             return await self._dispatcher.pause(delay_s)
         finally:
             self._blocked.discard(key)
             self.wake()
 
-    async def _give_back(self, items: list[Item]) -> None:
+    async def _return_to_queue(self, items: list[Item]) -> None:
         if items:
-            await self._file.submit(store.give_back([item.handle for item in items]))
+            await self._file.submit(store.return_to_queue([item.handle for item in items]))

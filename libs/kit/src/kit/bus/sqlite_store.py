@@ -94,7 +94,7 @@ def publish(events: Sequence[Event]) -> Callable[[sqlite3.Connection], Published
         targets: dict[str, list[str]] = {}
         results: list[Exception | None] = []
         rows: list[tuple[object, ...]] = []
-        woken: set[str] = set()
+        queues_with_messages: set[str] = set()
         failed_keys: set[str] = set()
         for event in events:
             key = event.routing_key
@@ -110,9 +110,9 @@ def publish(events: Sequence[Event]) -> Callable[[sqlite3.Connection], Published
             results.append(None)
             envelope = _to_row(event)
             rows += [(queue, *envelope) for queue in targets[key]]
-            woken.update(targets[key])
+            queues_with_messages.update(targets[key])
         db.executemany(f"INSERT INTO messages (queue, {_ENVELOPE}) VALUES (?, {_MARKS})", rows)  # noqa: S608 - column names of this file
-        return results, woken
+        return results, queues_with_messages
 
     return job
 
@@ -139,8 +139,8 @@ def fetch(
     def job(db: sqlite3.Connection) -> Batch:
         rows = _due(db, queue, unacknowledged, blocked, limit, now_s)
         has_more, is_held_back = len(rows) == limit, False
-        doomed = [row for row in rows if row["deliveries"] >= limits.delivery_limit]
-        for row in doomed:
+        exhausted = [row for row in rows if row["deliveries"] >= limits.delivery_limit]
+        for row in exhausted:
             cause = DeadLetterCause(
                 f"delivery limit: taken {row['deliveries']} times and never acknowledged; it may end its process",
                 "",
@@ -158,7 +158,7 @@ def fetch(
             Item(_to_event(row), row["seq"], row["deliveries"], row["failures"], row["first_failed_at"])
             for row in rows
         ]
-        return Batch(items, len(doomed), has_more, is_held_back, _next_due_at(db, queue, now_s))
+        return Batch(items, len(exhausted), has_more, is_held_back, _next_due_at(db, queue, now_s))
 
     return job
 
@@ -194,7 +194,7 @@ def settle(*seqs: int) -> Callable[[sqlite3.Connection], None]:
     return job
 
 
-def give_back(seqs: Collection[int]) -> Callable[[sqlite3.Connection], None]:
+def return_to_queue(seqs: Collection[int]) -> Callable[[sqlite3.Connection], None]:
     """Undo the delivery of messages whose handling has not begun."""
 
     def job(db: sqlite3.Connection) -> None:
