@@ -63,7 +63,7 @@ class Ingest:
     async def make_camera(
         self, *, location: str = "NAD", api_code: str = "95", spots: int = 1, **values: Any
     ) -> dict[str, Any]:
-        """A camera with all that it hangs on; a location that is there already is used again."""
+        """A camera with its pole, zone and location; an existing location is used again."""
         found = await self.client.get(f"/api/v1/locations?code={location}", headers=self.admin)
         if found.json()["items"]:
             place = found.json()["items"][0]

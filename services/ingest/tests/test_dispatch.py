@@ -42,7 +42,7 @@ async def test_a_fresh_picture_is_fetched_for_an_exit(ingest: Ingest, http_camer
     assert frame.picture_source == FETCHED
     assert frame.picture_note == ""
     assert (frame.picture.width_px, frame.picture.height_px) == (320, 180)
-    # The corners follow the fetched picture's size; where the vehicle stood when it was pushed is no news.
+    # The corners follow the fetched picture's size; the vehicle box of the pushed picture does not apply to it.
     assert [(p.x, p.y) for p in frame.spot.polygon.points] == [(5, 2.5), (25, 2.5), (25, 20), (5, 20)]
     assert not frame.HasField("vehicle_box")
     (kept,) = ingest.blobs("exits")

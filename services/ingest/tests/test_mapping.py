@@ -48,8 +48,8 @@ def test_a_pending_frame_without_the_older_fields_is_read() -> None:
     message = mapping.frame_captured(FRAME)
     for name in ("camera_id", "camera_name", "camera_api_code", "pole_id", "pole_code"):
         message.ClearField(name)
-    for name in ("zone_id", "zone_code", "location_id", "location_code", "time_zone"):
-        message.ClearField(name)
+    for place in ("zone_id", "zone_code", "location_id", "location_code", "time_zone"):
+        message.ClearField(place)
     message.spot.ClearField("spot_id")
     message.spot.ClearField("spot_number")
     assert mapping.decode_frame(message.SerializeToString()) == FRAME

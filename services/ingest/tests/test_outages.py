@@ -1,4 +1,4 @@
-"""The database, the blob store or the bus is away, the disk is full, or somebody sends too much."""
+"""The database, the blob store or the bus is unavailable, the disk is full, or somebody sends too much."""
 
 import asyncio
 import errno
@@ -193,16 +193,16 @@ async def test_a_reservation_that_ends_while_a_waiter_is_cancelled_frees_its_byt
 async def test_after_many_reservations_and_cancellations_the_whole_budget_is_free() -> None:
     budget = ByteBudget(100, timeout_s=0.01)
     chance = random.Random(3)
-    in_hand = [0]
+    reserved_bytes = [0]
 
     async def use(size_bytes: int, hold_s: float) -> None:
         async with budget.reserve(size_bytes):
-            in_hand.append(in_hand[-1] + size_bytes)
-            assert in_hand[-1] <= 100
+            reserved_bytes.append(reserved_bytes[-1] + size_bytes)
+            assert reserved_bytes[-1] <= 100
             try:
                 await asyncio.sleep(hold_s)
             finally:
-                in_hand.append(in_hand[-1] - size_bytes)
+                reserved_bytes.append(reserved_bytes[-1] - size_bytes)
 
     tasks: list[asyncio.Task[None]] = []
     for number in range(1500):

@@ -109,7 +109,7 @@ async def test_a_full_queue(tmp_path: Path, manual_clock: ManualClock) -> None:
         async def is_full() -> bool:
             return "pictures_refused_total 4.0" in (await ocr.http.get("/metrics")).text
 
-        await eventually(is_full, message="one in hand, one waiting, four refused")
+        await eventually(is_full, message="one being read, one waiting, four refused")
         async with ocr.channel() as made:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await stubs.PlateReaderStub(made).Read(plates.ReadRequest(image=data), timeout=20)

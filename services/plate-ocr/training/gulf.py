@@ -13,7 +13,7 @@ def gcc(rng: random.Random) -> Plate:
 
 
 def _saudi(rng: random.Random) -> Plate:
-    """Arabic digits and letters over Latin ones; the strip with KSA stands right, or between in the long form."""
+    """Arabic digits and letters over Latin ones; the strip with KSA is on the right, or between them in the long form."""
     number = digits(rng, 1, 4) if rng.random() < 0.25 else digits(rng, 4, 4)
     letters = "".join(rng.choice(list(_SAUDI)) for _ in range(3))
     is_long = rng.random() < 0.4

@@ -185,7 +185,7 @@ def main() -> None:
             prefetch_factor=6,
         )
     )
-    start, step, running, told = time.time(), 0, 0.0, time.time()
+    start, step, running, logged_at = time.time(), 0, 0.0, time.time()
     while (share := (time.time() - start) / (args.minutes * 60)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = max(
@@ -205,8 +205,8 @@ def main() -> None:
         if step % 50 == 0:
             print(f"{time.time() - start:.0f} s, step {step}, loss {running / 50:.3f}", flush=True)
             running = 0.0
-        if time.time() - told > 180 or share > 0.99:
-            told = time.time()
+        if time.time() - logged_at > 180 or share > 0.99:
+            logged_at = time.time()
             onnx.save(averaged.module.written_back(), str(args.out))
     onnx.save(averaged.module.written_back(), str(args.out))
     print(f"done: {args.out}")

@@ -245,7 +245,7 @@ def main() -> None:
     averaged = torch.optim.swa_utils.AveragedModel(
         recognizer, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
     )
-    start, step, best, told = time.time(), 0, -1.0, time.time()
+    start, step, best, logged_at = time.time(), 0, -1.0, time.time()
     while (share := (time.time() - start) / (args.minutes * 60)) < 1:
         rate = args.rate * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * min(share, 1)))
         for group in optimizer.param_groups:
@@ -259,8 +259,8 @@ def main() -> None:
         step += 1
         if step % 100 == 0:
             print(f"{time.time() - start:.0f} s, step {step}, loss {loss.item():.3f}", flush=True)
-        if time.time() - told > 240:
-            told = time.time()
+        if time.time() - logged_at > 240:
+            logged_at = time.time()
             best = write_if_better(averaged.module, rows, best, step, args.out)
     write_if_better(averaged.module, rows, best, step, args.out)
     print(f"done: {args.out}")

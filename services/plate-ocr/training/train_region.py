@@ -230,7 +230,7 @@ def main() -> None:
             prefetch_factor=8,
         )
     )
-    start, step, told, running = time.time(), 0, time.time(), 0.0
+    start, step, logged_at, running = time.time(), 0, time.time(), 0.0
     while (share := (time.time() - start) / (args.minutes * 60)) < 1:
         rate = max(args.rate * min(1, (step + 1) / 60) * (0.5 + 0.5 * np.cos(np.pi * share)), 1e-6)
         for group in optimizer.param_groups:
@@ -244,8 +244,8 @@ def main() -> None:
         averaged.update_parameters(net)
         step += 1
         running = 0.98 * running + 0.02 * loss.item() if step > 1 else loss.item()
-        if time.time() - told > 90:
-            told = time.time()
+        if time.time() - logged_at > 90:
+            logged_at = time.time()
             right, wrong = accuracy(averaged.module, x_held, y_held)
             print(
                 f"{time.time() - start:.0f} s, step {step}, loss {running:.3f}, held-out right {right:.3f}; {wrong}",
@@ -260,12 +260,14 @@ def main() -> None:
 def accuracy(net: RegionNet, x: Tensor, y: Tensor) -> tuple[float, str]:
     """Accuracy, and the most frequent confusions."""
     net.eval()
-    told = torch.cat([net(part).argmax(1) for part in x.split(50)])
+    predicted = torch.cat([net(part).argmax(1) for part in x.split(50)])
     net.train()
     pairs = Counter(
-        (REGIONS[a], REGIONS[b]) for a, b in zip(y.tolist(), told.tolist(), strict=True) if a != b
+        (REGIONS[a], REGIONS[b]) for a, b in zip(y.tolist(), predicted.tolist(), strict=True) if a != b
     )
-    return float((told == y).float().mean()), ", ".join(f"{a}>{b} {n}" for (a, b), n in pairs.most_common(6))
+    return float((predicted == y).float().mean()), ", ".join(
+        f"{a}>{b} {n}" for (a, b), n in pairs.most_common(6)
+    )
 
 
 if __name__ == "__main__":

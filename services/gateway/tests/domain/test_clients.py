@@ -7,7 +7,7 @@ BEHIND = TrustedProxies(("10.0.0.0/8", "fd00::/8", "192.0.2.1"))
 
 
 @pytest.mark.parametrize(
-    ("peer", "forwarded_for", "trusted", "address", "told"),
+    ("peer", "forwarded_for", "trusted", "address", "forwarded"),
     [
         ("203.0.113.5", None, NOBODY, "203.0.113.5", "203.0.113.5"),
         ("203.0.113.5", b"1.1.1.1", NOBODY, "203.0.113.5", "203.0.113.5"),
@@ -31,9 +31,11 @@ BEHIND = TrustedProxies(("10.0.0.0/8", "fd00::/8", "192.0.2.1"))
         ("unknown", b"203.0.113.5", BEHIND, "unknown", "unknown"),
     ],
 )
-def test_only_forwarding_headers_of_trusted_proxies_are_used(peer, forwarded_for, trusted, address, told):
+def test_only_forwarding_headers_of_trusted_proxies_are_used(
+    peer, forwarded_for, trusted, address, forwarded
+):
     client = find_client(peer, "http", forwarded_for, None, trusted)
-    assert (client.address, client.forwarded_for) == (address, told)
+    assert (client.address, client.forwarded_for) == (address, forwarded)
 
 
 @pytest.mark.parametrize(

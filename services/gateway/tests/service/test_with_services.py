@@ -85,7 +85,7 @@ async def test_readiness_lists_every_service_and_requires_only_the_database(site
     assert checks["database"] == {"ok": True, "required": True, "detail": "sqlite"}
     assert checks["tickets"] == {"ok": True, "required": False, "detail": "ready"}
     assert checks["ingest"]["ok"] is False
-    health.add("bus", lambda: asyncio.sleep(0, CheckResult(ok=False, detail="away")))
+    health.add("bus", lambda: asyncio.sleep(0, CheckResult(ok=False, detail="unavailable")))
     checks = (await gateway.client.get("/health/ready")).json()["checks"]
     assert checks["tickets"] == {"ok": False, "required": False, "detail": "without bus"}
 

@@ -132,7 +132,7 @@ def test_a_degenerate_spot_is_rejected() -> None:
     assert error_of(parking_push(**flat)).code == "invalid_coordinate_x1"
 
 
-def test_unknown_fields_are_none_of_our_business() -> None:
+def test_unknown_fields_are_ignored() -> None:
     assert parse_push(parking_push(firmware={"v": [1, 2]})) == parse_push(parking_push())
 
 

@@ -207,8 +207,8 @@ def test_a_further_spot_is_learned_beside_learned_ones() -> None:
         ([spot()], 0, 2, True),  # the operator has drawn this camera's spots
         ([spot(), spot(3, SpotOrigin.CAMERA)], 0, 2, True),
         ([], 3, 4, True),  # more than the camera watches
-        ([], 0, 5, True),  # more than any camera may teach
-        ([], 0, 1, False),  # nobody may teach
+        ([], 0, 5, True),  # more than are learned from any camera
+        ([], 0, 1, False),  # learning is disabled
     ],
 )
 def test_an_unknown_spot_is_rejected(

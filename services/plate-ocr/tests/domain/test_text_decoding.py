@@ -206,7 +206,7 @@ def test_a_text_that_no_grammar_fits_is_the_raw_reading(text: str) -> None:
     assert found.slots == tuple(range(len(text)))
 
 
-def test_regions_that_are_not_enabled_are_not_told() -> None:
+def test_regions_that_are_not_enabled_are_not_reported() -> None:
     assert read("AB12345", region="dk", only=["br"]).region == ""
 
 

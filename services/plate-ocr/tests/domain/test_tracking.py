@@ -65,7 +65,7 @@ class Site:
         self.tracks, self.seen = step.tracks, step.seen
         self.ended += step.ended
 
-    def stands(
+    def observe(
         self, text: str | None, times: int, at: Box | None = None, after_s: float = 0.2, **more
     ) -> None:
         for _ in range(times):
@@ -139,9 +139,9 @@ def test_two_cars_that_pass_each_other() -> None:
 def test_cars_that_change_places_are_two(first: int, second: int, pause_s: float, cars) -> None:
     """In the same place, after any pause in which another may have come, and with any number of looks."""
     site = Site()
-    site.stands(cars[0], first)
-    site.stands(cars[1], 1, after_s=pause_s)
-    site.stands(cars[1], second - 1)
+    site.observe(cars[0], first)
+    site.observe(cars[1], 1, after_s=pause_s)
+    site.observe(cars[1], second - 1)
     ended = site.close()
     assert texts(ended) == list(cars)
     assert [track.look_count for track in ended] == [first, second]
@@ -157,17 +157,17 @@ def test_cars_that_change_places_are_two(first: int, second: int, pause_s: float
 @given(st.integers(1, 5), st.integers(1, 5))
 def test_a_changed_picture_separates_cars_with_nearly_the_same_plate(first: int, second: int) -> None:
     site = Site()
-    site.stands("D71026", first, look=DARK)
-    site.stands("D71027", second, look=BRIGHT)
+    site.observe("D71026", first, look=DARK)
+    site.observe("D71027", second, look=BRIGHT)
     assert texts(site.close()) == ["D71026", "D71027"]
 
 
 def test_a_cloud_and_a_misread_look_are_not_another_car() -> None:
     site = Site()
-    site.stands("D71026", 4, look=DARK)
-    site.stands("D71028", 1, look=BRIGHT)
+    site.observe("D71026", 4, look=DARK)
+    site.observe("D71028", 1, look=BRIGHT)
     assert site.only.conflicting_looks
-    site.stands("D71026", 3, look=BRIGHT)
+    site.observe("D71026", 3, look=BRIGHT)
     (track,) = site.close()
     assert (track.text, track.look_count, track.vote.agreeing) == ("D71026", 8, 7)
 
@@ -175,10 +175,10 @@ def test_a_cloud_and_a_misread_look_are_not_another_car() -> None:
 @pytest.mark.parametrize("bad", ["HOTEL", "7", "KK99"])
 def test_one_misread_look_does_not_end_a_track(bad: str) -> None:
     site = Site()
-    site.stands("D71026", 5)
+    site.observe("D71026", 5)
     before = site.only.vote.reading.confidence
-    site.stands(bad, 1)
-    site.stands("D71026", 1)
+    site.observe(bad, 1)
+    site.observe("D71026", 1)
     (track,) = site.close()
     assert (track.text, track.look_count) == ("D71026", 7)
     assert track.vote.reading.confidence < before + 0.05
@@ -186,9 +186,9 @@ def test_one_misread_look_does_not_end_a_track(bad: str) -> None:
 
 def test_a_misread_last_look_belongs_to_the_car_that_leaves_the_picture() -> None:
     site = Site()
-    site.stands("D71026", 3)
-    site.stands("26", 1)
-    site.stands("X9", 1)
+    site.observe("D71026", 3)
+    site.observe("26", 1)
+    site.observe("X9", 1)
     (track,) = site.close()
     assert (track.text, track.look_count) == ("D71026", 5)
     assert track.last_seen_s == pytest.approx(1.0)
@@ -196,10 +196,10 @@ def test_a_misread_last_look_belongs_to_the_car_that_leaves_the_picture() -> Non
 
 def test_somebody_walks_past_a_parked_car() -> None:
     site = Site()
-    site.stands("D71026", 30)
+    site.observe("D71026", 30)
     for _ in range(50):
         site.frame()
-    site.stands("D71026", 3)
+    site.observe("D71026", 3)
     (track,) = site.close()
     assert track.look_count == 33
 
@@ -217,7 +217,7 @@ def test_the_track_of_a_moving_car_ends_after_the_gap() -> None:
 
 def test_a_plate_that_is_never_read() -> None:
     site = Site()
-    site.stands(None, 5)
+    site.observe(None, 5)
     (track,) = site.close()
     assert (track.vote.reading.state, track.text, track.look_count) == (PlateState.SEEN_NOT_READ, "", 5)
 
@@ -226,7 +226,7 @@ def test_a_settled_parked_plate_is_not_read() -> None:
     site, at = Site(), box(100)
     for n in range(1, 8):
         assert needs_reading(track_at(site.tracks, at, site.now_s), at, site.now_s + 0.2, DARK) == (n < 4)
-        site.stands("D71026", 1, look=DARK, confidence=0.95)
+        site.observe("D71026", 1, look=DARK, confidence=0.95)
     track, now_s = site.only, site.now_s
     assert track_at(site.tracks, box(104), now_s) is track
     assert track_at(site.tracks, box(400), now_s) is None
@@ -262,16 +262,16 @@ def test_a_parked_plate_that_never_settles_is_not_read_in_every_frame(text: str 
             read += 1
         else:
             site.frame(PlateObservation(f"f{n}", at, None, DARK))
-    assert DEFAULTS.max_looks_in_place <= read < DEFAULTS.max_looks_in_place + 6
+    assert DEFAULTS.max_looks_at_position <= read < DEFAULTS.max_looks_at_position + 6
     assert len(site.only.looks) == DEFAULTS.max_looks
 
 
 def test_a_skipped_plate_is_read_when_another_car_takes_the_place() -> None:
     site, at = Site(), box(100)
-    site.stands("D71026", 4, look=DARK, confidence=0.95)
+    site.observe("D71026", 4, look=DARK, confidence=0.95)
     site.frame(PlateObservation("skipped", at, None, DARK))
     assert needs_reading(site.only, at, site.now_s + 0.2, BRIGHT)
-    site.stands("K11842", 3, look=BRIGHT, confidence=0.95)
+    site.observe("K11842", 3, look=BRIGHT, confidence=0.95)
     assert texts(site.close()) == ["D71026", "K11842"]
 
 

@@ -1,4 +1,4 @@
-"""Who may change which account: nobody can grant, or take away, more than they are allowed themselves."""
+"""Who may change which account: nobody can grant or revoke permissions that they do not have themselves."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -72,6 +72,6 @@ class ReadAccounts:
         count: Callable[[AsyncSession], Awaitable[int]],
     ) -> Rows[R]:
         async with self.db.reading() as session:
-            # One row more than asked for tells whether there is a next page.
+            # One row more than requested shows whether there is a next page.
             found = await load(session, limit=page.limit + 1, offset=page.offset, after_id=page.after_id)
             return Rows(found[: page.limit], await count(session), len(found) > page.limit)

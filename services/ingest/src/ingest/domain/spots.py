@@ -1,8 +1,8 @@
 """Which spot a push is about, and where it is in the snapshot.
 
-Both sides draw spots: the operator in the registry, the installer in the camera. Where the operator has drawn
-any spot of a camera, only the registry counts, and an unknown number is an error: a ticket on a spot that does not
-exist helps nobody. If the operator has drawn none, spots are learned from the camera's pushes, so that a new camera
+Both sides draw spots: the operator in the registry, the installer in the camera. Where the operator has drawn any spot
+of a camera, only the registry counts, and an unknown number is an error, since nobody could use a ticket on a spot
+that does not exist. If the operator has drawn none, spots are learned from the camera's pushes, so that a new camera
 works on the day it is installed; such a spot follows the camera's drawing until an operator edits it. The camera's
 `number_of_parking` limits how many are learned, because anybody who reaches the public address can push.
 """

@@ -20,12 +20,12 @@ _COMMON_WEIGHT = 0.15  # weight from which a pattern is common in its region
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """`code`: positions of the code in reading order, empty where it is not known. `guess`: what they would be.
-    `confidence`: 0 to 1, that code and number are split there.
+    """`code`: positions of the code in reading order, empty where it is not known. `likeliest_code`: those of
+    the likeliest code, also where it is not known. `confidence`: 0 to 1, that code and number are split there.
     """
 
     code: tuple[int, ...]
-    guess: tuple[int, ...]
+    likeliest_code: tuple[int, ...]
     confidence: float
 
 
@@ -87,8 +87,8 @@ def split_of(
     cut = cuts[(best[-1] + 1 if best[0] == 0 else best[0]) - 1]
     rivals = [code for code, share in codes.items() if code != best and share >= _RIVAL_SPLIT * codes[best]]
     may_be_a_number = len(text) <= _MAX_NUMBER_LENGTH
-    is_guess = cut < _SEEN_CUT and (bool(rivals) or may_be_a_number) and all(i < 10 for i in text)
-    is_known = codes[best] >= 0.5 and not is_guess
+    is_uncertain = cut < _SEEN_CUT and (bool(rivals) or may_be_a_number) and all(i < 10 for i in text)
+    is_known = codes[best] >= 0.5 and not is_uncertain
     return Split(best if is_known else (), best, codes[best] if is_known else min(codes[best], 0.5))
 
 

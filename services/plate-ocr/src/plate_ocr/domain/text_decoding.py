@@ -46,9 +46,9 @@ class DecodedText:
     `text`: code and number together, in reading order unless the code is below the number. `raw_text`: the greedy
     reading, rows joined by a space. `region`: ISO 3166, lower case; a country ("us") where its part is not known,
     empty where neither is. `code`: empty where there is none or it is not known; `number` is the whole text then, and
-    `code_confidence` that of the best guess. All confidences: 0 to 1, that exactly this is right; `confidence`: that
-    the whole text is. `grammar`: the likeliest of the patterns that the text follows, "br: Mercosul", which does not
-    mean that the region is known; empty where no pattern is followed: `text` and the greedy reading are the same
+    `code_confidence` that of the likeliest code. All confidences: 0 to 1, that exactly this is right; `confidence`:
+    that the whole text is. `grammar`: the likeliest of the patterns that the text follows, "br: Mercosul", which does
+    not mean that the region is known; empty where no pattern is followed: `text` and the greedy reading are the same
     then. `slots`: of the lattice, one for each character of the text. `runner_up`: the second best text, empty where
     there is none; `margin`: how much less likely it is.
     """
@@ -283,8 +283,8 @@ def _reading(
         region=region[0],
         region_confidence=region[1],
         code="".join(c.text for c in code),
-        code_confidence=split.confidence * _joint_confidence([characters[i] for i in split.guess])
-        if split.guess
+        code_confidence=split.confidence * _joint_confidence([characters[i] for i in split.likeliest_code])
+        if split.likeliest_code
         else 0.0,
         number="".join(c.text for c in number),
         number_confidence=_joint_confidence(number) * (split.confidence if code else 1.0),

@@ -18,24 +18,25 @@ _LOOK_ALIKES = str.maketrans("OQDIZSBG", "00012586")
 MIN_SIMILARITY = 0.5
 """Of a reading to the track's text, to count as a look at this plate: low, since any look may be misread."""
 MIN_SIMILARITY_AFTER_GAP = 0.8
-"""The same after the place was out of sight, where another vehicle may have come: one character may differ."""
+"""The same after the plate was not detected for a while, so it may be another vehicle: one character may differ."""
 MIN_SIMILARITY_AFTER_CHANGE = 1.0
 """The same after the picture around the plate changed."""
 
 _STANDING_S = 1.0
-"""From this long in one place on, the rest of its speed is jitter of the box."""
+"""From this long at one position on, the rest of its speed is jitter of the box."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackOptions:
-    """`gap_s`: unseen for longer, a track ends; `parked_gap_s`: the same for one that stood still for
-    `parked_after_s`, as people walk through the view. `swap_s`: unseen for this long, another car may have taken the
-    place. `still_heights`: a box that moved no farther stands still. `reach_heights`, `unknown_speed_heights_s`,
-    `known_speed_heights_s`: how far from its expected place a plate may be found: at once, and more with each second,
-    before and after its speed is known. `max_size_ratio`: between the heights of two observations of one plate.
-    `settled_looks`, `settled_confidence`: from here on more looks add nothing. `max_looks_in_place`: nor do more
-    where the text never settles. `reread_interval_s`: between the readings of such a plate. `min_change_levels`: see
-    `appearance_change`. `max_looks`, `max_conflicting_looks`: kept of a track. `max_open`: tracks of a camera.
+    """`gap_s`: not detected for longer, a track ends; `parked_gap_s`: the same for one that was stationary for
+    `parked_after_s`, as people walk through the view. `swap_s`: not detected for this long, it may be another car at
+    the same position. `still_heights`: a box that moved no farther is stationary. `reach_heights`,
+    `unknown_speed_heights_s`, `known_speed_heights_s`: how far from its expected position a plate may be found: at
+    once, and more with each second, before and after its speed is known. `max_size_ratio`: between the heights of two
+    observations of one plate. `settled_looks`, `settled_confidence`: from here on more looks add nothing.
+    `max_looks_at_position`: nor do more where the text never settles. `reread_interval_s`: between the readings of
+    such a plate. `min_change_levels`: see `appearance_change`. `max_looks`, `max_conflicting_looks`: kept of a track.
+    `max_open`: tracks of a camera.
     """
 
     gap_s: float = 2.0
@@ -49,7 +50,7 @@ class TrackOptions:
     max_size_ratio: float = 1.8
     settled_looks: int = 3
     settled_confidence: float = 0.9
-    max_looks_in_place: int = 24
+    max_looks_at_position: int = 24
     reread_interval_s: float = 30.0
     min_change_levels: float = 12.0
     max_looks: int = 16
@@ -74,11 +75,11 @@ class PlateObservation:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """`speed`: pixels a second, None after one observation. `anchor`: the centre of the place in which the plate has
-    stayed since `anchored_s`. `confirmed_s`: when it was last certainly this plate. `looks`: those kept for the vote,
-    of `look_count`. `looks_in_place`: made since the plate stands there and nothing cast doubt on it. `read_at_s`:
-    when it was last read. `conflicting_looks`: looks since `conflict_since_s` that may be another vehicle's.
-    `min_similarity`: of the next reading's text, to count as a look at this plate.
+    """`speed`: pixels a second, None after one observation. `anchor`: the centre of the position at which the plate
+    has stayed since `anchored_s`. `confirmed_s`: when it was last certainly this plate. `looks`: those kept for the
+    vote, of `look_count`. `looks_at_position`: made since the plate has been at this position without signs of another
+    one. `read_at_s`: when it was last read. `conflicting_looks`: looks since `conflict_since_s` that may be another
+    vehicle's. `min_similarity`: of the next reading's text, to count as a look at this plate.
     """
 
     track_id: int
@@ -91,7 +92,7 @@ class Track:
     speed: Point | None = None
     looks: tuple[Look, ...] = ()
     look_count: int = 0
-    looks_in_place: int = 0
+    looks_at_position: int = 0
     read_at_s: float = -math.inf
     vote: Vote | None = None
     appearance: bytes | None = None
@@ -123,7 +124,7 @@ def needs_reading(
 ) -> bool:
     """Whether reading the plate in `box` can add anything. Cheap: no vote, no alignment.
 
-    It cannot where the plate stands still, its text is settled (or never will be) and the picture around it is
+    It cannot where the plate is stationary, its text is settled (or never will be) and the picture around it is
     unchanged; such a plate is read every `reread_interval_s`. A plate that is not read is passed to `advance`
     without a reading.
     """
@@ -134,9 +135,9 @@ def needs_reading(
         or track.min_similarity > MIN_SIMILARITY
         or not _is_settled(track, options)
     )
-    if is_open and track.looks_in_place < options.max_looks_in_place:
+    if is_open and track.looks_at_position < options.max_looks_at_position:
         return True
-    if not is_in_place(track, box, options) or now_s - track.last_seen_s >= options.swap_s:
+    if not is_stationary(track, box, options) or now_s - track.last_seen_s >= options.swap_s:
         return True
     return has_changed(track, appearance, options) or now_s - track.read_at_s >= options.reread_interval_s
 
@@ -156,7 +157,7 @@ def has_expired(track: Track, now_s: float, options: TrackOptions) -> bool:
     return now_s - track.last_seen_s > (options.parked_gap_s if is_parked else options.gap_s)
 
 
-def is_in_place(track: Track, box: Box, options: TrackOptions) -> bool:
+def is_stationary(track: Track, box: Box, options: TrackOptions) -> bool:
     """Whether `box` is where the track's plate has stayed."""
     return math.dist(track.anchor, box.centre) <= options.still_heights * max(box.height, 1.0)
 
@@ -182,9 +183,9 @@ def moved(track: Track, box: Box, now_s: float, options: TrackOptions) -> Track:
         latest = Point(step.x / passed_s, step.y / passed_s)
         speed = latest if speed is None else Point((speed.x + latest.x) / 2, (speed.y + latest.y) / 2)
     there = replace(track, box=box, speed=speed, last_seen_s=max(now_s, track.last_seen_s))
-    if is_in_place(track, box, options):
+    if is_stationary(track, box, options):
         return there
-    return replace(there, anchor=box.centre, anchored_s=now_s, looks_in_place=0)
+    return replace(there, anchor=box.centre, anchored_s=now_s, looks_at_position=0)
 
 
 def with_observation(
@@ -212,7 +213,7 @@ def with_looks(track: Track, more: Iterable[Look], options: TrackOptions) -> Tra
         track,
         looks=looks,
         look_count=track.look_count + len(more),
-        looks_in_place=track.looks_in_place + len(more),
+        looks_at_position=track.looks_at_position + len(more),
         vote=vote(looks),
     )
 

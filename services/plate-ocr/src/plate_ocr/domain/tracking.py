@@ -18,7 +18,7 @@ from plate_ocr.domain.track import (
     TrackOptions,
     has_changed,
     has_expired,
-    is_in_place,
+    is_stationary,
     moved,
     needs_reading,
     text_similarity,
@@ -155,7 +155,7 @@ def _cost(track: Track, observation: PlateObservation, now_s: float, options: Tr
         return None
     passed_s = now_s - track.last_seen_s
     speed = options.unknown_speed_heights_s if track.speed is None else options.known_speed_heights_s
-    # Unseen for longer than a moving plate may be, it has to be found where it stood.
+    # Not detected for longer than a moving plate may be, it has to be found at its last position.
     drift = speed * passed_s if passed_s <= options.gap_s else 0.0
     reach_px = (options.reach_heights + drift) * (small + large) / 2
     distance_px = math.dist(expected.centre, box.centre)
@@ -188,22 +188,22 @@ def _matched(track: Track, observation: PlateObservation, builder: _StepBuilder)
     """The track with one more observation; where that is of another vehicle, the track ends and a new one begins."""
     options, now_s = builder.options, builder.now_s
     min_similarity = track.min_similarity
-    if is_in_place(track, observation.box, options):
+    if is_stationary(track, observation.box, options):
         if now_s - track.last_seen_s >= options.swap_s:
             min_similarity = max(min_similarity, MIN_SIMILARITY_AFTER_GAP)
         if has_changed(track, observation.appearance, options):
             min_similarity = MIN_SIMILARITY_AFTER_CHANGE
-    # A new doubt allows new readings; see `needs_reading`.
-    looks_in_place = track.looks_in_place if min_similarity == track.min_similarity else 0
+    # Where it may be another plate since this observation, new readings are allowed; see `needs_reading`.
+    looks_at_position = track.looks_at_position if min_similarity == track.min_similarity else 0
     track = moved(
-        replace(track, min_similarity=min_similarity, looks_in_place=looks_in_place),
+        replace(track, min_similarity=min_similarity, looks_at_position=looks_at_position),
         observation.box,
         now_s,
         options,
     )
     reading = observation.reading
     if not track.text:
-        # An unread car and another that took its place unnoticed are one track: no text tells them apart.
+        # An unread car and another at the same position after it are one track: no text distinguishes them.
         return with_observation(replace(track, min_similarity=MIN_SIMILARITY), observation, now_s, options)
     if reading is None or not reading.is_read:
         return with_observation(track, observation, now_s, options)
@@ -226,7 +226,7 @@ def _matched(track: Track, observation: PlateObservation, builder: _StepBuilder)
 
 
 def _resolve_conflict(track: Track, builder: _StepBuilder) -> Track:
-    """Two conflicting looks that agree are another vehicle; where the plate was in sight throughout, they are
+    """Two conflicting looks that agree are another vehicle; where the plate was detected throughout, they are
     misreadings.
     """
     conflicting_looks = track.conflicting_looks
@@ -265,7 +265,7 @@ def _split(track: Track, builder: _StepBuilder) -> tuple[Track, Track]:
 
 
 def _close(track: Track, builder: _StepBuilder) -> None:
-    """End the track. An unresolved conflict is a vehicle of its own if the track was out of sight before it."""
+    """End the track. An unresolved conflict is a vehicle of its own if the track was not detected before it."""
     if track.conflicting_looks and track.min_similarity > MIN_SIMILARITY:
         builder.ended.extend(_split(track, builder))
     else:
