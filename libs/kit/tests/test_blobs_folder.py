@@ -62,6 +62,19 @@ async def test_a_blob_without_a_valid_metadata_file_is_readable(blobs: FolderBlo
     assert (await blobs.stat("snapshots/strange")).content_type == "application/octet-stream"
 
 
+async def test_the_metadata_of_a_blob_written_within_the_same_clock_tick_is_ignored(
+    blobs: FolderBlobs, root: Path
+):
+    await blobs.put("a.bin", b"first", "x/y")
+    metadata = (root / ".a.bin.meta").read_bytes()
+    written = (root / "a.bin").stat()
+    with (root / "a.bin").open("rb"):  # so that the inode is not used again
+        await blobs.put("a.bin", b"other", "x/y")
+        (root / ".a.bin.meta").write_bytes(metadata)
+        os.utime(root / "a.bin", ns=(written.st_atime_ns, written.st_mtime_ns))
+    assert (await blobs.stat("a.bin")).sha256 == hashlib.sha256(b"other").hexdigest()
+
+
 async def test_a_metadata_file_for_other_bytes_is_ignored(blobs: FolderBlobs, root: Path):
     await blobs.put(KEY, b"picture", "image/x-kept")
     (root / KEY).write_bytes(b"changed")  # the same length, another time

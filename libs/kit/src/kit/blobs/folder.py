@@ -2,8 +2,9 @@
 
 A blob is the file `<root>/<key>`. `.<name>.meta` beside it is one line of JSON with the content type and the checksum:
 not extended attributes, which tmpfs, NFS and most backups lose. It is not synced to disk, as it can be computed again.
-It contains the size and modification time of the file that it describes; where they differ (after a crash, or a
-concurrent write) the checksum is computed again, and the content type is the recorded one, else that of the suffix.
+It contains size, modification time and inode of the file that it describes; where they differ (after a crash, a
+concurrent write or a restore) the checksum is computed again, and the content type is the recorded one, else that of
+the suffix.
 """
 
 import asyncio
@@ -153,12 +154,13 @@ class FolderBlobs:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-                modified_ns = os.fstat(file.fileno()).st_mtime_ns
+                status = os.fstat(file.fileno())
             metadata = {
                 "type": content_type,
                 "sha256": blob.sha256,
                 "size": len(data),
-                "mtime_ns": modified_ns,
+                "mtime_ns": status.st_mtime_ns,
+                "inode": status.st_ino,
             }
             metadata_part.write_bytes(orjson.dumps(metadata))
             part.rename(path)
@@ -258,6 +260,8 @@ def _stat(key: str, path: Path) -> StoredBlob:
         metadata = _read_metadata(path)
         content_type = metadata.get("type") or mimetypes.guess_type(path.name)[0] or UNKNOWN_TYPE
         is_current = (metadata.get("size"), metadata.get("mtime_ns")) == (status.st_size, status.st_mtime_ns)
+        # Blobs that are written within one tick of the kernel's clock have the same time. Older metadata has no inode.
+        is_current = is_current and metadata.get("inode", status.st_ino) == status.st_ino
         checksum = metadata.get("sha256") if is_current else None
         if not isinstance(checksum, str):
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
