@@ -486,7 +486,7 @@ async def test_a_task_cancelled_while_it_waits_for_the_lock_does_not_keep_it(
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     task = asyncio.create_task(add(sqlite_db, "never"))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # nothing outside shows that its BEGIN waits; cancelled earlier, it passes too
     task.cancel()  # its BEGIN is waiting in the driver's thread and cannot be called back
     asyncio.get_running_loop().call_later(0.2, other.rollback)
     await asyncio.gather(task, return_exceptions=True)
@@ -500,7 +500,7 @@ async def test_a_task_cancelled_while_it_waits_for_the_lock_ends_at_once(sqlite_
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     task = asyncio.create_task(add(db, "never"))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # nothing outside shows that its BEGIN waits; cancelled earlier, it passes too
     task.cancel()
     _, late = await asyncio.wait({task}, timeout=1)
     assert not late
@@ -517,7 +517,7 @@ async def test_tasks_cancelled_one_after_the_other_do_not_make_the_next_wait_for
     other.execute("BEGIN IMMEDIATE")
     for _ in range(10):
         task = asyncio.create_task(add(db, "never"))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # as above
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     async with asyncio.timeout(3):  # what is abandoned, and its own

@@ -426,7 +426,7 @@ def build():
     @app.get("/api/v1/slow")
     async def slow() -> str:
         logger.info("entered")
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # a request in progress when the signal comes
         return "done"
 
     @app.get("/api/v1/stuck")

@@ -200,7 +200,7 @@ async def test_after_many_reservations_and_cancellations_the_whole_budget_is_fre
             reserved_bytes.append(reserved_bytes[-1] + size_bytes)
             assert reserved_bytes[-1] <= 100
             try:
-                await asyncio.sleep(hold_s)
+                await asyncio.sleep(hold_s)  # a body of this size being read
             finally:
                 reserved_bytes.append(reserved_bytes[-1] - size_bytes)
 
@@ -210,7 +210,7 @@ async def test_after_many_reservations_and_cancellations_the_whole_budget_is_fre
         if chance.random() < 0.3:
             chance.choice(tasks[-20:]).cancel()
         if number % 4 == 0:
-            await asyncio.sleep(chance.choice([0, 0.002]))
+            await asyncio.sleep(chance.choice([0, 0.002]))  # paced load: some release before the next arrive
     results = {type(error) for error in await asyncio.gather(*tasks, return_exceptions=True)}
     assert results == {type(None), Unavailable, asyncio.CancelledError}
     assert budget.free_bytes == 100

@@ -137,7 +137,7 @@ async def test_one_key_is_handled_in_order_and_keys_concurrently(backend: BusBac
         assert key not in running, "one key must not be handled twice at once"
         running.add(key)
         most = max(most, len(running))
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.002)  # work that other keys overlap with
         running.discard(key)
         order[key].append(number_of(delivery.event))
 
@@ -158,7 +158,7 @@ async def test_concurrency_is_bounded(backend: BusBackend, any_subscription):
         nonlocal running, most, done
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # work that others overlap with
         running -= 1
         done += 1
 

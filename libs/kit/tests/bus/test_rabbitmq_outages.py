@@ -84,7 +84,7 @@ async def test_a_broker_killed_under_load_loses_nothing_and_with_an_inbox_nothin
             batch = left[:50]
             results = await bus.publish_many(batch)
             left = [e for e, r in zip(batch, results, strict=True) if r is not None] + left[50:]
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # paced load, so that the restarts fall into it
 
     publishing = asyncio.create_task(publish_all())
     for share in (0.2, 0.5, 0.75):

@@ -27,7 +27,7 @@ async def test_a_replica_that_comes_later_gets_its_share_and_order_holds(backend
             key = delivery.event.partition_key
             assert key not in busy, "a key must not be handled by two replicas at once"
             busy.add(key)
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # work that the other replica would overlap with
             busy.discard(key)
             numbers = order.setdefault(key, [])
             if (

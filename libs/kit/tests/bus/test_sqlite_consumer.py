@@ -64,7 +64,7 @@ class Batches(RecordingHandler):
     async def handle_batch(self, deliveries):
         for delivery in deliveries:
             await self(delivery)
-        await asyncio.sleep(0.0005)
+        await asyncio.sleep(0.0005)  # the work of a batch, so that more arrives meanwhile
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=["sqlite_error", "unavailable"])
@@ -189,7 +189,7 @@ async def test_isolated_messages_are_handled_one_by_one_without_constant_polling
         number = number_of(delivery.event)
         together.append(running | {number})
         running.add(number)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # work that others would overlap with
         running.discard(number)
         done.append(number)
 

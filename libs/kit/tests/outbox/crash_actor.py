@@ -113,7 +113,7 @@ async def live(args: argparse.Namespace) -> None:
             done = (await session.execute(select(func.count()).select_from(effects))).scalar_one()
         if done >= made and await relay.backlog() == 0 and await bus.depth(THING.queue) == 0:
             break
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the interval of the poll
     else:
         await asyncio.Event().wait()  # until it dies
     relaying.cancel()

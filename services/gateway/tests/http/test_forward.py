@@ -25,7 +25,7 @@ class Upstream:
     async def forward(self, scope, receive, send):
         self.seen = scope
         for position, pause_s in enumerate(self.pauses_s):
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(pause_s)  # the pace of the upstream
             if position == 0:
                 headers = [(b"X-Own", b"1"), (b"Connection", b"close"), (b"Date", b"today")]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
