@@ -17,6 +17,7 @@ from lookout.parking.v1 import parking_pb2 as parking
 from lookout.plates.v1 import plates_pb2 as plates
 from tickets.domain.plates import UNKNOWN, Character, Picture, Plate
 from tickets.domain.sessions import (
+    REASON_TEXTS,
     Decision,
     DecisionKind,
     Ignored,
@@ -60,15 +61,6 @@ _IGNORED_REASONS = {
 _REVIEW_REASONS = {
     reason: parking.ReviewReason.Value(f"REVIEW_REASON_{reason.name}") for reason in ReviewReason
 }
-
-REASON_TEXTS = {
-    IgnoredReason.SPOT_ALREADY_OCCUPIED: "Spot already occupied",
-    IgnoredReason.NO_CAR_DETECTED: "No car detected",
-    IgnoredReason.SPOT_STILL_OCCUPIED: "Spot still occupied",
-    IgnoredReason.NO_OPEN_TICKET: "No open ticket",
-    IgnoredReason.OLDER_THAN_LATEST_TICKET: "Older than the latest ticket",
-}
-"""The reasons as people read them: in REST, and in `TriggerDecided.reason` for one more release."""
 
 
 def is_trigger(read: plates.PlatesRead) -> bool:

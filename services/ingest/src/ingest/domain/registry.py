@@ -156,3 +156,29 @@ class CropZone:
 
 Entry = Location | Zone | Pole | Camera | Spot | CropZone
 """Anything that is registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of the hierarchy, and the field of its entries' ids.
+
+    `unique_field`: no two entries with the same parent have the same value in it. `searched`: the fields that a text
+    search looks in.
+    """
+
+    word: str
+    entry: type[Entry]
+    id_field: str
+    parent: "Level | None" = None
+    unique_field: str | None = None
+    searched: tuple[str, ...] = ()
+
+
+LOCATION = Level("location", Location, "location_id", unique_field="code", searched=("name", "code"))
+ZONE = Level("zone", Zone, "zone_id", LOCATION, "code", ("code",))
+POLE = Level("pole", Pole, "pole_id", ZONE, "code", ("name", "code"))
+CAMERA = Level("camera", Camera, "camera_id", POLE, "api_code", ("name", "api_code"))
+SPOT = Level("spot", Spot, "spot_id", CAMERA, "spot_number")
+CROP_ZONE = Level("crop zone", CropZone, "crop_zone_id", CAMERA)
+
+LEVELS = (LOCATION, ZONE, POLE, CAMERA, SPOT, CROP_ZONE)

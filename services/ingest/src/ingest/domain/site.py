@@ -15,6 +15,8 @@ from ingest.domain.parking_area import API_CODE, LOCATION_CODE
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z0-9]{1,3})?")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _FURTHEST_PX = 100_000
+TEXT_CHARS = 200
+"""The longest name or other text of an entry of the registry, in characters."""
 SMALLEST_CORNERS = 3
 MOST_CORNERS = 64
 

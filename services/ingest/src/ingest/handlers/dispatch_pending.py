@@ -11,6 +11,7 @@ from uuid import UUID
 from ingest.domain.camera_event import PendingEvent
 from ingest.domain.frame import CapturedFrame, StoredPicture
 from ingest.domain.parking_push import Purpose
+from ingest.domain.site import TEXT_CHARS
 from ingest.handlers.device_calls import DeviceCalls, Frame
 from ingest.handlers.pictures import store_picture
 from ingest.handlers.site_directory import SiteDirectory
@@ -18,7 +19,6 @@ from ingest.mapping import decode_frame, frame_event
 from ingest.metrics import IngestMetrics
 from ingest.settings import DispatchSettings
 from ingest.store import events
-from ingest.store.tables import TEXT_CHARS
 from kit.blobs import BlobStore, new_blob_key
 from kit.clock import Clock
 from kit.db import Database

@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ingest.domain.registry import Entry
+from ingest.domain.registry import CAMERA, CROP_ZONE, LEVELS, SPOT, Entry, Level
 from ingest.domain.site import SpotOrigin, check_corners
 from ingest.handlers.site_directory import SiteDirectory
 from ingest.store import events, registry
-from ingest.store.registry import CAMERA, CROP_ZONE, LEVELS, SPOT, Level, Values
+from ingest.store.registry import Values
 from kit.clock import Clock
 from kit.db import Database
 from kit.errors import Conflict, FieldError, Invalid, NotFound

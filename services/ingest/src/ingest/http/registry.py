@@ -8,11 +8,10 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, SecretStr
 
-from ingest.domain.registry import Entry
+from ingest.domain.registry import CAMERA, CROP_ZONE, LOCATION, POLE, SPOT, ZONE, Entry, Level
 from ingest.handlers.registry import SECRETS, Registry
 from ingest.http import registry_schemas as schemas
 from ingest.http.registry_schemas import Create, Filter, Out, RowId
-from ingest.store.registry import CAMERA, CROP_ZONE, LOCATION, POLE, SPOT, ZONE, Level
 from kit.auth import require
 from kit.pagination import Page, PageOf, PageParams
 

@@ -12,6 +12,7 @@ from ingest.domain.parking_push import HIGHEST_SPOT_NUMBER
 from ingest.domain.site import (
     MOST_CORNERS,
     SMALLEST_CORNERS,
+    TEXT_CHARS,
     CameraStatus,
     SpotOrigin,
     check_address,
@@ -24,7 +25,6 @@ from ingest.domain.site import (
     check_text,
     check_time_zone,
 )
-from ingest.store.tables import TEXT_CHARS
 
 _MAX_PARAMETERS_BYTES = 65_536
 _MAX_SECRET_CHARS = 500

@@ -35,7 +35,7 @@ from ingest.domain.camera_event import AcceptedEvent, EventState, NewCameraEvent
 from ingest.domain.frame import CapturedFrame
 from ingest.domain.outcomes import Decision, Outcome, OutcomeDocument
 from ingest.domain.parking_push import Purpose
-from ingest.store.tables import TEXT_CHARS
+from ingest.domain.site import TEXT_CHARS
 from ingest.store.tables import camera_events as events
 
 PENDING = EventState.PENDING.value

@@ -19,13 +19,12 @@ from sqlalchemy import (
     text,
 )
 
+from ingest.domain.site import TEXT_CHARS
 from kit.db import BigIntId, JsonDocument, UtcDateTime, new_metadata
 from kit.inbox import inbox_table
 from kit.outbox import outbox_table
 
 metadata = new_metadata()
-
-TEXT_CHARS = 200
 
 
 def _stamps() -> tuple[Column[object], Column[object]]:

@@ -21,6 +21,16 @@ class IgnoredReason(StrEnum):
     OLDER_THAN_LATEST_TICKET = "OLDER_THAN_LATEST_TICKET"
 
 
+REASON_TEXTS = {
+    IgnoredReason.SPOT_ALREADY_OCCUPIED: "Spot already occupied",
+    IgnoredReason.NO_CAR_DETECTED: "No car detected",
+    IgnoredReason.SPOT_STILL_OCCUPIED: "Spot still occupied",
+    IgnoredReason.NO_OPEN_TICKET: "No open ticket",
+    IgnoredReason.OLDER_THAN_LATEST_TICKET: "Older than the latest ticket",
+}
+"""The reasons as people read them: in REST, and in `TriggerDecided.reason` for one more release."""
+
+
 class ReviewReason(StrEnum):
     UNREAD_PLATE = "unread_plate"
     LOW_CONFIDENCE = "low_confidence"

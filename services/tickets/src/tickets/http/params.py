@@ -11,8 +11,8 @@ from pydantic import BeforeValidator
 from kit.errors import FieldError, Invalid
 from kit.pagination import Page
 from tickets.domain.lists import TICKET_SORT_KEYS, IgnoredTriggerFilter, Slice, TicketFilter
+from tickets.domain.sessions import REASON_TEXTS
 from tickets.domain.tickets import TicketStatus
-from tickets.mapping import REASON_TEXTS
 
 MAX_ID = 2**63 - 1
 MAX_SPOT_NUMBER = 2**31 - 1

@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 
 from tickets.domain.lists import CameraOccupancy, LocationCounts
 from tickets.domain.plates import UNKNOWN, Plate
+from tickets.domain.sessions import REASON_TEXTS
 from tickets.domain.tickets import IgnoredTrigger, Review, Ticket
-from tickets.mapping import REASON_TEXTS
 
 
 class TicketOut(BaseModel):
