@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Checks the import contracts of pyproject.toml with import-linter.
 
-import-linter needs every package named in every contract. Here `<services>`, `<domains>`, `<handlers>` and `<adapters>`
-are replaced by the services' packages and their modules of that name, from `service_list`, so that the contracts
-apply to a new service without an edit.
+import-linter needs every package named in every contract. Here `<services>` is replaced by the services'
+packages from `service_list`, and `<domains>`, `<handlers>`, `<stores>`, `<adapters>` and `<transports>` (`http`, `rpc`,
+`consumers`) by their modules of that name, so that the contracts apply to a new service without an edit.
 """
 
 import sys
@@ -23,7 +23,11 @@ def expanded(value: Any, packages: list[str]) -> Any:
         "<services>": packages,
         "<domains>": _modules("domain", packages),
         "<handlers>": _modules("handlers", packages),
+        "<stores>": _modules("store", packages),
         "<adapters>": _modules("adapters", packages),
+        "<transports>": [
+            module for name in ("http", "rpc", "consumers") for module in _modules(name, packages)
+        ],
     }
     if isinstance(value, dict):
         return {key: expanded(item, packages) for key, item in value.items()}
@@ -34,8 +38,9 @@ def expanded(value: Any, packages: list[str]) -> Any:
 
 def _modules(name: str, packages: list[str]) -> list[str]:
     """`<package>.<name>` of the services that have it."""
-    folders = {path.parent.name for path in ROOT.glob(f"services/*/src/*/{name}")}
-    return [f"{package}.{name}" for package in packages if package in folders]
+    paths = [*ROOT.glob(f"services/*/src/*/{name}"), *ROOT.glob(f"services/*/src/*/{name}.py")]
+    having = {path.parent.name for path in paths}
+    return [f"{package}.{name}" for package in packages if package in having]
 
 
 def as_ini(config: dict[str, Any]) -> str:
