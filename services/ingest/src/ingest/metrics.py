@@ -34,3 +34,9 @@ class IngestMetrics:
         self.retention_deleted = metrics.counter(
             "retention_deleted_total", "things deleted at the end of their retention", ("kind",)
         )
+
+    def observe_camera_call(self, operation: str, elapsed_s: float, error_code: str) -> None:
+        """Record a call to a camera; `error_code` is empty if it succeeded."""
+        self.camera_call_seconds.labels(operation).observe(elapsed_s)
+        if error_code:
+            self.camera_call_failures.labels(operation, error_code).inc()

@@ -1,7 +1,7 @@
 """Builds the service: the only module that names concrete classes."""
 
 from ingest.adapters.clip_check import is_playable_clip
-from ingest.adapters.http_camera import HttpCameras
+from ingest.adapters.http_camera import CallOptions, HttpCameras
 from ingest.consumers import consumers
 from ingest.handlers.accept_parking_push import AcceptParkingPush
 from ingest.handlers.apply_retention import ApplyRetention
@@ -16,7 +16,7 @@ from ingest.http import POST_PATH, camera_event_routes, device_routes, post_rout
 from ingest.mapping import EVENTS
 from ingest.metrics import IngestMetrics
 from ingest.rpc import Cameras
-from ingest.settings import IngestSettings
+from ingest.settings import DeviceSettings, IngestSettings
 from ingest.store.tables import inbox_rows, locations, outbox_rows
 from kit.service import Service, Shared, open_secret_box
 from lookout.camera.v1 import camera_pb2, camera_pb2_grpc
@@ -39,7 +39,9 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
     bus = service.event_bus(settings.bus)
     outbox = service.outbox(outbox_rows, db, bus, settings.bus)
     inbox = service.inbox(inbox_rows, db, settings.bus)
-    cameras = service.add_resource(HttpCameras(settings.devices, ingest_metrics))
+    cameras = service.add_resource(
+        HttpCameras(_call_options(settings.devices), ingest_metrics.observe_camera_call)
+    )
     threads = service.thread_pool("pushes", settings.push.threads)
     secret_box = open_secret_box(settings)
 
@@ -110,3 +112,16 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         camera_pb2.DESCRIPTOR.services_by_name["Cameras"],
     )
     return service
+
+
+def _call_options(devices: DeviceSettings) -> CallOptions:
+    return CallOptions(
+        frame_timeout_s=devices.frame_timeout_s,
+        connect_timeout_s=devices.connect_timeout_s,
+        clip_timeout_s=devices.clip_timeout_s,
+        max_clip_bytes=devices.max_clip_bytes,
+        snapshot_path=devices.snapshot_path,
+        clip_path=devices.clip_path,
+        clip_segment=devices.clip_segment,
+        is_loopback_allowed=devices.is_loopback_allowed,
+    )

@@ -9,8 +9,9 @@ import ipaddress
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,14 +21,30 @@ from yarl import URL
 from ingest.domain.addresses import Address, parse_address, rejection_reason
 from ingest.domain.clips import Window
 from ingest.domain.site import CameraAccess
-from ingest.metrics import IngestMetrics
-from ingest.settings import DeviceSettings
 from kit.errors import LookoutError, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from kit.tracing import SpanKind, span
 
 _MAX_DIGESTS = 2_000
 _MAX_CONNECTIONS = 500
 _CAMERA_TIME = "%Y-%m-%d %H:%M:%S"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """Limits and paths of the calls. Timeouts are in seconds; the paths are those of a camera's CGI programs."""
+
+    frame_timeout_s: float
+    connect_timeout_s: float
+    clip_timeout_s: float
+    max_clip_bytes: int
+    snapshot_path: str
+    clip_path: str
+    clip_segment: str
+    is_loopback_allowed: bool
+
+
+ObserveCall = Callable[[str, float, str], None]
+"""Called after each call with the operation, its duration in seconds, and the error code, empty if it succeeded."""
 
 
 class HttpCameras:
@@ -38,12 +55,12 @@ class HttpCameras:
     UpstreamFailed: it answered with something else.
     """
 
-    def __init__(self, settings: DeviceSettings, metrics: IngestMetrics) -> None:
-        self._settings = settings
+    def __init__(self, options: CallOptions, observe_call: ObserveCall) -> None:
+        self._options = options
         self._session: aiohttp.ClientSession | None = None
         # The last challenge of each camera: with it the first request is signed already.
         self._digests: OrderedDict[tuple[int, str, str], aiohttp.DigestAuthMiddleware] = OrderedDict()
-        self._metrics = metrics
+        self._observe_call = observe_call
 
     async def start(self) -> None:
         """Make the connection pool. Nothing is opened before the first call."""
@@ -54,8 +71,8 @@ class HttpCameras:
             auto_decompress=False,
             headers={"Accept-Encoding": "identity", "User-Agent": "lookout"},
             timeout=aiohttp.ClientTimeout(
-                total=max(self._settings.frame_timeout_s, self._settings.clip_timeout_s),
-                sock_connect=self._settings.connect_timeout_s,
+                total=max(self._options.frame_timeout_s, self._options.clip_timeout_s),
+                sock_connect=self._options.connect_timeout_s,
             ),
         )
 
@@ -68,8 +85,8 @@ class HttpCameras:
         """The camera's current picture, as it was sent."""
         with self._measured("frame"):
             async with (
-                _deadline(self._settings.frame_timeout_s),
-                self._get(access, self._settings.snapshot_path, {}) as response,
+                _deadline(self._options.frame_timeout_s),
+                self._get(access, self._options.snapshot_path, {}) as response,
             ):
                 return b"".join([chunk async for chunk in _limited(response, max_bytes)])
 
@@ -77,7 +94,7 @@ class HttpCameras:
         """Write the recording of `window` (aware, in the camera's own zone) to a file; its size in bytes."""
         query = {
             "dw": "sd",
-            "filename": self._settings.clip_segment,
+            "filename": self._options.clip_segment,
             "starttime": window.start.strftime(_CAMERA_TIME),
             "endtime": window.end.strftime(_CAMERA_TIME),
             "index": "0",
@@ -87,11 +104,11 @@ class HttpCameras:
         size_bytes = 0
         with self._measured("clip"):
             async with (
-                _deadline(self._settings.clip_timeout_s),
-                self._get(access, self._settings.clip_path, query) as response,
+                _deadline(self._options.clip_timeout_s),
+                self._get(access, self._options.clip_path, query) as response,
             ):
                 with to.open("wb") as file:
-                    async for chunk in _limited(response, self._settings.max_clip_bytes):
+                    async for chunk in _limited(response, self._options.max_clip_bytes):
                         await asyncio.to_thread(file.write, chunk)
                         size_bytes += len(chunk)
         return size_bytes
@@ -170,7 +187,7 @@ class HttpCameras:
 
     async def _resolve(self, address: Address) -> str:
         try:
-            async with asyncio.timeout(self._settings.connect_timeout_s):
+            async with asyncio.timeout(self._options.connect_timeout_s):
                 found = await asyncio.get_running_loop().getaddrinfo(
                     address.host, address.port, type=socket.SOCK_STREAM
                 )
@@ -181,7 +198,7 @@ class HttpCameras:
         reason: str | None = None
         for *_, socket_address in found:
             ip = ipaddress.ip_address(str(socket_address[0]).partition("%")[0])
-            reason = rejection_reason(ip, is_loopback_allowed=self._settings.is_loopback_allowed)
+            reason = rejection_reason(ip, is_loopback_allowed=self._options.is_loopback_allowed)
             if reason is None:
                 return str(ip)
         raise _unreachable(
@@ -191,15 +208,15 @@ class HttpCameras:
 
     @contextmanager
     def _measured(self, operation: str) -> Iterator[None]:
-        began = time.perf_counter()
+        began, error_code = time.perf_counter(), ""
         try:
             with span(f"GET {operation}", SpanKind.CLIENT, {"http.request.method": "GET"}):
                 yield
         except LookoutError as error:
-            self._metrics.camera_call_failures.labels(operation, error.code).inc()
+            error_code = error.code
             raise
         finally:
-            self._metrics.camera_call_seconds.labels(operation).observe(time.perf_counter() - began)
+            self._observe_call(operation, time.perf_counter() - began, error_code)
 
 
 @asynccontextmanager
