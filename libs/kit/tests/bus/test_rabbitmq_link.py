@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from io import StringIO
 from typing import Any
 
+import aio_pika
 import pytest
 from yarl import URL
 
-from kit.bus.rabbitmq_link import Link
+from kit.bus.rabbitmq_link import Link, LinkLost, channel_on
 from kit.logging import make_logger
 from kit.settings import BusSettings, LogSettings
 from testkit.waiting import eventually
@@ -105,3 +106,12 @@ async def test_it_connects_again_where_aiormq_cancelled_its_call(
     link.start()
     await eventually(lambda: link.is_up)
     assert [connection.closes for connection in connections.made] == [2, 0]
+
+
+async def test_a_channel_on_a_connection_that_was_closed_meanwhile_is_a_lost_link() -> None:
+    """aio-pika raises RuntimeError then, which ended the task that attaches a consumer: it never consumed again."""
+    closed = aio_pika.Connection(URL("amqp://127.0.0.1/"))
+    await closed.close()
+    with pytest.raises(LinkLost):
+        async with channel_on(closed):
+            pass

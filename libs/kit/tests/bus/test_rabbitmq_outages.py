@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from functools import partial
 
 import aio_pika
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 
 from kit import errors
 from kit.columns import new_metadata
-from kit.db import Database
+from kit.db import Database, after_commit
 from kit.inbox import Inbox, inbox_table
 from kit.metrics import Metrics
 from kit.settings import DatabaseSettings
@@ -68,8 +69,13 @@ async def test_a_broker_killed_under_load_loses_nothing_and_with_an_inbox_nothin
     async def handler(delivery):
         async with db.transaction() as session:
             if await inbox.claim(session, THING.queue, delivery.event.message_id):
-                await session.execute(insert(effects).values(number=number_of(delivery.event)))
-                order.setdefault(delivery.event.partition_key, []).append(number_of(delivery.event))
+                number, numbers = (
+                    number_of(delivery.event),
+                    order.setdefault(delivery.event.partition_key, []),
+                )
+                await session.execute(insert(effects).values(number=number))
+                # Not before the commit: a transaction that is rolled back is run again.
+                after_commit(session, partial(numbers.append, number))
 
     bus = await private_backend.open(prefetch=20, publish_timeout_s=2.0)
     await bus.declare(THING)

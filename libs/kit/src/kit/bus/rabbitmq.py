@@ -17,7 +17,7 @@ from kit.bus.interface import DeadLetter, QueueInfo, dead_letter_queue
 from kit.bus.rabbitmq_admin import Admin, declare_all
 from kit.bus.rabbitmq_browse import Entry, enter_in_catalogue
 from kit.bus.rabbitmq_consumer import RabbitConsumer
-from kit.bus.rabbitmq_link import FAULTS, Link, Publisher, channel_on
+from kit.bus.rabbitmq_link import FAULTS, Link, Publisher, answered, channel_on
 from kit.bus.rabbitmq_wire import Outgoing, outgoing
 from kit.bus.spans import record_sent
 from kit.bus.subscription import Handler, Subscription
@@ -187,12 +187,18 @@ class RabbitMqBus:
         while True:
             connection = await self._inbound.next_connection()
             try:
-                topology = await self._declare_subscription(connection, consumer.subscription)
+                topology = await answered(self._declare_subscription(connection, consumer.subscription))
             except (LookoutError, *FAULTS) as error:
                 self._logger.warning(
                     "cannot declare the queues of a subscription",
                     queue=consumer.subscription.queue,
                     error=reason_of(error),
+                )
+                await asyncio.sleep(jittered(_PAUSE_AFTER_FAULT_S))
+                continue
+            except Exception:  # without this the subscription would never be consumed again
+                self._logger.exception(
+                    "declaring the queues of a subscription failed", queue=consumer.subscription.queue
                 )
                 await asyncio.sleep(jittered(_PAUSE_AFTER_FAULT_S))
                 continue
@@ -232,8 +238,8 @@ class RabbitMqBus:
                 if topology is not None and self._outbound.is_up:
                     try:
                         await self._measure(consumer, topology)
-                    except LookoutError as error:
-                        self._logger.warning("cannot read the queues' depths", error=str(error))
+                    except (LookoutError, *FAULTS) as error:
+                        self._logger.warning("cannot read the queues' depths", error=reason_of(error))
             await asyncio.sleep(self._settings.queue_depth_interval_s)
 
     async def _measure(self, consumer: RabbitConsumer, topology: Topology) -> None:

@@ -202,14 +202,18 @@ class QueueSession:
             await asyncio.wait((before,))
         while not self._ending.is_set():
             try:
-                await self._consume()
+                await answered(self._consume())
             except FAULTS as error:
                 if self._ending.is_set():
                     return
                 self._consumer.logger.warning("cannot consume", queue=self.queue, error=reason_of(error))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_PAUSE_AFTER_FAULT_S):
-                        await self._renewal.wait()
+            except Exception:  # without this the queue would never be consumed again
+                self._consumer.logger.exception("consuming failed", queue=self.queue)
+            else:
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSE_AFTER_FAULT_S):
+                    await self._ending.wait()
 
     async def _consume(self) -> None:
         """Consume on one channel until it closes."""

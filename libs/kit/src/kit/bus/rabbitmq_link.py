@@ -207,9 +207,16 @@ async def channel_on(
     """A channel for the length of the block.
 
     The underlying one: aio-pika's own waits for the socket at every publish, and adds a layer to deliveries.
+
+    Raises:
+        LinkLost: the connection was closed meanwhile.
     """
-    channel = connection.channel(publisher_confirms=is_confirming, on_return_raises=is_confirming)
-    await answered(channel.initialize())
+    try:
+        channel = connection.channel(publisher_confirms=is_confirming, on_return_raises=is_confirming)
+        await answered(channel.initialize())
+    except RuntimeError as error:
+        # What aio-pika and aiormq raise for a connection that this process has closed already.
+        raise LinkLost(f"the connection is closed: {error}") from error
     try:
         underlying = await channel.get_underlay_channel()
         assert isinstance(underlying, Channel)
