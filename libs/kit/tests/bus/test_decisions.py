@@ -1,6 +1,8 @@
 """What the bus decides, as tables: no broker, no file."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from kit.bus import (
     Consumer,
     Event,
     EventSource,
+    Metadata,
     Rejected,
     RetryPolicy,
     Subscription,
@@ -150,6 +153,22 @@ def test_a_source_publishes_only_what_it_declares():
         source.event(
             ThingHappened(number=1), scope=("a", "b"), partition_key="k", occurred_at=AT, correlation_id="c"
         )
+
+
+def test_an_event_after_another_is_the_same_each_time_the_cause_is_handled():
+    cause = Metadata(
+        message_id=UUID(int=7),
+        partition_key="camera:1",
+        occurred_at=AT,
+        app_id="other",
+        correlation_id="c",
+        attempt=1,
+    )
+    source = EventSource("writer", ThingHappened)
+    first = source.event_after(cause, ThingHappened(number=1), scope=("a", "b"))
+    again = source.event_after(replace(cause, attempt=2), ThingHappened(number=1), scope=("a", "b"))
+    assert (first.partition_key, first.occurred_at, first.correlation_id) == ("camera:1", AT, "c")
+    assert first.message_id == again.message_id != cause.message_id
 
 
 def _matches_by_definition(pattern, words):
