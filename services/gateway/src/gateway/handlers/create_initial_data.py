@@ -62,6 +62,5 @@ class CreateInitialData:
                 await keys.add_key(session, self.signer.new_key(now, signs_from=now), self.secret_box)
         if is_user_created and not self.superadmin_password:
             self.print_text(
-                f"\n  The first user was created: {SUPERADMIN}\n"
-                f"  Password, shown this once:    {password}\n"
+                f"\n  The first user was created: {SUPERADMIN}\n  Password, shown this once:    {password}\n"
             )
