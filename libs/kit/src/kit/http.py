@@ -20,6 +20,7 @@ from kit.http_edge import Edge, HeadAsGet
 from kit.logging import Logger
 from kit.metrics import CONTENT_TYPE, Metrics
 from kit.problems import install
+from kit.query import any_query, refuse_unknown_query
 from kit.settings.blocks import HttpSettings
 from kit.tracing import NO_TRACING, Tracing
 
@@ -54,7 +55,7 @@ def create_app(
         docs_url="/docs" if docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
-        dependencies=[Depends(refuse_unstorable)],
+        dependencies=[Depends(refuse_unstorable), Depends(refuse_unknown_query)],
         # Any route may respond with a problem document, so the API page describes it.
         responses={
             "default": {"description": "A problem (RFC 9457)", "content": {_PROBLEM: _PROBLEM_SCHEMA}}
@@ -66,6 +67,7 @@ def create_app(
     app.state.health = health
     app.state.verifier = verifier
     app.state.clock = clock
+    app.state.declared_queries = {}
     app.state.page_size_default = settings.page_size_default
     app.state.page_size_max = settings.page_size_max
     install(app)
@@ -216,17 +218,25 @@ def _raise_unstorable(errors: list[FieldError], where: str = "") -> None:
 
 
 def _add_operations_routes(app: FastAPI, metrics: Metrics, health: Health) -> None:
-    @app.get("/health/live", tags=["operations"], summary="Is the process running")
+    # Probes and scrapers add parameters of their own, against caches or to choose series.
+    ignored: list[Any] = [Depends(any_query)]
+
+    @app.get("/health/live", tags=["operations"], summary="Is the process running", dependencies=ignored)
     async def live() -> dict[str, str]:
         return {"status": "live"}
 
-    @app.get("/health/ready", tags=["operations"], summary="Can the service do its work, and if not, why")
+    @app.get(
+        "/health/ready",
+        tags=["operations"],
+        summary="Can the service do its work, and if not, why",
+        dependencies=ignored,
+    )
     async def ready() -> Response:
         readiness = await health.ready()
         status = 200 if readiness.ok else 503
         return Response(orjson.dumps(readiness.document()), status, media_type="application/json")
 
-    @app.get("/metrics", tags=["operations"], summary="Prometheus metrics")
+    @app.get("/metrics", tags=["operations"], summary="Prometheus metrics", dependencies=ignored)
     async def scrape() -> Response:
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 

@@ -6,12 +6,13 @@ from html import escape
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import HTMLResponse
 
 from gateway.handlers.merge_api_documents import MergedApiDocument
 from kit.errors import NotFound
 from kit.health import Health, NamedCheckResult
+from kit.query import any_query
 
 # Scripts and styles of this host only; Swagger UI uses inline styles and data: images.
 PAGE_POLICY = (
@@ -38,7 +39,8 @@ _START_SCRIPT = b"""window.addEventListener("load", () => {
 
 def page_routes(api_document: MergedApiDocument, health: Health, version: str) -> APIRouter:
     """The routes."""
-    router = APIRouter(include_in_schema=False)
+    # Browsers and proxies add parameters to the address of a page, against caches for example.
+    router = APIRouter(include_in_schema=False, dependencies=[Depends(any_query)])
     assets = _load_assets()
 
     @router.get("/")

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from ingest.domain.outcomes import OutcomeDocument
 from ingest.domain.parking_push import FIELDS
@@ -15,6 +15,7 @@ from ingest.http.byte_budget import ByteBudget
 from ingest.metrics import IngestMetrics
 from ingest.settings import ParkingPushSettings
 from kit.errors import Invalid, LookoutError, UnsupportedMedia
+from kit.query import any_query
 
 POST_PATH = "/api/v1/post"
 _EVENTS_PATH = "/api/v1/camera-events"
@@ -72,6 +73,8 @@ def post_routes(
         description=_DESCRIPTION,
         responses={_ACCEPTED_STATUS: {"description": "Accepted, with `respond-async`"}},
         openapi_extra=_OPENAPI,
+        # The address is typed into cameras, and some firmware adds parameters; no event may be lost for that.
+        dependencies=[Depends(any_query)],
     )
     async def post(request: Request) -> Response:
         try:
