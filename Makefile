@@ -98,6 +98,10 @@ $(addprefix bench-,accept ticket bus plates chaos gateway embedded): bench-%: se
 	@$(VENV)/python -m testkit.servers --prepare
 	@$(VENV)/python tests/load/bench.py $*
 
+.PHONY: attack
+attack: setup ## Attack a Lookout that is started for it, on this machine, and print what held (ARGS="--mode distributed strips" selects)
+	@PYTHONPATH=tests:scripts $(VENV)/python -m attack $(ARGS)
+
 .PHONY: train-plates
 train-plates: ## Train the plate networks again (PHOTOGRAPHS=folder of YOLO boxes, MINUTES=60 each; needs fonts, see training/)
 	@services/plate-ocr/training/train $(PHOTOGRAPHS) .training $(or $(MINUTES),60)

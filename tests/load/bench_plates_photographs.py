@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from plate_ocr.adapters.decoding import decode
+from kit.settings import PictureLimitSettings
+from plate_ocr.adapters.decoding import check, decode
 from plate_ocr.domain.values import Box, Picture
 from plate_ocr.settings import PictureSettings
 
@@ -100,9 +101,13 @@ def as_frame(picture: Picture) -> Picture:
 
 
 def open_picture(file: Path) -> Picture:
-    limits = PictureSettings()
     data = file.read_bytes()
-    return np.ascontiguousarray(decode(data, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels))
+    check(
+        data,
+        max_bytes=PictureSettings().max_bytes,
+        limits=PictureLimitSettings().limits(PictureSettings().max_pixels),
+    )
+    return np.ascontiguousarray(decode(data))
 
 
 def print_progress(line: str) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from kit.picture_limits import PictureLimits
 from kit.pictures import PictureError, PictureHeader, Problem
 from kit.pictures import read_header as read_any_header
 from testkit.pictures import bomb, error_page, noise, solid, truncated
@@ -32,7 +33,9 @@ def png_header(width: int, height: int) -> bytes:
 
 
 def read_header(data: bytes, *, max_pixels: int = LIMIT) -> PictureHeader:
-    return read_any_header(data, max_pixels=max_pixels, formats=("JPEG", "PNG"))
+    huge = 2**62
+    limits = PictureLimits(max_pixels=max_pixels, max_side_px=huge, max_aspect=huge, max_decoding_bytes=huge)
+    return read_any_header(data, limits=limits, formats=("JPEG", "PNG"))
 
 
 def size_of(header: PictureHeader) -> tuple[int, int]:
@@ -157,7 +160,7 @@ def test_a_webp_bomb_is_refused_by_its_header(side_px: int) -> None:
     assert data[12:16] == b"VP8X"
     data[24:30] = (side_px - 1).to_bytes(3, "little") * 2
     with pytest.raises(PictureError) as refused:
-        read_any_header(bytes(data), max_pixels=LIMIT)
+        read_any_header(bytes(data), limits=PictureLimits(max_pixels=LIMIT))
     assert refused.value.problem == Problem.TOO_MANY_PIXELS
 
 
@@ -196,7 +199,77 @@ def test_a_jpeg_of_a_thousand_scans_is_refused() -> None:
     data = picture(progressive=True)
     at = data.rindex(b"\xff\xda")
     scan = data[at:-2]
-    assert problem_of(data[:-2] + scan * 1000 + b"\xff\xd9") == Problem.DAMAGED
+    assert problem_of(data[:-2] + scan * 1000 + b"\xff\xd9") == Problem.TOO_COSTLY
+
+
+@pytest.mark.parametrize("size", [(16_384, 656), (656, 16_384), (1, 25), (4000, 4000)])
+def test_ordinary_and_long_pictures_are_admitted(size: tuple[int, int]) -> None:
+    assert size_of(read_any_header(flat_png(*size))) == size
+
+
+@pytest.mark.parametrize("size", [(1_000_000, 1), (1, 1_000_000), (16_385, 700), (5000, 199), (1, 26)])
+def test_a_picture_of_one_row_is_refused(size: tuple[int, int]) -> None:
+    """A million pixels in one row are few, and made an input of 387,000 by 32 for the network."""
+    assert default_problem_of(flat_png(*size)) == Problem.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param(lambda: picture(size=(4300, 4300)), "memory", id="large"),
+        pytest.param(lambda: picture(size=(3600, 3600), progressive=True), "memory", id="progressive"),
+        pytest.param(lambda: picture(size=(3600, 3600), exif=turned()), "memory", id="turned"),
+        pytest.param(lambda: flat_png(2800, 2800, depth=16), "memory", id="16 bits"),
+        pytest.param(lambda: picture("WEBP", size=(3400, 3400), method=0), "memory", id="webp"),
+        pytest.param(
+            lambda: flat_png(9, 9, b"zTXt", b"a\0\0" + zlib.compress(bytes(5_000_000))), "texts", id="zTXt"
+        ),
+        pytest.param(
+            lambda: flat_png(9, 9, b"iCCP", b"a\0\0" + zlib.compress(bytes(5_000_000))), "texts", id="iCCP"
+        ),
+        pytest.param(
+            lambda: flat_png(9, 9, b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(5_000_000))),
+            "texts",
+            id="iTXt",
+        ),
+        pytest.param(lambda: flat_png(9, 9, b"tEXt", bytes(5_000_000)), "texts", id="tEXt"),
+    ],
+)
+def test_a_picture_that_costs_too_much_is_refused(data: Any, reason: str) -> None:
+    with pytest.raises(PictureError, match=reason) as refused:
+        read_any_header(data())
+    assert refused.value.problem == Problem.TOO_COSTLY
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xd8" + b"\xff\xfe\0\2" * 20_000 + solid()[2:],
+        b"\xff\xd8" + b"\xff" * 20_000 + solid()[2:],
+        PNG_SIGNATURE + chunk(b"prVt", b"") * 20_000,
+    ],
+)
+def test_a_picture_of_too_many_parts_is_refused(data: bytes) -> None:
+    assert default_problem_of(data) == Problem.DAMAGED
+
+
+def turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def default_problem_of(data: bytes) -> Problem:
+    with pytest.raises(PictureError) as refused:
+        read_any_header(data)
+    return refused.value.problem
+
+
+def flat_png(width: int, height: int, kind: bytes = b"", body: bytes = b"", *, depth: int = 8) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0))
+    pixels = zlib.compress(bytes((width * depth // 8 + 1) * height), 1)
+    extra = chunk(kind, body) if kind else b""
+    return PNG_SIGNATURE + header + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 @given(

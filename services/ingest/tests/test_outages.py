@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ingest.http.byte_budget import ByteBudget
+from kit.byte_budget import ByteBudget
 from kit.errors import Unavailable
 from testkit import eventually
 from testkit.pictures import noise
@@ -110,7 +110,7 @@ async def test_many_large_pushes_at_once_stay_within_the_memory_budget(
 
 
 async def test_bytes_are_granted_in_the_order_of_arrival() -> None:
-    budget = ByteBudget(100, timeout_s=5)
+    budget = ByteBudget(100, timeout_s=5, detail="too many")
     order = []
 
     async def use(name: Any, size: Any) -> None:
@@ -129,7 +129,7 @@ async def test_bytes_are_granted_in_the_order_of_arrival() -> None:
 
 
 async def test_a_request_that_waits_too_long_gets_a_503_and_reserves_nothing() -> None:
-    budget = ByteBudget(100, timeout_s=0.05)
+    budget = ByteBudget(100, timeout_s=0.05, detail="too many")
     async with budget.reserve(100):
         with pytest.raises(Unavailable) as raised:
             async with budget.reserve(1):
@@ -153,7 +153,7 @@ async def wait_for(budget: ByteBudget, size_bytes: int) -> None:
 async def test_bytes_are_freed_while_the_request_that_waits_for_them_is_cancelled(
     order: str, size_bytes: int
 ) -> None:
-    budget = ByteBudget(100, timeout_s=5)
+    budget = ByteBudget(100, timeout_s=5, detail="too many")
     async with AsyncExitStack() as held:
         await held.enter_async_context(budget.reserve(100))
         cancelled = asyncio.create_task(wait_for(budget, size_bytes))
@@ -172,7 +172,7 @@ async def test_bytes_are_freed_while_the_request_that_waits_for_them_is_cancelle
 
 
 async def test_a_reservation_that_ends_while_a_waiter_is_cancelled_frees_its_bytes() -> None:
-    budget = ByteBudget(100, timeout_s=5)
+    budget = ByteBudget(100, timeout_s=5, detail="too many")
     is_read = asyncio.Event()
 
     async def read() -> None:
@@ -191,7 +191,7 @@ async def test_a_reservation_that_ends_while_a_waiter_is_cancelled_frees_its_byt
 
 
 async def test_after_many_reservations_and_cancellations_the_whole_budget_is_free() -> None:
-    budget = ByteBudget(100, timeout_s=0.01)
+    budget = ByteBudget(100, timeout_s=0.01, detail="too many")
     chance = random.Random(3)
     reserved_bytes = [0]
 

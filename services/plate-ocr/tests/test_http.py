@@ -102,8 +102,9 @@ async def test_a_full_queue(tmp_path: Path, manual_clock: ManualClock) -> None:
     FakeEngine.go.set()
     async with running(tmp_path, manual_clock, **narrow) as ocr:
         await ocr.is_ready()
-        FakeEngine.go.clear()
         data = jpeg(canvas(64, 48))
+        assert (await post(ocr, data)).status_code == 200  # the engine of calls is loaded at the first one
+        FakeEngine.go.clear()
         waiting = [asyncio.create_task(post(ocr, data)) for _ in range(6)]
 
         async def is_full() -> bool:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plate_ocr.adapters.row_detector import RowDetector
-from plate_ocr.adapters.row_network import RowNetwork
+from plate_ocr.adapters.row_network import RowNetwork, input_size
 from plate_ocr.domain.values import Box, Detection, Picture
 
 from .conftest import bgr, canvas, put_plate
@@ -152,3 +154,21 @@ def test_a_small_plate_in_a_large_picture(height: int) -> None:
     rows = RowDetector(RowNetwork()).detect(bgr(picture))
     (row,) = [one for one in rows if x < one.box.centre.x < x + width and y < one.box.centre.y < y + height]
     assert row.box.width == pytest.approx(width, rel=0.35)
+
+
+@given(st.integers(1, 1_000_000), st.integers(1, 1_000_000), st.sampled_from([1, 5000, 150_000, 700_000]))
+def test_the_input_of_the_network_is_bounded_for_every_aspect(
+    width: int, height: int, max_pixels: int
+) -> None:
+    net_width, net_height = input_size(width, height, max_pixels)
+    assert net_width % 32 == net_height % 32 == 0
+    assert min(net_width, net_height) >= 32
+    assert net_width * net_height <= max(1.1 * max_pixels, 32 * 32)
+
+
+SIZES = [((1280, 720), (512, 288)), ((1920, 1080), (512, 288)), ((300, 100), (288, 96))]
+
+
+@pytest.mark.parametrize(("size", "expected"), SIZES)
+def test_the_input_of_the_network_keeps_the_aspect(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert input_size(*size, 150_000) == expected

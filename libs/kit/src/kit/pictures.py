@@ -1,15 +1,19 @@
-"""Format and size of an encoded picture, read from its header by Pillow without decoding a pixel.
+"""The check of an encoded picture before any decoder runs: its header and structure, no pixel.
 
-A file of a few kilobytes may declare 50,000 by 50,000 pixels, which are 7 GB decoded, so the size is checked before
-any decoder runs. Completeness is checked here too: decoders fill missing rows with grey and report nothing.
+Every picture from outside passes it: pushes, calls of HTTP and gRPC, and what cameras answer. A file of a few kilobytes
+may declare 50,000 by 50,000 pixels, which are 7 GB decoded, or a text that is a thousand times larger unpacked, so
+`PictureLimits` bounds what a decoder will need. Completeness is checked here too: decoders fill missing rows with grey
+and report nothing.
 
 Pillow's format classes are used directly: `Image.open` would try every format that Pillow knows, and its limit
-(`MAX_IMAGE_PIXELS`) is one number for the whole process.
+(`MAX_IMAGE_PIXELS`) is one number for the whole process. Before Pillow sees a file, the number of its parts is bounded
+here, because Pillow walks over them in Python.
 """
 
 import io
 import re
 import struct
+import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +23,8 @@ from PIL import Image, ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
+
+from kit.picture_limits import DEFAULT_LIMITS, PictureLimits
 
 Format = Literal["JPEG", "PNG", "WebP", "BMP"]
 ALL_FORMATS: tuple[Format, ...] = ("JPEG", "PNG", "WebP", "BMP")
@@ -27,7 +32,6 @@ ALL_FORMATS: tuple[Format, ...] = ("JPEG", "PNG", "WebP", "BMP")
 _CLASSES: dict[Format, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
-    "WebP": WebPImageFile,
     "BMP": BmpImageFile,
 }
 _SUFFIXES: dict[Format, str] = {"JPEG": "jpg", "PNG": "png", "WebP": "webp", "BMP": "bmp"}
@@ -48,10 +52,21 @@ _JPEG_END = b"\xff\xd9"
 _JPEG_SCAN = b"\xff\xda"
 # Baseline, extended and progressive, Huffman or arithmetic coding (ITU-T T.81, table B.1): what decoders read.
 _READABLE_JPEG_FRAMES = b"\xc0\xc1\xc2\xc9\xca"
-_MAX_JPEG_SCANS = 100
-"""A progressive JPEG has about ten; for each one the decoder processes the whole picture."""
-_PNG_CHECKSUM_BYTES = 4
+_MAX_PARTS = 10_000
+"""Segments of a JPEG, chunks of a PNG or WebP. Encoders write chunks of 4 or 8 kB, cameras some ten segments."""
+_MAX_FILL_BYTES = 1_000
+"""0xFF bytes before the markers of a JPEG (ITU-T T.81, B.1.1.2); encoders write none."""
+_JPEG_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+_JPEG_SCAN_MARKER = 0xDA
+_PNG_SIGNATURE_BYTES, _PNG_CHECKSUM_BYTES = 8, 4
+_PNG_COMPRESSED = frozenset({b"zTXt", b"iTXt", b"iCCP"})
+_PNG_PIXELS = frozenset({b"IDAT", b"fdAT"})
 _WEBP_RIFF_BYTES = 8
+_WEBP_SIDE_BITS = 0x3FFF
+_RESULT_BYTES = 3
+"""A pixel: blue, green and red, 8 bits each."""
+_DECODING_BYTES = 6
+"""A pixel: OpenCV's Python module copies the decoded picture once."""
 
 # What Pillow's classes raise for damaged files; `OSError` is theirs for a short read.
 _PILLOW_ERRORS = (SyntaxError, OSError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
@@ -64,6 +79,7 @@ class Problem(StrEnum):
     DAMAGED = "damaged"
     TRUNCATED = "truncated"
     TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_COSTLY = "too_costly"
 
 
 class PictureError(Exception):
@@ -79,7 +95,7 @@ class PictureError(Exception):
 class PictureHeader:
     """`width_px` and `height_px` are those of the picture after the rotation that its Exif orientation tag asks for.
 
-    `suffix` is the usual file name extension, without a dot.
+    `suffix` is the usual file name extension, without a dot. `decoding_bytes`: memory that a decoder needs for it.
     """
 
     format: Format
@@ -87,13 +103,28 @@ class PictureHeader:
     suffix: str
     width_px: int
     height_px: int
+    decoding_bytes: int
 
 
-def read_header(data: bytes, *, max_pixels: int, formats: Collection[Format] = ALL_FORMATS) -> PictureHeader:
-    """Recognise a complete picture in one of `formats` with at most `max_pixels`, width times height.
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What the format's own check found. `turned_by`: the value of the Exif orientation tag, 1 for none.
+    `extra_bytes`: what the decoder needs for each pixel beside the result.
+    """
+
+    width_px: int
+    height_px: int
+    turned_by: int = 1
+    extra_bytes: float = 0.0
+
+
+def read_header(
+    data: bytes, *, limits: PictureLimits = DEFAULT_LIMITS, formats: Collection[Format] = ALL_FORMATS
+) -> PictureHeader:
+    """Recognise a complete picture in one of `formats` within `limits`.
 
     Raises:
-        PictureError: it is none, is damaged or incomplete, or has more pixels.
+        PictureError: it is none, is damaged or incomplete, or exceeds a limit.
     """
     kind = _format_of(data)
     if kind is None or kind not in formats:
@@ -102,25 +133,63 @@ def read_header(data: bytes, *, max_pixels: int, formats: Collection[Format] = A
         expected = f"{', '.join(first)} or {last}" if first else last
         but = f" but {name}, which is not read" if name else ""
         raise PictureError(Problem.UNKNOWN_FORMAT, f"is not in {expected} format{but}")
+    contents = _read_webp(data, limits) if kind == "WebP" else _read_with_pillow(data, kind, limits)
+    width_px, height_px = contents.width_px, contents.height_px
+    turned_bytes = 0 if contents.turned_by == 1 else _RESULT_BYTES
+    needed = round(width_px * height_px * (_DECODING_BYTES + turned_bytes + contents.extra_bytes))
+    if needed > limits.max_decoding_bytes:
+        raise PictureError(
+            Problem.TOO_COSTLY,
+            f"needs {needed // 1_000_000} MB of memory to be decoded, with its {width_px} by {height_px} pixels in"
+            f" this kind of {kind}; at most {limits.max_decoding_bytes // 1_000_000} MB are used",
+        )
+    if contents.turned_by in _QUARTER_TURNS:
+        width_px, height_px = height_px, width_px
+    return PictureHeader(kind, f"image/{kind.lower()}", _SUFFIXES[kind], width_px, height_px, needed)
+
+
+def _check_size(width_px: int, height_px: int, limits: PictureLimits) -> None:
+    if width_px < 1 or height_px < 1:
+        raise PictureError(Problem.DAMAGED, "has no pixels")
+    has = f"has {width_px} by {height_px} pixels"
+    if width_px * height_px > limits.max_pixels:
+        raise PictureError(Problem.TOO_MANY_PIXELS, f"{has}; at most {limits.max_pixels} in all are read")
+    if max(width_px, height_px) > limits.max_side_px:
+        raise PictureError(
+            Problem.TOO_MANY_PIXELS, f"{has}; at most {limits.max_side_px} are read on each side"
+        )
+    if max(width_px, height_px) > limits.max_aspect * min(width_px, height_px):
+        raise PictureError(
+            Problem.TOO_MANY_PIXELS,
+            f"{has}; its longer side may be at most {limits.max_aspect:g} times the shorter one",
+        )
+
+
+def _read_with_pillow(data: bytes, kind: Format, limits: PictureLimits) -> _Contents:
+    """JPEG, PNG and BMP."""
+    match kind:
+        case "JPEG":
+            _check_segments(data)
+        case "PNG":
+            _check_chunks(data, limits)
     file = io.BytesIO(data)
     try:
         image = _CLASSES[kind](file)
-    except Image.DecompressionBombError as error:  # of a WebP, whose memory Pillow would reserve here
-        raise PictureError(
-            Problem.TOO_MANY_PIXELS, f"has too many pixels; at most {max_pixels} are read"
-        ) from error
     except _PILLOW_ERRORS as error:
         raise _damaged_or_truncated(file, data, kind) from error
-    width_px, height_px = image.size
-    if width_px * height_px > max_pixels:
-        raise PictureError(
-            Problem.TOO_MANY_PIXELS,
-            f"has {width_px} by {height_px} pixels; at most {max_pixels} in all are read",
-        )
-    _check_complete(image, file, data)
-    if _is_quarter_turned(image):
-        width_px, height_px = height_px, width_px
-    return PictureHeader(kind, f"image/{kind.lower()}", _SUFFIXES[kind], width_px, height_px)
+    _check_size(*image.size, limits)
+    extra_bytes = 0.0
+    match image:
+        case JpegImageFile():
+            extra_bytes = _check_jpeg(image, file, data, limits)
+        case PngImageFile():
+            _check_png(image, file, data)
+            # Decoded with 16 bits a channel, then converted.
+            extra_bytes = _DECODING_BYTES + _RESULT_BYTES if data[24] > 8 else 0
+        case BmpImageFile() if image.tile[0].offset >= len(data):
+            raise _truncated()
+    # Not `getexif()`: for some formats it decodes the picture, and it also reads XMP, which OpenCV does not.
+    return _Contents(*image.size, _orientation_of(image.info.get("exif", b"")), extra_bytes)
 
 
 def _format_of(data: bytes) -> Format | None:
@@ -133,19 +202,117 @@ def _format_of(data: bytes) -> Format | None:
     return "BMP" if data.startswith(b"BM") and len(data) > 25 else None
 
 
-def _check_complete(image: ImageFile.ImageFile, file: io.BytesIO, data: bytes) -> None:
-    match image:
-        case JpegImageFile():
-            _check_jpeg(image, file, data)
-        case PngImageFile():
-            _check_png(image, file, data)
-        case BmpImageFile() if image.tile[0].offset >= len(data):
-            raise _truncated()
-        case _:
-            pass  # Pillow reads a WebP as a whole and refuses a short one
+def _check_segments(data: bytes) -> None:
+    """Walk to the first scan of a JPEG.
+
+    Raises:
+        PictureError: there are too many segments, or too many bytes between them.
+    """
+    at = 2
+    for _ in range(_MAX_PARTS):
+        marker_at = at
+        while data[marker_at : marker_at + 1] == b"\xff":
+            marker_at += 1
+            if marker_at - at > _MAX_FILL_BYTES:
+                raise PictureError(Problem.DAMAGED, "is a JPEG with too many fill bytes")
+        if marker_at == at or marker_at + 3 > len(data):
+            return  # no marker, or no length: Pillow says what is wrong
+        marker = data[marker_at]
+        if marker == _JPEG_SCAN_MARKER:
+            return
+        length = (
+            0
+            if marker in _JPEG_WITHOUT_LENGTH
+            else int.from_bytes(data[marker_at + 1 : marker_at + 3], "big")
+        )
+        at = marker_at + 1 + length
+    raise PictureError(Problem.DAMAGED, "is a JPEG with too many segments")
 
 
-def _check_jpeg(image: JpegImageFile, file: io.BytesIO, data: bytes) -> None:
+def _check_chunks(data: bytes, limits: PictureLimits) -> None:
+    """Walk over the chunks of a PNG.
+
+    Raises:
+        PictureError: there are too many, or their contents beside the pixels are too large unpacked.
+    """
+    at, metadata_bytes = _PNG_SIGNATURE_BYTES, 0
+    for _ in range(_MAX_PARTS):
+        if at + 8 > len(data):
+            return
+        length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if name == b"IHDR" and at + 16 <= len(data):
+            width_px, height_px = struct.unpack(">II", data[at + 8 : at + 16])
+            _check_size(width_px, height_px, limits)
+        elif name not in _PNG_PIXELS:
+            metadata_bytes += length
+            if name in _PNG_COMPRESSED:
+                left = limits.max_metadata_bytes - metadata_bytes
+                metadata_bytes += _unpacked_bytes(name, data[at + 8 : at + 8 + length], max(left, 0))
+            if metadata_bytes > limits.max_metadata_bytes:
+                raise PictureError(
+                    Problem.TOO_COSTLY,
+                    f"has more than {limits.max_metadata_bytes} bytes of texts and profiles in it",
+                )
+        at += 8 + length + _PNG_CHECKSUM_BYTES
+    raise PictureError(Problem.DAMAGED, "is a PNG with too many chunks")
+
+
+def _unpacked_bytes(name: bytes, body: bytes, limit: int) -> int:
+    """How many bytes that chunk's compressed part has unpacked; more than `limit` count as `limit` and one."""
+    packed = body[body.find(b"\0") + 1 :]
+    if name == b"iTXt":  # flag, method, language, translated keyword (PNG specification, 11.3.3.4)
+        if packed[:1] != b"\1":
+            return 0
+        packed = packed[2:].split(b"\0", 2)[-1]
+    else:
+        packed = packed[1:]
+    try:
+        return len(zlib.decompressobj().decompress(packed, limit + 1))
+    except zlib.error:
+        return 0  # nothing is unpacked of it
+
+
+def _read_webp(data: bytes, limits: PictureLimits) -> _Contents:
+    """Pillow would reserve memory for the whole picture here. Chunks: RFC 9649, 2.3 to 2.7."""
+    if len(data) < int.from_bytes(data[4:8], "little") + _WEBP_RIFF_BYTES:
+        raise _truncated()
+    size: tuple[int, int] | None = None
+    turned_by, at = 1, 12
+    for _ in range(_MAX_PARTS):
+        if at + 8 > len(data):
+            break
+        name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        body = data[at + 8 : at + 8 + min(length, 1 << 20)]
+        if size is None:
+            size = _webp_size(name, body)
+            if size is not None:
+                _check_size(*size, limits)
+        if name == b"EXIF":
+            turned_by = _orientation_of(body)
+        at += 8 + length + length % 2
+    else:
+        raise PictureError(Problem.DAMAGED, "is a WebP with too many chunks")
+    if size is None:
+        raise PictureError(Problem.DAMAGED, "is a damaged WebP")
+    # Lossless ones are decoded to 4 bytes a pixel beside the result, which the header does not tell from others.
+    return _Contents(*size, turned_by, extra_bytes=4.0)
+
+
+def _webp_size(name: bytes, body: bytes) -> tuple[int, int] | None:
+    """Width and height; None for a chunk that has none."""
+    if name == b"VP8X" and len(body) >= 10:
+        return (int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1)
+    if name == b"VP8 " and body[3:6] == b"\x9d\x01\x2a" and len(body) >= 10:
+        width, height = struct.unpack("<HH", body[6:10])
+        return width & _WEBP_SIDE_BITS, height & _WEBP_SIDE_BITS
+    if name == b"VP8L" and body[:1] == b"\x2f" and len(body) >= 5:
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & _WEBP_SIDE_BITS) + 1, (bits >> 14 & _WEBP_SIDE_BITS) + 1
+    return None
+
+
+def _check_jpeg(image: JpegImageFile, file: io.BytesIO, data: bytes, limits: PictureLimits) -> float:
+    """Returns the bytes that the decoder needs for each pixel beside the result."""
     if not image.tile:
         raise _truncated()  # no scan
     coded_at = file.tell()
@@ -162,8 +329,16 @@ def _check_jpeg(image: JpegImageFile, file: io.BytesIO, data: bytes) -> None:
     components = data[data.rfind(_JPEG_SCAN, 0, coded_at) + 4]
     # A sequential JPEG whose first scan has every component ends with it, and counting takes longer than all else.
     has_more_scans = "progressive" in image.info or components < image.layers
-    if has_more_scans and data.count(_JPEG_SCAN, coded_at) >= _MAX_JPEG_SCANS:
-        raise PictureError(Problem.DAMAGED, "is a JPEG with too many scans")
+    if not has_more_scans:
+        return 0.0
+    if (scans := data.count(_JPEG_SCAN, coded_at) + 1) > limits.max_jpeg_scans:
+        raise PictureError(
+            Problem.TOO_COSTLY, f"is a JPEG with {scans} scans; at most {limits.max_jpeg_scans} are read"
+        )
+    # The coefficients of the whole picture are kept until the last scan, 16 bits for each sample.
+    widest = max(across for _, across, _, _ in image.layer)
+    highest = max(down for _, _, down, _ in image.layer)
+    return sum(2 * across * down / (widest * highest) for _, across, down, _ in image.layer)
 
 
 def _check_png(image: PngImageFile, file: io.BytesIO, data: bytes) -> None:
@@ -177,20 +352,20 @@ def _check_png(image: PngImageFile, file: io.BytesIO, data: bytes) -> None:
         raise _truncated()
 
 
-def _is_quarter_turned(image: ImageFile.ImageFile) -> bool:
-    # Not `getexif()`: for some formats it decodes the picture, and it also reads XMP, which OpenCV does not.
+def _orientation_of(exif_segment: bytes) -> int:
+    """The value of the orientation tag, 1 (upright) where there is none."""
     exif = Image.Exif()
     try:
-        exif.load(image.info.get("exif", b""))
-        return exif.get(_ORIENTATION) in _QUARTER_TURNS
+        exif.load(exif_segment)
+        value = exif.get(_ORIENTATION)
     except _PILLOW_ERRORS:
-        return False  # as decoders do with a damaged Exif segment
+        return 1  # as decoders do with a damaged Exif segment
+    return value if isinstance(value, int) and 1 <= value <= max(_QUARTER_TURNS) else 1
 
 
 def _damaged_or_truncated(file: io.BytesIO, data: bytes, kind: Format) -> PictureError:
     """Whether data are missing at the end. Pillow's error is the same for damaged data."""
-    is_short_webp = kind == "WebP" and len(data) < int.from_bytes(data[4:8], "little") + _WEBP_RIFF_BYTES
-    if is_short_webp or (kind != "WebP" and file.tell() >= len(data)):
+    if file.tell() >= len(data):
         return _truncated()
     return PictureError(Problem.DAMAGED, f"is a damaged {kind}")
 

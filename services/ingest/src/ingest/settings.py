@@ -5,7 +5,15 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from kit.settings import BlobSettings, Block, BusSettings, DatabaseSettings, SecretsSettings
+from kit.picture_limits import PictureLimits
+from kit.settings import (
+    BlobSettings,
+    Block,
+    BusSettings,
+    DatabaseSettings,
+    PictureLimitSettings,
+    SecretsSettings,
+)
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -128,6 +136,9 @@ class IngestSettings(SecretsSettings):
     bus: BusSettings = Field(description="event bus")
     blobs: BlobSettings = Field(description="pictures and clips")
     push: ParkingPushSettings = Field(default_factory=ParkingPushSettings, description="parking pushes")
+    picture_limits: PictureLimitSettings = Field(
+        default_factory=PictureLimitSettings, description="limits of pictures"
+    )
     devices: DeviceSettings = Field(default_factory=DeviceSettings, description="calls to cameras")
     dispatch: DispatchSettings = Field(
         default_factory=DispatchSettings, description="dispatch of pending events"
@@ -135,3 +146,8 @@ class IngestSettings(SecretsSettings):
     retention: RetentionSettings = Field(
         default_factory=RetentionSettings, description="how long data is kept"
     )
+
+    @property
+    def limits_of_pictures(self) -> PictureLimits:
+        """What pushes and cameras may send."""
+        return self.picture_limits.limits(self.push.max_picture_pixels)

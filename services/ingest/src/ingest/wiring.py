@@ -56,7 +56,7 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         clock=clock,
         settings=settings.devices,
         max_picture_bytes=settings.push.max_picture_bytes,
-        max_picture_pixels=settings.push.max_picture_pixels,
+        picture_limits=settings.limits_of_pictures,
         is_playable_clip=is_playable_clip,
         logger=logger,
     )
@@ -78,6 +78,7 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         directory=directory,
         clock=clock,
         settings=settings.push,
+        picture_limits=settings.limits_of_pictures,
         threads=threads,
         logger=logger,
         on_pending=dispatcher.wake,

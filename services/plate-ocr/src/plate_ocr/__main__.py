@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from kit.command_line import Command, command_line
 from kit.errors import LookoutError
+from kit.picture_limits import PictureLimits
 from plate_ocr.domain.engines import PlateEngine
 from plate_ocr.domain.values import PlateReading, UnreadReason
 from plate_ocr.settings import InferenceSettings, PictureSettings, PlateOcrSettings
-from plate_ocr.wiring.engine import SHIPPED, ModelError, decode, open_engine
+from plate_ocr.wiring.engine import SHIPPED, ModelError, check, decode, open_engine
 
 if TYPE_CHECKING:
     from kit.service import Service
@@ -120,7 +121,8 @@ def read_file(engine: PlateEngine, file: Path) -> FileRead:
     began = time.perf_counter()
     try:
         data = file.read_bytes()
-        picture = decode(data, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+        check(data, max_bytes=limits.max_bytes, limits=PictureLimits(max_pixels=limits.max_pixels))
+        picture = decode(data)
     except LookoutError as error:
         return FileRead(file, (), elapsed(began), error.detail)
     except OSError as error:

@@ -5,9 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, File, UploadFile
 from pydantic import BaseModel, Field
 
+from kit.body_budget import limited_route
+from kit.byte_budget import ByteBudget
 from plate_ocr.domain.requests import PictureRequest, PictureResult
 from plate_ocr.domain.values import Box, PlateReading, PlateState, UnreadReason
 from plate_ocr.handlers.read_picture import ReadPicture
+from plate_ocr.settings import PictureSettings
 
 PATH = "/api/v1/ocr-image"
 
@@ -64,17 +67,23 @@ class PictureOut(BaseModel):
     elapsed_ms: float
 
 
-def routes(read_picture: ReadPicture) -> APIRouter:
-    """The routes of plate-ocr."""
-    router = APIRouter(tags=["plates"])
+def routes(read_picture: ReadPicture, settings: PictureSettings) -> APIRouter:
+    """The routes of plate-ocr, with the memory limit that all calls share."""
+    budget = ByteBudget(
+        settings.max_buffered_call_bytes,
+        timeout_s=settings.buffer_timeout_s,
+        detail="too many pictures at the same time",
+    )
+    route_class = limited_route(budget, max_bytes=settings.max_bytes, timeout_s=settings.body_timeout_s)
+    router = APIRouter(tags=["plates"], route_class=route_class)
 
     @router.post(PATH, summary="Read the plates in a picture")
     async def ocr_image(
         image: Annotated[UploadFile, File(description="JPEG, PNG, WebP or BMP")],
     ) -> PictureOut:
         """Needs no token. 503 with Retry-After while the queue is full."""
-        result, _ = await read_picture(PictureRequest(await image.read()), can_wait=False)
-        return picture_out(result)
+        async with read_picture(PictureRequest(await image.read()), can_wait=False) as (result, _):
+            return picture_out(result)
 
     del ocr_image
     return router

@@ -37,6 +37,7 @@ _UNREAD_REASONS = {
     UnreadReason.TOO_BLURRED: common.UNREAD_REASON_TOO_BLURRED,
     UnreadReason.COVERED: common.UNREAD_REASON_COVERED,
     UnreadReason.UNSURE: common.UNREAD_REASON_UNSURE,
+    UnreadReason.TOO_MANY: common.UNREAD_REASON_TOO_MANY,
 }
 
 _READ_FAILURES = {

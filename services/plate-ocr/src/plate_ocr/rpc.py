@@ -38,14 +38,14 @@ class PlateReaderRpc(stubs.PlateReaderServicer):
         """
         try:
             picture = picture_request_from_message(request, self._regions_for("", request.regions))
-            result, _ = await self._read_picture(picture, can_wait=False)
+            async with self._read_picture(picture, can_wait=False) as (result, _):
+                return read_response_to_message(request.request_id, result)
         except Unavailable as error:
             if error.code != QUEUE_FULL and not isinstance(error, PictureDropped):
                 raise
             raise RateLimited(error.detail, code=error.code, retry_after_s=error.retry_after_s) from error
         except TooLarge as error:
             raise Invalid(error.detail, code=error.code, errors=error.errors) from error
-        return read_response_to_message(request.request_id, result)
 
     async def ReadStream(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[plates.ReadStreamRequest], context: Context

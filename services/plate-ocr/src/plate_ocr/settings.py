@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from kit.settings import BlobSettings, Block, BusSettings, ServiceSettings
+from kit.picture_limits import PictureLimits
+from kit.settings import BlobSettings, Block, BusSettings, PictureLimitSettings, ServiceSettings
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -100,6 +101,14 @@ class InferenceSettings(Block):
     max_batch_wait_ms: float = Field(
         5.0, ge=0, description="milliseconds that a picture waits for others to join its batch"
     )
+    is_call_engine_separate: bool = Field(
+        True,
+        description="calls are read by an engine of their own, with one thread of low priority, so that they do not"
+        " delay the frames of cameras; it is loaded at the first call and takes about 60 MB",
+    )
+    call_niceness: int = Field(
+        10, ge=0, le=19, description="nice value of that thread and of the one that decodes their pictures"
+    )
     queue_size: int = Field(
         16,
         gt=0,
@@ -131,6 +140,23 @@ class PictureSettings(Block):
     max_bytes: int = Field(12_582_912, gt=0, description="largest picture in bytes")
     max_pixels: int = Field(40_000_000, gt=0, description="largest picture in pixels, width times height")
     decode_threads: int = Field(2, gt=0, description="threads that decode pictures and encode crops")
+    max_decoded_bytes: int = Field(
+        110_000_000,
+        gt=0,
+        description="memory in bytes for decoded pictures; further ones wait. A larger picture is decoded alone",
+    )
+    max_decoded_call_bytes: int = Field(
+        82_000_000,
+        gt=0,
+        description="how much of it calls may use together, so that frames of cameras always have some",
+    )
+    max_buffered_call_bytes: int = Field(
+        50_331_648,
+        gt=0,
+        description="bytes of the pictures of calls in memory at the same time; further calls wait, then get a 503",
+    )
+    buffer_timeout_s: Seconds = Field(5.0, description="seconds a call may wait for room in memory")
+    body_timeout_s: Seconds = Field(30.0, description="seconds a caller may take to send the body")
     crop_margin: Share = Field(
         0.25, description="margin of a stored crop around the plate, as a share of the plate's height"
     )
@@ -169,7 +195,15 @@ class PlateOcrSettings(ServiceSettings):
     )
     inference: InferenceSettings = Field(default_factory=InferenceSettings, description="the networks")
     pictures: PictureSettings = Field(default_factory=PictureSettings, description="pictures")
+    picture_limits: PictureLimitSettings = Field(
+        default_factory=PictureLimitSettings, description="limits of pictures"
+    )
     rpc: RpcSettings = Field(default_factory=RpcSettings, description="gRPC streams")
+
+    @property
+    def limits_of_pictures(self) -> PictureLimits:
+        """What frames and calls may contain."""
+        return self.picture_limits.limits(self.pictures.max_pixels)
 
     def regions_for(self, location_code: str = "", requested: Sequence[str] = ()) -> tuple[str, ...]:
         """Regions that a plate may come from, empty for any: those of the frame or the call itself, else the

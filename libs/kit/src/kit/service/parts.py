@@ -3,12 +3,12 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from kit.errors import LookoutError
 from kit.logging import Logger
 from kit.metrics import Metrics
+from kit.threads import thread_pool
 from kit.tracing import Tracing, use_trace
 
 Work = Callable[[], Awaitable[Any]]
@@ -58,8 +58,8 @@ class PeriodicJob:
 class ThreadPool:
     """A thread pool for blocking work, closed with the service: running work is finished, waiting work dropped."""
 
-    def __init__(self, name: str, threads: int) -> None:
-        self.executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    def __init__(self, name: str, threads: int, *, niceness: int = 0) -> None:
+        self.executor = thread_pool(name, threads, niceness=niceness)
 
     async def start(self) -> None:
         """Nothing: threads start when there is work."""

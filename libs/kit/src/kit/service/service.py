@@ -132,9 +132,9 @@ class Service(Lifecycle):
         self.every("inbox_sweep", settings.sweep_interval_s, sweep)
         return inbox
 
-    def thread_pool(self, name: str, threads: int) -> ThreadPoolExecutor:
-        """Threads for blocking work, shut down with the service."""
-        return self.add_resource(ThreadPool(name, threads)).executor
+    def thread_pool(self, name: str, threads: int, *, niceness: int = 0) -> ThreadPoolExecutor:
+        """Threads for blocking work, shut down with the service. `niceness`: their nice value."""
+        return self.add_resource(ThreadPool(name, threads, niceness=niceness)).executor
 
     def every(self, name: str, interval_s: float, work: Callable[[], Awaitable[Any]]) -> None:
         """Run `work` at the start and then periodically; see `PeriodicJob`."""

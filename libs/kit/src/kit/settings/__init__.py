@@ -9,6 +9,7 @@ from kit.settings.blocks import (
     GrpcSettings,
     HttpSettings,
     LogSettings,
+    PictureLimitSettings,
     TracingSettings,
 )
 from kit.settings.environment import SettingsError, load, read
@@ -23,6 +24,7 @@ __all__ = [
     "GrpcSettings",
     "HttpSettings",
     "LogSettings",
+    "PictureLimitSettings",
     "SecretsSettings",
     "ServiceSettings",
     "SettingsError",

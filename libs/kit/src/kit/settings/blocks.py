@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from kit.picture_limits import PictureLimits
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -339,3 +341,35 @@ def database_url(url: str) -> str:
             "write postgresql://… or sqlite:///path"
         )
     raise ValueError(f"{scheme}:// is not supported: write postgresql://… or sqlite:///path")
+
+
+class PictureLimitSettings(Block):
+    """What a picture from outside may need, beside its number of pixels: the same for every way in."""
+
+    max_side_px: int = Field(16_384, gt=0, description="largest width and height in pixels")
+    max_aspect: float = Field(
+        25.0, ge=1, allow_inf_nan=False, description="largest ratio of the longer side to the shorter one"
+    )
+    max_decoding_bytes: int = Field(
+        110_000_000,
+        gt=0,
+        description="largest memory in bytes that decoding a picture may need: 6 a pixel, more for progressive JPEG,"
+        " WebP, 16 bits, and pictures that are turned",
+    )
+    max_jpeg_scans: int = Field(
+        32, gt=0, description="largest number of scans of a progressive JPEG; encoders write about ten"
+    )
+    max_metadata_bytes: int = Field(
+        4_194_304, gt=0, description="largest texts and profiles of a PNG in bytes, unpacked"
+    )
+
+    def limits(self, max_pixels: int) -> PictureLimits:
+        """The limits of the admission check."""
+        return PictureLimits(
+            max_pixels=max_pixels,
+            max_side_px=self.max_side_px,
+            max_aspect=self.max_aspect,
+            max_decoding_bytes=self.max_decoding_bytes,
+            max_jpeg_scans=self.max_jpeg_scans,
+            max_metadata_bytes=self.max_metadata_bytes,
+        )

@@ -58,6 +58,8 @@ class _UnreadReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UnreadRe
     """Cut off by the edge of the picture, or covered by something."""
     UNREAD_REASON_UNSURE: _UnreadReason.ValueType  # 4
     """The confidence is too low."""
+    UNREAD_REASON_TOO_MANY: _UnreadReason.ValueType  # 5
+    """The picture has more plates than are read in one."""
 
 class UnreadReason(_UnreadReason, metaclass=_UnreadReasonEnumTypeWrapper):
     """Why a plate that was found could not be read."""
@@ -70,6 +72,8 @@ UNREAD_REASON_COVERED: UnreadReason.ValueType  # 3
 """Cut off by the edge of the picture, or covered by something."""
 UNREAD_REASON_UNSURE: UnreadReason.ValueType  # 4
 """The confidence is too low."""
+UNREAD_REASON_TOO_MANY: UnreadReason.ValueType  # 5
+"""The picture has more plates than are read in one."""
 Global___UnreadReason: _TypeAlias = UnreadReason  # noqa: Y015
 
 @_typing.final

@@ -32,6 +32,7 @@ from kit.errors import FieldError, Invalid, LookoutError
 from kit.ids import uuid7
 from kit.logging import Logger
 from kit.outbox import Outbox
+from kit.picture_limits import PictureLimits
 from kit.tracing import set_correlation_id
 
 SNAPSHOTS = "snapshots"
@@ -79,6 +80,7 @@ class AcceptParkingPush:
         directory: SiteDirectory,
         clock: Clock,
         settings: ParkingPushSettings,
+        picture_limits: PictureLimits,
         threads: Executor,
         logger: Logger,
         on_pending: Callable[[], None],
@@ -89,6 +91,7 @@ class AcceptParkingPush:
         self._directory = directory
         self._clock = clock
         self._settings = settings
+        self._limits = picture_limits
         self._threads = threads
         self._logger = logger
         self._on_pending = on_pending
@@ -132,7 +135,9 @@ class AcceptParkingPush:
 
     async def _parse(self, body: bytes) -> ParsedPush:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, parse_parking_push, body, self._settings)
+        return await loop.run_in_executor(
+            self._threads, parse_parking_push, body, self._settings, self._limits
+        )
 
     def _draft(self, parsed: ParsedPush, site: CameraSite, received_at: datetime) -> _Draft:
         push, settings = parsed.push, self._settings

@@ -22,6 +22,7 @@ from kit.circuit import Circuit
 from kit.clock import Clock
 from kit.errors import LookoutError, UpstreamFailed, UpstreamUnreachable
 from kit.logging import Logger
+from kit.picture_limits import PictureLimits
 from kit.secrets import DecryptionError, SecretBox
 
 FRAMES = "frames"
@@ -75,7 +76,7 @@ class DeviceCalls:
         clock: Clock,
         settings: DeviceSettings,
         max_picture_bytes: int,
-        max_picture_pixels: int,
+        picture_limits: PictureLimits,
         is_playable_clip: Callable[[Path], bool],
         logger: Logger,
     ) -> None:
@@ -86,7 +87,7 @@ class DeviceCalls:
         self._clock = clock
         self._settings = settings
         self._max_picture_bytes = max_picture_bytes
-        self._max_picture_pixels = max_picture_pixels
+        self._picture_limits = picture_limits
         self._is_playable_clip = is_playable_clip
         self._logger = logger
         self._clips_at_once = asyncio.Semaphore(settings.max_clips_at_once)
@@ -117,7 +118,7 @@ class DeviceCalls:
         access = self.access(site)
         try:
             data = await self._cameras.fetch_frame(access, max_bytes=self._max_picture_bytes)
-            header = read_header(data, max_pixels=self._max_picture_pixels, field="picture")
+            header = read_header(data, limits=self._picture_limits, field="picture")
         except InputError as refused:
             circuit.failed(self._clock.now().timestamp())
             raise UpstreamFailed(

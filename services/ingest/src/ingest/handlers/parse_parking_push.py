@@ -11,6 +11,7 @@ from ingest.domain.pictures import PictureHeader
 from ingest.domain.snapshot import decode_snapshot, decode_strict
 from ingest.handlers.pictures import read_header
 from ingest.settings import ParkingPushSettings
+from kit.picture_limits import PictureLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class ParsedPush:
     sha256: str
 
 
-def parse_parking_push(body: bytes, settings: ParkingPushSettings) -> ParsedPush:
+def parse_parking_push(body: bytes, settings: ParkingPushSettings, limits: PictureLimits) -> ParsedPush:
     """Parse and check everything that needs no registry.
 
     Raises:
@@ -34,7 +35,7 @@ def parse_parking_push(body: bytes, settings: ParkingPushSettings) -> ParsedPush
     push, coded = parse_push(document)
     raw = raw_push(document, max_chars=settings.max_raw_push_chars)
     picture = decode_snapshot(coded, max_bytes=settings.max_picture_bytes, decode=decode_base64)
-    header = read_header(picture, max_pixels=settings.max_picture_pixels)
+    header = read_header(picture, limits=limits)
     return ParsedPush(push, raw, picture, header, hashlib.sha256(picture).hexdigest())
 
 

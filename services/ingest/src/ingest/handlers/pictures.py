@@ -6,6 +6,7 @@ from ingest.domain.geometry import Size
 from ingest.domain.pictures import PictureHeader
 from kit import pictures
 from kit.blobs import BlobStore
+from kit.picture_limits import PictureLimits
 from kit.pictures import Problem
 
 _CODES = {
@@ -13,19 +14,22 @@ _CODES = {
     Problem.DAMAGED: "not_a_picture",
     Problem.TRUNCATED: "picture_truncated",
     Problem.TOO_MANY_PIXELS: "picture_too_large_pixels",
+    Problem.TOO_COSTLY: "picture_too_costly",
 }
+_TOO_LARGE = frozenset({Problem.TOO_MANY_PIXELS, Problem.TOO_COSTLY})
 
 
-def read_header(data: bytes, *, max_pixels: int, field: str = "snapshot") -> PictureHeader:
-    """The header of a complete JPEG or PNG with at most `max_pixels`. Nothing is decoded.
+def read_header(data: bytes, *, limits: PictureLimits, field: str = "snapshot") -> PictureHeader:
+    """The header of a complete JPEG or PNG within `limits`. Nothing is decoded.
 
     Raises:
-        InputError: `not_a_picture`, `picture_truncated` or `picture_too_large_pixels`, naming `field`.
+        InputError: `not_a_picture`, `picture_truncated`, `picture_too_large_pixels` or `picture_too_costly`, naming
+            `field`.
     """
     try:
-        header = pictures.read_header(data, max_pixels=max_pixels, formats=("JPEG", "PNG"))
+        header = pictures.read_header(data, limits=limits, formats=("JPEG", "PNG"))
     except pictures.PictureError as error:
-        kind = ErrorKind.TOO_LARGE if error.problem is Problem.TOO_MANY_PIXELS else ErrorKind.INVALID
+        kind = ErrorKind.TOO_LARGE if error.problem in _TOO_LARGE else ErrorKind.INVALID
         raise InputError(
             kind, _CODES[error.problem], str(error), (FieldProblem(field, error.reason),)
         ) from error

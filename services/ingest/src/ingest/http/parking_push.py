@@ -11,9 +11,10 @@ from ingest.domain.parking_push import FIELDS
 from ingest.domain.preferences import Preferences, parse_prefer
 from ingest.handlers.accept_parking_push import Accepted, AcceptParkingPush
 from ingest.handlers.outcome_waiters import OutcomeWaiters
-from ingest.http.byte_budget import ByteBudget
 from ingest.metrics import IngestMetrics
 from ingest.settings import ParkingPushSettings
+from kit.body_budget import declared_bytes
+from kit.byte_budget import ByteBudget
 from kit.errors import Invalid, LookoutError, UnsupportedMedia
 from kit.query import any_query
 
@@ -65,7 +66,11 @@ def post_routes(
 ) -> APIRouter:
     """The route, with the memory limit that all its calls share."""
     router = APIRouter(tags=["parking pushes"])
-    budget = ByteBudget(settings.max_buffered_bytes, timeout_s=settings.buffer_timeout_s)
+    budget = ByteBudget(
+        settings.max_buffered_bytes,
+        timeout_s=settings.buffer_timeout_s,
+        detail="too many pushes at the same time",
+    )
 
     @router.post(
         POST_PATH,
@@ -78,7 +83,7 @@ def post_routes(
     )
     async def post(request: Request) -> Response:
         try:
-            async with budget.reserve(_declared_bytes(request, settings.max_body_bytes)):
+            async with budget.reserve(declared_bytes(request, settings.max_body_bytes)):
                 accepted = await accept(await _read_body(request, settings.body_timeout_s))
         except LookoutError as error:
             metrics.pushes_rejected.labels(error.code).inc()
@@ -91,11 +96,6 @@ def post_routes(
 
     del post
     return router
-
-
-def _declared_bytes(request: Request, max_body_bytes: int) -> int:
-    declared = request.headers.get("content-length", "")
-    return min(int(declared), max_body_bytes) if declared.isdecimal() else max_body_bytes
 
 
 async def _read_body(request: Request, timeout_s: float) -> bytes:

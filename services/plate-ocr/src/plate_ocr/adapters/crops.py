@@ -9,6 +9,7 @@ from plate_ocr.domain.bend import arc_at
 from plate_ocr.domain.values import Box, Detection, Margin, Picture, Polygon
 
 _MAX_ROW_HEIGHT_PX = 96
+_MAX_ROW_ASPECT = 14
 
 
 class OpenCvRowCropper:
@@ -37,7 +38,8 @@ def rectify_row(
     height *= 1 + 2 * margin.across
     width *= 1 + 2 * margin.along * height / max(width, 1.0)
     rows = int(min(max(round(height), row_height_px), _MAX_ROW_HEIGHT_PX))
-    columns = max(round(width * rows / max(height, 1.0)), rows // 3, 4)
+    # The recognizer takes no wider rows, and a mark one pixel high may be as long as the picture.
+    columns = min(max(round(width * rows / max(height, 1.0)), rows // 3, 4), _MAX_ROW_ASPECT * rows)
     target = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float32)
     matrix = cv2.getPerspectiveTransform(quad.astype(np.float32), target)
     if not bend:

@@ -41,11 +41,9 @@ class RowNetwork:
         `corners` clockwise from the top left of the row as it is read.
         """
         height, width = picture.shape[:2]
-        scale = min((max_pixels / (width * height)) ** 0.5, MAX_UPSCALE)
-        net_width, net_height = (
-            max(_STRIDE_PX, round(s * scale / _STRIDE_PX) * _STRIDE_PX) for s in (width, height)
-        )
-        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        net_width, net_height = input_size(width, height, max_pixels)
+        is_smaller = net_width * net_height < width * height
+        interpolation = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
         resized = cv2.resize(picture, (net_width, net_height), interpolation=interpolation)
         net = cv2.dnn.blobFromImage(resized, 1 / 127.5, mean=(127.5, 127.5, 127.5))
         probability: FloatArray = self._session.run(None, {self._input: net})[0][0, 0]
@@ -75,6 +73,20 @@ class RowNetwork:
             bend = rise * longer**2 / (min(width, height) + 2 * margin)
             found.append(Detection(corners, score, bend))
         return tuple(found)
+
+
+def input_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
+    """The size to which a picture is scaled for the network: multiples of 32, with about the picture's aspect ratio and
+    no more than `max_pixels` and a tenth, or one square of 32 by 32.
+
+    Pictures of one row of pixels are stretched: a side cannot be less than 32, so the other one is shortened.
+    """
+    scale = min((max_pixels / (width * height)) ** 0.5, MAX_UPSCALE)
+    net_width, net_height = (
+        max(_STRIDE_PX, round(side * scale / _STRIDE_PX) * _STRIDE_PX) for side in (width, height)
+    )
+    longest = max(_STRIDE_PX, int(1.1 * max_pixels / min(net_width, net_height)) // _STRIDE_PX * _STRIDE_PX)
+    return min(net_width, longest), min(net_height, longest)
 
 
 def _fit_rectangle(probability: FloatArray, contour: Any) -> tuple[Any, float, float]:

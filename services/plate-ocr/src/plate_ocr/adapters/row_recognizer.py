@@ -18,7 +18,7 @@ from plate_ocr.domain.values import Picture
 ROW_HEIGHT_PX = 48
 _MAX_ROW_WIDTH_PX = 640
 _ROW_WIDTH_STEP_PX = 32
-_MAX_BATCH = 16
+_MAX_BATCH = 4
 _GREY = 127
 
 

@@ -82,6 +82,27 @@ def accept_plates(
     )
 
 
+def seen_among_too_many(
+    plates: Sequence[PlateRows], size: PictureSize, options: AcceptanceOptions
+) -> tuple[PlateReading, ...]:
+    """Those that were not read because the picture has too many, highest score first."""
+    return tuple(
+        seen_not_read(
+            box,
+            UnreadReason.TOO_MANY,
+            height_px=plate.height_px,
+            raw_text="",
+            outline=plate.outline,
+            sharpness=0.0,
+            confidence=plate.score,
+        )
+        for plate in plates
+        if plate.score >= options.min_score
+        and _is_plate_shaped(plate)
+        and (box := plate.box.clipped(size.width_px, size.height_px)).area > 0
+    )
+
+
 def consensus(readings: Sequence[CropReading]) -> tuple[CropReading, float]:
     """The text with the highest total confidence, in its most confident reading, and the confidence of all readings
     in it.

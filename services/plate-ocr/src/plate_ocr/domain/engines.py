@@ -18,8 +18,11 @@ from plate_ocr.domain.values import (
     VehicleDetection,
 )
 
+CheckPicture = Callable[[bytes], int]
+"""An encoded picture → bytes of memory that decoding it needs. Raises the error of the API if it is not admitted."""
+
 DecodePicture = Callable[[bytes], Picture]
-"""An encoded picture → its pixels."""
+"""An encoded picture that was admitted → its pixels."""
 
 EncodeCrop = Callable[[Picture, Box], EncodedCrop | None]
 """A picture and a plate's box in it → the crop to store; None where the box is outside the picture."""

@@ -132,6 +132,7 @@ class UnreadReason(StrEnum):
     TOO_BLURRED = "too_blurred"
     COVERED = "covered"
     UNSURE = "unsure"
+    TOO_MANY = "too_many"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from kit.errors import FieldError, Invalid, Unavailable
 from kit.health import CheckResult
 from kit.logging import Logger
+from kit.memory import return_large_blocks, sparing_memory
+from kit.threads import thread_pool
 from kit.tracing import record_span, span
 from plate_ocr.domain.admission import Decision, Purpose, admit, next_index
 from plate_ocr.domain.engines import ModelError, PlateEngine, SkipPlate
@@ -17,6 +19,8 @@ from plate_ocr.metrics import PlateOcrMetrics
 from plate_ocr.settings import InferenceSettings
 
 QUEUE_FULL = "queue_full"
+LARGE_PICTURES_BYTES = 12_000_000
+"""Of a batch, decoded: 4 million pixels."""
 
 
 class PictureDropped(Unavailable):
@@ -46,7 +50,8 @@ class InferenceWorker:
     """A resource of the service: `start` begins to load the engine and returns, `ready` says whether it is loaded.
 
     `warm_up`: a picture that is read once after loading, so that memory, GPU kernels and TensorRT engines are set up
-    before the first real picture; None for none.
+    before the first real picture; None for none. `is_lazy`: the engine is loaded at the first picture, which waits for
+    it. `niceness`: of the engine's thread.
     """
 
     def __init__(
@@ -56,13 +61,17 @@ class InferenceWorker:
         logger: Logger,
         metrics: PlateOcrMetrics,
         warm_up: Picture | None = None,
+        *,
+        is_lazy: bool = False,
+        niceness: int = 0,
     ) -> None:
         self._settings = settings
         self._open_engine = open_engine
         self._logger = logger
         self._metrics = metrics
         self._warm_up = warm_up
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="inference")
+        self._is_lazy = is_lazy
+        self._thread = thread_pool("inference", 1, niceness=niceness)
         self._queue: list[_Job] = []
         # Jobs that wait for a place in the queue; their callers bound them (bus handlers, stream windows).
         self._overflow: list[_Job] = []
@@ -89,6 +98,10 @@ class InferenceWorker:
 
     async def start(self) -> None:
         """Begin to load the engine; until it is there, frames wait and calls are refused."""
+        if not self._is_lazy:
+            self._begin()
+
+    def _begin(self) -> None:
         self._task = asyncio.create_task(self._run(), name="plate-ocr:inference")
 
     async def stop(self) -> None:
@@ -105,7 +118,28 @@ class InferenceWorker:
         """Whether pictures can be read."""
         if self._engine is not None:
             return CheckResult(ok=True, detail=self._engine.name)
+        if self._is_lazy and self._task is None:
+            return CheckResult(ok=True, detail="loaded at the first call")
         return CheckResult(ok=False, detail=self._load_error or "loading")
+
+    def check_place(self, purpose: Purpose, *, can_wait: bool) -> None:
+        """Before a picture is decoded: refuse it where `read` would refuse it now.
+
+        Raises:
+            Unavailable: the queue is full and the caller does not wait.
+        """
+        waiting = [one.purpose for one in self._queue if not one.done.done()]
+        capacity = self._settings.queue_size
+        if admit(waiting, purpose, capacity=capacity, can_wait=can_wait).decision is Decision.REFUSE:
+            raise self._queue_full()
+
+    def _queue_full(self) -> Unavailable:
+        self._metrics.refused_pictures.inc()
+        return Unavailable(
+            f"the queue is full: {self._settings.queue_size} pictures wait",
+            code=QUEUE_FULL,
+            retry_after_s=self._settings.retry_after_s,
+        )
 
     async def read(
         self,
@@ -127,7 +161,9 @@ class InferenceWorker:
             PictureDropped: a snapshot or video frame that the full queue had no place for.
             Unavailable: the engine is not loaded, or the queue is full and the caller does not wait.
         """
-        if can_wait and not self._load_error:
+        if self._is_lazy and self._task is None:
+            self._begin()
+        if (can_wait or self._is_lazy) and not self._load_error:
             await self._load_done.wait()
         if self._engine is None:
             raise Unavailable(
@@ -167,12 +203,7 @@ class InferenceWorker:
             case Decision.DROP:
                 self._drop(job)
             case Decision.REFUSE:
-                self._metrics.refused_pictures.inc()
-                raise Unavailable(
-                    f"the queue is full: {self._settings.queue_size} pictures wait",
-                    code=QUEUE_FULL,
-                    retry_after_s=self._settings.retry_after_s,
-                )
+                raise self._queue_full()
         self._metrics.queued_pictures.set(len(self._queue))
 
     def _drop(self, job: _Job) -> None:
@@ -208,6 +239,7 @@ class InferenceWorker:
             await self._read_batch(self._engine, batch)
 
     def _load(self) -> PlateEngine:
+        return_large_blocks()
         engine = self._open_engine()
         if self._warm_up is not None:
             engine.read([self._warm_up])
@@ -271,7 +303,8 @@ class InferenceWorker:
         try:
             readings = await loop.run_in_executor(
                 self._thread,
-                engine.read,
+                read_pictures,
+                engine,
                 [job.picture for job in batch],
                 [job.regions for job in batch],
                 [job.skip for job in batch],
@@ -293,6 +326,18 @@ class InferenceWorker:
         for job, reading in zip(batch, readings, strict=True):
             if not job.done.done():
                 job.done.set_result(reading)
+
+
+def read_pictures(
+    engine: PlateEngine,
+    pictures: list[Picture],
+    regions: list[tuple[str, ...]],
+    skip: list[SkipPlate | None],
+) -> list[PictureReading]:
+    """As `PlateEngine.read`; while large pictures are in memory, the networks use as little of it as they can."""
+    is_large = sum(picture.size for picture in pictures) >= LARGE_PICTURES_BYTES
+    with sparing_memory() if is_large else nullcontext():
+        return engine.read(pictures, regions, skip)
 
 
 def _record_spans(job: _Job, reading: PictureReading) -> None:

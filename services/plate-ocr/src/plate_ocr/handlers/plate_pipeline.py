@@ -10,6 +10,7 @@ from plate_ocr.domain.acceptance import (
     PictureSize,
     PlateCandidate,
     accept_plates,
+    seen_among_too_many,
 )
 from plate_ocr.domain.compiled_grammars import CompiledGrammars, compile_grammars
 from plate_ocr.domain.engines import (
@@ -39,7 +40,7 @@ _RETRY_MARGINS = (Margin(0.04, 0.10), Margin(0.28, 0.34))
 """Tighter, which cuts off frames and bolts, and wider, which adds characters that the detector cut off."""
 
 _NO_COUNTRY = frozenset({"eu", "other"})
-"""Classes of the region network that are no country: the counattempts that are no class share their probability."""
+"""Classes of the region network that are no country: the countries that are no class share their probability."""
 
 _EMIRATES = frozenset({"ae"})
 _GULF = _EMIRATES | {"bh", "kw", "om", "qa", "sa"}
@@ -52,11 +53,16 @@ _LONG_ROW = 4.5
 
 @dataclass(frozen=True, slots=True)
 class PipelineOptions:
-    """`max_plates`: read in one picture, those with the highest score. `retry_below_confidence`: 0 to 1, below it a
-    plate is read again with other margins. `enhance_below_confidence`: the same, for reading the enhanced crop.
+    """`max_rows`: of the detector, those with the highest score; others are ignored. `max_plates`: read in one picture,
+    those with the highest score; the others are reported as seen. `max_repeated_plates`: of them, those that are
+    read more than once where the first reading is unsure. Both bound the time that a picture takes.
+    `retry_below_confidence`: 0 to 1, below it a plate is read again with other margins. `enhance_below_confidence`: the
+    same, for reading the enhanced crop.
     """
 
-    max_plates: int = 40
+    max_rows: int = 100
+    max_plates: int = 24
+    max_repeated_plates: int = 6
     retry_below_confidence: float = 0.9
     enhance_below_confidence: float = 0.6
     acceptance: AcceptanceOptions = field(default_factory=AcceptanceOptions)
@@ -64,11 +70,13 @@ class PipelineOptions:
 
 @dataclass(slots=True)
 class _PlateInProgress:
-    """A plate while it is read. `index`: of its picture. `plate`: as it was detected, by which a stream recognizes
-    it. `rows`: as they are read. `prior`: region → probability. `readings`: one for each crop.
+    """A plate while it is read. `index`: of its picture. `rank`: among the plates of the picture. `plate`: as it was
+    detected, by which a stream recognizes it. `rows`: as they are read. `prior`: region → probability. `readings`: one
+    for each crop.
     """
 
     index: int
+    rank: int
     picture: Picture
     plate: PlateRows
     grammars: CompiledGrammars
@@ -128,18 +136,22 @@ class PlatePipeline:
 
         Raises: ValueError: a region has no grammar.
         """
-        detect_ms, pending, skipped = [], [], []
+        detect_ms, pending, skipped, unread = [], [], [], []
         for index, picture in enumerate(pictures):
             started = time.perf_counter()
             grammars = self._grammar_of(regions[index] if regions else ())
+            detected = sorted(self._detector.detect(picture), key=lambda row: row.score, reverse=True)
             rows = [
-                with_vertical_sides(row) if is_tilted(row) else row for row in self._detector.detect(picture)
+                with_vertical_sides(row) if is_tilted(row) else row
+                for row in detected[: self._options.max_rows]
             ]
-            plates = group_rows(rows)[: self._options.max_plates]
+            plates = group_rows(rows)
+            unread.append(plates[self._options.max_plates :])
+            plates = plates[: self._options.max_plates]
             known = _known(picture, plates, skip[index]) if skip else {}
             pending += [
-                _PlateInProgress(index, picture, plate, grammars, plate.rows)
-                for plate in plates
+                _PlateInProgress(index, rank, picture, plate, grammars, plate.rows)
+                for rank, plate in enumerate(plates)
                 if plate not in known
             ]
             skipped.append(tuple(known.values()))
@@ -156,7 +168,13 @@ class PlatePipeline:
         share_ms = _ms_since(started) / max(len(pending), 1)
         return [
             replace(
-                self._reading(picture, [w for w in pending if w.index == index], detect_ms[index], share_ms),
+                self._reading(
+                    picture,
+                    [w for w in pending if w.index == index],
+                    unread[index],
+                    detect_ms[index],
+                    share_ms,
+                ),
                 skipped=skipped[index],
             )
             for index, picture in enumerate(pictures)
@@ -174,7 +192,15 @@ class PlatePipeline:
     ) -> list[_PlateInProgress]:
         if threshold is None:
             threshold = self._options.retry_below_confidence
-        return [work for work in pending if max(reading.confidence for reading in work.readings) < threshold]
+        return [
+            work
+            for work in pending
+            if self._may_be_repeated(work)
+            and max(reading.confidence for reading in work.readings) < threshold
+        ]
+
+    def _may_be_repeated(self, work: _PlateInProgress) -> bool:
+        return work.rank < self._options.max_repeated_plates
 
     def _read_crops(
         self,
@@ -205,6 +231,8 @@ class PlatePipeline:
             (first, *others), best = work.rows, work.readings[0].reading
             if others or best.code or not _is_emirates_number(best.text) or _share(work, _GULF) < _MIN_GULF:
                 continue
+            if not self._may_be_repeated(work):
+                continue
             if _may_have_two_rows(work.plate):
                 plates = [
                     PlateRows((second_row_region(first, is_above=True), first)),
@@ -213,7 +241,7 @@ class PlatePipeline:
             else:
                 plates = [PlateRows((extended_left(first),))]
             attempts = [
-                _PlateInProgress(work.index, work.picture, plate, work.grammars, plate.rows)
+                _PlateInProgress(work.index, work.rank, work.picture, plate, work.grammars, plate.rows)
                 for plate in plates
             ]
             # With the area beside the number, the plate may be classified as from another region.
@@ -252,12 +280,17 @@ class PlatePipeline:
         self,
         picture: Picture,
         pending: Sequence[_PlateInProgress],
+        unread: Sequence[PlateRows],
         detect_ms: float,
         share_ms: float,
     ) -> PictureReading:
         height_px, width_px = picture.shape[:2]
+        size = PictureSize(width_px, height_px)
         candidates = [PlateCandidate(w.plate, tuple(w.readings), w.sharpness) for w in pending]
-        plates = accept_plates(candidates, PictureSize(width_px, height_px), self._options.acceptance)
+        plates = (
+            *accept_plates(candidates, size, self._options.acceptance),
+            *seen_among_too_many(unread, size, self._options.acceptance),
+        )
         vehicles = self._vehicles.detect(picture) if self._vehicles else ()
         return PictureReading(plates, vehicles, detect_ms, share_ms * len(pending))
 
@@ -271,8 +304,8 @@ def _known(picture: Picture, plates: Sequence[PlateRows], skip: SkipPlate | None
     return {plate: box for plate, box in boxes.items() if box.area > 0 and skip(picture, box)}
 
 
-def _share(work: _PlateInProgress, counattempts: frozenset[str]) -> float:
-    return sum(p for region, p in work.prior.items() if region.partition("-")[0] in counattempts)
+def _share(work: _PlateInProgress, countries: frozenset[str]) -> float:
+    return sum(p for region, p in work.prior.items() if region.partition("-")[0] in countries)
 
 
 def _is_emirates_number(text: str) -> bool:

@@ -14,7 +14,8 @@ from kit.ids import derived_id
 from kit.logging import Logger
 from plate_ocr.domain.engines import EncodeCrop
 from plate_ocr.domain.frames import CapturedFrame, FrameRead, ReadFailure, StoredCrop
-from plate_ocr.domain.values import Picture, PlateReading, SpotOccupancy
+from plate_ocr.domain.requests import PictureRequest
+from plate_ocr.domain.values import Picture, PlateReading, SpotOccupancy, UnreadReason
 from plate_ocr.handlers.inference import PictureDropped, RegionUnknown
 from plate_ocr.handlers.read_picture import ReadPicture
 from plate_ocr.metrics import PlateOcrMetrics
@@ -86,22 +87,29 @@ class ReadFrame:
             frame.request, regions=self._regions_for(frame.location_code, frame.request.regions)
         )
         try:
-            result, picture = await self._read_picture(request, can_wait=True)
+            return await self._read_and_store(frame, request, read_id)
         except RegionUnknown as error:
             # The picture is good, and nobody waits for the error: plates are read as from any region.
             self._logger.warning("regions_ignored", frame_id=frame.frame_id, reason=error.detail)
-            result, picture = await self._read_picture(replace(request, regions=()), can_wait=True)
-        crops = await asyncio.gather(
-            *(
-                self._store_crop(frame, read_id, index, picture, plate)
-                for index, plate in enumerate(result.plates)
+            return await self._read_and_store(frame, replace(request, regions=()), read_id)
+
+    async def _read_and_store(
+        self, frame: CapturedFrame, request: PictureRequest, read_id: UUID
+    ) -> FrameRead:
+        async with self._read_picture(request, can_wait=True) as (result, picture):
+            crops = await asyncio.gather(
+                *(
+                    self._store_crop(frame, read_id, index, picture, plate)
+                    for index, plate in enumerate(result.plates)
+                )
             )
-        )
         return FrameRead(read_id, self._clock.now(), result, tuple(crops))
 
     async def _store_crop(
         self, frame: CapturedFrame, read_id: UUID, index: int, picture: Picture, plate: PlateReading
     ) -> StoredCrop | None:
+        if plate.unread_reason is UnreadReason.TOO_MANY:
+            return None  # a picture of a thousand plates must not store a thousand crops
         loop = asyncio.get_running_loop()
         crop = await loop.run_in_executor(self._executor, self._encode_crop, picture, plate.box)
         if crop is None:

@@ -98,21 +98,24 @@ class ReadStream:
             return _FrameRead(StreamAnswer(frame.request_id, error=frame.picture))
         known = _KnownPlates(cameras, frame.camera_id, captured_s) if frame.camera_id else None
         try:
-            result, picture = await self._read_picture(frame.picture, can_wait=True, skip=known)
+            async with self._read_picture(frame.picture, can_wait=True, skip=known) as (result, picture):
+                # Computed here and not when the frame is answered, so that the pixels can be freed.
+                observations = _observations(frame.request_id, result, picture) if known else ()
         except LookoutError as error:
             return _FrameRead(StreamAnswer(frame.request_id, error=error))
         if known is None:
             return _FrameRead(StreamAnswer(frame.request_id, result))
-        # Computed here and not when the frame is answered, so that the pixels can be freed.
-        observations = [
-            PlateObservation(frame.request_id, plate.box, plate, appearance(picture, plate.box))
-            for plate in result.plates
-        ]
-        observations += [
-            PlateObservation(frame.request_id, box, None, appearance(picture, box)) for box in result.skipped
-        ]
         answer = StreamAnswer(frame.request_id, known.added_to(result, frame.picture))
-        return _FrameRead(answer, frame.camera_id, captured_s, tuple(observations))
+        return _FrameRead(answer, frame.camera_id, captured_s, observations)
+
+
+def _observations(request_id: str, result: PictureResult, picture: Picture) -> tuple[PlateObservation, ...]:
+    read = (
+        PlateObservation(request_id, plate.box, plate, appearance(picture, plate.box))
+        for plate in result.plates
+    )
+    skipped = (PlateObservation(request_id, box, None, appearance(picture, box)) for box in result.skipped)
+    return (*read, *skipped)
 
 
 @dataclass(frozen=True, slots=True)

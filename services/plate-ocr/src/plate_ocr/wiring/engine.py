@@ -4,7 +4,7 @@ import importlib
 from typing import cast
 
 from plate_ocr.adapters.crops import OpenCvRowCropper
-from plate_ocr.adapters.decoding import decode
+from plate_ocr.adapters.decoding import check, decode
 from plate_ocr.adapters.denoise import Denoiser
 from plate_ocr.adapters.grammars import load_grammars
 from plate_ocr.adapters.onnx import OnnxOptions
@@ -21,7 +21,7 @@ from plate_ocr.domain.grammar import GrammarError
 from plate_ocr.handlers.plate_pipeline import PipelineOptions, PlatePipeline
 from plate_ocr.settings import InferenceSettings
 
-__all__ = ["SHIPPED", "ModelError", "decode", "open_engine"]
+__all__ = ["SHIPPED", "ModelError", "check", "decode", "open_engine"]
 
 SHIPPED = "lookout"
 

@@ -2,15 +2,16 @@
 
 from functools import partial
 
+from kit.byte_budget import ByteBudget
 from kit.health import CheckResult
 from kit.service import Service, Shared
 from lookout.plates.v1 import plates_pb2, plates_pb2_grpc
-from plate_ocr.adapters.decoding import decode, encode_crop
+from plate_ocr.adapters.decoding import check, decode, encode_crop
 from plate_ocr.adapters.warm_up import warm_up_picture
 from plate_ocr.consumers import consumers
 from plate_ocr.handlers.inference import InferenceWorker
 from plate_ocr.handlers.read_frame import ReadFrame
-from plate_ocr.handlers.read_picture import ReadPicture
+from plate_ocr.handlers.read_picture import Reader, ReadPicture
 from plate_ocr.handlers.read_stream import ReadStream
 from plate_ocr.http import PATH, routes
 from plate_ocr.mapping import EVENTS
@@ -42,21 +43,41 @@ def build(settings: PlateOcrSettings, shared: Shared | None = None) -> Service:
     # Requests that contain their picture need neither blobs nor the bus.
     blobs = service.blobs(settings.blobs, is_required=False)
     bus = service.event_bus(settings.bus)
-    executor = service.thread_pool("pictures", settings.pictures.decode_threads)
     own_metrics = PlateOcrMetrics(metrics)
+    warm_up = warm_up_picture() if settings.inference.is_warm_start else None
+    executor = service.thread_pool("pictures", settings.pictures.decode_threads)
     worker = InferenceWorker(
         settings.inference,
         partial(open_engine, settings.engine, settings.inference, settings.regions),
         logger,
         own_metrics,
-        warm_up_picture() if settings.inference.is_warm_start else None,
+        warm_up,
     )
+    service.add_resource(worker)
+    frames = calls = Reader(worker, executor)
+    if settings.inference.is_call_engine_separate:
+        own = settings.inference.model_copy(update={"threads": 1, "max_batch_pictures": 1})
+        call_worker = InferenceWorker(
+            own,
+            partial(open_engine, settings.engine, own, settings.regions),
+            logger,
+            own_metrics,
+            warm_up,
+            is_lazy=True,
+            niceness=own.call_niceness,
+        )
+        service.add_resource(call_worker)
+        service.health.add("call_engine", call_worker.ready, required=False)
+        calls = Reader(call_worker, service.thread_pool("call-pictures", 1, niceness=own.call_niceness))
     limits = settings.pictures
     read_picture = ReadPicture(
-        worker,
+        frames,
+        calls,
         blobs,
-        partial(decode, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels),
-        executor,
+        partial(check, max_bytes=limits.max_bytes, limits=settings.limits_of_pictures),
+        decode,
+        ByteBudget(limits.max_decoded_bytes, timeout_s=None, detail="no memory for the decoded picture"),
+        ByteBudget(limits.max_decoded_call_bytes, timeout_s=None, detail="no memory for the decoded picture"),
         own_metrics,
     )
     read_frame = ReadFrame(
@@ -76,7 +97,6 @@ def build(settings: PlateOcrSettings, shared: Shared | None = None) -> Service:
         window=settings.rpc.stream_window_frames,
         max_cameras=settings.rpc.max_stream_cameras,
     )
-    service.add_resource(worker)
     service.health.add("engine", worker.ready)
     # Not required: pictures that come with a call can be read without them.
     service.health.add("vehicles", partial(_vehicles, worker, settings.inference), required=False)
@@ -84,7 +104,7 @@ def build(settings: PlateOcrSettings, shared: Shared | None = None) -> Service:
     service.consumers.extend(consumers(read_frame))
 
     app = service.http_app(body_limits={PATH: settings.pictures.max_bytes + _MULTIPART_BYTES})
-    app.include_router(routes(read_picture))
+    app.include_router(routes(read_picture, settings.pictures))
     service.add_rpc(
         plates_pb2_grpc.add_PlateReaderServicer_to_server,
         PlateReaderRpc(read_picture, read_stream, settings.regions_for),

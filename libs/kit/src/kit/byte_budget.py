@@ -1,4 +1,4 @@
-"""A limit on the bytes of request bodies that are in memory at the same time."""
+"""A limit on the bytes of bodies or decoded pictures that are in memory at the same time."""
 
 import asyncio
 from collections import deque
@@ -11,9 +11,13 @@ _RETRY_AFTER_S = 2
 
 
 class ByteBudget:
-    """First come, first served; a body larger than the whole budget is admitted alone."""
+    """First come, first served; what is larger than the whole budget is admitted alone.
 
-    def __init__(self, max_bytes: int, *, timeout_s: float) -> None:
+    `timeout_s`: longest wait, None for any. `detail`: of the error after it, for example "too many pushes …".
+    """
+
+    def __init__(self, max_bytes: int, *, timeout_s: float | None, detail: str) -> None:
+        self._detail = detail
         self._max_bytes = max_bytes
         self._free_bytes = max_bytes
         self._timeout_s = timeout_s
@@ -29,7 +33,7 @@ class ByteBudget:
         """Reserve that many bytes until the block ends.
 
         Raises:
-            Unavailable: they did not become free in time; the camera may repeat.
+            Unavailable: they did not become free in time; the caller may repeat.
         """
         size_bytes = min(size_bytes, self._max_bytes)
         await self._acquire(size_bytes)
@@ -55,9 +59,7 @@ class ByteBudget:
                     self._waiting.remove((size_bytes, granted))
                 self._grant_waiting()
             if isinstance(error, TimeoutError):
-                raise Unavailable(
-                    "too many pushes at the same time", code="too_busy", retry_after_s=_RETRY_AFTER_S
-                ) from error
+                raise Unavailable(self._detail, code="too_busy", retry_after_s=_RETRY_AFTER_S) from error
             raise
 
     def _release(self, size_bytes: int) -> None:

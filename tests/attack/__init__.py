@@ -1,0 +1,1 @@
+"""Attacks on a Lookout that this package starts itself, on this machine only; `make attack` runs them."""
