@@ -1,6 +1,6 @@
 """The check of an encoded picture before any decoder runs: its header and structure, no pixel.
 
-Every picture from outside passes it: pushes, calls of HTTP and gRPC, and what cameras answer. A file of a few kilobytes
+Every picture from outside passes it, by whatever way it came. A file of a few kilobytes
 may declare 50,000 by 50,000 pixels, which are 7 GB decoded, or a text that is a thousand times larger unpacked, so
 `PictureLimits` bounds what a decoder will need. Completeness is checked here too: decoders fill missing rows with grey
 and report nothing.
@@ -53,7 +53,7 @@ _JPEG_SCAN = b"\xff\xda"
 # Baseline, extended and progressive, Huffman or arithmetic coding (ITU-T T.81, table B.1): what decoders read.
 _READABLE_JPEG_FRAMES = b"\xc0\xc1\xc2\xc9\xca"
 _MAX_PARTS = 10_000
-"""Segments of a JPEG, chunks of a PNG or WebP. Encoders write chunks of 4 or 8 kB, cameras some ten segments."""
+"""Segments of a JPEG, chunks of a PNG or WebP. Encoders write chunks of 4 or 8 kB, and some ten segments."""
 _MAX_FILL_BYTES = 1_000
 """0xFF bytes before the markers of a JPEG (ITU-T T.81, B.1.1.2); encoders write none."""
 _JPEG_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
