@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from kit.blobs import STREAM_CHUNK_BYTES, BlobStore, StoredBlob, checked_key, new_blob_key, open_blobs, sweep
+from kit.blobs import STREAM_CHUNK_BYTES, BlobStore, StoredBlob, checked_key, new_blob_key, open_blobs
 from kit.errors import Invalid, NotFound, Unavailable
 from kit.settings import BlobSettings
 from testkit import eventually
@@ -186,18 +186,6 @@ async def test_a_store_that_was_stopped_can_be_started_again(blobs: BlobStore):
     await blobs.stop()
     await blobs.start()
     assert await blobs.get("a.jpg") == b"x"
-
-
-async def test_sweep_deletes_only_old_blobs_that_are_not_referenced(blobs: BlobStore):
-    for name in ("s/kept.jpg", "s/orphan.jpg", "other/orphan.jpg"):
-        await blobs.put(name, b"x", "image/jpeg")
-
-    async def is_kept(key: str) -> bool:
-        return "kept" in key
-
-    assert await sweep(blobs, "s/", LONG_AGO, is_kept) == 0
-    assert await sweep(blobs, "s/", datetime.now(UTC) + timedelta(minutes=10), is_kept) == 1
-    assert await keys(blobs, "") == ["other/orphan.jpg", "s/kept.jpg"]
 
 
 async def test_reading_can_be_cancelled(blobs: BlobStore):

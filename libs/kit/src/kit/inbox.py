@@ -1,7 +1,7 @@
 """Effects once: a consumer records each event that it handled in the transaction of the effect itself."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -85,6 +85,16 @@ class Inbox:
     def _count_repeats(self, consumer: str, count: int) -> None:
         if count:
             self._repeats.labels(consumer).inc(count)
+
+    async def sweep_older_than(self, db: Database, age: timedelta, now: datetime) -> int:
+        """Delete the rows of more than that age; returns how many.
+
+        The age is measured against `now` and the newest row, whichever is earlier: when the service starts with a
+        clock that is ahead, nothing becomes old.
+        """
+        async with db.reading() as session:
+            newest = (await session.execute(select(func.max(self.table.c.handled_at)))).scalar_one()
+        return 0 if newest is None else await self.sweep(db, min(now, newest) - age)
 
     async def sweep(self, db: Database, before: datetime) -> int:
         """Delete the rows from before that time; returns how many. A repeat of those would be handled again."""

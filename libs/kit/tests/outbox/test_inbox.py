@@ -40,5 +40,15 @@ async def test_sweeping_deletes_old_rows(service):
         for _ in range(10):
             await service.inbox.claim(session, "tickets", uuid7())
     now = datetime.now(UTC)
+    ahead = now + timedelta(days=500)
+    assert await service.inbox.sweep_older_than(service.db, timedelta(days=14), ahead) == 0
+    assert await service.inbox.sweep_older_than(service.db, timedelta(seconds=-60), ahead) == 10
+
+
+async def test_sweeping_up_to_a_time_deletes_the_rows_before_it(service):
+    async with service.db.transaction() as session:
+        for _ in range(10):
+            await service.inbox.claim(session, "tickets", uuid7())
+    now = datetime.now(UTC)
     assert await service.inbox.sweep(service.db, now - timedelta(minutes=1)) == 0
     assert await service.inbox.sweep(service.db, now + timedelta(minutes=1)) == 10

@@ -34,6 +34,10 @@ class IngestMetrics:
         self.retention_deleted = metrics.counter(
             "retention_deleted_total", "things deleted at the end of their retention", ("kind",)
         )
+        self.retention_clock_ahead = metrics.gauge(
+            "retention_clock_ahead_seconds",
+            "how far the clock is ahead of the time that retention trusts; above 0 deletion is held",
+        )
 
     def observe_camera_call(self, operation: str, elapsed_s: float, error_code: str) -> None:
         """Record a call to a camera; `error_code` is empty if it succeeded."""

@@ -123,6 +123,27 @@ class RetentionSettings(Block):
         3_600.0, ge=60, description="seconds after which a picture without an event is deleted"
     )
     sweep_interval_s: Seconds = Field(3_600.0, gt=0, description="seconds between two sweeps")
+    hold: bool = Field(False, description="delete nothing for now, whatever its age")
+    max_share: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="largest share, 0 to 1, of what is stored of a kind that one sweep deletes",
+    )
+    min_deletions: int = Field(
+        20, gt=0, description="things of a kind that a sweep may delete however small that share is"
+    )
+    max_clock_step_s: Seconds = Field(
+        604_800.0,
+        gt=0,
+        description="seconds that the clock may be ahead of the time that is known to have passed, such as after the"
+        " service was off; beyond that nothing more is deleted until the clock is confirmed",
+    )
+    clock_confirm_s: Seconds = Field(
+        604_800.0,
+        gt=0,
+        description="seconds of running time after which such a clock is believed; at once: `ingest accept-clock`",
+    )
 
 
 class IngestSettings(SecretsSettings):

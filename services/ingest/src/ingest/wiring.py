@@ -1,10 +1,12 @@
 """Builds the service: the only module that names concrete classes."""
 
+from datetime import datetime
+
 from ingest.adapters.clip_check import is_playable_clip
 from ingest.adapters.http_camera import CallOptions, HttpCameras
 from ingest.consumers import consumers
 from ingest.handlers.accept_parking_push import AcceptParkingPush
-from ingest.handlers.apply_retention import ApplyRetention
+from ingest.handlers.apply_retention import ApplyRetention, accept_clock
 from ingest.handlers.camera_events import CameraEvents
 from ingest.handlers.device_calls import DeviceCalls
 from ingest.handlers.dispatch_pending import PendingEventDispatcher
@@ -18,6 +20,8 @@ from ingest.metrics import IngestMetrics
 from ingest.rpc import Cameras
 from ingest.settings import DeviceSettings, IngestSettings
 from ingest.store.tables import inbox_rows, locations, outbox_rows
+from kit.clock import SystemClock
+from kit.db import Database
 from kit.service import Service, Shared, open_secret_box
 from lookout.camera.v1 import camera_pb2, camera_pb2_grpc
 
@@ -91,7 +95,7 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         max_waiters=settings.push.max_outcome_waiters,
     )
     retention = ApplyRetention(
-        db=db, blobs=blobs, clock=clock, settings=settings.retention, metrics=ingest_metrics
+        db=db, blobs=blobs, clock=clock, settings=settings.retention, metrics=ingest_metrics, logger=logger
     )
 
     service.publishes = EVENTS
@@ -113,6 +117,16 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         camera_pb2.DESCRIPTOR.services_by_name["Cameras"],
     )
     return service
+
+
+async def accept_clock_now(settings: IngestSettings) -> datetime:
+    """The command `accept-clock`: ages are measured against the clock from now on; returns what it shows."""
+    db = Database(settings.database, settings.service_name)
+    await db.start()
+    try:
+        return await accept_clock(db, SystemClock())
+    finally:
+        await db.stop()
 
 
 def _call_options(devices: DeviceSettings) -> CallOptions:

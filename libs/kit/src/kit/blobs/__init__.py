@@ -11,7 +11,6 @@ from kit.blobs.store import (
     StoredBlobInfo,
     checked_key,
     new_blob_key,
-    sweep,
 )
 from kit.settings import BlobSettings
 
@@ -24,7 +23,6 @@ __all__ = [
     "checked_key",
     "new_blob_key",
     "open_blobs",
-    "sweep",
 ]
 
 

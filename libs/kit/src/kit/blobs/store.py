@@ -1,8 +1,8 @@
-"""The protocol of blob stores, the format of keys, and the deletion of blobs that are no longer referenced."""
+"""The protocol of blob stores and the format of keys."""
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -130,23 +130,3 @@ def checked_prefix(prefix: str) -> str:
 def sha256_hex(data: bytes) -> str:
     """The checksum as in `StoredBlob.sha256`."""
     return hashlib.sha256(data).hexdigest()
-
-
-async def sweep(
-    store: BlobStore,
-    prefix: str,
-    older_than: datetime,
-    is_kept: Callable[[str], Awaitable[bool]],
-) -> int:
-    """Delete the blobs under `prefix` that are older than `older_than` and not kept; returns how many.
-
-    A blob is written before the row that references it: `older_than` has to leave time for that. `is_kept` gets a key
-    and returns whether a row references it.
-    """
-    swept = 0
-    async for blob in store.list(prefix):
-        if blob.modified_at < older_than and not await is_kept(blob.key):
-            await store.delete(blob.key)
-            swept += 1
-    await store.discard_unfinished(older_than)
-    return swept

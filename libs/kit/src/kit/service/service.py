@@ -127,7 +127,7 @@ class Service(Lifecycle):
         inbox = Inbox(table, self.metrics)
 
         async def sweep() -> None:
-            await inbox.sweep(db, self.clock.now() - timedelta(seconds=settings.inbox_retention_s))
+            await inbox.sweep_older_than(db, timedelta(seconds=settings.inbox_retention_s), self.clock.now())
 
         self.every("inbox_sweep", settings.sweep_interval_s, sweep)
         return inbox

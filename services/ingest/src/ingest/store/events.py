@@ -276,8 +276,8 @@ async def delete_raw_pushes(session: AsyncSession, *, since: datetime, before: d
     return _count(await session.execute(statement))
 
 
-async def delete_before(session: AsyncSession, *, before: datetime, limit: int) -> list[str]:
-    """Delete events received before, except pending ones; the blob keys of their pictures."""
+async def delete_before(session: AsyncSession, *, before: datetime, limit: int) -> tuple[int, list[str]]:
+    """Delete events received before, except pending ones; how many, and the blob keys of their pictures."""
     old = (
         select(events.c.event_no)
         .where(events.c.received_at < before, events.c.state == DISPATCHED)
@@ -290,7 +290,7 @@ async def delete_before(session: AsyncSession, *, before: datetime, limit: int) 
         .returning(events.c.pushed_picture, events.c.picture)
     )
     rows = (await session.execute(statement)).all()
-    return sorted({blob["key"] for row in rows for blob in row if blob is not None})
+    return len(rows), sorted({blob["key"] for row in rows for blob in row if blob is not None})
 
 
 def _count(result: Any) -> int:

@@ -184,5 +184,15 @@ camera_events = Table(
     sqlite_autoincrement=True,
 )
 
+# One row: how far time is known to have passed; see ingest.domain.retention.
+retention_clock = Table(
+    "retention_clock",
+    metadata,
+    Column("retention_clock_id", Integer, primary_key=True, autoincrement=False),
+    Column("trusted_until", UtcDateTime, nullable=False),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Column("waited_s", Float, nullable=False),
+)
+
 outbox_rows = outbox_table(metadata)
 inbox_rows = inbox_table(metadata)

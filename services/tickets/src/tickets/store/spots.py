@@ -210,6 +210,13 @@ async def update_trigger(session: AsyncSession, frame_id: UUID, decision: Trigge
     await session.execute(update(triggers).where(triggers.c.frame_id == frame_id).values(values))
 
 
+async def newest_trigger_at(session: AsyncSession) -> datetime | None:
+    """When the trigger that was stored last was received; None where there is none."""
+    newest = select(triggers.c.received_at).order_by(triggers.c.trigger_id.desc()).limit(1)
+    found: datetime | None = (await session.execute(newest)).scalar_one_or_none()
+    return found
+
+
 async def stop_waiting(session: AsyncSession, before: datetime, limit: int) -> int:
     """Let triggers from before that time wait no longer; returns how many, at most `limit`."""
     old = select(triggers.c.trigger_id).where(triggers.c.is_waiting, triggers.c.at < before).limit(limit)
