@@ -5,6 +5,7 @@ open a network socket: pytest-socket makes it fail, so that `-m "not integration
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +14,8 @@ from pytest_socket import disable_socket, enable_socket
 
 from testkit.camera import HttpCamera
 from testkit.clock import ManualClock
+from testkit.disk import SmallDisk
+from testkit.disk import small_disk as mounted_small_disk
 from testkit.postgres import PostgresServer, postgres
 from testkit.rabbitmq import private_rabbitmq_server, rabbitmq_server
 from testkit.s3 import S3Server, s3
@@ -94,6 +97,17 @@ def private_s3_server() -> Iterator[S3Server]:
 def postgres_url(postgres_server: PostgresServer) -> str:
     """A fresh PostgreSQL database."""
     return postgres_server.fresh_database()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A file system of 16 MiB that a test may fill; skips where this user may not mount one."""
+    with ExitStack() as stack:
+        try:
+            disk = stack.enter_context(mounted_small_disk(tmp_path / "small-disk"))
+        except PermissionError as error:
+            pytest.skip(str(error))
+        yield disk
 
 
 @pytest.fixture

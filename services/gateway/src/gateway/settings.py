@@ -71,6 +71,11 @@ class TokenSettings(Block):
 
     access_ttl_s: int = Field(86_400, gt=0, description="seconds that an access token is valid")
     refresh_ttl_s: int = Field(2_592_000, gt=0, description="seconds that a refresh token is valid")
+    unstored_ttl_s: int = Field(
+        3_600,
+        gt=0,
+        description="seconds that an access token is valid which was issued while the database's disk is full",
+    )
     verification_cache_s: Seconds = Field(
         5.0,
         description="seconds that a verified token is cached: a sign-out at another replica takes effect after it",

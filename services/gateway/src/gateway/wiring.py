@@ -39,6 +39,7 @@ from gateway.handlers.rotate_keys import RotateKeys
 from gateway.handlers.sign_in import SignIn
 from gateway.handlers.sign_out import SignOut
 from gateway.handlers.signing_keys import SigningKeys
+from gateway.handlers.unstored_tokens import UnstoredTokens
 from gateway.handlers.upstreams import Upstream, check_readiness
 from gateway.handlers.verify_token import SessionTokenVerifier
 from gateway.http import AccountHandlers, AuthHandlers, account_routes, auth_routes, page_routes
@@ -78,14 +79,22 @@ def build(
     upstream_of = _upstreams(settings, table, urls, service)
     signing_keys = _signing_keys(settings, db, clock)
     service.shared.jwks = signing_keys
+    unstored = UnstoredTokens(clock)
     verifier = SessionTokenVerifier(
-        settings.auth, signing_keys, db, clock=clock, cache_s=settings.tokens.verification_cache_s
+        settings.auth,
+        signing_keys,
+        db,
+        clock=clock,
+        cache_s=settings.tokens.verification_cache_s,
+        unstored=unstored,
     )
     passwords = _password_hasher(settings.sign_in)
     own = service.http_app(verifier=verifier, docs=False, edge=False)  # the edge is around the whole chain
     clear_cache = verifier.clear_cache
     own.include_router(
-        auth_routes(_auth_handlers(settings, db, signing_keys, passwords, clear_cache, clock, logger))
+        auth_routes(
+            _auth_handlers(settings, db, signing_keys, passwords, clear_cache, unstored, clock, logger)
+        )
     )
     own.include_router(account_routes(_account_handlers(settings.sign_in, db, passwords, clear_cache, clock)))
     api_document = _api_document(settings, table, upstream_of, own)
@@ -198,12 +207,18 @@ def _auth_handlers(
     signing_keys: SigningKeys,
     passwords: Argon2PasswordHasher,
     clear_token_cache: Callable[[], None],
+    unstored: UnstoredTokens,
     clock: Clock,
     logger: Logger,
 ) -> AuthHandlers:
     sign_in, tokens = settings.sign_in, settings.tokens
     issuer = TokenIssuer(
-        signing_keys, signing_keys.signer, settings.auth, tokens.access_ttl_s, tokens.refresh_ttl_s
+        signing_keys,
+        signing_keys.signer,
+        settings.auth,
+        tokens.access_ttl_s,
+        tokens.refresh_ttl_s,
+        tokens.unstored_ttl_s,
     )
     policy = LockoutPolicy(
         sign_in.max_failures,
@@ -212,9 +227,9 @@ def _auth_handlers(
     )
     failed = FailedSignInCounter(policy, clock)
     return AuthHandlers(
-        sign_in=SignIn(db, passwords, failed, issuer, clock, logger, _password_rules(sign_in)),
+        sign_in=SignIn(db, passwords, failed, issuer, clock, logger, _password_rules(sign_in), unstored),
         refresh=RefreshSession(db, issuer, clock, logger, clear_token_cache),
-        sign_out=SignOut(db, clock, clear_token_cache),
+        sign_out=SignOut(db, clock, clear_token_cache, unstored),
         check_sign_in=CheckSignIn(db, signing_keys),
         signing_keys=signing_keys,
     )

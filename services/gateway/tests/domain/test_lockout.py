@@ -14,7 +14,7 @@ def after(*minutes):
 
 
 def locked(failed_sign_ins, minute):
-    return lockout_left_s(failed_sign_ins, START + timedelta(minutes=minute))
+    return lockout_left_s(failed_sign_ins, START + timedelta(minutes=minute), POLICY)
 
 
 def test_failures_below_the_maximum_do_not_lock_out():
@@ -41,3 +41,10 @@ def test_after_a_lockout_within_the_window_one_more_failure_locks_again():
 def test_failures_past_their_window_and_lockout_do_not_count():
     assert after(0, 1, 2).expires_at(POLICY) == START + timedelta(minutes=10)
     assert locked(after(0, 1, 2, 10.5), 10.5) == 0
+
+
+def test_a_clock_that_is_set_back_does_not_prolong_a_lockout():
+    failed_sign_ins = after(0, 1, 2)
+    assert locked(failed_sign_ins, -24 * 60) == 0
+    again = after_failure(failed_sign_ins, START - timedelta(days=1), POLICY)
+    assert (again.failures, again.first_at) == (1, START - timedelta(days=1))

@@ -33,9 +33,14 @@ class TokenSigner(Protocol):
 
 
 def current_key(keys: Sequence[SigningKey], now: datetime) -> SigningKey | None:
-    """The key that signs at `now`: the newest that may, or None where there is none."""
+    """The key that signs at `now`: the newest that may, or None where there is none.
+
+    The oldest signs where none may yet: that happens when the clock was set back, and verifiers know that key.
+    """
     ready = [key for key in keys if key.signs_from <= now]
-    return max(ready, key=lambda key: (key.signs_from, key.kid), default=None)
+    if not ready:
+        return min(keys, key=lambda key: (key.signs_from, key.kid), default=None)
+    return max(ready, key=lambda key: (key.signs_from, key.kid))
 
 
 def published_keys(keys: Sequence[SigningKey], now: datetime, keep: timedelta) -> list[SigningKey]:

@@ -30,16 +30,21 @@ class FailedSignIns:
         return max(self.first_at + policy.window, self.locked_until or self.first_at)
 
 
-def lockout_left_s(failed: FailedSignIns | None, now: datetime) -> int:
-    """Whole seconds until the next password is checked, 0 when it is checked now."""
+def lockout_left_s(failed: FailedSignIns | None, now: datetime, policy: LockoutPolicy) -> int:
+    """Whole seconds until the next password is checked, 0 when it is checked now.
+
+    A lockout that would last longer than the policy's began before the clock was set back, and has ended.
+    """
     if failed is None or failed.locked_until is None or failed.locked_until <= now:
+        return 0
+    if failed.locked_until - now > policy.lockout:
         return 0
     return max(1, -int((now - failed.locked_until).total_seconds() // 1))
 
 
 def after_failure(failed: FailedSignIns | None, now: datetime, policy: LockoutPolicy) -> FailedSignIns:
     """The state after one more wrong password."""
-    if failed is None or failed.expires_at(policy) <= now:
+    if failed is None or failed.expires_at(policy) <= now or failed.first_at > now:
         failed = FailedSignIns(0, now)
     failures = failed.failures + 1
     if failures >= policy.max_failures:

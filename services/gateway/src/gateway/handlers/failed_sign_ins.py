@@ -23,7 +23,7 @@ class FailedSignInCounter:
         Raises:
             RateLimited: it is, for `retry_after_s` more.
         """
-        wait_s = lockout_left_s(self._failed.get(pair), self._clock.now())
+        wait_s = lockout_left_s(self._failed.get(pair), self._clock.now(), self._policy)
         if wait_s:
             raise RateLimited(
                 "Too many wrong passwords for this user from this address.",

@@ -35,6 +35,7 @@ class TokenIssuer:
     auth: AuthSettings
     access_ttl_s: int
     refresh_ttl_s: int
+    unstored_ttl_s: int
 
     async def current_key(self) -> SigningKey:
         """The key to sign with. Call it before the transaction: inside, it could wait for a second connection.
@@ -48,20 +49,8 @@ class TokenIssuer:
         self, session: AsyncSession, user: User, session_id: UUID, now: datetime, key: SigningKey
     ) -> TokenPair:
         """Two tokens; the access token contains the permissions that the user has at this moment."""
-        permissions = await users.permissions_of(session, user)
         token_id = uuid7()
-        issued_s = int(now.timestamp())
-        claims = TokenClaims(
-            sub=user.username,
-            uid=user.user_id,
-            roles=sorted(name for _, name in user.roles),
-            permissions=sorted(permissions),
-            jti=str(token_id),
-            iat=issued_s,
-            exp=issued_s + self.access_ttl_s,
-            iss=self.auth.issuer,
-            aud=self.auth.audience,
-        )
+        access_token = await self._sign(session, user, token_id, now, key, self.access_ttl_s)
         refresh_token = secrets.token_urlsafe(32)
         await sessions.add_tokens(
             session,
@@ -71,7 +60,34 @@ class TokenIssuer:
             refresh_hash=refresh_hash(refresh_token),
             refresh_expires_at=now + timedelta(seconds=self.refresh_ttl_s),
         )
-        return TokenPair(self.signer.sign(claims.model_dump(), key), refresh_token, self.access_ttl_s)
+        return TokenPair(access_token, refresh_token, self.access_ttl_s)
+
+    async def issue_unstored(
+        self, session: AsyncSession, user: User, now: datetime, key: SigningKey
+    ) -> tuple[TokenPair, UUID, datetime]:
+        """Tokens of which nothing is stored, with the access token's id and expiry. The refresh token is refused."""
+        token_id, ttl_s = uuid7(), min(self.access_ttl_s, self.unstored_ttl_s)
+        access_token = await self._sign(session, user, token_id, now, key, ttl_s)
+        tokens = TokenPair(access_token, secrets.token_urlsafe(32), ttl_s)
+        return tokens, token_id, now + timedelta(seconds=ttl_s)
+
+    async def _sign(
+        self, session: AsyncSession, user: User, token_id: UUID, now: datetime, key: SigningKey, ttl_s: int
+    ) -> str:
+        permissions = await users.permissions_of(session, user)
+        issued_s = int(now.timestamp())
+        claims = TokenClaims(
+            sub=user.username,
+            uid=user.user_id,
+            roles=sorted(name for _, name in user.roles),
+            permissions=sorted(permissions),
+            jti=str(token_id),
+            iat=issued_s,
+            exp=issued_s + ttl_s,
+            iss=self.auth.issuer,
+            aud=self.auth.audience,
+        )
+        return self.signer.sign(claims.model_dump(), key)
 
     def session_expiry(self, now: datetime) -> datetime:
         """When everything issued at `now` has expired."""

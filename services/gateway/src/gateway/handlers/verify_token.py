@@ -4,7 +4,9 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
+from gateway.handlers.unstored_tokens import UnstoredTokens
 from gateway.store.sessions import is_access_token_valid
+from gateway.store.users import find_user
 from kit.auth import JwksSource, Principal, TokenVerifier
 from kit.clock import Clock
 from kit.db import Database
@@ -27,11 +29,13 @@ class SessionTokenVerifier(TokenVerifier):
         *,
         clock: Clock,
         cache_s: float,
+        unstored: UnstoredTokens,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(settings, keys, clock=clock, is_revoked=self._is_revoked_in_store)
         self._db = db
         self._cache_s = cache_s
+        self._unstored = unstored
         self._monotonic = monotonic
         self._cached: dict[str, tuple[Principal, float]] = {}
         self._generation = 0
@@ -54,14 +58,22 @@ class SessionTokenVerifier(TokenVerifier):
         return principal
 
     def clear_cache(self) -> None:
-        """Verify every token again; call it after the transaction that revokes one was committed."""
+        """Verify every token again; call it after the transaction that revokes one was committed.
+
+        Tokens that are not stored are refused from now on: what was revoked is not known of them.
+        """
         self._generation += 1
         self._cached.clear()
+        self._unstored.clear()
 
     async def _is_revoked_in_store(self, token_id: str) -> bool:
         try:
             token_uuid = UUID(token_id)
         except ValueError:
             return True
+        user_id = self._unstored.user_of(token_uuid)
         async with self._db.reading() as session:
+            if user_id is not None:
+                user = await find_user(session, user_id)
+                return user is None or not user.is_active
             return not await is_access_token_valid(session, token_uuid)
