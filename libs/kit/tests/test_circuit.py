@@ -38,3 +38,11 @@ def test_a_successful_trial_closes_the_circuit():
     assert circuit.may_call(110.0)
     circuit.succeeded()
     assert [circuit.may_call(110.0), circuit.may_call(110.0)] == [True, True]
+
+
+def test_setting_the_clock_back_ends_a_pause():
+    circuit = Circuit(failures_to_open=1, pause_s=10.0)
+    circuit.failed(1_000_000.0)
+    assert not circuit.may_call(1_000_001.0)
+    assert circuit.may_call(5.0)
+    assert not circuit.may_call(6.0)

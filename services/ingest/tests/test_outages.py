@@ -5,6 +5,7 @@ import errno
 import os
 import random
 import resource
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from kit.byte_budget import ByteBudget
 from kit.errors import Unavailable
 from testkit import eventually
+from testkit.disk import SmallDisk
 from testkit.pictures import noise
 from testkit.postgres import PostgresServer
 
@@ -58,7 +60,7 @@ def broken_disk(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize(
     ("fault", "status", "has_retry"),
-    [(errno.ENOSPC, 507, False), (errno.EIO, 503, True), (errno.EROFS, 503, True)],
+    [(errno.ENOSPC, 507, True), (errno.EIO, 503, True), (errno.EROFS, 503, True)],
 )
 async def test_without_room_for_the_picture_nothing_is_kept(
     sqlite_ingest: Ingest, broken_disk: Any, fault: Any, status: Any, has_retry: Any
@@ -72,6 +74,43 @@ async def test_without_room_for_the_picture_nothing_is_kept(
     assert await sqlite_ingest.outbox() == []
     broken_disk["errno"] = None
     assert (await sqlite_ingest.post()).status_code == 200
+
+
+async def test_pictures_are_refused_while_the_reserve_of_the_disk_is_reached(
+    start_ingest: Starter, sqlite_url: str, small_disk: SmallDisk
+) -> None:
+    ingest = await start_ingest(
+        sqlite_url,
+        blobs={"url": f"file://{small_disk.folder}/blobs"},
+        disk={"check_interval_s": 0.02, "retry_after_s": 7},
+    )
+    camera = await ingest.make_camera()
+    assert (await ingest.post(duration=0)).status_code == 200
+    small_disk.fill(leave_bytes=200_000)
+
+    async def disk() -> dict[str, object]:
+        ready = await ingest.client.get("/health/ready")
+        assert ready.status_code == 200, "what needs no room goes on"
+        found: dict[str, object] = ready.json()["checks"]["disk"]
+        return found
+
+    await eventually(lambda: _is(disk(), ok=False))
+    for number in range(1, 4):
+        refused = await ingest.post(duration=number)
+        assert (refused.status_code, refused.json()["code"]) == (507, "disk_reserve")
+        assert refused.headers["retry-after"] == "7"
+    for capture in ("clip", "frame?store=true"):
+        url = f"/api/v1/cameras/{camera['id']}/{capture}"
+        assert (await ingest.client.get(url, headers=ingest.admin)).json()["code"] == "disk_reserve"
+    assert len(await ingest.rows()) == 1
+    assert (await ingest.client.get("/api/v1/cameras", headers=ingest.admin)).status_code == 200
+    small_disk.free()
+    await eventually(lambda: _is(disk(), ok=True))
+    assert (await ingest.post(duration=9)).status_code == 200
+
+
+async def _is(answer: Awaitable[dict[str, object]], *, ok: bool) -> bool:
+    return (await answer)["ok"] is ok
 
 
 async def test_a_failed_push_does_not_block_the_next_one_of_its_camera(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Circuit:
-    """The failures in a row of one dependency. Times are seconds on the caller's own monotonic clock.
+    """The failures in a row of one dependency. Times are seconds on the caller's clock; setting it back ends a pause.
 
     `failures_to_open` of them open the circuit: no call is made for `pause_s`. Then one call is allowed, the
     others wait for its outcome; a failure opens the circuit again.
@@ -25,7 +25,7 @@ class Circuit:
         """Whether to make a call now; True claims the one trial call of an open circuit."""
         if not self.is_open:
             return True
-        if now_s < self._paused_until_s:
+        if 0 < self._paused_until_s - now_s <= self.pause_s:
             return False
         self._paused_until_s = now_s + self.pause_s
         return True

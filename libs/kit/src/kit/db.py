@@ -234,7 +234,7 @@ def database_fault(
         return _busy("every database connection is in use")
     if isinstance(error, OSError):
         is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        return StorageFull("the disk is full", code="database_full") if is_full else None
+        return _fault_of(_Problem.FULL, retry_after_s, writing) if is_full else None
     origin: BaseException | None = error
     is_cut = False
     if isinstance(error, DBAPIError):
@@ -276,7 +276,9 @@ def _fault_of(problem: _Problem | None, retry_after_s: int, writing: bool) -> Lo
                 retry_after_s=CONFLICT_RETRY_S,
             )
         case _Problem.FULL:
-            return StorageFull("the database's disk is full", code="database_full")
+            return StorageFull(
+                "the database's disk is full", code="database_full", retry_after_s=retry_after_s
+            )
         case _Problem.READ_ONLY if writing:
             return Unavailable(
                 "the database is read only", code="database_read_only", retry_after_s=retry_after_s

@@ -4,6 +4,7 @@ Pure ASGI: bodies are streamed in both directions, and no call gets a task of it
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kit.errors import TooLarge, Unavailable
+from kit.errors import StorageFull, TooLarge, Unavailable
 from kit.health import Health
 from kit.logging import Logger
 from kit.metrics import Metrics
@@ -43,6 +44,8 @@ CLIENT_CLOSED = 499
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 TRACE_HEADER = b"x-trace-id"
 STARTING_RETRY_AFTER_S = 2
+FULL_LOG_INTERVAL_S = 60.0
+"""Answers because of a full disk are logged as an error once in this time."""
 
 
 class BodyTooLarge(HTTPException):
@@ -79,6 +82,7 @@ class Edge:
             "time from the first byte of the request to the last of the response",
             labels,
         )
+        self._full_logged_s = -math.inf
         self._in_flight = metrics.gauge("http_requests_in_flight", "HTTP requests being answered")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,6 +137,13 @@ class Edge:
         self._requests.labels(call.method, call.route, str(status)).inc()
         self._seconds.labels(call.method, call.route, str(status)).observe(seconds)
         _describe_span(call.method, call.route, status)
+        if status == StorageFull.default_status and call.began - self._full_logged_s >= FULL_LOG_INTERVAL_S:
+            self._full_logged_s = call.began
+            self._logger.error(
+                "storage_full",
+                route=call.route,
+                remedy="Free space on the disk of the database or of the blob store.",
+            )
         log = self._logger.debug if call.scope["path"] in QUIET_PATHS else self._logger.info
         log(
             "http_request",

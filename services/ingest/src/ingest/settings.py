@@ -11,6 +11,7 @@ from kit.settings import (
     Block,
     BusSettings,
     DatabaseSettings,
+    DiskSettings,
     PictureLimitSettings,
     SecretsSettings,
 )
@@ -156,6 +157,7 @@ class IngestSettings(SecretsSettings):
     database: DatabaseSettings = Field(description="the site and its camera events")
     bus: BusSettings = Field(description="event bus")
     blobs: BlobSettings = Field(description="pictures and clips")
+    disk: DiskSettings = Field(default_factory=DiskSettings, description="free space that is kept")
     push: ParkingPushSettings = Field(default_factory=ParkingPushSettings, description="parking pushes")
     picture_limits: PictureLimitSettings = Field(
         default_factory=PictureLimitSettings, description="limits of pictures"

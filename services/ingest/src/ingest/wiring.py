@@ -40,6 +40,7 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
     ingest_metrics = IngestMetrics(service.metrics)
     db = service.database(settings.database)
     blobs = service.blobs(settings.blobs)
+    reserve = service.disk_reserve(settings.disk, blobs=settings.blobs, database=settings.database)
     bus = service.event_bus(settings.bus)
     outbox = service.outbox(outbox_rows, db, bus, settings.bus)
     inbox = service.inbox(inbox_rows, db, settings.bus)
@@ -63,6 +64,7 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         picture_limits=settings.limits_of_pictures,
         is_playable_clip=is_playable_clip,
         logger=logger,
+        reserve=reserve,
     )
     dispatcher = PendingEventDispatcher(
         db=db,
@@ -105,7 +107,7 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
     service.every("retention", settings.retention.sweep_interval_s, retention.sweep)
 
     app = service.http_app(body_limits={POST_PATH: settings.push.max_body_bytes})
-    app.include_router(post_routes(accept, waiters, settings.push, ingest_metrics))
+    app.include_router(post_routes(accept, waiters, settings.push, ingest_metrics, reserve))
     app.include_router(device_routes(devices, blobs))
     app.include_router(
         registry_routes(Registry(db=db, secret_box=secret_box, clock=clock, directory=directory))

@@ -181,7 +181,11 @@ class FolderBlobs:
 
     def _fault(self, error: OSError, is_reading: bool) -> LookoutError:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return StorageFull("the disk of the blob store is full", code="blobs_full")
+            return StorageFull(
+                "the disk of the blob store is full",
+                code="blobs_full",
+                retry_after_s=self._retry_after_s,
+            )
         # If the root is missing, the disk is not mounted: then no key is unknown.
         if isinstance(error, _MISSING if is_reading else _CONFLICTING) and self._root.is_dir():
             if is_reading:

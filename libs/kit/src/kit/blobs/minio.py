@@ -245,7 +245,11 @@ class MinioBlobs:
         if code in _MISSING:
             return NotFound("no such blob", code="blob_not_found")
         if code in _FULL:
-            return StorageFull("the disk of the blob store is full", code="blobs_full")
+            return StorageFull(
+                "the disk of the blob store is full",
+                code="blobs_full",
+                retry_after_s=self._retry_after_s,
+            )
         # Refused credentials have to be corrected by an operator; until then the store cannot be used.
         return Unavailable(
             f"the blob store {f'refuses the request ({code})' if code else 'does not answer'}",

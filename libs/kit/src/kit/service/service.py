@@ -17,6 +17,7 @@ from kit.auth import HttpJwks, TokenVerifier
 from kit.blobs import BlobStore, open_blobs
 from kit.bus import Bus, open_bus
 from kit.db import Database
+from kit.disk import DiskReserve, local_folders
 from kit.grpc import Peers, Rpc
 from kit.health import Health
 from kit.http import create_app
@@ -28,7 +29,15 @@ from kit.secrets import SecretBox, key_in_file
 from kit.service.lifecycle import Lifecycle, Resource, Step
 from kit.service.parts import PeriodicJob, ThreadPool
 from kit.service.shared import Shared
-from kit.settings import BlobSettings, Block, BusSettings, DatabaseSettings, SecretsSettings, ServiceSettings
+from kit.settings import (
+    BlobSettings,
+    Block,
+    BusSettings,
+    DatabaseSettings,
+    DiskSettings,
+    SecretsSettings,
+    ServiceSettings,
+)
 from kit.tracing import open_tracing
 
 R = TypeVar("R", bound=Resource)
@@ -102,6 +111,15 @@ class Service(Lifecycle):
         store = self.add_resource(open_blobs(settings))
         self.health.add("blobs", store.ping, required=is_required)
         return store
+
+    def disk_reserve(
+        self, settings: DiskSettings, *, blobs: BlobSettings, database: DatabaseSettings
+    ) -> DiskReserve:
+        """The reserve of the local folders among those stores; readiness shows when it is reached."""
+        reserve = DiskReserve(local_folders(blobs.url, database.url), settings, self.logger, self.metrics)
+        self.health.add("disk", reserve.ready, required=False)
+        self.every("disk_reserve", settings.check_interval_s, reserve.measure)
+        return reserve
 
     def event_bus(self, settings: BusSettings) -> Bus:
         """The process's bus where there is one, else the service's own.

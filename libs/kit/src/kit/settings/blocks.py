@@ -315,6 +315,24 @@ class BlobSettings(Block):
         return self
 
 
+class DiskSettings(Block):
+    """The free space below which pictures are refused; for databases and blobs on a local disk."""
+
+    reserve_bytes: int = Field(
+        536_870_912,
+        ge=0,
+        description="free bytes of the file system below which pictures are refused with 507; 0: until it is full",
+    )
+    max_reserve_percent: float = Field(
+        5.0, ge=0, le=50, description="largest part of a small file system, in percent, that is kept free"
+    )
+    resume_margin_percent: float = Field(
+        10.0, ge=0, description="percent above the reserve from which pictures are accepted again"
+    )
+    check_interval_s: Seconds = Field(2.0, description="seconds between two looks at the free space")
+    retry_after_s: int = Field(60, gt=0, description="`Retry-After` in seconds while pictures are refused")
+
+
 def needed(field: str, reason: str) -> PydanticCustomError:
     """The error of a rule over several fields, reported under the one (a dotted path) that has to be set."""
     return PydanticCustomError("needed", "{reason}", {"field": field, "reason": reason})

@@ -20,6 +20,7 @@ from ingest.settings import DeviceSettings
 from kit.blobs import BlobStore, StoredBlob, new_blob_key
 from kit.circuit import Circuit
 from kit.clock import Clock
+from kit.disk import DiskReserve
 from kit.errors import LookoutError, UpstreamFailed, UpstreamUnreachable
 from kit.logging import Logger
 from kit.picture_limits import PictureLimits
@@ -79,6 +80,7 @@ class DeviceCalls:
         picture_limits: PictureLimits,
         is_playable_clip: Callable[[Path], bool],
         logger: Logger,
+        reserve: DiskReserve,
     ) -> None:
         self._cameras = cameras
         self._directory = directory
@@ -90,6 +92,7 @@ class DeviceCalls:
         self._picture_limits = picture_limits
         self._is_playable_clip = is_playable_clip
         self._logger = logger
+        self._reserve = reserve
         self._clips_at_once = asyncio.Semaphore(settings.max_clips_at_once)
         self._circuits: dict[int, Circuit] = {}
 
@@ -131,7 +134,12 @@ class DeviceCalls:
         return Frame(data, header, self._clock.now())
 
     async def stored_frame(self, camera_id: int) -> tuple[Frame, StoredPicture]:
-        """As `frame`, and stored in the blob store."""
+        """As `frame`, and stored in the blob store.
+
+        Raises:
+            StorageFull: the disk is nearly full.
+        """
+        self._reserve.check()
         frame = await self.frame(camera_id)
         key = new_blob_key(FRAMES, frame.captured_at, frame.header.suffix)
         return frame, await store_picture(self._blobs, key, frame.data, frame.header)
@@ -143,7 +151,9 @@ class DeviceCalls:
             NotFound: no such camera.
             Invalid: a window that cannot be fetched.
             UpstreamUnreachable, UpstreamTimeout, UpstreamFailed: the camera, at every attempt.
+            StorageFull: the disk is nearly full.
         """
+        self._reserve.check()
         site = await self._directory.by_id(camera_id)
         with mapped_input_errors():
             window = clip_window(start, end, self._clock.now(), max_length_s=self._settings.max_clip_length_s)

@@ -15,6 +15,7 @@ from ingest.metrics import IngestMetrics
 from ingest.settings import ParkingPushSettings
 from kit.body_budget import declared_bytes
 from kit.byte_budget import ByteBudget
+from kit.disk import DiskReserve
 from kit.errors import Invalid, LookoutError, UnsupportedMedia
 from kit.query import any_query
 
@@ -62,7 +63,11 @@ _OPENAPI = {
 
 
 def post_routes(
-    accept: AcceptParkingPush, waiters: OutcomeWaiters, settings: ParkingPushSettings, metrics: IngestMetrics
+    accept: AcceptParkingPush,
+    waiters: OutcomeWaiters,
+    settings: ParkingPushSettings,
+    metrics: IngestMetrics,
+    reserve: DiskReserve,
 ) -> APIRouter:
     """The route, with the memory limit that all its calls share."""
     router = APIRouter(tags=["parking pushes"])
@@ -83,6 +88,7 @@ def post_routes(
     )
     async def post(request: Request) -> Response:
         try:
+            reserve.check()
             async with budget.reserve(declared_bytes(request, settings.max_body_bytes)):
                 accepted = await accept(await _read_body(request, settings.body_timeout_s))
         except LookoutError as error:
