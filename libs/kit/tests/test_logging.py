@@ -173,3 +173,63 @@ def test_library_lines_come_in_the_same_format() -> None:
     )
     assert second["event"] == "it broke"
     assert "OSError: gone" in second["exception"]
+
+
+CONTROLS = [
+    pytest.param(chr(code), id=f"U+{code:04X}")
+    for code in (
+        *range(0x20),  # C0: NUL, ESC, newline, carriage return
+        0x7F,  # DEL
+        *range(0x80, 0xA0),  # C1: an 8-bit terminal takes U+009B for ESC [
+        0x200E,
+        0x200F,
+        *range(0x202A, 0x202F),  # bidirectional embeddings and overrides
+        *range(0x2066, 0x206A),  # bidirectional isolates
+        0x2028,  # line and paragraph separator
+        0x2029,
+        0xFEFF,
+        0xE0001,  # a tag, beyond the basic plane
+    )
+]
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_control_characters_from_outside_are_escaped(log_format: str, control: str) -> None:
+    stream = io.StringIO()
+    logger = make_logger("toy", LogSettings.model_validate({"format": log_format}), stream=stream)
+    text = f"a{control}b"
+    logger.warning(text, path=text, spaced=f"{text} c", items=[text], nested={text: text}, **{text: 1})
+    try:
+        raise ValueError(text)
+    except ValueError:
+        logger.exception("failed")
+    root = logging.getLogger()
+    before, level = root.handlers, root.level
+    try:
+        route_standard_logging(logger)
+        logging.getLogger("uvicorn.error").warning("Invalid request %s", text)
+    finally:
+        root.handlers = before
+        root.setLevel(level)
+    out = stream.getvalue()
+    allowed = {"\n", "\t"} if log_format == "console" else {"\n"}
+    assert {char for char in out if not char.isprintable()} <= allowed
+    records = [line for line in out.splitlines() if not line.startswith("  ")]
+    assert len(records) == 3, "no text began a line of its own"
+    if log_format == "json":
+        first = orjson.loads(out.split("\n")[0])
+        assert first["event"] == first["path"] == first["items"][0] == text, "JSON loses nothing"
+
+
+def test_a_traceback_keeps_its_lines_and_cannot_forge_one_of_the_log() -> None:
+    stream = io.StringIO()
+    logger = make_logger("toy", LogSettings(format="console"), stream=stream)
+    try:
+        raise ValueError("one\x1b[31m\n2026-01-01 [info] signed_in")
+    except ValueError:
+        logger.exception("failed")
+    first, *traceback = stream.getvalue().splitlines()
+    assert "failed" in first
+    assert traceback[0] == "  Traceback (most recent call last):"
+    assert traceback[-2:] == ["  ValueError: one\\u001b[31m", "  2026-01-01 [info] signed_in"]

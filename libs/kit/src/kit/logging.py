@@ -3,9 +3,11 @@
 Nothing is configured globally, so several services in one process each keep their own level, name and format.
 """
 
+import json
 import logging
 import re
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
@@ -27,6 +29,7 @@ MAX_TRACEBACK_CHARS = 20_000
 MAX_ITEMS = 50
 MAX_DEPTH = 6
 
+_MULTILINE = frozenset({"exception", "stack"})
 _REDACTED = "[redacted]"
 _DEEP = "<deep>"
 _SECRET_KEY = re.compile(
@@ -58,6 +61,7 @@ def make_logger(service: str, settings: LogSettings, *, stream: TextIO | None = 
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
             redact,
+            *([] if settings.format == "json" else [_escape_texts]),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level)),
@@ -147,7 +151,37 @@ def _add_timestamp(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
 
 
 def _render_json(_logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]) -> str:
-    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    return escape_controls(orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode())
+
+
+def _escape_texts(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """For a terminal. Texts inside of lists and mappings are escaped by the renderer, which takes their `repr`."""
+    return {escape_controls(key): _escape_value(key, value) for key, value in event.items()}
+
+
+def _escape_value(key: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if (
+        key in _MULTILINE
+    ):  # indented, so that a line in the text of an exception cannot pass for one of the log
+        return textwrap.indent(escape_controls(value, keep="\n\t"), "  ")
+    return escape_controls(value)
+
+
+def escape_controls(text: str, *, keep: str = "") -> str:
+    """Write every character that is not printable by its number, as JSON does, except those in `keep`.
+
+    A text from outside could otherwise end the line and forge the next one, or send commands to a terminal: control
+    characters (C0, DEL, C1), line separators, bidirectional overrides. In JSON the result means the same text.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in keep else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return "\\u007f" if char == "\x7f" else json.dumps(char)[1:-1]  # JSON leaves DEL as it is
 
 
 def _clean_mapping(values: Mapping[Any, Any], depth: int) -> dict[str, Any] | str:
@@ -159,7 +193,7 @@ def _clean_mapping(values: Mapping[Any, Any], depth: int) -> dict[str, Any] | st
         if position >= MAX_ITEMS:
             clean["…"] = f"{len(values) - MAX_ITEMS} more"
             break
-        limit = MAX_TRACEBACK_CHARS if depth == 0 and name in {"exception", "stack"} else MAX_TEXT_CHARS
+        limit = MAX_TRACEBACK_CHARS if depth == 0 and name in _MULTILINE else MAX_TEXT_CHARS
         clean[name] = _REDACTED if is_secret else _clean(value, depth + 1, limit)
     return clean
 
