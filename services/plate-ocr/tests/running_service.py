@@ -113,8 +113,8 @@ class RunningService:
         }
         return camera.FrameCaptured(**{**values, **more})
 
-    async def publish(self, frame: camera.FrameCaptured, message_id: UUID | None = None) -> Event:
-        event = Event.of(
+    def event(self, frame: camera.FrameCaptured, message_id: UUID | None = None) -> Event:
+        return Event.of(
             frame,
             scope=("NAD", "95"),
             partition_key=f"camera:{frame.camera_id}",
@@ -123,6 +123,9 @@ class RunningService:
             correlation_id=frame.frame_id,
             message_id=message_id or UUID(frame.frame_id),
         )
+
+    async def publish(self, frame: camera.FrameCaptured, message_id: UUID | None = None) -> Event:
+        event = self.event(frame, message_id)
         await self.bus.publish(event)
         return event
 

@@ -2,6 +2,7 @@
 # A folder with a hyphen has no module name, so mypy does not find the modules beside this file.
 """A captured frame becomes a read, with good and bad pictures."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from lookout.plates.v1 import plates_pb2 as plates
 from plate_ocr.adapters.decoding import decode
 from plate_ocr.domain.values import Box, UnreadReason, seen_not_read
 from testkit import pictures
+from testkit.bus import BusBackend
 from testkit.clock import ManualClock
 from testkit.waiting import eventually
 
@@ -156,6 +158,33 @@ async def test_a_picture_that_cannot_be_read_is_published_as_failed(
     assert read.failure_code == failure_code
     assert (len(read.plates), read.spot_plate_index, read.spot_occupancy) == (0, -1, UNKNOWN)
     assert not read.is_spot_occupied
+
+
+@pytest.mark.integration
+async def test_a_frame_with_which_the_process_ended_three_times_is_published_as_given_up(
+    tmp_path: Path, manual_clock: ManualClock
+) -> None:
+    queue = "plate-ocr.frame_captured.v1"
+    async with running(tmp_path, manual_clock) as ocr:
+        FakeEngine.plates[640] = (plate("D71026", *IN_SPOT),)
+        frame = ocr.frame(await ocr.store(image()), vehicle_box=CAR_IN_SPOT)
+    bus = BusBackend("sqlite", ocr.settings.bus.url)
+    await (await bus.open()).publish(ocr.event(frame))
+    await bus.close_all()
+    with sqlite3.connect(tmp_path / "bus.db") as db:
+        db.execute("UPDATE messages SET deliveries = 3 WHERE queue = ?", (queue,))
+    db.close()
+    async with running(tmp_path, manual_clock) as ocr:
+        await eventually(lambda: len(ocr.events) == 1, message="published")
+        read = ocr.events[0].parse(plates.PlatesRead)
+        assert read.failure.startswith("given_up: the process ended 3 times")
+        assert (read.failure_code, read.frame) == (plates.READ_FAILURE_GIVEN_UP, frame)
+        assert (len(read.plates), read.spot_occupancy) == (0, UNKNOWN)
+
+        async def is_dead_letter() -> bool:
+            return len(await ocr.bus.dead_letters(queue)) == 1
+
+        await eventually(is_dead_letter, message="dead letter")
 
 
 @pytest.mark.parametrize("key", ["frames/2026/03/14/gone.jpg", "../etc/passwd", ""])

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from kit.bus import Transient
+from kit.bus import Subscription, Transient, event_type
 from kit.bus import sqlite_store as store
 from kit.bus.sqlite import SqliteBus
 from kit.errors import Unavailable
 from testkit.bus import THING, UNORDERED, BusBackend, RecordingHandler, make_event, number_of
+from testkit.messages import ThingHappened
 from testkit.waiting import eventually
 
 FAULTS = [sqlite3.DatabaseError("database disk image is malformed"), Unavailable("no room", code="bus_full")]
@@ -172,13 +173,16 @@ async def test_a_failed_lookup_of_other_consumers_is_repeated(backend: BusBacken
 
 
 @pytest.mark.parametrize("subscription", [THING, UNORDERED], ids=["ordered", "unordered"])
-async def test_isolated_messages_are_handled_one_by_one_without_constant_polling(
+async def test_what_was_in_hand_at_a_crash_is_handled_alone_without_constant_polling(
     backend: BusBackend, monkeypatch, subscription
 ):
-    bus = await opened(backend, isolate_after_deliveries=2, poll_interval_s=60)
-    await bus.declare(subscription)
+    """Alone in the process: also the messages of another queue and another bus wait."""
+    bus, other = await opened(backend, poll_interval_s=60), await opened(backend, poll_interval_s=60)
+    elsewhere = Subscription.to(event_type(ThingHappened), "elsewhere")
+    for one in (subscription, elsewhere):
+        await bus.declare(one)
     await bus.publish_many([make_event(i, key=f"k{i}") for i in range(6)])
-    change(backend, "UPDATE messages SET deliveries = 2 WHERE seq <= 3")
+    change(backend, "UPDATE messages SET deliveries = 2 WHERE seq <= 6")
     fetch, fetches, running, together, done = store.fetch, [], set(), [], []
 
     def counted(*args, **options):
@@ -186,48 +190,115 @@ async def test_isolated_messages_are_handled_one_by_one_without_constant_polling
         return fetch(*args, **options)
 
     async def handle(delivery):
-        number = number_of(delivery.event)
-        together.append(running | {number})
-        running.add(number)
-        await asyncio.sleep(0.1)  # work that others would overlap with
-        running.discard(number)
-        done.append(number)
+        one = (delivery.queue, number_of(delivery.event))
+        running.add(one)
+        together.append(set(running))
+        await asyncio.sleep(0.05)  # work that others would overlap with
+        running.discard(one)
+        done.append(one)
 
     monkeypatch.setattr(store, "fetch", counted)
     await bus.consume(subscription, handle)
-    await eventually(lambda: sorted(done) == list(range(6)))
-    assert done[:2] == [0, 1]
-    assert not [numbers for numbers in together if len(numbers & {0, 1, 2}) > 1]
-    assert len(fetches) < 30  # a look in a loop makes thousands
+    await other.consume(elsewhere, handle)
+    await eventually(lambda: len(done) == 12)
+    # The numbers 0, 1 and 2 of both queues were in hand.
+    assert len([numbers for numbers in together if any(number < 3 for _, number in numbers)]) == 6
+    assert not [
+        numbers for numbers in together if len(numbers) > 1 and any(number < 3 for _, number in numbers)
+    ]
+    assert len(fetches) < 50  # a look in a loop makes thousands
 
 
-async def test_an_isolated_message_is_taken_when_the_last_unacknowledged_one_ended_meanwhile(
-    backend: BusBackend, monkeypatch
-):
-    bus, seen, held = (
-        await opened(backend, isolate_after_deliveries=2, poll_interval_s=60),
-        [],
-        asyncio.Event(),
-    )
-    await bus.declare(THING)
-    await bus.publish_many([make_event(i, key=f"k{i}") for i in range(2)])
-    change(backend, "UPDATE messages SET deliveries = 2")
-    submit = bus._file.submit
+async def test_a_suspect_waits_for_what_is_handled_and_not_for_what_waits_for_a_retry(backend: BusBackend):
+    bus, begun, done = await opened(backend, ordered_retry_delays_s=(30.0,)), [], []
+    elsewhere = Subscription.to(event_type(ThingHappened), "elsewhere")
+    for one in (THING, elsewhere):
+        await bus.declare(one)
+    release = asyncio.Event()
 
     async def handle(delivery):
-        seen.append(number_of(delivery.event))
-        await held.wait()
+        number = number_of(delivery.event)
+        begun.append(number)
+        if number == 1:
+            raise Transient("in half a minute")
+        if number == 2:
+            await release.wait()
+        done.append(number)
 
-    async def late(answer):
-        batch = await answer
-        if isinstance(batch, store.Batch) and batch.is_held_back:
-            held.set()  # the result arrives after the messages that held it back were acknowledged
-            await eventually(lambda: not bus._consumers[0].unacknowledged)
-        return batch
-
-    monkeypatch.setattr(bus._file, "submit", lambda work: asyncio.ensure_future(late(submit(work))))
     await bus.consume(THING, handle)
-    await eventually(lambda: seen == [0, 1])
+    await bus.publish_many([make_event(1, key="k1"), make_event(2, key="k2")])
+    await eventually(lambda: sorted(begun) == [1, 2])
+    change(backend, "DELETE FROM messages WHERE queue = ?", elsewhere.queue)
+    change(backend, "UPDATE subscriptions SET binding = 'none' WHERE queue = ?", THING.queue)
+    await bus.publish(make_event(3, key="k3"))
+    change(backend, "UPDATE messages SET deliveries = 1 WHERE queue = ?", elsewhere.queue)
+    await bus.consume(elsewhere, handle)
+    await eventually(lambda: bus._consumers[1].is_attached)
+    assert 3 not in begun
+    release.set()
+    await eventually(lambda: done == [2, 3])
+
+
+async def test_a_message_is_given_up_after_the_third_end_of_its_process(backend: BusBackend):
+    bus, told, begun = await opened(backend, max_deaths=3), [], []
+
+    class Handler(RecordingHandler):
+        async def __call__(self, delivery):
+            begun.append(number_of(delivery.event))
+
+        async def give_up(self, delivery, reason):
+            told.append((number_of(delivery.event), reason))
+            if len(told) == 1:
+                raise Transient("not yet")
+
+    await bus.declare(THING)
+    await bus.publish_many([make_event(i) for i in range(3)])
+    change(backend, "UPDATE messages SET deliveries = 3 WHERE seq = 1")
+    change(backend, "UPDATE messages SET deliveries = 2 WHERE seq = 2")
+    await bus.consume(THING, Handler())
+    await eventually(lambda: begun == [1, 2])
+    reason = "the process ended 3 times while it handled this message"
+    assert told == [(0, reason)] * 2
+    [dead_letter] = await bus.dead_letters(THING.queue)
+    assert (number_of(dead_letter.event), dead_letter.reason) == (0, reason)
+    assert b'{outcome="given_up",queue="reader.thing_happened.v1"} 1.0' in backend.metrics[0].render()
+
+
+@pytest.mark.parametrize("subscription", [THING, UNORDERED], ids=["ordered", "unordered"])
+async def test_what_does_not_end_the_process_counts_as_no_death(
+    backend: BusBackend, monkeypatch, subscription
+):
+    """A failure, a stop in the middle of the handler, and an acknowledgement that the file refused."""
+    bus, attempts = await opened(backend, shutdown_grace_s=0.05), []
+
+    async def handle(delivery):
+        attempts.append(delivery.attempt)
+        if len(attempts) <= 2:
+            raise Transient("soon")
+        if len(attempts) == 3:
+            await asyncio.Event().wait()
+
+    await bus.declare(subscription)
+    await bus.publish(make_event(1))
+    await bus.consume(subscription, handle)
+    await eventually(lambda: len(attempts) == 3)
+    assert deliveries(backend) == 1
+    await bus.stop()
+    assert deliveries(backend) == 0
+
+    second = await opened(backend)
+    broken = break_once(monkeypatch, "settle", FAULTS[0])
+    seen = RecordingHandler()
+    await second.consume(subscription, seen)
+    await eventually(lambda: bool(broken) and len(seen.numbers) == 2)
+    assert not await second.dead_letters(subscription.queue)
+
+
+def deliveries(backend: BusBackend) -> int:
+    db = sqlite3.connect(backend.url.removeprefix("sqlite:///"))
+    count: int = db.execute("SELECT deliveries FROM messages").fetchone()[0]
+    db.close()
+    return count
 
 
 async def test_a_batching_handler_gets_each_message_once(backend: BusBackend):
@@ -251,7 +322,9 @@ async def test_a_fetch_uses_the_unacknowledged_messages_of_its_request_time(back
         unacknowledged=unacknowledged,
         blocked=blocked,
         limit=10,
-        limits=store.Limits(9, 3),
+        delivery_limit=9,
+        is_alone=False,
+        not_counted={},
         now=datetime.now(UTC),
     )
     unacknowledged.clear()

@@ -15,4 +15,9 @@ def consumers(read_frame: ReadFrame) -> list[Consumer[FrameCaptured]]:
         frame = captured_frame_from_message(message)
         await read_frame(frame, metadata.message_id, partial(plates_read_event, message, metadata))
 
-    return [Consumer(FrameCaptured, frame_captured)]
+    async def give_up(message: FrameCaptured, metadata: Metadata, reason: str) -> None:
+        frame = captured_frame_from_message(message)
+        event_of = partial(plates_read_event, message, metadata)
+        await read_frame.give_up(frame, metadata.message_id, reason, event_of)
+
+    return [Consumer(FrameCaptured, frame_captured, give_up=give_up)]

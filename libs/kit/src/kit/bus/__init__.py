@@ -6,7 +6,7 @@ from kit.bus.event_type import EventType, event_type
 from kit.bus.failure import Failure, HeldBack, Rejected, RetryPolicy, Transient, Unroutable, classify
 from kit.bus.interface import Bus, DeadLetter, QueueInfo, dead_letter_queue
 from kit.bus.sqlite import SqliteBus
-from kit.bus.subscription import BatchHandler, Delivery, Handler, Subscription
+from kit.bus.subscription import BatchHandler, Delivery, GivingUpHandler, Handler, Subscription
 from kit.clock import Clock
 from kit.logging import Logger
 from kit.metrics import Metrics
@@ -23,6 +23,7 @@ __all__ = [
     "EventSource",
     "EventType",
     "Failure",
+    "GivingUpHandler",
     "Handler",
     "HeldBack",
     "Metadata",

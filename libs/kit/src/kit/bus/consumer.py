@@ -79,6 +79,9 @@ class EventConsumer(ABC, Generic[M]):
 class Consumer(EventConsumer[M]):
     """Calls `handle` with message and metadata; again when a message is delivered again.
 
+    `give_up` is called with message, metadata and the reason instead of `handle` when the process ended
+    `BusSettings.max_deaths` times while it handled the message, before that becomes a dead letter.
+
     For effects that must happen once there is `kit.inbox.TransactionalConsumer`.
     """
 
@@ -89,9 +92,11 @@ class Consumer(EventConsumer[M]):
         *,
         is_ordered: bool = True,
         retry: RetryPolicy | None = None,
+        give_up: Callable[[M, Metadata, str], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(message_class, is_ordered=is_ordered, retry=retry)
         self._handle = handle
+        self._give_up = give_up
 
     def handler(self, service: str) -> Handler:
         """What the bus calls for each delivery."""
@@ -99,4 +104,26 @@ class Consumer(EventConsumer[M]):
         async def handle(delivery: Delivery) -> None:
             await self._handle(self.message_of(delivery), Metadata.of(delivery))
 
-        return handle
+        return handle if self._give_up is None else _GivingUp(self, handle, self._give_up)
+
+
+class _GivingUp(Generic[M]):
+    """The handler of a `Consumer` with `give_up`."""
+
+    def __init__(
+        self,
+        consumer: Consumer[M],
+        handle: Handler,
+        give_up: Callable[[M, Metadata, str], Awaitable[None]],
+    ) -> None:
+        self._consumer = consumer
+        self._handle = handle
+        self._give_up = give_up
+
+    async def __call__(self, delivery: Delivery) -> None:
+        """Handle one."""
+        await self._handle(delivery)
+
+    async def give_up(self, delivery: Delivery, reason: str) -> None:
+        """See `GivingUpHandler`."""
+        await self._give_up(self._consumer.message_of(delivery), Metadata.of(delivery), reason)

@@ -9,9 +9,13 @@ from kit.bus.event import Event
 
 
 class Item:
-    """An unacknowledged message, as the dispatcher sees it. `handle` is the back end's own."""
+    """An unacknowledged message, as the dispatcher sees it. `handle` is the back end's own.
 
-    __slots__ = ("event", "failures", "first_failed_at", "handle", "redeliveries")
+    `deaths` is how often the process seems to have ended while it handled this message. `is_suspect`: it may be what
+    ends the process, so no other is handled beside it.
+    """
+
+    __slots__ = ("deaths", "event", "failures", "first_failed_at", "handle", "is_suspect", "redeliveries")
 
     def __init__(
         self,
@@ -20,12 +24,17 @@ class Item:
         redeliveries: int = 0,
         failures: int = 0,
         first_failed_at: float | None = None,
+        *,
+        deaths: int = 0,
+        is_suspect: bool = False,
     ) -> None:
         self.event = event
         self.handle = handle
         self.redeliveries = redeliveries
         self.failures = failures
         self.first_failed_at = first_failed_at
+        self.deaths = deaths
+        self.is_suspect = is_suspect
 
 
 Process = Callable[[Item], Awaitable[None]]
@@ -167,7 +176,7 @@ class BatchingDispatcher(Dispatcher):
         while self._pending and len(batch) < self._limit:
             key = self._pending[0].event.partition_key
             # What failed before may fail again, and the whole batch with it.
-            if self._pending[0].failures or self._is_busy(key):
+            if self._pending[0].failures or self._pending[0].is_suspect or self._is_busy(key):
                 if self._is_ordered and key in keys:
                     break  # processed alone, but only after the batch, which has earlier items of its key
                 super().submit(self._pending.popleft())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kit.bus.failure import Failure, Retry, RetryPolicy, classify, next_step
 from kit.bus.spans import processing
-from kit.bus.subscription import BatchHandler, Delivery, Handler, Subscription
+from kit.bus.subscription import BatchHandler, Delivery, GivingUpHandler, Handler, Subscription
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.settings import BusSettings
@@ -70,29 +70,49 @@ class BusMetrics:
         self.dead_letters.labels(queue).set(dead_letters)
 
 
+GIVEN_UP = "given_up"
+"""The outcome, in `bus_deliveries_total`, of a message that its process ended with too often."""
+
+
 class Runner:
     """Calls the handler of a subscription and decides what follows when it fails."""
 
     def __init__(
-        self, queue: str, handler: Handler, policy: RetryPolicy, logger: Logger, metrics: BusMetrics
+        self,
+        queue: str,
+        handler: Handler,
+        policy: RetryPolicy,
+        logger: Logger,
+        metrics: BusMetrics,
+        *,
+        max_deaths: int,
     ) -> None:
         self._handler = handler
         self._policy = policy
+        self._max_deaths = max_deaths
         self._queue = queue
         self._tracing = current_tracing()  # of the service that is attaching the handler
         self._logger = logger
         self._outcomes = {
             name: metrics.deliveries.labels(queue, name)
-            for name in ("handled", "retried", *(failure.value for failure in Failure))
+            for name in ("handled", "retried", GIVEN_UP, *(failure.value for failure in Failure))
         }
         self._seconds = metrics.seconds.labels(queue)
 
-    async def run(self, delivery: Delivery, failures: int, first_failed_at: float | None) -> Step:
-        """Handle once. `failures` earlier ones happened since `first_failed_at` (seconds of `time.time`)."""
+    async def run(
+        self, delivery: Delivery, failures: int, first_failed_at: float | None, *, deaths: int = 0
+    ) -> Step:
+        """Handle once. `failures` earlier ones happened since `first_failed_at` (seconds of `time.time`).
+
+        `deaths`: how often the process ended while it handled the message. After `max_deaths` it is not handled again.
+        """
         event = delivery.event
+        is_given_up = deaths >= self._max_deaths
         started = time.perf_counter()
         with processing(event, self._queue, self._tracing):
             try:
+                if is_given_up:
+                    return await self._give_up(delivery, deaths)
                 await self._handler(delivery)
             except Exception as error:  # noqa: BLE001 - whatever a handler raises decides what follows
                 mark_failed(current_span(), error)
@@ -128,6 +148,20 @@ class Runner:
             self._seconds.observe(each_s)
         self._outcomes["handled"].inc(len(deliveries))
         return True
+
+    async def _give_up(self, delivery: Delivery, deaths: int) -> DeadLetterCause:
+        reason = f"the process ended {deaths} times while it handled this message"
+        if isinstance(self._handler, GivingUpHandler):
+            await self._handler.give_up(delivery, reason)
+        self._outcomes[GIVEN_UP].inc()
+        self._logger.error(
+            "message dead-lettered: the process ended while handling it",
+            queue=self._queue,
+            message_id=str(delivery.event.message_id),
+            type=delivery.event.type,
+            deaths=deaths,
+        )
+        return DeadLetterCause(reason=reason, traceback="", attempts=delivery.attempt - 1)
 
     def _after_failure(self, delivery: Delivery, error: Exception, failures: int, elapsed_s: float) -> Step:
         failure = classify(error)

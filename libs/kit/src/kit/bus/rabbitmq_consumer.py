@@ -33,6 +33,7 @@ from kit.settings import BusSettings
 
 _REMEMBERED_IDS = 10_000
 _PAUSE_AFTER_FAULT_S = 1.0
+_SUSPECT_TURN_S = 0.5
 
 Publish = Callable[[Outgoing], Awaitable[None]]
 
@@ -42,6 +43,7 @@ class DeliveryHistory:
 
     def __init__(self) -> None:
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._returned: OrderedDict[str, int] = OrderedDict()
         self._handled: OrderedDict[str, None] = OrderedDict()
 
     def note_failed(self, message_id: str, failures: int, first_failed_at: float) -> None:
@@ -53,6 +55,16 @@ class DeliveryHistory:
     def failures(self, message_id: str) -> tuple[int, float] | None:
         """How often it failed in this process, and when first; None when it did not."""
         return self._failures.get(message_id)
+
+    def note_returned(self, message_id: str) -> None:
+        """Its channel closed before it was acknowledged: the broker counts that, but the process did not end."""
+        self._returned[message_id] = self._returned.get(message_id, 0) + 1
+        if len(self._returned) > _REMEMBERED_IDS:
+            self._returned.popitem(last=False)
+
+    def returned(self, message_id: str) -> int:
+        """How often this process returned it to its queue."""
+        return self._returned.get(message_id, 0)
 
     def note_handled(self, message_id: str) -> None:
         """It was handled; the acknowledgement may still get lost."""
@@ -91,7 +103,15 @@ class RabbitConsumer:
         self.history = DeliveryHistory()
         self.slots = asyncio.Semaphore(settings.concurrency)
         self.batch_lock = asyncio.Lock()
-        self.runner = Runner(subscription.queue, handler, policy_of(subscription, settings), logger, metrics)
+        self.runner = Runner(
+            subscription.queue,
+            handler,
+            policy_of(subscription, settings),
+            logger,
+            metrics,
+            max_deaths=settings.max_deaths,
+        )
+        self.suspect_lock = asyncio.Lock()
         self.unacknowledged = metrics.unacknowledged.labels(subscription.queue)
         self._sessions: list[QueueSession] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -106,7 +126,9 @@ class RabbitConsumer:
     def attach(self, connection: AbstractConnection, queues: tuple[str, ...]) -> None:
         """Consume these queues on a new connection, once what ran on the old one has ended."""
         before = self._ended
-        self._sessions = [QueueSession(self, queue, connection) for queue in queues]
+        self._sessions = [
+            QueueSession(self, queue, connection, index, len(queues)) for index, queue in enumerate(queues)
+        ]
         self._tasks = [asyncio.create_task(session.run(before)) for session in self._sessions]
         if self.subscription.is_ordered:
             self._membership = asyncio.create_task(self._join_members(connection))
@@ -167,12 +189,17 @@ class QueueSession:
 
     The channel is closed and opened again when it fails, when a message was unacknowledged for too long (before the
     broker's consumer timeout closes it), and to change the prefetch: a message that was delivered
-    `isolate_after_deliveries` times may be what kills the process. It is then taken alone, so that other messages do
-    not reach the delivery limit with it.
+    `isolate_after_deliveries` times may be what kills the process. It is then taken alone, so that other messages are
+    not given up with it. Not after the first delivery: the broker puts a message that was returned alone behind those
+    that were returned with it before, so that isolating changes the order of a key when the process ends again.
     """
 
-    def __init__(self, consumer: RabbitConsumer, queue: str, connection: AbstractConnection) -> None:
+    def __init__(
+        self, consumer: RabbitConsumer, queue: str, connection: AbstractConnection, index: int, count: int
+    ) -> None:
         self.is_attached = False
+        self._index = index
+        self._count = count
         self.is_active = False
         self.queue = queue
         self._consumer = consumer
@@ -183,6 +210,7 @@ class QueueSession:
         self._channel: Channel | None = None
         self._dispatcher = self._new_dispatcher()
         self._received_at: dict[int, float] = {}
+        self._message_ids: dict[int, str] = {}
 
     def end(self) -> None:
         """Begin nothing more, and close when what runs has finished."""
@@ -234,7 +262,10 @@ class QueueSession:
                 self.is_attached = self.is_active = False
                 await self._dispatcher.drain(self._consumer.settings.shutdown_grace_s)
                 self._consumer.unacknowledged.dec(len(self._received_at))
+                for tag in self._received_at:
+                    self._consumer.history.note_returned(self._message_ids[tag])
                 self._received_at.clear()
+                self._message_ids.clear()
 
     def _new_dispatcher(self) -> Dispatcher:
         is_ordered = self._consumer.subscription.is_ordered
@@ -252,28 +283,36 @@ class QueueSession:
     async def _on_message(self, message: DeliveredMessage) -> None:
         tag = message.delivery_tag
         assert tag is not None
-        dispatcher = self._dispatcher
-        if dispatcher.stopping.is_set() or message.channel is not self._channel:
-            return  # the broker delivers it again when the channel closes
-        self.is_active = True
-        redeliveries = redeliveries_of(message)
-        if not self._received_at and not self._is_prefetch_right(redeliveries):
-            return
+        dispatcher, history = self._dispatcher, self._consumer.history
         event = event_of(message)
         message_id = str(event.message_id)
-        if redeliveries and self._consumer.history.was_handled(message_id):
+        if dispatcher.stopping.is_set() or message.channel is not self._channel:
+            history.note_returned(message_id)  # the broker delivers it again when the channel closes
+            return
+        self.is_active = True
+        redeliveries = redeliveries_of(message)
+        lost = redeliveries - history.returned(message_id)
+        isolate_after = self._consumer.settings.isolate_after_deliveries
+        is_suspect = lost >= isolate_after
+        if not self._received_at and not self._is_prefetch_right(is_suspect):
+            history.note_returned(message_id)
+            return
+        if redeliveries and history.was_handled(message_id):
             await self._ack(tag)  # only its acknowledgement got lost
             return
         failures, first_failed_at = failures_of(message)
-        if known := self._consumer.history.failures(message_id):
+        if known := history.failures(message_id):
             failures, first_failed_at = known
         self._received_at[tag] = time.monotonic()
+        self._message_ids[tag] = message_id
         self._consumer.unacknowledged.inc()
-        dispatcher.submit(Item(event, tag, redeliveries, failures, first_failed_at))
+        deaths = max(0, lost - isolate_after)
+        dispatcher.submit(
+            Item(event, tag, redeliveries, failures, first_failed_at, deaths=deaths, is_suspect=is_suspect)
+        )
 
-    def _is_prefetch_right(self, redeliveries: int) -> bool:
+    def _is_prefetch_right(self, is_suspect: bool) -> bool:
         """Whether a message may be handled with the current prefetch; if not, the channel is opened again."""
-        is_suspect = redeliveries >= self._consumer.settings.isolate_after_deliveries
         if is_suspect == self._is_isolating:
             return True
         self._is_isolating = is_suspect
@@ -282,9 +321,21 @@ class QueueSession:
 
     async def _process(self, item: Item) -> None:
         try:
-            await self._attempt(item)
+            if not item.is_suspect:
+                await self._attempt(item)
+            elif await self._dispatcher.pause(self._turn(item) * _SUSPECT_TURN_S):
+                async with self._consumer.suspect_lock:
+                    await self._attempt(item)
         except FAULTS as error:
             self._log_unacknowledged(item, error)
+
+    def _turn(self, item: Item) -> int:
+        """When the suspect of this queue is handled among those of the other queues: at first, second, ...
+
+        In the opposite order each time. Whatever suspect does not end the process comes before the one that does at
+        the latest the second time, and is handled.
+        """
+        return self._index if item.redeliveries % 2 else self._count - 1 - self._index
 
     def _log_unacknowledged(self, item: Item, error: Exception) -> None:
         self._consumer.logger.info(
@@ -316,7 +367,9 @@ class QueueSession:
             async with consumer.slots:
                 if self._dispatcher.stopping.is_set():
                     return
-                step = await consumer.runner.run(delivery, item.failures, item.first_failed_at)
+                step = await consumer.runner.run(
+                    delivery, item.failures, item.first_failed_at, deaths=item.deaths
+                )
             match step:
                 case None:
                     history.note_handled(message_id)
@@ -369,8 +422,7 @@ class QueueSession:
 
     async def _ack_many(self, tags: list[int]) -> None:
         for tag in tags:
-            if self._received_at.pop(tag, None) is not None:
-                self._consumer.unacknowledged.dec()
+            self._forget(tag)
         assert self._channel is not None
         last = max(tags)
         oldest_left = next(iter(self._received_at), last + 1)
@@ -381,9 +433,13 @@ class QueueSession:
         for tag in tags:
             await answered(self._channel.basic_ack(tag, wait=False))
 
-    async def _ack(self, tag: int) -> None:
+    def _forget(self, tag: int) -> None:
+        self._message_ids.pop(tag, None)
         if self._received_at.pop(tag, None) is not None:
             self._consumer.unacknowledged.dec()
+
+    async def _ack(self, tag: int) -> None:
+        self._forget(tag)
         assert self._channel is not None
         await answered(self._channel.basic_ack(tag, wait=False))
 

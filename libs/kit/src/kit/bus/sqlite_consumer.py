@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -13,6 +14,7 @@ from kit.bus.failure import Retry
 from kit.bus.handling import BusMetrics, DeadLetterCause, Runner, jittered, policy_of
 from kit.bus.sqlite_file import SqliteFile
 from kit.bus.subscription import Delivery, Handler, Subscription
+from kit.bus.suspects import SuspectSlot, suspect_slot
 from kit.clock import Clock
 from kit.errors import LookoutError
 from kit.logging import Logger
@@ -26,6 +28,9 @@ class SqliteConsumer:
 
     A key that waits for its next attempt returns its messages, so that the other keys can use the whole prefetch
     however long its backlog is.
+
+    A message that was in hand when a process ended is handled while nothing else in the process is, so that the one
+    that ends its process is found: it is given up after `max_deaths`, and no other with it.
     """
 
     def __init__(
@@ -45,9 +50,10 @@ class SqliteConsumer:
         self._settings = settings
         self._logger = logger
         self._clock = clock
-        self._limits = store.Limits(settings.delivery_limit, settings.isolate_after_deliveries)
         policy = policy_of(subscription, settings)
-        self._runner = Runner(subscription.queue, handler, policy, logger, metrics)
+        self._runner = Runner(
+            subscription.queue, handler, policy, logger, metrics, max_deaths=settings.max_deaths
+        )
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._dispatcher = (
             BatchingDispatcher(
@@ -62,17 +68,21 @@ class SqliteConsumer:
         )
         self._unacknowledged_gauge = metrics.unacknowledged.labels(subscription.queue)
         self._begun: set[int] = set()
+        self._in_hand: set[int] = set()  # those of `unacknowledged` that do not wait for a retry
+        self._cancelled: list[Item] = []
+        self._not_counted: Counter[int] = Counter()
         self._blocked: set[str] = set()
         self._blocked_since_fetch: set[str] = set()
         self._wake = asyncio.Event()
         self._has_more = True
-        self._is_held_back = False
+        self._suspects: SuspectSlot | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._lock: IO[bytes] | None = None
 
     def start(self) -> None:
         """Attach, in the background."""
+        self._suspects = suspect_slot()
         self._task = asyncio.create_task(self._run())
 
     @property
@@ -86,15 +96,17 @@ class SqliteConsumer:
         if self._task is not None:
             # Not cancelled in the middle of a fetch: what it took would stay counted as delivered.
             self._wake.set()
+            self._slot.notify()
             with suppress(asyncio.CancelledError):
                 await self._task
         await self._dispatcher.drain(self._settings.shutdown_grace_s)
         if self._timer is not None:
             self._timer.cancel()
-        await self._return_to_queue(
-            [item for seq, item in self.unacknowledged.items() if seq not in self._begun]
-        )
-        self.unacknowledged.clear()
+        await self._return_to_queue([*self.unacknowledged.values(), *self._cancelled])
+        for seq in tuple(self.unacknowledged):
+            self._forget(seq)
+        if self._suspects is not None:
+            self._suspects.release(self)
         self._unacknowledged_gauge.set(0)
         if self._lock is not None:
             self._lock.close()
@@ -112,6 +124,7 @@ class SqliteConsumer:
                     self._lock = await self._acquire()
                     self.is_attached = self._lock is not None
                     continue
+                await self._slot.wait_until_open(self, self._dispatcher.stopping.is_set)
                 await self._fetch()
             except Exception as error:  # noqa: BLE001 - without this the queue would not be consumed any more
                 self._note_fault("cannot take messages", error)
@@ -135,26 +148,47 @@ class SqliteConsumer:
         return None
 
     def _wants_more(self) -> bool:
-        has_more = self._has_more or (self._is_held_back and not self.unacknowledged)
+        if self._slot.is_held_by(self):
+            return self._has_more and not self._in_hand
         # Half a window at a time: taking single messages would cost a commit for each.
-        return has_more and len(self.unacknowledged) <= self._settings.prefetch // 2
+        return self._has_more and len(self.unacknowledged) <= self._settings.prefetch // 2
+
+    @property
+    def _slot(self) -> SuspectSlot:
+        assert self._suspects is not None, "it is not started"
+        return self._suspects
 
     async def _fetch(self) -> None:
         self._wake.clear()
         self._has_more = False
+        self._slot.add()
+        try:
+            is_held_back = await self._take()
+        finally:
+            self._slot.add(-1)
+        if is_held_back:
+            self._has_more = True
+            await self._slot.acquire(self, self._dispatcher.stopping.is_set)
+
+    async def _take(self) -> bool:
+        """Fetch and begin to handle; whether the next message is a suspect for which this consumer needs the slot."""
         self._blocked_since_fetch = set(self._blocked)
+        is_alone = self._slot.is_held_by(self)
         batch = await self._file.submit(
             store.fetch(
                 self.subscription.queue,
                 unacknowledged=self.unacknowledged,
                 blocked=self._blocked,
                 limit=self._settings.prefetch - len(self.unacknowledged),
-                limits=self._limits,
+                delivery_limit=self._settings.delivery_limit,
+                is_alone=is_alone,
+                not_counted=self._not_counted,
                 now=self._clock.now(),
             )
         )
+        if is_alone and not any(item.is_suspect for item in batch.items):
+            self._slot.release(self)
         self._has_more = self._has_more or batch.has_more
-        self._is_held_back = batch.is_held_back
         if batch.dead_letters:
             self._logger.error(
                 "messages dead-lettered at the delivery limit",
@@ -168,9 +202,26 @@ class SqliteConsumer:
         for item in batch.items:
             if not self.subscription.is_ordered or item.event.partition_key not in self._blocked_since_fetch:
                 self.unacknowledged[item.handle] = item
+                self._note_in_hand(item.handle)
                 self._dispatcher.submit(item)
         self._unacknowledged_gauge.set(len(self.unacknowledged))
         self._wake_at(batch.next_due_at)
+        return batch.is_held_back
+
+    def _note_in_hand(self, seq: int) -> None:
+        self._in_hand.add(seq)
+        self._slot.add()
+
+    def _note_not_in_hand(self, seq: int) -> None:
+        if seq in self._in_hand:
+            self._in_hand.discard(seq)
+            self._slot.add(-1)
+            if not self._in_hand:
+                self._slot.release(self)
+
+    def _forget(self, seq: int) -> None:
+        self.unacknowledged.pop(seq, None)
+        self._note_not_in_hand(seq)
 
     def _wake_at(self, due_at: float | None) -> None:
         if self._timer is not None:
@@ -185,11 +236,14 @@ class SqliteConsumer:
         self._begun.add(seq)
         try:
             await self._attempt(item)
+        except asyncio.CancelledError:
+            self._cancelled.append(item)
+            raise
         except Exception as error:  # noqa: BLE001 - the messages of its key behind it are not lost with it
-            self._note_unsettled(error)
+            self._note_unsettled(error, seq)
         finally:
             self._begun.discard(seq)
-            self.unacknowledged.pop(seq, None)
+            self._forget(seq)
             if self._wants_more():
                 self._wake.set()
 
@@ -202,13 +256,16 @@ class SqliteConsumer:
                 is_over = await self._runner.run_batch([self._delivery_of(item) for item in items])
             if is_over:
                 await self._file.submit(store.settle(*seqs))
+        except asyncio.CancelledError:
+            self._cancelled.extend(items)
+            raise
         except Exception as error:  # noqa: BLE001 - as in `_process`
-            self._note_unsettled(error)
+            self._note_unsettled(error, *seqs)
         finally:
             self._begun.difference_update(seqs)
             if is_over:  # only after their rows are deleted, because they would be fetched again
                 for seq in seqs:
-                    self.unacknowledged.pop(seq, None)
+                    self._forget(seq)
             if self._wants_more():
                 self._wake.set()
         return is_over
@@ -217,8 +274,9 @@ class SqliteConsumer:
         attempt = item.redeliveries + item.failures + 1
         return Delivery(item.event, self.subscription.queue, attempt, item.redeliveries > 0)
 
-    def _note_unsettled(self, error: Exception) -> None:
-        # They are delivered again; the inbox detects repeats.
+    def _note_unsettled(self, error: Exception, *seqs: int) -> None:
+        # They are delivered again; the inbox detects repeats. The process did not end with them.
+        self._not_counted.update(seqs)
         self._note_fault("cannot acknowledge messages", error)
         asyncio.get_running_loop().call_later(_PAUSE_AFTER_FAULT_S, self.wake)
 
@@ -233,17 +291,23 @@ class SqliteConsumer:
         while True:
             delivery = self._delivery_of(item)
             async with self._slots:
-                step = await self._runner.run(delivery, item.failures, item.first_failed_at)
+                step = await self._runner.run(
+                    delivery, item.failures, item.first_failed_at, deaths=item.deaths
+                )
             match step:
                 case None:
                     await self._file.submit(store.settle(seq))
+                    self._not_counted.pop(seq, None)
                     return
                 case DeadLetterCause():
                     await self._file.submit(store.dead_letter(seq, step, self._clock.now()))
+                    self._not_counted.pop(seq, None)
                     return
                 case Retry():
                     item.failures += 1
                     item.first_failed_at = item.first_failed_at or time.time()
+                    if item.deaths < self._settings.max_deaths:
+                        item.deaths = 0  # the process did not end with it
                     if not self.subscription.is_ordered:
                         await self._postpone(item, jittered(step.delay_s))
                         return
@@ -255,7 +319,11 @@ class SqliteConsumer:
         assert item.first_failed_at is not None
         await self._file.submit(
             store.postpone(
-                item.handle, failures=item.failures, first_failed_at=item.first_failed_at, not_before=due_at
+                item.handle,
+                deliveries=item.deaths,
+                failures=item.failures,
+                first_failed_at=item.first_failed_at,
+                not_before=due_at,
             )
         )
         asyncio.get_running_loop().call_later(delay_s + 0.001, self.wake)
@@ -267,10 +335,19 @@ class SqliteConsumer:
         try:
             followers = self._dispatcher.remove_waiting(key)
             for follower in followers:
-                self.unacknowledged.pop(follower.handle, None)
+                self._forget(follower.handle)
             await self._return_to_queue(followers)
+            await self._file.submit(store.set_deliveries(item.handle, item.deaths))
+            self._note_not_in_hand(item.handle)  # a suspect may be handled meanwhile
             self.wake()
-            return await self._dispatcher.pause(delay_s)
+            if not await self._dispatcher.pause(delay_s):
+                return False
+            await self._slot.wait_until_open(item, self._dispatcher.stopping.is_set)
+            if self._dispatcher.stopping.is_set():
+                return False
+            self._note_in_hand(item.handle)
+            await self._file.submit(store.set_deliveries(item.handle, item.deaths + 1))
+            return True
         finally:
             self._blocked.discard(key)
             self.wake()

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -47,19 +47,11 @@ CREATE INDEX IF NOT EXISTS parked_queue ON parked (queue, seq);
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """When a message counts as one that ends its process; see `BusSettings`."""
-
-    delivery_limit: int
-    isolate_after_deliveries: int
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
     """What a consumer takes: items to handle, and how many became dead letters instead.
 
     More may wait behind them, and the next that is not due yet falls due at `next_due_at`, in epoch seconds.
-    `is_held_back`: the next one must be taken alone, when no other message is unacknowledged.
+    `is_held_back`: the next one is a suspect, which is only taken alone.
     """
 
     items: list[Item]
@@ -123,23 +115,30 @@ def fetch(
     unacknowledged: Collection[int],
     blocked: Iterable[str],
     limit: int,
-    limits: Limits,
+    delivery_limit: int,
+    is_alone: bool,
+    not_counted: Mapping[int, int],
     now: datetime,
 ) -> Callable[[sqlite3.Connection], Batch]:
     """Take up to `limit` messages that are due and whose key is not blocked, counting the delivery.
 
-    A message that was delivered `isolate_after_deliveries` times and never acknowledged may be what ends the process,
-    so it is taken alone: the others must not be counted with it. At the delivery limit it becomes a dead letter.
+    A message that was in hand when its process ended may be the cause, so it is a suspect: it is taken with `is_alone`
+    only, and no other with it, so that no other is counted with it. At the delivery limit it becomes a dead letter.
+    `not_counted`: how many of a message's deliveries did not end with the process, by `seq`.
     """
     now_s = now.timestamp()
     # Copied now: the job runs later in another thread, when messages that are unacknowledged now may have been
     # settled by another job.
-    unacknowledged, blocked = tuple(unacknowledged), tuple(blocked)
+    unacknowledged, blocked, not_counted = tuple(unacknowledged), tuple(blocked), dict(not_counted)
+
+    def deaths(row: sqlite3.Row) -> int:
+        deliveries: int = row["deliveries"]
+        return max(0, deliveries - not_counted.get(row["seq"], 0))
 
     def job(db: sqlite3.Connection) -> Batch:
         rows = _due(db, queue, unacknowledged, blocked, limit, now_s)
         has_more, is_held_back = len(rows) == limit, False
-        exhausted = [row for row in rows if row["deliveries"] >= limits.delivery_limit]
+        exhausted = [row for row in rows if deaths(row) >= delivery_limit]
         for row in exhausted:
             cause = DeadLetterCause(
                 f"delivery limit: taken {row['deliveries']} times and never acknowledged; it may end its process",
@@ -147,15 +146,27 @@ def fetch(
                 row["deliveries"],
             )
             _dead_letter(db, row["seq"], cause, now)
-        rows = [row for row in rows if row["deliveries"] < limits.delivery_limit]
-        if rows and rows[0]["deliveries"] >= limits.isolate_after_deliveries:
-            has_more, is_held_back = not unacknowledged, bool(unacknowledged)
-            rows = [] if is_held_back else rows[:1]
+        rows = [row for row in rows if deaths(row) < delivery_limit]
+        first_suspect = next((index for index, row in enumerate(rows) if deaths(row)), None)
+        if first_suspect == 0:
+            has_more, is_held_back = is_alone, not is_alone
+            rows = rows[:1] if is_alone else []
+        elif first_suspect is not None:
+            has_more = True
+            rows = rows[:first_suspect]
         db.executemany(
             "UPDATE messages SET deliveries = deliveries + 1 WHERE seq = ?", [(row["seq"],) for row in rows]
         )
         items = [
-            Item(_to_event(row), row["seq"], row["deliveries"], row["failures"], row["first_failed_at"])
+            Item(
+                _to_event(row),
+                row["seq"],
+                row["deliveries"],
+                row["failures"],
+                row["first_failed_at"],
+                deaths=deaths(row),
+                is_suspect=deaths(row) > 0,
+            )
             for row in rows
         ]
         return Batch(items, len(exhausted), has_more, is_held_back, _next_due_at(db, queue, now_s))
@@ -195,26 +206,34 @@ def settle(*seqs: int) -> Callable[[sqlite3.Connection], None]:
 
 
 def return_to_queue(seqs: Collection[int]) -> Callable[[sqlite3.Connection], None]:
-    """Undo the delivery of messages whose handling has not begun."""
+    """Undo the delivery of messages that are not being handled any more."""
 
     def job(db: sqlite3.Connection) -> None:
         db.executemany(
-            "UPDATE messages SET deliveries = deliveries - 1 WHERE seq = ?", [(seq,) for seq in seqs]
+            "UPDATE messages SET deliveries = max(deliveries - 1, 0) WHERE seq = ?", [(seq,) for seq in seqs]
         )
 
     return job
 
 
+def set_deliveries(seq: int, deliveries: int) -> Callable[[sqlite3.Connection], None]:
+    """Set how many deliveries of a message are counted: none while it waits for a retry, as the process did not end."""
+
+    def job(db: sqlite3.Connection) -> None:
+        db.execute("UPDATE messages SET deliveries = ? WHERE seq = ?", (deliveries, seq))
+
+    return job
+
+
 def postpone(
-    seq: int, *, failures: int, first_failed_at: float, not_before: float
+    seq: int, *, deliveries: int, failures: int, first_failed_at: float, not_before: float
 ) -> Callable[[sqlite3.Connection], None]:
-    """Retry at `not_before` (seconds since the epoch). A failed delivery does not count towards the delivery limit."""
+    """Retry at `not_before` (seconds since the epoch), with so many deliveries counted."""
 
     def job(db: sqlite3.Connection) -> None:
         db.execute(
-            "UPDATE messages SET deliveries = deliveries - 1, failures = ?, first_failed_at = ?,"
-            " not_before = ? WHERE seq = ?",
-            (failures, first_failed_at, not_before, seq),
+            "UPDATE messages SET deliveries = ?, failures = ?, first_failed_at = ?, not_before = ? WHERE seq = ?",
+            (deliveries, failures, first_failed_at, not_before, seq),
         )
 
     return job

@@ -84,6 +84,23 @@ class BatchHandler(Protocol):
         ...
 
 
+@runtime_checkable
+class GivingUpHandler(Protocol):
+    """A handler that is told when a message becomes a dead letter because the process ended while handling it.
+
+    A handler that fails can clean up after itself, but not one whose process ended: `give_up` is called instead of it,
+    before the message becomes a dead letter. It may raise what a handler may; it is then retried as such.
+    """
+
+    async def __call__(self, delivery: Delivery) -> None:
+        """Handle one."""
+        ...
+
+    async def give_up(self, delivery: Delivery, reason: str) -> None:
+        """Do what must happen for a message that is not handled, such as telling others so."""
+        ...
+
+
 Handler = Callable[[Delivery], Awaitable[None]]
 """Returns: the event is acknowledged. Raises `Rejected`: a dead letter. `Transient`, or an outage of a dependency:
 retried, then a dead letter. Any other exception is a bug: a dead letter with the traceback."""

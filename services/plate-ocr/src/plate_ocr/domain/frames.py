@@ -26,6 +26,7 @@ class ReadFailure(StrEnum):
     PICTURE_NOT_FOUND = "PICTURE_NOT_FOUND"
     PICTURE_TOO_LARGE = "PICTURE_TOO_LARGE"
     PICTURE_INVALID = "PICTURE_INVALID"
+    GIVEN_UP = "GIVEN_UP"
 
 
 @dataclass(frozen=True, slots=True)

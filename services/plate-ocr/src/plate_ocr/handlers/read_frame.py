@@ -66,6 +66,25 @@ class ReadFrame:
             # A dropped frame is published as failed and not redelivered: read later it would be older than the
             # next one, and redeliveries would fill the queue that was full.
             read = self._failed(frame, read_id, error)
+        await self._publish(frame, read, event_of)
+
+    async def give_up(
+        self, frame: CapturedFrame, message_id: UUID, reason: str, event_of: Callable[[FrameRead], Event]
+    ) -> None:
+        """Publish the frame as not read, because the process ended each time that it was read: a person can look at it.
+
+        Raises:
+            Unavailable: the bus is unavailable.
+        """
+        read_id = derived_id(message_id, "plates_read")
+        self._logger.error("frame_given_up", frame_id=frame.frame_id, reason=reason)
+        failure = f"given_up: {reason}"
+        read = FrameRead(read_id, self._clock.now(), failure=failure, failure_code=ReadFailure.GIVEN_UP)
+        await self._publish(frame, read, event_of)
+
+    async def _publish(
+        self, frame: CapturedFrame, read: FrameRead, event_of: Callable[[FrameRead], Event]
+    ) -> None:
         await self._bus.publish(event_of(read))
         outcome = _outcome(read)
         self._metrics.frames_read.labels(outcome).inc()
