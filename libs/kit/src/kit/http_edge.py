@@ -41,6 +41,9 @@ DRAIN_BYTES = 67_108_864
 DRAIN_S = 20.0
 
 CLIENT_CLOSED = 499
+REQUEST_TIMEOUT = 408
+SLOW_BODY = "slow_body"
+"""Key that the listener sets in the `state` of a call that it answered because its body came too slowly."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 TRACE_HEADER = b"x-trace-id"
 STARTING_RETRY_AFTER_S = 2
@@ -134,6 +137,8 @@ class Edge:
     def _record(self, call: "_Call") -> None:
         seconds = time.perf_counter() - call.began
         status = call.status if call.status is not None else CLIENT_CLOSED
+        if status == CLIENT_CLOSED and call.is_too_slow:
+            status = REQUEST_TIMEOUT
         self._requests.labels(call.method, call.route, str(status)).inc()
         self._seconds.labels(call.method, call.route, str(status)).observe(seconds)
         _describe_span(call.method, call.route, status)
@@ -189,6 +194,10 @@ class _Call:
     @property
     def is_started(self) -> bool:
         return self.status is not None
+
+    @property
+    def is_too_slow(self) -> bool:
+        return SLOW_BODY in self.scope.get("state", {})
 
     @property
     def is_declared_too_large(self) -> bool:

@@ -121,7 +121,7 @@ class GatewaySettings(SecretsSettings):
     """The settings of the gateway."""
 
     service_name: ClassVar[str] = "gateway"
-    defaults: ClassVar[Mapping[str, Any]] = {"http.port": 8000}
+    defaults: ClassVar[Mapping[str, Any]] = {"http.port": 8000, "http.max_connections_per_address": 256}
 
     database: DatabaseSettings = Field(description="users, roles, permissions, tokens and signing keys")
     superadmin_password: SecretStr = Field(

@@ -102,6 +102,7 @@ def build(
     for name in table.services:
         timeout_s = settings.upstreams.readiness_timeout_s
         health.add(name, partial(check_readiness, upstream_of[name], timeout_s), required=False)
+    service.proxy_networks = settings.proxy.trusted_proxies
     create_initial_data = CreateInitialData(
         db=db,
         passwords=passwords,

@@ -113,7 +113,7 @@ async def test_an_upload_over_a_connection_that_was_just_closed_is_a_503_at_once
     assert taken == ["again"]
 
 
-async def test_an_upload_that_never_ends_is_a_504(behind):
+async def test_an_upload_that_stops_is_a_408(behind):
     async def app(scope, receive, send):
         while (await receive()).get("more_body"):
             pass
@@ -123,10 +123,38 @@ async def test_an_upload_that_never_ends_is_a_504(behind):
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"POST /api/v1/quick HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
-    head = await asyncio.wait_for(reader.readline(), 30)
-    assert b"504" in head
+    answer = await asyncio.wait_for(reader.readuntil(b"}"), 30)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"body_too_slow" in answer
     writer.close()
     await writer.wait_closed()
+
+
+async def test_an_upload_may_take_longer_than_a_service_may_be_silent(behind, client):
+    async def app(scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+        await ok(scope, receive, send)
+
+    async def parts():
+        for _ in range(5):
+            yield b"some"
+            await asyncio.sleep(0.4)
+
+    url = await behind(app)
+    async with client.post(f"{url}/api/v1/quick", data=parts()) as response:
+        assert response.status == 200
+
+
+async def test_a_service_that_is_silent_after_a_complete_upload_is_a_504(behind, client):
+    async def app(scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+        await asyncio.Event().wait()
+
+    url = await behind(app)
+    async with client.post(f"{url}/api/v1/quick", data=b"some") as response:
+        assert response.status == 504
 
 
 async def test_a_response_that_stops_half_way_is_broken_off(behind, client, log_lines):

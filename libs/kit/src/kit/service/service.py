@@ -48,7 +48,8 @@ class Service(Lifecycle):
     """Logger, metrics, health, clock and app of one service, and the parts that were added to it.
 
     A service's `wiring.build` makes one, asks it for the parts that it needs, and returns it; nothing is opened
-    before `start`. Parts start in the order in which they were added.
+    before `start`. Parts start in the order in which they were added. `proxy_networks`: networks of reverse proxies
+    before the service, whose number of connections is not limited.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Service(Lifecycle):
         self.tracing = open_tracing(name, self.version, settings.tracing, self.logger)
         self.package = name.replace("-", "_")
         self.rpcs: list[Rpc] = []
+        self.proxy_networks: tuple[str, ...] = ()
         self._app: ASGIApp | None = None
 
     @property

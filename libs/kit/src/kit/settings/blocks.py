@@ -69,6 +69,30 @@ class HttpSettings(Block):
         (), description="origins that browsers may call from, comma separated, or `*`"
     )
     keep_alive_s: int = Field(75, gt=0, description="idle time in seconds after which a connection is closed")
+    max_connections: int = Field(
+        4096,
+        gt=0,
+        description="open connections; then the one that waits longest for a request is closed. Fewer where the process"
+        " may not open so many files",
+    )
+    max_connections_per_address: int = Field(
+        0,
+        ge=0,
+        description="open connections of one address (IPv6: /64 network); then as for `max_connections`."
+        " 0: no limit, for services that are called by a gateway",
+    )
+    head_timeout_s: Seconds = Field(
+        10.0, description="seconds for the head of a request, from the connection or its first byte"
+    )
+    body_grace_s: Seconds = Field(
+        10.0, description="seconds before `min_body_bytes_per_s` applies to the body of a request"
+    )
+    min_body_bytes_per_s: int = Field(
+        2048, ge=0, description="bytes a second that a body must reach on average; slower ones get 408"
+    )
+    write_timeout_s: Seconds = Field(
+        30.0, description="seconds that a client may take nothing of its response; then it is disconnected"
+    )
     backlog: int = Field(
         2048, gt=0, description="connections that the operating system queues before they are accepted"
     )

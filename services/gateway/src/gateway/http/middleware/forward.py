@@ -12,7 +12,7 @@ from gateway.domain.routes import OWN_SERVICE, Match
 from gateway.handlers.upstreams import Upstream
 from gateway.http.middleware.context import SCOPE_KEY, RequestContext, context_of
 from gateway.metrics import GatewayMetrics
-from kit.errors import LookoutError, UpstreamTimeout
+from kit.errors import Invalid, LookoutError, UpstreamTimeout
 from kit.tracing import SpanKind, current_trace, span
 
 
@@ -39,6 +39,7 @@ class Forward:
         """Serve one HTTP request or WebSocket.
 
         Raises:
+            Invalid: with 408, nothing of the request's body arrived for that long.
             UpstreamTimeout: the service was silent for longer than the route allows.
             Unavailable, UpstreamFailed: as `Upstream.forward`.
         """
@@ -70,6 +71,7 @@ class Forward:
         service = match.route.service
         silence_s = self._max_silence_s(match.route.timeout_s, scope["headers"])
         loop = asyncio.get_running_loop()
+        is_body_complete = is_client_silent = False
         try:
             async with asyncio.timeout(silence_s) as deadline:
 
@@ -82,11 +84,27 @@ class Forward:
                         message = {**message, "headers": response_headers(message.get("headers", ()))}
                     await send(message)
 
+                async def receive_in_time() -> Message:
+                    # While the client sends its body, the service waits: that is not the service's silence.
+                    nonlocal is_body_complete, is_client_silent
+                    if is_body_complete:
+                        return await receive()
+                    is_client_silent = True
+                    message = await receive()
+                    is_client_silent = False
+                    is_body_complete = not message.get("more_body", False)
+                    if not deadline.expired():
+                        deadline.reschedule(loop.time() + silence_s)
+                    return message
+
                 attributes = {"http.request.method": scope["method"], "server.address": service}
                 with span(scope["method"], SpanKind.CLIENT, attributes) as call:
                     upstream_scope = _upstream_scope(scope, match, context)
-                    await self._upstreams[service].forward(upstream_scope, receive, send_filtered)
+                    await self._upstreams[service].forward(upstream_scope, receive_in_time, send_filtered)
         except TimeoutError:
+            if is_client_silent:
+                detail = f"Nothing of the request's body arrived for {silence_s:g} s."
+                raise Invalid(detail, code="body_too_slow", status=408) from None
             self._count_broken_off(service, context)
             raise UpstreamTimeout(f"{service} did not answer within {silence_s:g} s.") from None
         except LookoutError:
