@@ -158,11 +158,7 @@ def decided(target: Target, event_ids: list[str]) -> Check:
     with target.stack.client() as client:
 
         def open_events() -> list[str]:
-            return [
-                one
-                for one in event_ids
-                if client.get(f"/camera-events/{one}").json().get("status") == "accepted"
-            ]
+            return [one for one in event_ids if not client.get(f"/camera-events/{one}").json().get("outcome")]
 
         with suppress(AssertionError, TimeoutError):
             wait_until(lambda: not open_events(), timeout_s=90, what="every event being decided")

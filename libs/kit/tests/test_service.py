@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -403,8 +404,10 @@ def _free_port() -> int:
         return port
 
 
+GRACE_S = 2
+
 PROGRAM = """
-import asyncio, sys
+import asyncio, sys, time
 from kit.service import Service, run
 from kit.settings import ServiceSettings
 
@@ -418,8 +421,11 @@ class Database:
         print("database closed", flush=True)
 
 
+HTTP = {"host": "127.0.0.1", "port": int(sys.argv[1]), "shutdown_grace_s": 2}
+
+
 def build():
-    service = Service(ToySettings(log={"format": "json"}), version="1")
+    service = Service(ToySettings(log={"format": "json"}, http=HTTP), version="1")
     service.add_resource(Database())
     app, logger = service.http_app(), service.logger
 
@@ -428,6 +434,11 @@ def build():
         logger.info("entered")
         await asyncio.sleep(1)  # a request in progress when the signal comes
         return "done"
+
+    @app.get("/api/v1/blocked")
+    async def blocked() -> str:
+        logger.info("entered")
+        await asyncio.to_thread(time.sleep, 600)  # a thread cannot be cancelled
 
     @app.get("/api/v1/stuck")
     async def stuck() -> str:
@@ -439,7 +450,7 @@ def build():
 
 class ToySettings(ServiceSettings):
     service_name = "toy"
-    defaults = {"mode": "embedded", "http.port": int(sys.argv[1])}
+    defaults = {"mode": "embedded"}
 
 
 run(build)
@@ -515,6 +526,28 @@ async def test_a_second_signal_ends_at_once(program: Any) -> None:
         with pytest.raises(httpx.HTTPError):
             (await call).raise_for_status()
     assert "\nTraceback" not in running.output.read_text()
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_a_blocked_thread_does_not_keep_the_process_beyond_the_grace(
+    program: Any, signals: int
+) -> None:
+    running = program("0")
+    (listening,) = await eventually(lambda: running.lines("listening"), 30, "it listens")
+    async with httpx.AsyncClient(base_url=listening["url"], timeout=120) as client:
+        call = asyncio.create_task(client.get("/api/v1/blocked"))
+        await eventually(lambda: running.lines("entered"), 30)
+        began = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        await eventually(lambda: running.lines("draining"), 30)
+        if signals == 2:
+            running.process.send_signal(signal.SIGTERM)
+        assert await running.ended() == (1 if signals == 1 else 130)
+        assert time.monotonic() - began < GRACE_S + 2
+        with pytest.raises(httpx.HTTPError):
+            (await call).raise_for_status()
+    [line] = running.lines("shutdown_forced")
+    assert any(name.startswith(("asyncio", "uvloop")) for name in line["threads"])
 
 
 async def test_a_program_that_cannot_listen_prints_one_line(program: Any) -> None:

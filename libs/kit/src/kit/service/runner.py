@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +19,15 @@ from kit.service.connections import ConnectionBook, protocol_class
 from kit.service.service import Service
 from kit.settings import HttpSettings
 
+FORCED_EXIT_MARGIN_S = 1.0
+"""After the grace period, or a second signal, the process has so long to end by itself."""
+
 # How often the gRPC health service is updated from the readiness, and a failed start is noticed.
 READINESS_INTERVAL_S = 2.0
+
+
+FORCED_STATUS = 130
+"""The exit status after a second signal."""
 
 
 class ServiceFailed(Exception):  # noqa: N818 - named after what happened, as kit's errors are
@@ -173,6 +183,9 @@ class ServiceRunner:
 async def serve_all(services: Sequence[Service], *, listen: Collection[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
+    The process ends within `drain_delay_s`, `shutdown_grace_s` and `FORCED_EXIT_MARGIN_S` of a signal, whatever its
+    threads do: messages and requests that were not finished by then are as after a crash, which loses nothing.
+
     Raises:
         ServiceFailed: a service failed to start after the listeners were open, and a retry would not help.
         ForcedShutdown: a second signal arrived while work in progress was being finished.
@@ -180,7 +193,10 @@ async def serve_all(services: Sequence[Service], *, listen: Collection[str] | No
     """
     logger = services[0].shared.logger or services[0].logger
     route_standard_logging(logger)
-    with _signals(logger) as signals:
+    grace_s = max(service.settings.http.drain_delay_s for service in services) + max(
+        service.settings.http.shutdown_grace_s for service in services
+    )
+    with _signals(logger, grace_s) as signals:
         work = asyncio.create_task(_serve_until(services, listen, signals.stop_requested, logger))
         forced = asyncio.create_task(signals.forced_stop_requested.wait())
         try:
@@ -231,7 +247,7 @@ def run(build: Callable[[], Sequence[Service]], *, listen: Collection[str] | Non
     except (OSError, ServiceFailed) as error:
         raise SystemExit(f"cannot serve: {error}") from None
     except ForcedShutdown:
-        raise SystemExit(130) from None
+        raise SystemExit(FORCED_STATUS) from None
 
 
 class _Server(uvicorn.Server):
@@ -270,8 +286,26 @@ class _Signals:
     forced_stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+def _end_process_after(seconds: float, logger: Logger, status: int) -> None:
+    """End the process at that time if it has not ended by itself: a thread cannot be cancelled."""
+
+    def end() -> None:
+        logger.error(
+            "shutdown_forced",
+            after_s=round(seconds, 1),
+            threads=sorted(thread.name for thread in threading.enumerate() if not thread.daemon),
+        )
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
 @contextlib.contextmanager
-def _signals(logger: Logger) -> Iterator[_Signals]:
+def _signals(logger: Logger, grace_s: float) -> Iterator[_Signals]:
     loop = asyncio.get_running_loop()
     signals = _Signals()
 
@@ -279,6 +313,9 @@ def _signals(logger: Logger) -> Iterator[_Signals]:
         logger.info("signal_received", signal=name)
         if signals.stop_requested.is_set():
             signals.forced_stop_requested.set()
+            _end_process_after(FORCED_EXIT_MARGIN_S, logger, FORCED_STATUS)
+        else:
+            _end_process_after(grace_s + FORCED_EXIT_MARGIN_S, logger, 1)
         signals.stop_requested.set()
 
     handled = (signal.SIGTERM, signal.SIGINT)

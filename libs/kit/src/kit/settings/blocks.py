@@ -103,7 +103,8 @@ class HttpSettings(Block):
         description="seconds between reporting not ready and closing the port, for load balancers",
     )
     shutdown_grace_s: Seconds = Field(
-        20.0, description="seconds that requests in progress may take to finish on shutdown"
+        20.0,
+        description="seconds that work in progress may take to finish on shutdown; then the process ends",
     )
 
     @field_validator("cors_origins", mode="after")
