@@ -16,6 +16,7 @@ from plate_ocr.domain.acceptance import (
 )
 from plate_ocr.domain.calibration import calibrated
 from plate_ocr.domain.lattice import Lattice
+from plate_ocr.domain.plausibility import plausibility
 from plate_ocr.domain.rows import PlateRows
 from plate_ocr.domain.text_decoding import DecodedText
 from plate_ocr.domain.values import Box, Character, Detection, PlateState, UnreadReason
@@ -92,7 +93,7 @@ def test_a_plate_that_may_be_cut_off_needs_a_higher_confidence(
 @pytest.mark.parametrize(
     "evidence",
     [
-        seen(look("RK755", 0.05), score=0.55),
+        seen(look("RK755", 0.05), score=0.45),
         seen(look("X", 0.05)),
         seen(look("TDI", 0.99), score=0.6),
         seen(look("RK755AJ"), box=Box(2000, 300, 90, 30)),
@@ -101,6 +102,37 @@ def test_a_plate_that_may_be_cut_off_needs_a_higher_confidence(
 )
 def test_candidates_that_are_not_reported(evidence: PlateCandidate) -> None:
     assert accept_plates([evidence], SIGHT, OPTIONS) == ()
+
+
+@given(
+    text=st.text("0123456789ABCDEFGHJKLMNPRSTUVWXYZ", min_size=2, max_size=10),
+    confidence=st.floats(0, 1),
+    score=st.floats(0.4, 1),
+    region=st.sampled_from(["", "ae", "us"]),
+    x=st.floats(-50, 1270),
+    width=st.floats(20, 400),
+    sharpness=st.floats(0, 1),
+)
+def test_a_plate_that_was_found_and_is_legible_does_not_vanish(
+    text: str, confidence: float, score: float, region: str, x: float, width: float, sharpness: float
+) -> None:
+    """It is read, or seen with the reason, however unsure the detector was."""
+    box = Box(x, 300, width, width / 4)
+    evidence = seen(look(text, confidence, region), box=box, score=score, sharpness=sharpness)
+    plates = accept_plates([evidence], SIGHT, OPTIONS)
+    is_legible = calibrated(confidence) >= OPTIONS.min_confidence
+    is_badge = plausibility(text, region_confidence=0.9 if region else 0.0) == 0
+    is_found = score >= (OPTIONS.min_score_implausible if is_badge else OPTIONS.min_score_seen)
+    if box.clipped(1280, 720).area > 0 and (is_found or (is_legible and not is_badge)):
+        (plate,) = plates
+        assert plate.is_read or plate.unread_reason is not None
+        assert (plate.text or plate.raw_text) == text
+
+
+@pytest.mark.parametrize(("score", "state"), [(0.45, PlateState.SEEN_NOT_READ), (0.65, PlateState.READ)])
+def test_digits_without_a_region_are_read_where_the_detector_is_sure(score: float, state: PlateState) -> None:
+    (plate,) = accept_plates([seen(look("55529", 0.9999), score=score)], SIGHT, AcceptanceOptions())
+    assert (plate.state, plate.raw_text) == (state, "55529")
 
 
 def test_the_near_car_comes_before_the_far_one_and_the_unread_last() -> None:

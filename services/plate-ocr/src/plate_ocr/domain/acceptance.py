@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from plate_ocr.domain.alphabet import ALPHABET
 from plate_ocr.domain.calibration import calibrated
 from plate_ocr.domain.lattice import Lattice
-from plate_ocr.domain.plausibility import plausibility
+from plate_ocr.domain.plausibility import MIN_CHARACTERS, plausibility
 from plate_ocr.domain.rows import PlateRows
 from plate_ocr.domain.text_decoding import DecodedText
 from plate_ocr.domain.values import Box, Character, PlateReading, Slot, UnreadReason, seen_not_read
@@ -18,16 +18,22 @@ _ALTERNATIVES = 5
 @dataclass(frozen=True, slots=True)
 class AcceptanceOptions:
     """`min_confidence`: 0 to 1, calibrated; below it a plate is reported as seen, not read. `min_height_px`,
-    `min_sharpness` (0 to 1): below them the reason is that it was too small, or too blurred. `min_score`: 0 to 1, the
-    detector's; below it a candidate that cannot be read is not reported at all. `edge_px`: a plate this near to the
-    picture's edge may be cut off; it counts as read only with `min_confidence_at_edge` and `min_length_at_edge`
-    characters, which few formats exceed.
+    `min_sharpness` (0 to 1): below them the reason is that it was too small, or too blurred. `edge_px`: a plate this
+    near to the picture's edge may be cut off; it counts as read only with `min_confidence_at_edge` and
+    `min_length_at_edge` characters, which few formats exceed.
+
+    The others are scores of the detector, 0 to 1. `min_score`: below it digits without a known region are reported as
+    seen, not read. `min_score_seen`: below it a candidate is not reported whose text has not `min_confidence` either.
+    `min_score_implausible`: as that, for a text that no plate has, such as a badge. Where they come from:
+    docs/plate-engine.md.
     """
 
     min_confidence: float = 0.4
     min_height_px: float = 12.0
     min_sharpness: float = 0.25
-    min_score: float = 0.7
+    min_score: float = 0.6
+    min_score_seen: float = 0.5
+    min_score_implausible: float = 0.7
     edge_px: float = 2.0
     min_confidence_at_edge: float = 0.998
     min_length_at_edge: int = 7
@@ -97,7 +103,7 @@ def seen_among_too_many(
             confidence=plate.score,
         )
         for plate in plates
-        if plate.score >= options.min_score
+        if plate.score >= options.min_score_seen
         and _is_plate_shaped(plate)
         and (box := plate.box.clipped(size.width_px, size.height_px)).area > 0
     )
@@ -154,7 +160,10 @@ def _accept(candidate: PlateCandidate, size: PictureSize, options: AcceptanceOpt
         confidence < options.min_confidence_at_edge or len(reading.text) < options.min_length_at_edge
     )
     if confidence * plausible < options.min_confidence or may_be_cut:
-        if plate.score < options.min_score or not _is_plate_shaped(plate) or len(reading.raw_text) < 2:
+        if (
+            not _is_to_be_seen(plate, confidence, plausible, options)
+            or len(reading.raw_text) < MIN_CHARACTERS
+        ):
             return None
         return seen_not_read(
             box,
@@ -183,6 +192,15 @@ def _accept(candidate: PlateCandidate, size: PictureSize, options: AcceptanceOpt
         sharpness=candidate.sharpness,
         slots=_slots(best),
     )
+
+
+def _is_to_be_seen(plate: PlateRows, confidence: float, plausible: float, options: AcceptanceOptions) -> bool:
+    """Whether a plate that is not read is reported as seen. One whose text is legible always is: it must not vanish."""
+    if not _is_plate_shaped(plate):
+        return False
+    if plausible <= 0:
+        return plate.score >= options.min_score_implausible
+    return confidence >= options.min_confidence or plate.score >= options.min_score_seen
 
 
 def _slots(reading: CropReading) -> tuple[Slot, ...]:
