@@ -203,6 +203,7 @@ def make_stack(
                 {other: f"http://127.0.0.1:{ports[other]}" for other in services if other != "gateway"}
             ),
             "DEVICES__IS_LOOPBACK_ALLOWED": "true",
+            **NO_PUSH_BUDGETS,
         }
         if name in servers.databases:
             blocks["DATABASE__URL"] = servers.databases[name]
@@ -216,6 +217,13 @@ def make_stack(
             log=folder / f"{name}.log",
         )
     return stack
+
+
+# All cameras of a test push from one address, as fast as they can.
+NO_PUSH_BUDGETS = {
+    f"PUSH__{what}_PER_MINUTE": "0"
+    for what in ("CAMERA_EVENTS", "CAMERA_BYTES", "ADDRESS_EVENTS", "ADDRESS_BYTES")
+}
 
 
 def is_known(service: str, key: str) -> bool:
@@ -236,6 +244,7 @@ def embedded(folder: Path, **extra: str) -> Iterator[Stack]:
             "LOOKOUT_LOG_FORMAT": "json",
             "LOOKOUT_GATEWAY__HTTP__PORT": str(port),
             "LOOKOUT_GATEWAY__SUPERADMIN_PASSWORD": SUPERADMIN_PASSWORD,
+            **{f"LOOKOUT_INGEST__{name}": value for name, value in NO_PUSH_BUDGETS.items()},
             **extra,
         },
         url=f"http://127.0.0.1:{port}",

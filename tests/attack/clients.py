@@ -20,7 +20,8 @@ from all_in_one.pictures import ParkedCar, draw_scene
 from attack.checks import Check
 from attack.pictures_through_http import CARS, WARM_UP_CARS, running_with_camera, worst
 from attack.target import SPOTS, HonestCamera, Mode, Target, push, running
-from stack import SUPERADMIN_PASSWORD
+from ingest.settings import ParkingPushSettings
+from stack import NO_PUSH_BUDGETS, SUPERADMIN_PASSWORD
 from testkit.pictures import pad, solid
 
 FLOOD_S = 10
@@ -32,7 +33,11 @@ CONTROL_CHARACTERS = "\x1b[31mred\x1b[0m\x00\x07\x9b\u202e"
 
 def flood(mode: Mode) -> Iterator[Check]:
     """Finding: one client stored 15.7 MB/s, which is kept for 400 days."""
-    with running_with_camera(mode) as (target, quiet_s, camera):
+    budgets = {
+        f"INGEST__{name}": str(ParkingPushSettings.model_fields[name.partition("__")[2].lower()].default)
+        for name in NO_PUSH_BUDGETS
+    }
+    with running_with_camera(mode, budgets) as (target, quiet_s, camera):
         sent: list[tuple[int, int]] = []
         over = time.monotonic() + FLOOD_S
 

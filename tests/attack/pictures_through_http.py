@@ -8,7 +8,7 @@ import struct
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -148,12 +148,13 @@ def public_reads_without_end(mode: Mode) -> Iterator[Check]:
 class running_with_camera:  # noqa: N801 - used as a context manager only
     """A target, its camera, and the time from POST to ticket while nothing else happens, 95th percentile in s."""
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, settings: Mapping[str, str] | None = None) -> None:
         self._mode = mode
+        self._settings = settings
 
     def __enter__(self) -> tuple[Target, float, HonestCamera]:
         self._folder = tempfile.TemporaryDirectory()
-        self._running = running(self._mode, Path(self._folder.name))
+        self._running = running(self._mode, Path(self._folder.name), self._settings)
         target = self._running.__enter__()
         self._camera = HonestCamera(target.url, "1")
         self._camera.cars(WARM_UP_CARS)

@@ -1,7 +1,7 @@
 """The HTTP app of a service: tracing, access log, metrics, limits, errors, health and API page, alike in all."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 
 import orjson
@@ -39,12 +39,14 @@ def create_app(
     title: str | None = None,
     description: str = "",
     body_limits: Mapping[str, int] | None = None,
+    secret_prefixes: Collection[str] = (),
     docs: bool = True,
     edge: bool = True,
 ) -> FastAPI:
     """An app with the health and metrics routes only; `app.state` holds what FastAPI dependencies need.
 
     `body_limits`: path prefix → bytes, where a route takes more or less than `settings.max_body_bytes`.
+    `secret_prefixes`: what follows them in a path is not logged.
     `docs=False` leaves `/docs` and `/openapi.json` to the caller. `edge=False` leaves out `Edge` and CORS, for an app
     that is the innermost part of a larger one with middlewares of its own.
     """
@@ -73,7 +75,7 @@ def create_app(
     install(app)
     app.add_middleware(HeadAsGet)
     if edge:
-        _add_edge(app, settings, logger, metrics, health, tracing, body_limits)
+        _add_edge(app, settings, logger, metrics, health, tracing, body_limits, secret_prefixes)
     _add_operations_routes(app, metrics, health)
     return app
 
@@ -86,6 +88,7 @@ def _add_edge(
     health: Health,
     tracing: Tracing,
     body_limits: Mapping[str, int] | None,
+    secret_prefixes: Collection[str],
 ) -> None:
     app.add_middleware(
         Edge,
@@ -95,6 +98,7 @@ def _add_edge(
         tracing=tracing,
         max_body_bytes=settings.max_body_bytes,
         body_limits=body_limits,
+        secret_prefixes=secret_prefixes,
     )
     if settings.cors_origins:
         app.add_middleware(  # outside the edge, so that browsers can read refusals too

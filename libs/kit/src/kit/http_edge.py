@@ -6,7 +6,7 @@ Pure ASGI: bodies are streamed in both directions, and no call gets a task of it
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -59,7 +59,10 @@ class BodyTooLarge(HTTPException):
 
 
 class Edge:
-    """The outermost middleware of a service's app. `body_limits`: path prefix → bytes, the longest prefix wins."""
+    """The outermost middleware of a service's app. `body_limits`: path prefix → bytes, the longest prefix wins.
+
+    `secret_prefixes`: what follows them in a path is a secret, which is not logged.
+    """
 
     def __init__(
         self,
@@ -71,8 +74,10 @@ class Edge:
         max_body_bytes: int,
         tracing: Tracing = NO_TRACING,
         body_limits: Mapping[str, int] | None = None,
+        secret_prefixes: Collection[str] = (),
     ) -> None:
         self._app = app
+        self._secret_prefixes = tuple(f"{prefix}/" for prefix in secret_prefixes)
         self._logger = logger
         self._health = health
         self._tracing = tracing
@@ -154,11 +159,14 @@ class Edge:
             "http_request",
             method=call.method,
             route=call.route,
-            path=call.scope["path"],
+            path=self._logged_path(call.scope["path"]),
             status=status,
             ms=round(seconds * 1000, 1),
             client=(call.scope.get("client") or ("",))[0],
         )
+
+    def _logged_path(self, path: str) -> str:
+        return next((prefix + "…" for prefix in self._secret_prefixes if path.startswith(prefix)), path)
 
     def _limit_for(self, path: str) -> int:
         for prefix, limit in self._body_limits:

@@ -43,8 +43,13 @@ class SecretBox:
             raise ValueError(f"a key for secrets has at least {MIN_KEY_CHARACTERS} characters")
         fernets = [Fernet(base64.urlsafe_b64encode(_derive(key, f"fernet {purpose}"))) for key in given]
         self._first = fernets[0]
+        self._first_key, self._purpose = given[0], purpose
         self._fernet = MultiFernet(fernets)
         self._old_ciphers = {_old_name(key): AESGCM(_derive(key, f"lookout {purpose}")) for key in given}
+
+    def derived_key(self, use: str) -> bytes:
+        """32 bytes for another use, such as authenticating values; the same in every process with the same keys."""
+        return _derive(self._first_key, f"{use} of {self._purpose}")
 
     def encrypt(self, text: str) -> str:
         """The encrypted text in printable characters. Encrypting a text twice gives two different results."""

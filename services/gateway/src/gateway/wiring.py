@@ -139,6 +139,7 @@ def build(
         health=Health(),  # never refuses: the chain's Startup decides what is served while starting
         # The chain's SizeLimit applies the limit of each route.
         max_body_bytes=max(route.max_body_bytes for route in table.by_prefix.values()),
+        secret_prefixes=table.secret_prefixes,
     )
     return service
 

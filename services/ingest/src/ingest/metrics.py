@@ -16,6 +16,9 @@ class IngestMetrics:
         self.pushes_rejected = metrics.counter(
             "parking_pushes_rejected_total", "parking pushes answered with an error", ("code",)
         )
+        self.pushes_refused = metrics.counter(
+            "parking_pushes_refused_total", "parking pushes refused to their sender", ("reason",)
+        )
         self.pending_events = metrics.gauge(
             "pending_events", "events that wait for a fresh picture, or behind one that does"
         )

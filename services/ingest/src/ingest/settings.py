@@ -50,6 +50,44 @@ class ParkingPushSettings(Block):
     clock_behind_limit_s: Seconds = Field(
         604_800.0, ge=0, description="seconds an event may be late; beyond that the receive time is used"
     )
+    is_authentication_required: bool = Field(
+        False,
+        description="refuse pushes for cameras for which neither networks nor a credential is set, and answer those for"
+        " unknown cameras as those that are refused",
+    )
+    gateway_networks: tuple[str, ...] = Field(
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128"),
+        description="networks of the gateways whose X-Forwarded-For is trusted, comma separated; cameras must not reach"
+        " this service's own port",
+    )
+    nonce_lifetime_s: Seconds = Field(
+        300.0, gt=0, description="seconds that the nonce of a Digest challenge is valid"
+    )
+    signature_tolerance_s: Seconds = Field(
+        300.0, gt=0, description="seconds that the time of a signature may differ from the clock"
+    )
+    max_refusals: int = Field(
+        1000, gt=0, description="refused pushes that are listed, by parking area, address and reason"
+    )
+    camera_events_per_minute: float = Field(
+        240.0, ge=0, description="pushes of one camera a minute; above that 429. 0: no limit"
+    )
+    camera_bytes_per_minute: float = Field(
+        60_000_000.0, ge=0, description="bytes of pushes of one camera a minute; above that 429. 0: no limit"
+    )
+    address_events_per_minute: float = Field(
+        6000.0,
+        ge=0,
+        description="pushes from one address a minute, which many cameras may share; above that 429. 0: no limit",
+    )
+    address_bytes_per_minute: float = Field(
+        200_000_000.0,
+        ge=0,
+        description="bytes of pushes from one address a minute; above that 429. 0: no limit",
+    )
+    max_budget_keys: int = Field(
+        100_000, gt=0, description="cameras, addresses and nonces whose use is held in memory, of each kind"
+    )
     max_outcome_wait_s: int = Field(30, ge=0, description="longest `Prefer: wait` in seconds that is applied")
     max_outcome_waiters: int = Field(
         500, ge=0, description="events whose outcome requests may wait for at once"

@@ -1,11 +1,13 @@
 """Builds the service: the only module that names concrete classes."""
 
+import time
 from datetime import datetime
 
 from ingest.adapters.clip_check import is_playable_clip
 from ingest.adapters.http_camera import CallOptions, HttpCameras
 from ingest.consumers import consumers
 from ingest.handlers.accept_parking_push import AcceptParkingPush
+from ingest.handlers.admit_push import AdmitPush, push_budgets
 from ingest.handlers.apply_retention import ApplyRetention, accept_clock
 from ingest.handlers.camera_events import CameraEvents
 from ingest.handlers.device_calls import DeviceCalls
@@ -14,12 +16,19 @@ from ingest.handlers.outcome_waiters import OutcomeWaiters
 from ingest.handlers.record_outcome import RecordOutcome
 from ingest.handlers.registry import Registry
 from ingest.handlers.site_directory import SiteDirectory
-from ingest.http import POST_PATH, camera_event_routes, device_routes, post_routes, registry_routes
+from ingest.http import (
+    POST_PATH,
+    camera_event_routes,
+    device_routes,
+    post_routes,
+    refused_push_routes,
+    registry_routes,
+)
 from ingest.mapping import EVENTS
 from ingest.metrics import IngestMetrics
 from ingest.rpc import Cameras
 from ingest.settings import DeviceSettings, IngestSettings
-from ingest.store.tables import inbox_rows, locations, outbox_rows
+from ingest.store.tables import cameras, inbox_rows, locations, outbox_rows
 from kit.clock import SystemClock
 from kit.db import Database
 from kit.service import Service, Shared, open_secret_box
@@ -30,6 +39,9 @@ SECRET_COLUMNS = (
     locations.c.sealed_portal_password,
     locations.c.sealed_parkonic_api_token,
     locations.c.sealed_camera_pass,
+    cameras.c.sealed_push_password,
+    cameras.c.sealed_push_path_secret,
+    cameras.c.sealed_push_hmac_key,
 )
 
 
@@ -44,7 +56,7 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
     bus = service.event_bus(settings.bus)
     outbox = service.outbox(outbox_rows, db, bus, settings.bus)
     inbox = service.inbox(inbox_rows, db, settings.bus)
-    cameras = service.add_resource(
+    camera_calls = service.add_resource(
         HttpCameras(_call_options(settings.devices), ingest_metrics.observe_camera_call)
     )
     threads = service.thread_pool("pushes", settings.push.threads)
@@ -54,7 +66,7 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         db, clock, ttl_s=settings.push.registry_cache_ttl_s, max_cameras=settings.push.max_cached_cameras
     )
     devices = DeviceCalls(
-        cameras=cameras,
+        cameras=camera_calls,
         directory=directory,
         secret_box=secret_box,
         blobs=blobs,
@@ -77,8 +89,17 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         logger=logger,
         metrics=ingest_metrics,
     )
+    admit = AdmitPush(
+        settings=settings.push,
+        secret_box=secret_box,
+        budgets=push_budgets(settings.push, time.monotonic),
+        clock=clock,
+        logger=logger,
+        metrics=ingest_metrics,
+    )
     accept = AcceptParkingPush(
         db=db,
+        admit=admit,
         blobs=blobs,
         outbox=outbox,
         directory=directory,
@@ -106,8 +127,11 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
     service.run_in_background("outcomes", waiters.run)
     service.every("retention", settings.retention.sweep_interval_s, retention.sweep)
 
-    app = service.http_app(body_limits={POST_PATH: settings.push.max_body_bytes})
-    app.include_router(post_routes(accept, waiters, settings.push, ingest_metrics, reserve))
+    app = service.http_app(
+        body_limits={POST_PATH: settings.push.max_body_bytes}, secret_prefixes=(POST_PATH,)
+    )
+    app.include_router(post_routes(accept, admit, waiters, settings.push, ingest_metrics, reserve))
+    app.include_router(refused_push_routes(admit))
     app.include_router(device_routes(devices, blobs))
     app.include_router(
         registry_routes(Registry(db=db, secret_box=secret_box, clock=clock, directory=directory))

@@ -156,6 +156,11 @@ def site(spots: Any = (), number_of_parking: Any = 0) -> Any:
         regions=(),
         camera_user="",
         sealed_camera_pass="",
+        push_networks=(),
+        push_user="",
+        sealed_push_password="",
+        sealed_push_path_secret="",
+        sealed_push_hmac_key="",
         spots={spot.spot_number: spot for spot in spots},
     )
 

@@ -1,6 +1,6 @@
 """One service: what every service has, and methods that open the parts that a service's wiring asks for."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib.metadata import version as package_version
@@ -170,13 +170,15 @@ class Service(Lifecycle):
         *,
         verifier: TokenVerifier | None = None,
         body_limits: Mapping[str, int] | None = None,
+        secret_prefixes: Collection[str] = (),
         docs: bool = True,
         edge: bool = True,
     ) -> FastAPI:
         """The service's app, to which the wiring adds its routes.
 
         `verifier`: checks access tokens; None: one for the process's or the configured keys. `body_limits`: path
-        prefix → bytes, where a route takes more or less than `http.max_body_bytes`.
+        prefix → bytes, where a route takes more or less than `http.max_body_bytes`. `secret_prefixes`: what follows
+        them in a path is not logged.
         `docs=False` leaves `/docs` and `/openapi.json` to the wiring, `edge=False` the middleware around the app.
         """
         auth = self.settings.auth
@@ -192,6 +194,7 @@ class Service(Lifecycle):
             tracing=self.tracing,
             description=self.description,
             body_limits=body_limits,
+            secret_prefixes=secret_prefixes,
             docs=docs,
             edge=edge,
         )

@@ -17,8 +17,8 @@ class RouteTableError(ValueError):
 class Route:
     """Where requests of a prefix are forwarded. `target` is the prefix in the service's own paths.
 
-    `timeout_s` limits the upload of the request and the wait for the response's head; `is_public`: no token is
-    required.
+    `timeout_s` limits the silence of client and service each; `is_public`: no token is required; `has_secret_path`:
+    what follows the prefix is a secret, which is not logged.
     """
 
     service: str
@@ -27,6 +27,7 @@ class Route:
     rate_limit: RateLimit
     timeout_s: float
     max_body_bytes: int
+    has_secret_path: bool = False
 
     @property
     def path(self) -> str:
@@ -49,6 +50,15 @@ class RouteTable:
     by_prefix: Mapping[tuple[bytes, ...], Route]
     aliases: Mapping[str, tuple[str, ...]]
     longest: int
+
+    @property
+    def secret_prefixes(self) -> tuple[str, ...]:
+        """The prefixes after which a path has a secret."""
+        return tuple(
+            "/" + b"/".join(prefix).decode()
+            for prefix, route in self.by_prefix.items()
+            if route.has_secret_path
+        )
 
     def match(self, path: CleanPath) -> Match | None:
         """The route with the longest prefix of the path, or None."""
@@ -74,7 +84,7 @@ class _Defaults:
 
 
 _ROUTE_KEYS = frozenset(
-    {"prefix", "service", "aliases", "public", "rate_limit", "timeout_s", "max_body_bytes"}
+    {"prefix", "service", "aliases", "public", "rate_limit", "timeout_s", "max_body_bytes", "secret_path"}
 )
 _DEFAULT_KEYS = frozenset({"rate_limit", "timeout_s", "max_body_bytes"})
 
@@ -196,6 +206,7 @@ def _parse_route(
         rate_limit=limit,
         timeout_s=timeout_s,
         max_body_bytes=int(max_body_bytes),
+        has_secret_path=entry.get("secret_path") is True,
     )
     return prefixes, route
 

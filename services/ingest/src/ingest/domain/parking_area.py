@@ -17,6 +17,11 @@ class ParkingArea:
     location_code: str
     api_code: str
 
+    @property
+    def name(self) -> str:
+        """As a push writes it."""
+        return f"{self.location_code}{self.api_code}"
+
 
 def parse_parking_area(value: object) -> ParkingArea:
     """Letters and digits, in either case, blanks anywhere.

@@ -103,6 +103,11 @@ class Camera:
     number_of_parking: int
     portal_id: str
     status: str
+    push_networks: Sequence[str]
+    push_user: str
+    sealed_push_password: str = field(repr=False)
+    sealed_push_path_secret: str = field(repr=False)
+    sealed_push_hmac_key: str = field(repr=False)
     created_at: datetime
     updated_at: datetime
 
@@ -110,6 +115,21 @@ class Camera:
     def id(self) -> int:
         """Its id."""
         return self.camera_id
+
+    @property
+    def has_push_password(self) -> bool:
+        """Whether one is set."""
+        return bool(self.sealed_push_password)
+
+    @property
+    def has_push_path_secret(self) -> bool:
+        """Whether one is set."""
+        return bool(self.sealed_push_path_secret)
+
+    @property
+    def has_push_hmac_key(self) -> bool:
+        """Whether one is set."""
+        return bool(self.sealed_push_hmac_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

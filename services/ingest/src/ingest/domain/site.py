@@ -73,6 +73,11 @@ class CameraSite(CameraRef):
     regions: tuple[str, ...]
     camera_user: str
     sealed_camera_pass: str = field(repr=False)
+    push_networks: tuple[str, ...]
+    push_user: str
+    sealed_push_password: str = field(repr=False)
+    sealed_push_path_secret: str = field(repr=False)
+    sealed_push_hmac_key: str = field(repr=False)
     spots: Mapping[int, RegisteredSpot]
 
 

@@ -13,8 +13,10 @@ from ingest.domain.camera_time import ClockCheck, check_clock
 from ingest.domain.frame import CapturedFrame, FrameSpot, StoredPicture
 from ingest.domain.geometry import scale_box
 from ingest.domain.parking_push import fingerprint
+from ingest.domain.push_access import PushCaller
 from ingest.domain.site import CameraSite, RegisteredSpot, SpotOrigin
 from ingest.domain.spots import SpotChoice, choose_spot
+from ingest.handlers.admit_push import AdmitPush
 from ingest.handlers.group_commit import GroupCommit
 from ingest.handlers.input_errors import mapped_input_errors
 from ingest.handlers.ordered_locks import OrderedLocks
@@ -28,7 +30,7 @@ from kit.blobs import BlobStore, new_blob_key
 from kit.bus import Event
 from kit.clock import Clock
 from kit.db import Database
-from kit.errors import FieldError, Invalid, LookoutError
+from kit.errors import FieldError, Invalid, LookoutError, NotFound
 from kit.ids import uuid7
 from kit.logging import Logger
 from kit.outbox import Outbox
@@ -75,6 +77,7 @@ class AcceptParkingPush:
         self,
         *,
         db: Database,
+        admit: AdmitPush,
         blobs: BlobStore,
         outbox: Outbox,
         directory: SiteDirectory,
@@ -86,6 +89,7 @@ class AcceptParkingPush:
         on_pending: Callable[[], None],
     ) -> None:
         self._db = db
+        self._admit = admit
         self._blobs = blobs
         self._outbox = outbox
         self._directory = directory
@@ -106,10 +110,12 @@ class AcceptParkingPush:
         """Finish the write in progress."""
         await self._writes.stop()
 
-    async def __call__(self, body: bytes) -> Accepted:
+    async def __call__(self, body: bytes, caller: PushCaller) -> Accepted:
         """Accept one push.
 
         Raises:
+            PushRefused: `caller` did not show that it may push for the camera.
+            RateLimited: the camera has pushed too much.
             Invalid, TooLarge: the push or its picture; each with its own code, naming the fields.
             NotFound: no such location or camera.
             Unavailable, StorageFull: the database or the blob store; nothing was stored, the camera may repeat.
@@ -117,7 +123,7 @@ class AcceptParkingPush:
         received_at = self._clock.now()
         with mapped_input_errors():
             parsed = await self._parse(body)
-            site = await self._directory.by_area(parsed.push.area)
+            site = await self._admitted(parsed, body, caller)
             draft = self._draft(parsed, site, received_at)
         if known := self._recent.get(draft.fingerprint):
             return Accepted(known, is_repeat=True)
@@ -132,6 +138,17 @@ class AcceptParkingPush:
                 return await self._accept(draft, picture)
         finally:
             lock.release()
+
+    async def _admitted(self, parsed: ParsedPush, body: bytes, caller: PushCaller) -> CameraSite:
+        area = parsed.push.area
+        try:
+            site = await self._directory.by_area(area)
+        except NotFound:
+            if self._admit.is_required:
+                raise self._admit.refuse_unknown(area, caller) from None
+            raise
+        self._admit.admit(site, area, caller, body)
+        return site
 
     async def _parse(self, body: bytes) -> ParsedPush:
         loop = asyncio.get_running_loop()

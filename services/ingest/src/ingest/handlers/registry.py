@@ -24,6 +24,9 @@ SECRETS = {
     "portal_password": "sealed_portal_password",
     "parkonic_api_token": "sealed_parkonic_api_token",
     "camera_pass": "sealed_camera_pass",
+    "push_password": "sealed_push_password",
+    "push_path_secret": "sealed_push_path_secret",
+    "push_hmac_key": "sealed_push_hmac_key",
 }
 
 

@@ -1,6 +1,8 @@
 """`POST /api/v1/post`: cameras push parking events. Public: cameras cannot sign in."""
 
 import asyncio
+from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Any
 
 import orjson
@@ -9,7 +11,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from ingest.domain.outcomes import OutcomeDocument
 from ingest.domain.parking_push import FIELDS
 from ingest.domain.preferences import Preferences, parse_prefer
+from ingest.domain.push_access import SIGNATURE_HEADER, Network, PushCaller, is_in_networks
 from ingest.handlers.accept_parking_push import Accepted, AcceptParkingPush
+from ingest.handlers.admit_push import AdmitPush, PushRefused
 from ingest.handlers.outcome_waiters import OutcomeWaiters
 from ingest.metrics import IngestMetrics
 from ingest.settings import ParkingPushSettings
@@ -17,9 +21,12 @@ from kit.body_budget import declared_bytes
 from kit.byte_budget import ByteBudget
 from kit.disk import DiskReserve
 from kit.errors import Invalid, LookoutError, UnsupportedMedia
+from kit.problems import problem_response
 from kit.query import any_query
 
 POST_PATH = "/api/v1/post"
+POST_ALIASES = ("/post",)
+"""Other paths of it at the gateway, which the `uri` of HTTP Digest names."""
 _EVENTS_PATH = "/api/v1/camera-events"
 _ACCEPTED_STATUS = 202
 
@@ -64,6 +71,7 @@ _OPENAPI = {
 
 def post_routes(
     accept: AcceptParkingPush,
+    admit: AdmitPush,
     waiters: OutcomeWaiters,
     settings: ParkingPushSettings,
     metrics: IngestMetrics,
@@ -77,6 +85,17 @@ def post_routes(
         detail="too many pushes at the same time",
     )
 
+    gateways = tuple(ip_network(network, strict=False) for network in settings.gateway_networks)
+
+    @router.post(
+        POST_PATH + "/{secret}",
+        summary="A camera pushes a parking event, with its secret in the path",
+        description="As `POST /api/v1/post`, for a camera with a `push_path_secret`.",
+        responses={_ACCEPTED_STATUS: {"description": "Accepted, with `respond-async`"}},
+        openapi_extra=_OPENAPI,
+        dependencies=[Depends(any_query)],
+        operation_id="post_with_secret",
+    )
     @router.post(
         POST_PATH,
         summary="A camera pushes a parking event",
@@ -87,10 +106,22 @@ def post_routes(
         dependencies=[Depends(any_query)],
     )
     async def post(request: Request) -> Response:
+        caller = _caller(request, gateways)
         try:
             reserve.check()
-            async with budget.reserve(declared_bytes(request, settings.max_body_bytes)):
-                accepted = await accept(await _read_body(request, settings.body_timeout_s))
+            declared = declared_bytes(request, settings.max_body_bytes)
+            admit.take_for_address(caller.address, declared)
+            async with budget.reserve(declared):
+                body = await _read_body(request, settings.body_timeout_s)
+                if not body and admit.is_required:
+                    raise admit.challenge()
+                accepted = await accept(body, caller)
+        except PushRefused as error:
+            metrics.pushes_rejected.labels(error.code).inc()
+            response = problem_response(error)
+            for challenge in error.challenges:
+                response.headers.append("WWW-Authenticate", challenge)
+            return response
         except LookoutError as error:
             metrics.pushes_rejected.labels(error.code).inc()
             raise
@@ -102,6 +133,23 @@ def post_routes(
 
     del post
     return router
+
+
+def _caller(request: Request, gateways: Sequence[Network]) -> PushCaller:
+    secret: str = request.path_params.get("secret", "")
+    suffix = f"/{secret}" if secret else ""
+    address = request.client.host if request.client else ""
+    if is_in_networks(address, gateways):
+        # The gateway replaces what its client sent; the first address is the one that it trusts.
+        address = request.headers.get("x-forwarded-for", address).partition(",")[0].strip()
+    return PushCaller(
+        address=address,
+        method=request.method,
+        uris=tuple(path + suffix for path in (POST_PATH, *POST_ALIASES)),
+        authorization=request.headers.get("authorization", ""),
+        path_secret=secret,
+        signature=request.headers.get(SIGNATURE_HEADER, ""),
+    )
 
 
 async def _read_body(request: Request, timeout_s: float) -> bytes:

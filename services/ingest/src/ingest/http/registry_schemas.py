@@ -1,5 +1,6 @@
 """Schemas of the site's hierarchy; field names are those that parking portals and installers use."""
 
+import re
 from collections.abc import Callable
 from copy import copy
 from datetime import datetime
@@ -9,6 +10,7 @@ import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, create_model
 
 from ingest.domain.parking_push import HIGHEST_SPOT_NUMBER
+from ingest.domain.push_access import MIN_SECRET_CHARS, MOST_NETWORKS, check_networks
 from ingest.domain.site import (
     MOST_CORNERS,
     SMALLEST_CORNERS,
@@ -29,6 +31,7 @@ from ingest.domain.site import (
 _MAX_PARAMETERS_BYTES = 65_536
 _MAX_SECRET_CHARS = 500
 _MAX_REGIONS = 100
+_PATH_SECRET = re.compile(rf"[A-Za-z0-9_-]{{{MIN_SECRET_CHARS},100}}")
 
 
 def _check_parameters(value: dict[str, Any]) -> dict[str, Any]:
@@ -38,6 +41,26 @@ def _check_parameters(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("contains a number or a nesting that cannot be stored") from error
     if size_bytes > _MAX_PARAMETERS_BYTES:
         raise ValueError(f"is larger than {_MAX_PARAMETERS_BYTES} bytes")
+    return value
+
+
+def _check_path_secret(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text and not _PATH_SECRET.fullmatch(text):
+        raise ValueError(f"must be {MIN_SECRET_CHARS} to 100 letters, digits, - and _")
+    return value
+
+
+def _check_hmac_key(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text and not MIN_SECRET_CHARS <= len(text) <= _MAX_SECRET_CHARS:
+        raise ValueError(f"must have {MIN_SECRET_CHARS} to {_MAX_SECRET_CHARS} characters")
+    return value
+
+
+def _check_push_user(value: str) -> str:
+    if ":" in value or '"' in value:
+        raise ValueError('must not contain : or "')
     return value
 
 
@@ -51,6 +74,10 @@ Name = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS), AfterValidator
 Code = Annotated[str, AfterValidator(check_code)]
 Address = Annotated[str, Field(max_length=TEXT_CHARS), AfterValidator(check_address)]
 Secret = Annotated[SecretStr, Field(max_length=_MAX_SECRET_CHARS)]
+PathSecret = Annotated[SecretStr, AfterValidator(_check_path_secret)]
+HmacKey = Annotated[SecretStr, AfterValidator(_check_hmac_key)]
+PushUser = Annotated[Line, AfterValidator(_check_push_user)]
+PushNetworks = Annotated[list[str], Field(max_length=MOST_NETWORKS), AfterValidator(_list_of(check_networks))]
 Parameters = Annotated[dict[str, Any], AfterValidator(_check_parameters)]
 Regions = Annotated[list[str], Field(max_length=_MAX_REGIONS), AfterValidator(_list_of(check_regions))]
 Pixels = Annotated[float, Field(allow_inf_nan=False)]
@@ -170,17 +197,32 @@ class CameraFields(BaseModel):
     number_of_parking: Annotated[int, Field(ge=0, le=HIGHEST_SPOT_NUMBER)] = 0
     portal_id: Line = ""
     status: CameraStatus = Field(CameraStatus.ONLINE, description="OFFLINE: it is never called")
+    push_networks: PushNetworks = Field(
+        default=[], description="its pushes are accepted from these networks only; empty: from any"
+    )
+    push_user: PushUser = Field("", description="the user name of `push_password`")
 
 
 class CameraCreate(CameraFields, Create):
-    """A camera."""
+    """A camera. Where one of the three secrets is set, its pushes must have one of those that are set."""
+
+    push_password: Secret | None = Field(None, description="for HTTP Digest and Basic; null or empty: none")
+    push_path_secret: PathSecret | None = Field(
+        None, description="the last part of the address that the camera pushes to: `/post/SECRET`"
+    )
+    push_hmac_key: HmacKey | None = Field(
+        None, description="the key of `X-Lookout-Signature`: HMAC-SHA256 of time and body"
+    )
 
 
 class CameraOut(CameraFields, Out):
-    """A camera."""
+    """A camera. Secrets are never shown."""
 
     camera_id: int
     location_id: int
+    has_push_password: bool
+    has_push_path_secret: bool
+    has_push_hmac_key: bool
 
 
 class SpotFields(BaseModel):

@@ -66,6 +66,11 @@ async def _load(session: AsyncSession, query: Any) -> CameraSite | None:
         regions=tuple(row.regions),
         camera_user=row.camera_user,
         sealed_camera_pass=row.sealed_camera_pass,
+        push_networks=tuple(row.push_networks),
+        push_user=row.push_user,
+        sealed_push_password=row.sealed_push_password,
+        sealed_push_path_secret=row.sealed_push_path_secret,
+        sealed_push_hmac_key=row.sealed_push_hmac_key,
         spots={spot.spot_number: _spot(spot) for spot in found.all()},
     )
 
