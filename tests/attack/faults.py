@@ -25,7 +25,7 @@ from stack import ServiceProcess
 from testkit.pictures import noise
 from testkit.processes import wait_until
 
-FAULT_START_TIMEOUT_S = 60
+FAULT_START_TIMEOUT_S = 25
 GRACE_MARGIN_S = 2
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 

@@ -1,9 +1,11 @@
 """Every service in one process on embedded defaults: SQLite, a folder, one shared bus."""
 
+import asyncio
 import os
 from pathlib import Path
 from typing import TypeVar
 
+from all_in_one import data_folder
 from kit.bus import open_bus
 from kit.logging import make_logger
 from kit.metrics import Metrics
@@ -25,10 +27,13 @@ def build(data_dir: Path, *, port: int | None = None) -> list[Service]:
 
     Raises:
         SystemExit: a setting in the environment is wrong; what is wrong is printed.
+        ServiceFailed: another process uses the folder, or a file of it is missing or damaged.
     """
     # Passwords, pictures and plates of people: only the owner of the process may read them.
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     data_dir.chmod(0o700)
+    folder_lock = data_folder.lock(data_dir)
+    data_folder.check(data_dir)
     services = {service.name: service for service in installed_services()}
     settings = {
         name: settings_of(service.settings, data_dir, port=port if name == GATEWAY else None)
@@ -50,7 +55,27 @@ def build(data_dir: Path, *, port: int | None = None) -> list[Service]:
     # Services start in this order and stop in reverse: the bus delivers when the resources of every handler are
     # open, and is the first to stop.
     gateway.add_resource(bus)
+
+    async def record() -> None:
+        await asyncio.to_thread(data_folder.record, data_dir)
+
+    gateway.startup_steps.append(("data folder", record))  # the last one: every file exists then
+    others[0].resources.insert(0, _FolderLock(folder_lock))  # the last one to stop
     return [*others, gateway]
+
+
+class _FolderLock:
+    """Frees the data folder when everything else has stopped."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    async def start(self) -> None:
+        """It is held already."""
+
+    async def stop(self) -> None:
+        """Let another process use the folder."""
+        os.close(self._descriptor)
 
 
 def settings_of(cls: type[S], data_dir: Path, *, port: int | None = None) -> S:

@@ -62,17 +62,22 @@ class HttpListener:
             )
         )
         self._task: asyncio.Task[None] | None = None
+        self._socket: socket.socket | None = None
         self.port = self._settings.port
 
-    async def start(self) -> None:
-        """Listen; `port` then is the real one.
+    def bind(self) -> None:
+        """Take the port, which is the real one then. Connections are refused until `start`.
 
         Raises:
             OSError: the address is not available.
         """
-        listener = _bind(self._settings.host, self._settings.port)
-        self.port = listener.getsockname()[1]
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
+        self._socket = _bind(self._settings.host, self._settings.port)
+        self.port = self._socket.getsockname()[1]
+
+    async def start(self) -> None:
+        """Listen."""
+        assert self._socket is not None, "bind comes first"
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         await self._server.open.wait()
 
     async def stop(self) -> None:
@@ -80,6 +85,8 @@ class HttpListener:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
+        elif self._socket is not None:
+            self._socket.close()
 
 
 class ServiceRunner:
@@ -105,6 +112,11 @@ class ServiceRunner:
             Exception: a service cannot start, and a retry would not help.
         """
         try:
+            # First: a service must not do what it does once, such as printing a password, and then not be reachable.
+            for service in self.services:
+                if self._listen is None or service.name in self._listen:
+                    self.http[service.name] = HttpListener(service)
+                    self.http[service.name].bind()
             for service in self.services:
                 await service.start()
                 await self._open(service)
@@ -142,10 +154,8 @@ class ServiceRunner:
         return service.name in self.grpc and self.grpc[service.name].unix_socket is not None
 
     async def _open(self, service: Service) -> None:
-        if self._listen is None or service.name in self._listen:
-            listener = HttpListener(service)
-            await listener.start()
-            self.http[service.name] = listener
+        if service.name in self.http:
+            await self.http[service.name].start()
             service.logger.info("listening", protocol="http", url=self.url(service.name))
         if service.rpcs and (service.settings.grpc.port or service.settings.mode == "embedded"):
             await self._open_grpc(service)
