@@ -290,3 +290,20 @@ async def test_reading_and_writing_each_need_their_permission(sqlite_ingest: Ing
 def test_secrets_are_encrypted_in_the_database() -> None:
     names = {column.name for table in metadata.tables.values() for column in table.columns}
     assert not {"camera_pass", "portal_password", "parkonic_api_token"} & names
+
+
+@pytest.mark.parametrize("path", ["locations", "zones", "poles", "cameras", "spots", "crop-zones"])
+async def test_what_was_read_can_be_changed_and_put_back(sqlite_ingest: Ingest, path: str) -> None:
+    ingest = sqlite_ingest
+    camera = await ingest.make_camera(push_user="cam", push_password="pass")
+    await ingest.create("crop-zones", camera_id=camera["id"], points=[[0, 0], [9, 0], [9, 9]])
+    [read] = (await ingest.client.get(f"/api/v1/{path}", headers=ingest.admin)).json()["items"]
+    one = f"/api/v1/{path}/{read['id']}"
+    answer = await ingest.client.put(one, json=read, headers=ingest.admin)
+    assert answer.status_code == 200, answer.text
+    times = {"updated_at": ""}
+    assert {**answer.json(), **times} == {**read, **times} | (
+        {"origin": "OPERATOR"} if "origin" in read else {}
+    )
+    unknown = await ingest.client.put(one, json={**read, "nmae": "x"}, headers=ingest.admin)
+    assert unknown.status_code == 422

@@ -97,6 +97,12 @@ class SignInSettings(Block):
         ge=1,
         description="shortest password in characters that may be set; sites should ask for 12 or more",
     )
+    min_guesses_log10: float = Field(
+        6.0,
+        ge=0,
+        description="guesses that a password must withstand, as a power of ten, estimated with lists of common ones;"
+        " 0 accepts any",
+    )
     max_password_chars: int = Field(256, ge=1, le=4096, description="longest password in characters")
     max_failures: int = Field(
         10,

@@ -12,11 +12,13 @@ from gateway.adapters.argon2 import Argon2PasswordHasher
 from gateway.adapters.asgi_upstream import AsgiUpstream
 from gateway.adapters.ed25519 import Ed25519TokenSigner
 from gateway.adapters.http_upstream import HttpUpstream, HttpUpstreamOptions
+from gateway.adapters.zxcvbn import guesses_log10
 from gateway.domain.clients import TrustedProxies
 from gateway.domain.cors import CorsPolicy
 from gateway.domain.lockout import LockoutPolicy
 from gateway.domain.passwords import PasswordRules
 from gateway.domain.routes import OWN_SERVICE, RouteTable, parse_route_table, parse_service_urls
+from gateway.handlers.change_own_password import ChangeOwnPassword
 from gateway.handlers.change_permission import ChangePermission
 from gateway.handlers.change_role import ChangeRole
 from gateway.handlers.change_user import ChangeUser
@@ -35,6 +37,7 @@ from gateway.handlers.merge_api_documents import MergedApiDocument
 from gateway.handlers.read_accounts import ReadAccounts
 from gateway.handlers.refresh_session import RefreshSession
 from gateway.handlers.reset_password import ResetPassword
+from gateway.handlers.reset_user_password import ResetUserPassword
 from gateway.handlers.rotate_keys import RotateKeys
 from gateway.handlers.sign_in import SignIn
 from gateway.handlers.sign_out import SignOut
@@ -232,6 +235,9 @@ def _auth_handlers(
         sign_in=SignIn(db, passwords, failed, issuer, clock, logger, _password_rules(sign_in), unstored),
         refresh=RefreshSession(db, issuer, clock, logger, clear_token_cache),
         sign_out=SignOut(db, clock, clear_token_cache, unstored),
+        change_own_password=ChangeOwnPassword(
+            db, passwords, _password_rules(sign_in), failed, clock, clear_token_cache
+        ),
         check_sign_in=CheckSignIn(db, signing_keys),
         signing_keys=signing_keys,
     )
@@ -249,6 +255,7 @@ def _account_handlers(
         read=ReadAccounts(db),
         create_user=CreateUser(db, passwords, rules, clock),
         change_user=ChangeUser(db, passwords, rules, clock, clear_token_cache),
+        reset_user_password=ResetUserPassword(db, passwords, rules, clock, clear_token_cache),
         delete_user=DeleteUser(db, clear_token_cache),
         create_role=CreateRole(db),
         change_role=ChangeRole(db, clock, clear_token_cache),
@@ -299,4 +306,6 @@ def _password_hasher(sign_in: SignInSettings) -> Argon2PasswordHasher:
 
 
 def _password_rules(sign_in: SignInSettings) -> PasswordRules:
-    return PasswordRules(sign_in.min_password_chars, sign_in.max_password_chars)
+    return PasswordRules(
+        sign_in.min_password_chars, sign_in.max_password_chars, sign_in.min_guesses_log10, guesses_log10
+    )

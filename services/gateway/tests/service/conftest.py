@@ -9,7 +9,7 @@ from gateway.wiring import build
 from kit.service import Service, Shared
 
 ROOT_PASSWORD = "a good long password"
-EXAMPLE_PASSWORD = "secret"
+EXAMPLE_PASSWORD = "five small boats"
 
 
 @dataclass

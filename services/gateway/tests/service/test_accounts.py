@@ -6,6 +6,8 @@ from sqlalchemy import select, text
 from gateway.store.tables import user_roles
 from testkit import eventually
 
+from .conftest import EXAMPLE_PASSWORD
+
 pytestmark = pytest.mark.integration
 
 ROOT_PASSWORD = "a good long password"
@@ -33,11 +35,11 @@ async def test_the_documented_example_works(gateway, root):
     user = await gateway.client.post(
         "/users",
         headers=root,
-        json={"username": "alice", "password": "secret", "role_ids": [role.json()["id"]]},
+        json={"username": "alice", "password": "five small boats", "role_ids": [role.json()["id"]]},
     )
     assert user.status_code == 201
     assert "password" not in user.text
-    token = (await gateway.sign_in("alice", "secret"))["access_token"]
+    token = (await gateway.sign_in("alice", "five small boats"))["access_token"]
     caller = (await gateway.client.get("/api/v1/auth/me", headers=bearer(token))).json()
     assert caller["roles"] == ["admin"]
     assert caller["permissions"] == ["manage_permissions", "manage_roles", "manage_users"]
@@ -45,8 +47,8 @@ async def test_the_documented_example_works(gateway, root):
 
 async def test_the_built_in_rows_exist_once(gateway, root, gateways):
     permissions = (await gateway.client.get("/api/v1/permissions", headers=root)).json()
-    assert [one["id"] for one in permissions["items"]] == list(range(1, 10))
-    assert permissions["total"] == 9
+    assert [one["id"] for one in permissions["items"]] == list(range(1, 11))
+    assert permissions["total"] == 10
     assert all(one["is_built_in"] for one in permissions["items"])
     users = (await gateway.client.get("/users", headers=root)).json()
     assert [(one["id"], one["username"], one["roles"][0]["name"]) for one in users["items"]] == [
@@ -58,7 +60,9 @@ async def test_the_built_in_rows_exist_once(gateway, root, gateways):
 async def test_a_user_is_created_changed_and_deleted(gateway, root, prefix):
     client = gateway.client
     made = (
-        await client.post(f"{prefix}/users", headers=root, json={"username": "bob", "password": "secret"})
+        await client.post(
+            f"{prefix}/users", headers=root, json={"username": "bob", "password": "five small boats"}
+        )
     ).json()
     path = f"{prefix}/users/{made['id']}"
     assert (await client.get(path, headers=root)).json() == made
@@ -106,7 +110,7 @@ async def test_a_permission_is_created_changed_and_deleted(gateway, root):
 @pytest.mark.parametrize(
     ("path", "body", "code"),
     [
-        ("/users", {"username": "SUPERADMIN", "password": "secret"}, "name_taken"),
+        ("/users", {"username": "SUPERADMIN", "password": "five small boats"}, "name_taken"),
         ("/roles", {"name": "SuperAdmin"}, "name_taken"),
         ("/roles", {"name": "\uff53uperadmin"}, "name_taken"),
         ("/permissions", {"name": "tickets:read"}, "name_taken"),
@@ -120,16 +124,16 @@ async def test_a_name_is_unique_whatever_its_case_or_form(gateway, root, path, b
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [
-        ("/users", {"username": "", "password": "secret"}, "username"),
-        ("/users", {"username": " a", "password": "secret"}, "username"),
-        ("/users", {"username": "a\u200bb", "password": "secret"}, "username"),
-        ("/users", {"username": "x" * 65, "password": "secret"}, "username"),
+        ("/users", {"username": "", "password": "five small boats"}, "username"),
+        ("/users", {"username": " a", "password": "five small boats"}, "username"),
+        ("/users", {"username": "a\u200bb", "password": "five small boats"}, "username"),
+        ("/users", {"username": "x" * 65, "password": "five small boats"}, "username"),
         ("/users", {"username": "a", "password": "short"}, "password"),
         ("/users", {"username": "a", "password": "x" * 257}, "password"),
         ("/users", {"username": "a"}, "password"),
-        ("/users", {"username": "a", "password": "secret", "role_ids": [1, 99, 98]}, "role_ids.1"),
-        ("/users", {"username": "a", "password": "secret", "role_ids": [2**70]}, "role_ids.0"),
-        ("/users", {"username": "a", "password": "secret", "is_superadmin": True}, "is_superadmin"),
+        ("/users", {"username": "a", "password": "five small boats", "role_ids": [1, 99, 98]}, "role_ids.1"),
+        ("/users", {"username": "a", "password": "five small boats", "role_ids": [2**70]}, "role_ids.0"),
+        ("/users", {"username": "a", "password": "five small boats", "is_superadmin": True}, "is_superadmin"),
         ("/roles", {"name": "a", "permission_ids": [1, 99]}, "permission_ids.1"),
         ("/permissions", {"name": "With Space"}, "name"),
     ],
@@ -142,7 +146,7 @@ async def test_the_invalid_field_is_named(gateway, root, path, body, field):
 
 async def test_unknown_roles_are_named_by_id(gateway, root):
     answer = await gateway.client.post(
-        "/users", headers=root, json={"username": "a", "password": "secret", "role_ids": [1, 99]}
+        "/users", headers=root, json={"username": "a", "password": "five small boats", "role_ids": [1, 99]}
     )
     assert answer.json()["errors"] == [{"field": "role_ids.1", "reason": "there is no role 99"}]
 
@@ -191,8 +195,8 @@ async def test_nobody_can_extend_their_own_permissions(gateway, root):
         ("PUT", f"/roles/{clerk_role}", {"name": "x", "permission_ids": [tickets_write]}),
         ("PATCH", f"/roles/{writer_role}", {"name": "not yours"}),
         ("DELETE", f"/roles/{writer_role}", None),
-        ("POST", "/users", {"username": "puppet", "password": "secret", "role_ids": [1]}),
-        ("POST", "/users", {"username": "puppet", "password": "secret", "role_ids": [writer_role]}),
+        ("POST", "/users", {"username": "puppet", "password": "five small boats", "role_ids": [1]}),
+        ("POST", "/users", {"username": "puppet", "password": "five small boats", "role_ids": [writer_role]}),
         ("PATCH", f"/users/{clerk_id}", {"role_ids": [clerk_role, 1]}),
         ("PATCH", f"/users/{clerk_id}", {"role_ids": [clerk_role, writer_role]}),
         ("PATCH", "/users/1", {"password": "taken over"}),
@@ -217,7 +221,11 @@ async def test_nobody_can_extend_their_own_permissions(gateway, root):
     assert grant.status_code == 403
     allowed = await client.post("/roles", headers=clerk, json={"name": "helper", "permission_ids": [1]})
     assert allowed.status_code == 201
-    puppet = {"username": "helper", "password": "secret", "role_ids": [allowed.json()["id"], clerk_role]}
+    puppet = {
+        "username": "helper",
+        "password": "five small boats",
+        "role_ids": [allowed.json()["id"], clerk_role],
+    }
     assert (await client.post("/users", headers=clerk, json=puppet)).status_code == 201
 
 
@@ -245,9 +253,9 @@ async def test_protected_accounts_cannot_be_changed(gateway, root):
 
 
 async def test_one_of_two_superadmins_can_be_removed(gateway, root):
-    second = {"username": "second", "password": "secret", "role_ids": [1]}
+    second = {"username": "second", "password": "five small boats", "role_ids": [1]}
     assert (await gateway.client.post("/users", headers=root, json=second)).status_code == 201
-    headers = await gateway.headers("second", "secret")
+    headers = await gateway.headers("second", "five small boats")
     assert (await gateway.client.delete("/users/1", headers=headers)).status_code == 204
     assert (await gateway.client.delete("/users/2", headers=headers)).status_code == 409
     assert (await gateway.client.get("/users", headers=root)).status_code == 401
@@ -257,9 +265,9 @@ async def test_two_superadmins_who_delete_each_other_leave_one(gateways, postgre
     """A lock holds both deletions after they counted the superadmins: one of them must count again."""
     gateway = await gateways.start(postgres_url)
     root = await gateway.headers()
-    second = {"username": "second", "password": "secret", "role_ids": [1]}
+    second = {"username": "second", "password": "five small boats", "role_ids": [1]}
     await gateway.client.post("/users", headers=root, json=second)
-    headers = await gateway.headers("second", "secret")
+    headers = await gateway.headers("second", "five small boats")
     db = gateway.service.resources[0]
 
     async def are_both_waiting():
@@ -279,7 +287,7 @@ async def test_two_superadmins_who_delete_each_other_leave_one(gateways, postgre
 
 
 async def test_two_concurrent_users_of_one_name_leave_one(gateway, root):
-    body = {"username": "twin", "password": "secret"}
+    body = {"username": "twin", "password": "five small boats"}
     answers = await asyncio.gather(
         *(gateway.client.post("/users", headers=root, json=body) for _ in range(4))
     )
@@ -305,7 +313,7 @@ async def signed_in(gateway, tokens):
 )
 async def test_which_tokens_a_change_of_the_user_revokes(gateway, root, change, left):
     user_id, _, _ = await gateway.user_with(root, "alice", "tickets:read")
-    tokens = await gateway.sign_in("alice", "secret")
+    tokens = await gateway.sign_in("alice", "five small boats")
     answer = await gateway.client.patch(f"/users/{user_id}", headers=root, json=change)
     assert answer.status_code == 200
     assert await signed_in(gateway, tokens) == left
@@ -313,14 +321,14 @@ async def test_which_tokens_a_change_of_the_user_revokes(gateway, root, change, 
 
 async def test_deleting_a_user_revokes_their_tokens(gateway, root):
     user_id, _, _ = await gateway.user_with(root, "alice")
-    tokens = await gateway.sign_in("alice", "secret")
+    tokens = await gateway.sign_in("alice", "five small boats")
     await gateway.client.delete(f"/users/{user_id}", headers=root)
     assert await signed_in(gateway, tokens) == (401, 401)
 
 
 async def test_removing_a_permission_from_a_role_revokes_access_tokens(gateway, root):
     _, role_id, headers = await gateway.user_with(root, "alice", "manage_users")
-    tokens = await gateway.sign_in("alice", "secret")
+    tokens = await gateway.sign_in("alice", "five small boats")
     assert (await gateway.client.get("/users", headers=headers)).status_code == 200
     await gateway.client.patch(f"/roles/{role_id}", headers=root, json={"permission_ids": []})
     assert (await gateway.client.get("/users", headers=headers)).status_code == 401
@@ -332,3 +340,111 @@ async def test_removing_a_permission_from_a_role_revokes_access_tokens(gateway, 
 @pytest.mark.parametrize("path", ["/users/0", "/users/-1", "/users/x", f"/users/{2**63}"])
 async def test_impossible_ids_are_refused(gateway, root, path):
     assert (await gateway.client.get(path, headers=root)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "password", ["123456", "password1", "qwertyuiop", "secret", "attacker", "Attacker1", "attacker2026"]
+)
+async def test_a_password_that_is_easy_to_guess_is_refused(gateway, root, password):
+    body = {"username": "attacker", "password": password}
+    answer = await gateway.client.post("/users", headers=root, json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "password"
+    assert "too easy to guess" in answer.json()["errors"][0]["reason"]
+    assert password not in answer.text
+
+
+async def test_a_new_name_counts_when_a_password_is_changed_with_it(gateway, root):
+    user_id, _, _ = await gateway.user_with(root, "alice")
+    change = {"username": "harbourmaster", "password": "harbourmaster"}
+    assert (await gateway.client.patch(f"/users/{user_id}", headers=root, json=change)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("super\u0430dmin", 422),  # a Cyrillic letter in a Latin word
+        ("\u0440\u0430\u0443\u0440\u0430l", 422),
+        ("\u0440\u0435\u0442\u0435\u0440", 201),  # wholly Cyrillic, and looks like no user: pemep
+        ("\u0440\u0435\u0441\u0435\u0440", 409),  # looks like pecep
+        ("\u0438\u0432\u0430\u043d", 201),  # Ivan, in Cyrillic
+        ("\u0645\u062d\u0645\u062f", 201),
+        ("\u5f20 Wei", 201),
+    ],
+)
+async def test_a_name_that_looks_like_another_is_refused(gateway, root, name, status):
+    existing = {"username": "pecep", "password": "five small boats"}
+    assert (await gateway.client.post("/users", headers=root, json=existing)).status_code == 201
+    body = {"username": name, "password": "five small boats"}
+    answer = await gateway.client.post("/users", headers=root, json=body)
+    assert answer.status_code == status, answer.text
+
+
+async def test_a_user_changes_their_own_password(gateway, root):
+    _, _, headers = await gateway.user_with(root, "alice")
+    other_session = await gateway.headers("alice", EXAMPLE_PASSWORD)
+    path = "/api/v1/auth/password"
+
+    async def change(current, new, with_headers=headers):
+        body = {"current_password": current, "new_password": new}
+        return await gateway.client.post(path, headers=with_headers, json=body)
+
+    assert (await change(EXAMPLE_PASSWORD, "six large boats", {})).status_code == 401
+    wrong = await change("wrong", "six large boats")
+    assert (wrong.status_code, wrong.json()["code"]) == (403, "password_wrong")
+    easy = await change(EXAMPLE_PASSWORD, "alice1")
+    assert (easy.status_code, easy.json()["errors"][0]["field"]) == (422, "new_password")
+    assert (await change(EXAMPLE_PASSWORD, "six large boats")).status_code == 204
+    for ended in (headers, other_session):
+        assert (await gateway.client.get("/api/v1/auth/me", headers=ended)).status_code == 401
+    await gateway.sign_in("alice", "six large boats")
+
+
+async def test_guessing_the_own_password_is_limited(gateway, root):
+    _, _, headers = await gateway.user_with(root, "alice")
+    body = {"current_password": "wrong", "new_password": "six large boats"}
+    codes = [
+        (await gateway.client.post("/api/v1/auth/password", headers=headers, json=body)).status_code
+        for _ in range(11)
+    ]
+    assert codes == [403] * 10 + [429]
+
+
+async def test_a_help_desk_resets_the_passwords_of_those_below(gateway, root):
+    client, new = gateway.client, {"password": "six large boats"}
+    clerk_id, _, clerk = await gateway.user_with(root, "clerk", "tickets:read")
+    admin_id, _, _ = await gateway.user_with(root, "admin", "tickets:read", "manage_users")
+    desk_id, _, desk = await gateway.user_with(root, "desk", "tickets:read", "reset_passwords")
+    colleague_id, _, _ = await gateway.user_with(root, "colleague", "tickets:read", "reset_passwords")
+    assert (await client.post(f"/users/{clerk_id}/password", headers=clerk, json=new)).status_code == 403
+    for above in (admin_id, colleague_id, desk_id, 1):
+        answer = await client.post(f"/users/{above}/password", headers=desk, json=new)
+        assert (answer.status_code, answer.json()["code"]) == (403, "above_your_own"), above
+    weak = await client.post(f"/users/{clerk_id}/password", headers=desk, json={"password": "clerk1"})
+    assert weak.status_code == 422
+    assert (await client.post(f"/users/{clerk_id}/password", headers=desk, json=new)).status_code == 204
+    assert (await client.get("/api/v1/auth/me", headers=clerk)).status_code == 401
+    await gateway.sign_in("clerk", "six large boats")
+    assert (await client.get("/users", headers=desk)).status_code == 403  # nothing else of users
+
+
+@pytest.mark.parametrize("path", ["users", "roles", "permissions"])
+async def test_what_was_read_can_be_changed_and_put_back(gateway, root, path):
+    user_id, role_id, _ = await gateway.user_with(root, "alice", "tickets:read")
+    made = {"name": "gates:open", "description": "Open gates"}
+    permission = (await gateway.client.post("/permissions", headers=root, json=made)).json()
+    one = f"/{path}/{ {'users': user_id, 'roles': role_id, 'permissions': permission['id']}[path] }"
+    read = (await gateway.client.get(one, headers=root)).json()
+    name = "username" if path == "users" else "name"
+    put = await gateway.client.put(one, headers=root, json={**read, name: "changed"})
+    assert put.status_code == 200, put.text
+    changed = {key: value for key, value in put.json().items() if key not in {name, "updated_at"}}
+    assert changed == {key: value for key, value in read.items() if key not in {name, "updated_at"}}
+    assert put.json()[name] == "changed"
+
+
+async def test_what_a_superadmin_may_is_shown(gateway, root):
+    me = (await gateway.client.get("/api/v1/auth/me", headers=root)).json()
+    assert me["is_superadmin"] is True
+    roles = (await gateway.client.get("/roles", headers=root)).json()["items"]
+    assert [role["is_superadmin"] for role in roles] == [True]

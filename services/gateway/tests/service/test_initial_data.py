@@ -6,6 +6,7 @@ import jwt
 import pytest
 
 from gateway.adapters.argon2 import Argon2PasswordHasher
+from gateway.adapters.zxcvbn import guesses_log10
 from gateway.domain.passwords import PasswordRules
 from gateway.domain.routes import RouteTableError
 from gateway.handlers.reset_password import ResetPassword
@@ -124,7 +125,12 @@ async def test_the_operator_can_sign_in_after_a_password_reset(gateways, any_dat
     gateway = await gateways.start(any_database, tokens={"verification_cache_s": 0.000001})
     headers = await gateway.headers()
     db = gateway.service.resources[0]
-    reset = ResetPassword(db=db, passwords=hasher(), password_rules=PasswordRules(6, 256), clock=manual_clock)
+    reset = ResetPassword(
+        db=db,
+        passwords=hasher(),
+        password_rules=PasswordRules(6, 256, 6.0, guesses_log10),
+        clock=manual_clock,
+    )
     await reset("SuperAdmin", "brand new")
     assert (await gateway.client.get("/users", headers=headers)).status_code == 401
     await gateway.sign_in(password="brand new")

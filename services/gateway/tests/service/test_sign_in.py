@@ -88,7 +88,7 @@ async def test_a_long_password_is_not_truncated(gateways, sqlite_url):
 async def test_a_disabled_user_cannot_sign_in(gateway, root):
     user_id, _, _ = await gateway.user_with(root, "alice")
     await gateway.client.patch(f"/users/{user_id}", headers=root, json={"is_active": False})
-    answer = await gateway.client.post("/token", data={"username": "alice", "password": "secret"})
+    answer = await gateway.client.post("/token", data={"username": "alice", "password": "five small boats"})
     assert (answer.status_code, answer.json()["code"]) == (401, "credentials_invalid")
 
 

@@ -16,6 +16,7 @@ BUILT_IN_PERMISSIONS: tuple[tuple[str, str], ...] = (
     ("tickets:write", "Resolve manual reviews and change tickets"),
     ("cameras:read", "Fetch frames and clips from cameras"),
     ("plates:read", "Read plates from pictures"),
+    ("reset_passwords", "Set the passwords of users who are allowed less (help desk)"),
 )
 
 
@@ -60,6 +61,19 @@ def check_changes_user(actor: UserAccess, target: UserAccess) -> None:
     """
     if not actor.covers(target.permissions, is_superadmin=target.is_superadmin):
         raise NotAllowedError("this user is allowed more than you are")
+
+
+def check_resets_password(actor: UserAccess, target: UserAccess) -> None:
+    """Check that `actor`, at a help desk, may set that user's password, which is a way to act as that user.
+
+    Raises:
+        NotAllowedError: the user is allowed as much as the actor or more, or is the actor.
+    """
+    is_below = actor.covers(target.permissions, is_superadmin=target.is_superadmin) and not target.covers(
+        actor.permissions, is_superadmin=actor.is_superadmin
+    )
+    if not is_below:
+        raise NotAllowedError("you may set the passwords of users who are allowed less than you only")
 
 
 def check_grants_permissions(actor: UserAccess, permissions: Collection[str]) -> None:

@@ -4,6 +4,17 @@ import re
 import unicodedata
 
 MAX_NAME_CHARS = 64
+# Scripts with letters that look like those of another one of them (Unicode Technical Standard 39, section 5.1: a
+# name of a single script is not mixed). Names in Arabic or Chinese with Latin letters are common and not confused.
+_LOOK_ALIKE_SCRIPTS = frozenset({"Latin", "Cyrillic", "Greek", "Armenian", "Cherokee", "Coptic"})
+
+# Small letters of Cyrillic, Greek and Armenian that look like a Latin one (from the confusables of Unicode Technical
+# Standard 39), for names that are wholly of another script.
+_LATIN_OF = str.maketrans(
+    "аеорсухікјѕһԁԛԝьгптиαοινυρκτχεγωօսոցհյ",
+    "aeopcyxikjshdqwbrnmuaoivupktxeywounghj",
+)
+
 _PERMISSION = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}\Z", re.ASCII)
 
 
@@ -22,7 +33,22 @@ def clean_name(text: str) -> str:
         unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} for character in name
     ):
         raise ValueError("must not hold control or invisible characters")
+    scripts = {script for character in name if (script := _script(character)) in _LOOK_ALIKE_SCRIPTS}
+    if len(scripts) > 1:
+        raise ValueError(f"must not mix letters of {' and '.join(sorted(scripts))}, which look alike")
     return name
+
+
+def name_skeleton(name: str) -> str:
+    """The key of the Latin name that this one looks like; its own key where it looks like none."""
+    return name_key(name).translate(_LATIN_OF)
+
+
+def _script(character: str) -> str:
+    """The script of a letter, by the first word of its Unicode name; empty for what is no letter."""
+    if not unicodedata.category(character).startswith("L"):
+        return ""
+    return unicodedata.name(character, "").partition(" ")[0].capitalize()
 
 
 def name_key(name: str) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.domain.access import NotAllowedError, ProtectedError, UserAccess
 from gateway.domain.accounts import Permission, Role, User
+from gateway.domain.names import name_key, name_skeleton
 from gateway.domain.passwords import PasswordRules
 from gateway.store import roles, users
 from kit.auth import Principal
@@ -40,16 +41,36 @@ def map_rule_errors(name_taken: str = "") -> Iterator[None]:
         ) from None
 
 
-def check_password(password: str, rules: PasswordRules) -> None:
-    """Check a password that is to be set.
+def check_password(password: str, username: str, rules: PasswordRules, *, field: str = "password") -> None:
+    """Check a password that is to be set for that user.
 
     Raises:
-        Invalid: it is too short or too long.
+        Invalid: it is too short, too long or too easy to guess.
     """
     try:
-        rules.check(password)
+        rules.check(password, username)
     except ValueError as error:
-        raise Invalid(f"A password {error}.", errors=(FieldError("password", str(error)),)) from None
+        raise Invalid(f"A password {error}.", errors=(FieldError(field, str(error)),)) from None
+
+
+async def refuse_lookalike(
+    session: AsyncSession, username: str, *, except_user_id: int | None = None
+) -> None:
+    """Check the name of a user that is created or renamed.
+
+    Raises:
+        Conflict: letters of another script make it look like the name of another user.
+    """
+    skeleton = name_skeleton(username)
+    if skeleton == name_key(username):
+        return
+    found = await users.find_credentials(session, skeleton)
+    if found is not None and found[0].user_id != except_user_id:
+        raise Conflict(
+            f"The name looks like {found[0].username} and has letters of another script.",
+            code="name_taken",
+            errors=(FieldError("username", "looks like the name of another user"),),
+        )
 
 
 async def current_access(session: AsyncSession, caller: Principal) -> UserAccess:

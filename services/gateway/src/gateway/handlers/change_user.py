@@ -16,6 +16,7 @@ from gateway.handlers.account_rules import (
     load_roles,
     load_user,
     map_rule_errors,
+    refuse_lookalike,
 )
 from gateway.store import sessions, users
 from kit.auth import Principal
@@ -49,18 +50,20 @@ class ChangeUser:
 
         Raises:
             NotFound: there is no such user.
-            Conflict: the name is taken, or this is the last active superadmin.
+            Conflict: the name is taken or looks like one that is, or this is the last active superadmin.
             Invalid: a role does not exist, or the password breaks the rules.
             Forbidden: the user or a role has a permission that the caller does not have.
         """
         if change.password is not None:
-            check_password(change.password, self.password_rules)
+            check_password(change.password, await self._name_after(user_id, change), self.password_rules)
         password_hash = None if change.password is None else await self.passwords.hash(change.password)
         with map_rule_errors(f"There is already a user {change.username}."):
             async with self.db.transaction() as session:
                 await self.db.advisory_lock(session, SUPERADMIN_LOCK)
                 user = await load_user(session, user_id, for_update=True)
                 await self._check(session, caller, user, change)
+                if change.username is not None:
+                    await refuse_lookalike(session, change.username, except_user_id=user_id)
                 now = self.clock.now()
                 await users.change_user(
                     session,
@@ -78,6 +81,12 @@ class ChangeUser:
                 changed = await load_user(session, user_id)
         self.clear_token_cache()
         return changed
+
+    async def _name_after(self, user_id: int, change: UserChange) -> str:
+        if change.username is not None:
+            return change.username
+        async with self.db.reading() as session:
+            return (await load_user(session, user_id)).username
 
     async def _check(self, session: AsyncSession, caller: Principal, user: User, change: UserChange) -> None:
         actor = await current_access(session, caller)

@@ -12,6 +12,7 @@ from gateway.handlers.account_rules import (
     load_roles,
     load_user,
     map_rule_errors,
+    refuse_lookalike,
 )
 from gateway.store import users
 from kit.auth import Principal
@@ -34,16 +35,17 @@ class CreateUser:
         """The user as stored.
 
         Raises:
-            Conflict: the name is taken.
+            Conflict: the name is taken, or looks like one that is.
             Invalid: a role does not exist, or the password breaks the rules.
             Forbidden: a role has a permission that the caller does not have.
         """
-        check_password(password, self.password_rules)
+        check_password(password, username, self.password_rules)
         password_hash = await self.passwords.hash(password)
         with map_rule_errors(f"There is already a user {username}."):
             async with self.db.transaction() as session:
                 granted = await load_roles(session, role_ids)
                 check_grants_roles(await current_access(session, caller), granted)
+                await refuse_lookalike(session, username)
                 user_id = await users.add_user(
                     session,
                     username=username,

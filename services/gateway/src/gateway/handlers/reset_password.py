@@ -26,7 +26,7 @@ class ResetPassword:
             NotFound: no user has that name.
             Invalid: the password breaks the rules.
         """
-        check_password(password, self.password_rules)
+        check_password(password, username, self.password_rules)
         password_hash = await self.passwords.hash(password)
         now = self.clock.now()
         async with self.db.transaction() as session:

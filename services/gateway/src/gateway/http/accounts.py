@@ -16,12 +16,16 @@ from gateway.handlers.delete_permission import DeletePermission
 from gateway.handlers.delete_role import DeleteRole
 from gateway.handlers.delete_user import DeleteUser
 from gateway.handlers.read_accounts import PageRequest, ReadAccounts, Rows
+from gateway.handlers.reset_user_password import ResetUserPassword
 from gateway.http.schemas import (
+    PasswordReset,
     PermissionCreate,
     PermissionOut,
+    PermissionReplace,
     PermissionUpdate,
     RoleCreate,
     RoleOut,
+    RoleReplace,
     RoleUpdate,
     RowId,
     UserCreate,
@@ -33,6 +37,7 @@ from kit.auth import Principal, require
 from kit.pagination import Page, PageOf, PageParams, decode_cursor, encode_cursor
 
 UserAdmin = Annotated[Principal, Depends(require("manage_users"))]
+HelpDesk = Annotated[Principal, Depends(require("reset_passwords"))]
 RoleAdmin = Annotated[Principal, Depends(require("manage_roles"))]
 PermissionAdmin = Annotated[Principal, Depends(require("manage_permissions"))]
 Id = Annotated[RowId, Path()]
@@ -47,6 +52,7 @@ class AccountHandlers:
     read: ReadAccounts
     create_user: CreateUser
     change_user: ChangeUser
+    reset_user_password: ResetUserPassword
     delete_user: DeleteUser
     create_role: CreateRole
     change_role: ChangeRole
@@ -92,6 +98,14 @@ def _add_users(router: APIRouter, handlers: AccountHandlers) -> None:
     async def delete_user(caller: UserAdmin, user_id: Id) -> None:
         await handlers.delete_user(caller, user_id)
 
+    @router.post(
+        "/users/{user_id}/password",
+        status_code=204,
+        summary="Set the password of a user who is allowed less than the caller; the user's sessions end",
+    )
+    async def reset_password(caller: HelpDesk, user_id: Id, body: PasswordReset) -> None:
+        await handlers.reset_user_password(caller, user_id, body.password.get_secret_value())
+
     async def update(caller: Principal, user_id: int, body: UserReplace | UserUpdate) -> UserOut:
         change = UserChange(
             username=body.username,
@@ -101,7 +115,7 @@ def _add_users(router: APIRouter, handlers: AccountHandlers) -> None:
         )
         return UserOut.of(await handlers.change_user(caller, user_id, change))
 
-    del list_users, create_user, get_user, replace_user, patch_user, delete_user
+    del list_users, create_user, get_user, replace_user, patch_user, delete_user, reset_password
 
 
 def _add_roles(router: APIRouter, handlers: AccountHandlers) -> None:
@@ -119,7 +133,7 @@ def _add_roles(router: APIRouter, handlers: AccountHandlers) -> None:
         return RoleOut.of(await handlers.read.role(role_id))
 
     @router.put("/roles/{role_id}", summary="Replace a role")
-    async def replace_role(caller: RoleAdmin, role_id: Id, body: RoleCreate) -> RoleOut:
+    async def replace_role(caller: RoleAdmin, role_id: Id, body: RoleReplace) -> RoleOut:
         return await update(caller, role_id, body)
 
     @router.patch("/roles/{role_id}", summary="Change parts of a role")
@@ -153,7 +167,7 @@ def _add_permissions(router: APIRouter, handlers: AccountHandlers) -> None:
 
     @router.put("/permissions/{permission_id}", summary="Replace a permission")
     async def replace_permission(
-        caller: PermissionAdmin, permission_id: Id, body: PermissionCreate
+        caller: PermissionAdmin, permission_id: Id, body: PermissionReplace
     ) -> PermissionOut:
         return await update(caller, permission_id, body)
 

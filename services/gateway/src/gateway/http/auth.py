@@ -6,12 +6,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 
+from gateway.handlers.change_own_password import ChangeOwnPassword
 from gateway.handlers.check_sign_in import CheckSignIn
 from gateway.handlers.refresh_session import RefreshSession
 from gateway.handlers.sign_in import SignIn
 from gateway.handlers.sign_out import SignOut
 from gateway.handlers.signing_keys import SigningKeys
-from gateway.http.schemas import CallerOut, Credentials, PermissionTestOut, TokenRefresh, TokensOut
+from gateway.http.schemas import (
+    CallerOut,
+    Credentials,
+    PasswordChange,
+    PermissionTestOut,
+    TokenRefresh,
+    TokensOut,
+)
 from kit.auth import SUPERADMIN, Principal, require
 
 Caller = Annotated[Principal, Depends(require())]
@@ -24,6 +32,7 @@ class AuthHandlers:
     sign_in: SignIn
     refresh: RefreshSession
     sign_out: SignOut
+    change_own_password: ChangeOwnPassword
     check_sign_in: CheckSignIn
     signing_keys: SigningKeys
 
@@ -58,12 +67,22 @@ def auth_routes(handlers: AuthHandlers) -> APIRouter:
             username=caller.username,
             roles=sorted(caller.roles),
             permissions=sorted(caller.permissions),
+            is_superadmin=SUPERADMIN in caller.roles,
         )
 
     @router.post("/api/v1/auth/logout", summary="End the session: its tokens are refused from now on")
     async def logout(caller: Caller) -> dict[str, str]:
         await handlers.sign_out(caller)
         return {"status": "signed_out"}
+
+    @router.post(
+        "/api/v1/auth/password",
+        status_code=204,
+        summary="Change the caller's own password; all their sessions end, this one too",
+    )
+    async def change_password(request: Request, caller: Caller, body: PasswordChange) -> None:
+        current, new = body.current_password.get_secret_value(), body.new_password.get_secret_value()
+        await handlers.change_own_password(caller, current, new, _address(request))
 
     @router.get("/api/v1/auth/health", summary="Whether signing in works")
     async def auth_health() -> dict[str, str]:
@@ -88,7 +107,7 @@ def auth_routes(handlers: AuthHandlers) -> APIRouter:
         response.headers["Cache-Control"] = "public, max-age=60"
         return await handlers.signing_keys.document()
 
-    del token, login, refresh, me, logout, auth_health, permissions_test, jwks
+    del token, login, refresh, me, logout, change_password, auth_health, permissions_test, jwks
     return router
 
 

@@ -1,9 +1,9 @@
 """Request and response bodies of the gateway's own API."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from gateway.domain.accounts import Permission, Role, User
 from gateway.domain.names import clean_name, clean_permission_name
@@ -16,6 +16,21 @@ PermissionName = Annotated[str, Field(max_length=200), AfterValidator(clean_perm
 Ids = Annotated[list[RowId], Field(max_length=500)]
 Description = Annotated[str, Field(max_length=500)]
 
+_READ_ONLY = frozenset(
+    {
+        "id",
+        "user_id",
+        "role_id",
+        "permission_id",
+        "roles",
+        "permissions",
+        "is_built_in",
+        "is_superadmin",
+        "created_at",
+        "updated_at",
+    }
+)
+
 
 class RequestModel(BaseModel):
     """A request body: an unknown field is an error, and no error message contains a value."""
@@ -23,10 +38,36 @@ class RequestModel(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
+class ReadBack(RequestModel):
+    """What was read, changed and sent back: what cannot be changed is ignored. Roles are set by `role_ids`, and
+    permissions by `permission_ids`.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_read_only(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if name not in _READ_ONLY}
+
+
 class Credentials(RequestModel):
     """A user name and password."""
 
     username: str = Field(max_length=1024)
+    password: SecretStr = Field(max_length=4096)
+
+
+class PasswordChange(RequestModel):
+    """The present password and the new one."""
+
+    current_password: SecretStr = Field(max_length=4096)
+    new_password: SecretStr = Field(max_length=4096)
+
+
+class PasswordReset(RequestModel):
+    """A new password for somebody."""
+
     password: SecretStr = Field(max_length=4096)
 
 
@@ -60,6 +101,7 @@ class CallerOut(BaseModel):
     username: str
     roles: list[str]
     permissions: list[str]
+    is_superadmin: bool = Field(description="may do everything, whatever `permissions` lists")
 
 
 class PermissionTestOut(BaseModel):
@@ -85,6 +127,7 @@ class UserOut(BaseModel):
     username: str
     is_active: bool
     roles: list[RoleReference]
+    role_ids: list[int]
     created_at: datetime
     updated_at: datetime
 
@@ -97,6 +140,7 @@ class UserOut(BaseModel):
             username=user.username,
             is_active=user.is_active,
             roles=[RoleReference(id=role_id, role_id=role_id, name=name) for role_id, name in user.roles],
+            role_ids=[role_id for role_id, _ in user.roles],
             created_at=user.created_at,
             updated_at=user.updated_at,
         )
@@ -110,7 +154,7 @@ class UserCreate(RequestModel):
     role_ids: Ids = Field(default_factory=list)
 
 
-class UserReplace(RequestModel):
+class UserReplace(ReadBack):
     """A replaced user. What is left out stays unchanged, except the name, which is required: a client cannot read
     the password to send it back, and one that does not know `is_active` must not enable a disabled user.
     """
@@ -166,7 +210,9 @@ class RoleOut(BaseModel):
     role_id: int
     name: str
     is_built_in: bool
+    is_superadmin: bool = Field(description="allows everything, whatever `permissions` lists")
     permissions: list[PermissionReference]
+    permission_ids: list[int]
 
     @classmethod
     def of(cls, role: Role) -> Self:
@@ -176,6 +222,8 @@ class RoleOut(BaseModel):
             role_id=role.role_id,
             name=role.name,
             is_built_in=role.is_built_in,
+            is_superadmin=role.is_superadmin,
+            permission_ids=[permission_id for permission_id, _ in role.permissions],
             permissions=[
                 PermissionReference(id=permission_id, permission_id=permission_id, name=name)
                 for permission_id, name in role.permissions
@@ -202,6 +250,14 @@ class PermissionCreate(RequestModel):
 
     name: PermissionName
     description: Description = ""
+
+
+class RoleReplace(RoleCreate, ReadBack):
+    """A replaced role."""
+
+
+class PermissionReplace(PermissionCreate, ReadBack):
+    """A replaced permission."""
 
 
 class PermissionUpdate(RequestModel):

@@ -111,8 +111,9 @@ def _add_writing(router: APIRouter, registry: Registry, endpoint: _Endpoint) -> 
         await registry.delete(level, row_id)
 
     update = schemas.update_of(endpoint.create)
+    put_back = schemas.replace_of(endpoint.create, endpoint.out)
     create.__annotations__["fields"] = endpoint.create
-    replace.__annotations__["fields"] = endpoint.create
+    replace.__annotations__["fields"] = put_back
     change.__annotations__["fields"] = update
     one = f"{path}/{{row_id}}"
     shared: dict[str, Any] = {"dependencies": _WRITE, "response_model": endpoint.out}

@@ -7,7 +7,15 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    create_model,
+    model_validator,
+)
 
 from ingest.domain.parking_push import HIGHEST_SPOT_NUMBER
 from ingest.domain.push_access import MIN_SECRET_CHARS, MOST_NETWORKS, check_networks
@@ -334,3 +342,18 @@ def update_of(create: type[Create]) -> type[Create]:
         optional.default, optional.default_factory = None, None
         fields[name] = (info.annotation, optional)
     return create_model(create.__name__.replace("Create", "Update"), __base__=create, **fields)
+
+
+def replace_of(create: type[Create], out: type[Out]) -> type[Create]:
+    """The same schema for PUT: what was read can be changed and sent back; what cannot be changed is ignored."""
+    read_only = frozenset(out.model_fields) - frozenset(create.model_fields)
+
+    def drop_read_only(values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if name not in read_only}
+
+    validators: dict[str, Any] = {"_drop_read_only": model_validator(mode="before")(drop_read_only)}
+    return create_model(
+        create.__name__.replace("Create", "Replace"), __base__=create, __validators__=validators
+    )
