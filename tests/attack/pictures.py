@@ -166,6 +166,16 @@ def many_scans(rng: random.Random, scans: int = 0, size_px: tuple[int, int] | No
     ] * scans + b"\xff\xd9"
 
 
+def hidden_scans(rng: random.Random) -> Named:
+    """A sequential JPEG of many scans; the parameters of the first one look like the marker of one with all colours."""
+    scans, size_px = rng.choice((20, 1000, 10_000)), rng.choice(((640, 480), (4000, 3000)))
+    plain = encoded(Image.new("RGB", size_px), "JPEG", quality=50, subsampling=0)
+    head = plain[: plain.index(b"\xff\xda")]
+    first = b"\xff\xda\x00\x08\x01\x01\x00\xff\xda\x00" + b"\x00\x03\x00\x00"
+    scan = b"\xff\xda\x00\x08\x01\x02\x11\x00\x3f\x00\x00"
+    return f"JPEG with {scans} hidden scans {size_px}", head + first + scan * scans + b"\xff\xd9"
+
+
 def jpeg_segments(rng: random.Random) -> Named:
     """A JPEG with thousands of comments or Exif segments."""
     plain = encoded(content(rng, (640, 480)), "JPEG")
@@ -376,6 +386,7 @@ FAMILIES: tuple[Callable[[random.Random], Named], ...] = (
     declared,
     second_header,
     many_scans,
+    hidden_scans,
     dense,
     animation,
     other,

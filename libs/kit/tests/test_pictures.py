@@ -202,6 +202,15 @@ def test_a_jpeg_of_a_thousand_scans_is_refused() -> None:
     assert problem_of(data[:-2] + scan * 1000 + b"\xff\xd9") == Problem.TOO_COSTLY
 
 
+def test_scans_are_counted_when_the_first_ones_parameters_look_like_a_marker() -> None:
+    """110 kB of such scans took 19 s of processor time; decoders only warn of the parameters."""
+    data = picture(size=(640, 480), quality=50, subsampling=0)
+    at = data.index(b"\xff\xda")
+    first = b"\xff\xda\x00\x08\x01\x01\x00\xff\xda\x00" + b"\x00\x03\x00\x00"
+    scan = b"\xff\xda\x00\x08\x01\x02\x11\x00\x3f\x00\x00"
+    assert problem_of(data[:at] + first + scan * 1000 + b"\xff\xd9") == Problem.TOO_COSTLY
+
+
 @pytest.mark.parametrize("size", [(16_384, 656), (656, 16_384), (1, 25), (4000, 4000)])
 def test_ordinary_and_long_pictures_are_admitted(size: tuple[int, int]) -> None:
     assert size_of(read_any_header(flat_png(*size))) == size

@@ -167,9 +167,10 @@ def _check_size(width_px: int, height_px: int, limits: PictureLimits) -> None:
 
 def _read_with_pillow(data: bytes, kind: Format, limits: PictureLimits) -> _Contents:
     """JPEG, PNG and BMP."""
+    scan_at: int | None = None
     match kind:
         case "JPEG":
-            _check_segments(data)
+            scan_at = _first_scan(data)
         case "PNG":
             _check_chunks(data, limits)
     file = io.BytesIO(data)
@@ -181,7 +182,7 @@ def _read_with_pillow(data: bytes, kind: Format, limits: PictureLimits) -> _Cont
     extra_bytes = 0.0
     match image:
         case JpegImageFile():
-            extra_bytes = _check_jpeg(image, file, data, limits)
+            extra_bytes = _check_jpeg(image, file, data, scan_at, limits)
         case PngImageFile():
             _check_png(image, file, data)
             # Decoded with 16 bits a channel, then converted.
@@ -202,8 +203,8 @@ def _format_of(data: bytes) -> Format | None:
     return "BMP" if data.startswith(b"BM") and len(data) > 25 else None
 
 
-def _check_segments(data: bytes) -> None:
-    """Walk to the first scan of a JPEG.
+def _first_scan(data: bytes) -> int | None:
+    """The position behind the marker of the first scan of a JPEG; None where the walk to it ends at no marker.
 
     Raises:
         PictureError: there are too many segments, or too many bytes between them.
@@ -216,10 +217,10 @@ def _check_segments(data: bytes) -> None:
             if marker_at - at > _MAX_FILL_BYTES:
                 raise PictureError(Problem.DAMAGED, "is a JPEG with too many fill bytes")
         if marker_at == at or marker_at + 3 > len(data):
-            return  # no marker, or no length: Pillow says what is wrong
+            return None  # no marker, or no length: Pillow says what is wrong
         marker = data[marker_at]
         if marker == _JPEG_SCAN_MARKER:
-            return
+            return marker_at + 1
         length = (
             0
             if marker in _JPEG_WITHOUT_LENGTH
@@ -311,9 +312,11 @@ def _webp_size(name: bytes, body: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _check_jpeg(image: JpegImageFile, file: io.BytesIO, data: bytes, limits: PictureLimits) -> float:
+def _check_jpeg(
+    image: JpegImageFile, file: io.BytesIO, data: bytes, scan_at: int | None, limits: PictureLimits
+) -> float:
     """Returns the bytes that the decoder needs for each pixel beside the result."""
-    if not image.tile:
+    if not image.tile or scan_at is None or scan_at + 3 > len(data):
         raise _truncated()  # no scan
     coded_at = file.tell()
     # Pillow does not keep the frame's marker: find it by the size that it read from that segment.
@@ -326,7 +329,8 @@ def _check_jpeg(image: JpegImageFile, file: io.BytesIO, data: bytes, limits: Pic
     # Inside coded data 0xFF is followed by 0x00 or a restart marker, so these two bytes are the end marker.
     if data.rfind(_JPEG_END, coded_at) < 0:
         raise _truncated()
-    components = data[data.rfind(_JPEG_SCAN, 0, coded_at) + 4]
+    # Found by walking, not by searching: the parameters of a scan may contain what looks like its marker.
+    components = data[scan_at + 2]
     # A sequential JPEG whose first scan has every component ends with it, and counting takes longer than all else.
     has_more_scans = "progressive" in image.info or components < image.layers
     if not has_more_scans:
