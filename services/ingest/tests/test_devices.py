@@ -167,7 +167,7 @@ async def test_what_leads_back_into_our_own_machine_is_not_called(
 async def test_a_camera_that_cannot_be_called(ingest: Ingest, values: Any, code: Any) -> None:
     camera = await ingest.make_camera(**values)
     answer = await get(ingest, camera, "frame")
-    assert (answer.status_code, answer.json()["code"]) == (502, code)
+    assert (answer.status_code, answer.json()["code"]) == (409, code)
 
 
 @pytest.mark.parametrize("what", ["frame", "clip"])

@@ -35,6 +35,8 @@ Command = Callable[[Bus, argparse.Namespace], Awaitable[int]]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command of the arguments (the process's own unless given) and exit with its code."""
     args = _parser().parse_args(arguments)
+    if hasattr(args, "ids"):
+        args.id = [*args.ids, *args.id]
     sys.exit(asyncio.run(_run(args)))
 
 
@@ -136,7 +138,7 @@ async def _list(bus: Bus, args: argparse.Namespace) -> int:
             for message in messages
         ]
         _print(table_of(("id", "queue", "event", "key", "since (UTC)", "attempts", "reason"), rows))
-        _print("\nNext: `kit dead-letters show --id ID` for one of them; then `replay` or `discard`.")
+        _print("\nNext: `kit dead-letters show ID` for one of them; then `replay` or `discard`.")
     else:
         _print("No dead letters.")
     return DONE if messages or not args.id else NOTHING
@@ -173,7 +175,7 @@ async def _dispose(
     next_sentence: str,
 ) -> int:
     if bool(args.id) == args.all:
-        return _fail("give --id ID … or --all", WRONG_USE)
+        return _fail("give the ids of messages, or --all with --queue", WRONG_USE)
     if args.all and not args.queue:
         return _fail("--all needs --queue: `kit queues` lists them", WRONG_USE)
     by_queue: dict[str, int] = {}
@@ -233,7 +235,8 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument(
             "--queue", metavar="Q", help="of this subscription only, such as billing.order_placed.v1"
         )
-        action.add_argument("--id", metavar="ID", nargs="+", default=[], help="only these messages")
+        action.add_argument("ids", metavar="ID", nargs="*", help="only these messages")
+        action.add_argument("--id", metavar="ID", nargs="+", default=[], help="the same as ID")
         if name in {"replay", "discard"}:
             action.add_argument("--all", action="store_true", help="all dead letters of --queue")
         else:

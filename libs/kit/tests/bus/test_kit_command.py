@@ -89,7 +89,7 @@ async def test_list_shows_the_reason(kit, dead_letters):
 
 
 async def test_show_decodes_the_body(kit, dead_letters):
-    text = await kit("dead-letters", "show", "--id", str(dead_letters[1].message_id))
+    text = await kit("dead-letters", "show", str(dead_letters[1].message_id))
     for part in (
         "lookout.things.v1.ThingHappened",
         "20261",
@@ -104,7 +104,7 @@ async def test_show_decodes_the_body(kit, dead_letters):
     )
     assert document["body"] == {"number": "20261", "payload": "(77 bytes)"}
     assert "the camera is unknown" in document["traceback"]
-    await kit("dead-letters", "show", "--id", "no-such-id", code=1)
+    await kit("dead-letters", "show", "no-such-id", code=1)
 
 
 async def test_replay_and_discard_do_what_they_say(kit, dead_letters, backend: BusBackend):
@@ -121,7 +121,7 @@ async def test_replay_and_discard_do_what_they_say(kit, dead_letters, backend: B
 
 
 async def test_wrong_arguments_are_an_error(kit, dead_letters):
-    assert "--id" in await kit("dead-letters", "discard", code=2)
+    assert "ids of messages" in await kit("dead-letters", "discard", code=2)
     assert "--queue" in await kit("dead-letters", "discard", "--all", code=2)
     assert "no queue no.such.v1" in await kit("dead-letters", "list", "--queue", "no.such.v1", code=1)
 

@@ -133,7 +133,7 @@ class DeviceSettings(Block):
     )
     circuit_open_s: Seconds = Field(30.0, gt=0, description="seconds for which it is not called")
     is_loopback_allowed: bool = Field(
-        False, description="cameras may run on this machine (demo, tests); always allowed in embedded mode"
+        False, description="cameras may run on this machine (demo, tests); the default in embedded mode"
     )
 
 

@@ -64,6 +64,13 @@ class CameraClient(Protocol):
         ...
 
 
+class CameraNotSetUp(UpstreamUnreachable):
+    """It is not called, because of how it is registered: 409."""
+
+    default_status = 409
+    title = "Camera not set up for calls"
+
+
 class DeviceCalls:
     """Frames and clips of registered cameras. `is_playable_clip` blocks; it is called on a thread."""
 
@@ -193,13 +200,18 @@ class DeviceCalls:
         """How to call the camera.
 
         Raises:
-            UpstreamUnreachable: it cannot be called with what is registered.
+            CameraNotSetUp: it has no address, or is OFFLINE.
+            UpstreamUnreachable: its password cannot be decrypted.
         """
         if site.status is CameraStatus.OFFLINE:
-            raise UpstreamUnreachable("the camera is set to OFFLINE", code="camera_offline")
+            raise CameraNotSetUp(
+                "the camera is set to OFFLINE: set its status to ONLINE first", code="camera_offline"
+            )
         addresses = tuple(address for address in (site.p_ip, site.vpn_ip) if address)
         if not addresses:
-            raise UpstreamUnreachable("the camera has no address", code="camera_without_address")
+            raise CameraNotSetUp(
+                "the camera has no address: set its p_ip or vpn_ip first", code="camera_without_address"
+            )
         try:
             password = self._secret_box.decrypt(site.sealed_camera_pass) if site.sealed_camera_pass else ""
         except DecryptionError as error:
