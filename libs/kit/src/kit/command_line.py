@@ -54,9 +54,11 @@ def command_line(
     if has_migrations:
         migrate = subparsers.add_parser("migrate", help="bring the database's schema up to date")
         migrate.add_argument(
-            "--revision", default="head", help="target revision (default: head; `base` with --down)"
+            "--revision",
+            help="target revision (default: head); with --down it must be named, `base` is no table",
         )
-        migrate.add_argument("--down", action="store_true", help="downgrade to that revision")
+        migrate.add_argument("--down", action="store_true", help="downgrade to that revision: data is lost")
+        migrate.add_argument("--yes", action="store_true", help="do not ask before a downgrade")
     if secret_columns:
         subparsers.add_parser(
             "re-encrypt-secrets", help="encrypt stored secrets with the first key of secrets_key"
@@ -64,6 +66,8 @@ def command_line(
     for command in commands:
         command.add_arguments(subparsers.add_parser(command.name, help=command.help))
     options = parser.parse_args(arguments)
+    if options.command == "migrate" and has_migrations and options.down and not options.revision:
+        parser.error("--down needs --revision: the revision to go back to, or base, which drops every table")
     for command in commands:
         if command.name == options.command:
             return command.run(options)
@@ -79,8 +83,7 @@ def _run_common(
 ) -> None:
     import asyncio  # noqa: PLC0415 - see the module's docstring
 
-    from kit import migrations  # noqa: PLC0415
-    from kit.errors import LookoutError  # noqa: PLC0415
+    from kit.errors import LookoutError, ServiceFailed  # noqa: PLC0415
     from kit.secrets import DecryptionError  # noqa: PLC0415
     from kit.service import run  # noqa: PLC0415
     from kit.settings import load  # noqa: PLC0415
@@ -94,10 +97,42 @@ def _run_common(
             changed = asyncio.run(_re_encrypt(settings, secret_columns))
             sys.stdout.write(f"{changed} secrets encrypted with the first key.\n")
         else:
-            move = migrations.downgrade if options.down else migrations.upgrade
-            asyncio.run(move(settings.database, name.replace("-", "_"), options.revision))
-    except (LookoutError, DecryptionError) as error:
+            asyncio.run(_migrate(name, settings.database, options))
+    except (LookoutError, DecryptionError, ServiceFailed) as error:
         sys.exit(f"{name}: {error}")
+
+
+async def _migrate(name: str, database: Any, options: argparse.Namespace) -> None:
+    from kit import migrations  # noqa: PLC0415 - see the module's docstring
+    from kit.errors import Conflict  # noqa: PLC0415
+
+    package = name.replace("-", "_")
+    if not options.down:
+        await migrations.upgrade(database, package, options.revision or "head")
+        return
+    before = await migrations.current(database, package)
+    if users := await migrations.users_of(database, name):
+        raise Conflict(f"{name} is running ({users} connections to its database): stop it before a downgrade")
+    what = (
+        "every table is dropped"
+        if options.revision == "base"
+        else "what the later revisions added is dropped"
+    )
+    question = (
+        f"Downgrade {name} from revision {before} to {options.revision}; {what} with its data. Type yes: "
+    )
+    if not options.yes and not _is_confirmed(question):
+        raise Conflict("nothing was changed: --yes downgrades without asking")
+    await migrations.downgrade(database, package, options.revision)
+    sys.stdout.write(f"{name}: downgraded to revision {options.revision}.\n")
+
+
+def _is_confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    sys.stdout.write(question)
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() == "yes"
 
 
 async def _re_encrypt(settings: Any, columns: "Sequence[Column[str]]") -> int:

@@ -41,6 +41,10 @@ class LookoutError(Exception):
         return f"{self.detail} ({fields})" if fields else self.detail
 
 
+class ServiceFailed(Exception):
+    """A service cannot be started, and a retry would not help; the text says why and what to do."""
+
+
 class Invalid(LookoutError):
     """The input breaks a rule: 422, or 400 where it cannot be parsed."""
 

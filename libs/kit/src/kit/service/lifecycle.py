@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from kit.bus import Bus, EventConsumer, EventSource
-from kit.errors import StorageFull, Unavailable
+from kit.errors import ServiceFailed, StorageFull, Unavailable
 from kit.health import CheckResult, Health
 from kit.logging import Logger
 from kit.metrics import Metrics
@@ -129,6 +129,10 @@ class Lifecycle:
                 with use_trace(tracing=self.tracing):  # which the bus uses for the handlers
                     for consumer in self.consumers:
                         await self.bus.consume(consumer.subscription(self.name), consumer.handler(self.name))
+        except ServiceFailed as error:
+            self._start_obstacle = f"failed to start: {error}"
+            self.logger.error("service_start_failed", reason=str(error))  # noqa: TRY400 - a sentence, no bug
+            raise
         except Exception as error:
             self._start_obstacle = f"failed to start: {type(error).__name__}: {error}"
             self.logger.exception("service_start_failed")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import uvicorn
 import uvloop
 
+from kit.errors import ServiceFailed
 from kit.grpc import GrpcListener, local_token, make_socket_folder, remove_socket_folder, socket_path
 from kit.logging import Logger, route_standard_logging
 from kit.service.connections import ConnectionBook, protocol_class
@@ -28,10 +29,6 @@ READINESS_INTERVAL_S = 2.0
 
 FORCED_STATUS = 130
 """The exit status after a second signal."""
-
-
-class ServiceFailed(Exception):  # noqa: N818 - named after what happened, as kit's errors are
-    """A service cannot be started, and a retry would not help."""
 
 
 class ForcedShutdown(Exception):  # noqa: N818 - as above

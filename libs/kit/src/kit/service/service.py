@@ -18,8 +18,9 @@ from kit.blobs import BlobStore, open_blobs
 from kit.bus import Bus, open_bus
 from kit.db import Database
 from kit.disk import DiskReserve, local_folders
+from kit.errors import ServiceFailed, Unavailable
 from kit.grpc import Peers, Rpc
-from kit.health import Health
+from kit.health import CheckResult, Health
 from kit.http import create_app
 from kit.inbox import Inbox
 from kit.logging import make_logger
@@ -95,17 +96,35 @@ class Service(Lifecycle):
         return resource
 
     def database(self, settings: DatabaseSettings) -> Database:
-        """The service's database, checked for readiness; its migrations run at the start unless switched off."""
+        """The service's database, checked for readiness with its schema. Its migrations run at the start; where that is
+        switched off, the start waits until somebody has run them.
+        """
         db = self.add_resource(
             Database(settings, self.name, logger=self.logger, is_traced=self.tracing.is_on)
         )
         self.health.add("database", db.ping)
 
+        known = migrations.revisions(self.package)
+
         async def migrate() -> None:
             await migrations.upgrade(settings, self.package)
 
-        if settings.migrate_on_start:
-            self.startup_steps.append(("migrations", migrate))
+        async def wait_for_schema() -> None:
+            state = await migrations.schema_state(db, self.package, known)
+            if state.is_newer:
+                raise ServiceFailed(state.sentence)
+            if not state.is_current:
+                raise Unavailable(state.sentence, code="schema_outdated")
+
+        async def check_schema() -> CheckResult:
+            state = await migrations.schema_state(db, self.package, known)
+            return CheckResult(ok=state.is_current, detail=state.sentence)
+
+        if known:
+            self.startup_steps.append(
+                ("migrations", migrate) if settings.migrate_on_start else ("schema", wait_for_schema)
+            )
+            self.health.add("schema", check_schema)
         return db
 
     def blobs(self, settings: BlobSettings, *, is_required: bool = True) -> BlobStore:
