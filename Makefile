@@ -89,12 +89,12 @@ docs: setup ## Write the documents that are generated from the code
 	@$(VENV)/python scripts/event_docs.py --write
 
 .PHONY: bench
-bench: setup ## Measure: accept, POST to ticket, bus, plates, chaos, gateway, embedded; tables and .bench/*.json (or make bench-accept, …)
+bench: setup ## Measure: accept, POST to ticket, bus, plates, chaos, gateway, embedded, hostile clients; tables and .bench/*.json (or make bench-accept, …)
 	@$(VENV)/python -m testkit.servers --prepare
-	@for what in accept ticket bus plates chaos gateway embedded; do $(VENV)/python tests/load/bench.py $$what; done
+	@for what in accept ticket bus plates chaos gateway embedded hostile; do $(VENV)/python tests/load/bench.py $$what; done
 
-.PHONY: $(addprefix bench-,accept ticket bus plates chaos gateway embedded)
-$(addprefix bench-,accept ticket bus plates chaos gateway embedded): bench-%: setup
+.PHONY: $(addprefix bench-,accept ticket bus plates chaos gateway embedded hostile)
+$(addprefix bench-,accept ticket bus plates chaos gateway embedded hostile): bench-%: setup
 	@$(VENV)/python -m testkit.servers --prepare
 	@$(VENV)/python tests/load/bench.py $*
 

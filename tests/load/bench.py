@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-NAMES = ("accept", "ticket", "bus", "plates", "chaos", "gateway", "embedded")
+NAMES = ("accept", "ticket", "bus", "plates", "chaos", "gateway", "embedded", "hostile")
 
 
 def main() -> None:
