@@ -1,0 +1,188 @@
+"""`doctor`: what is wrong with an embedded Lookout, and what to do about it."""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from all_in_one import data_folder
+from kit.bus import open_bus
+from kit.clock import SystemClock
+from kit.errors import LookoutError
+from kit.logging import make_logger
+from kit.metrics import Metrics
+from kit.service import ServiceFailed
+from kit.settings import BusSettings, DiskSettings, LogSettings
+
+DEFAULT_URL = "http://localhost:8000"
+TIMEOUT_S = 10
+BACKLOG = 1000
+"""Waiting messages of a queue above which something is too slow or has stopped."""
+
+SILENT_HOURS = 24.0
+CLOCK_STEP_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`is_ok` None: not looked at. `detail` says what was seen, and where it is not right, what to do."""
+
+    what: str
+    is_ok: bool | None
+    detail: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--data-dir", type=Path, default=None, help="folder of the data (default .run)")
+    parser.add_argument("--url", default=DEFAULT_URL, help=f"of Lookout (default {DEFAULT_URL})")
+    parser.add_argument(
+        "--token",
+        default=os.environ.get("LOOKOUT_TOKEN", ""),
+        help="for the cameras (default: LOOKOUT_TOKEN)",
+    )
+    parser.add_argument(
+        "--silent-hours",
+        type=float,
+        default=SILENT_HOURS,
+        help=f"a camera that pushed nothing for so long is silent (default {SILENT_HOURS:g})",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text for people")
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Print each finding; 1 where something is wrong."""
+    folder = options.data_dir or Path(os.environ.get("LOOKOUT_DATA_DIR") or ".run")
+    findings = [*_files(folder), *asyncio.run(_looked_up(folder, options))]
+    if options.json:
+        sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=1) + "\n")
+    else:
+        words = {True: "ok   ", False: "WRONG", None: "-    "}
+        for finding in findings:
+            sys.stdout.write(f"{words[finding.is_ok]} {finding.what}: {finding.detail}\n")
+    return 1 if any(finding.is_ok is False for finding in findings) else 0
+
+
+def _files(folder: Path) -> Iterator[Finding]:
+    if not folder.is_dir():
+        yield Finding(
+            "data folder", False, f"{folder} does not exist: `lookout serve --data-dir {folder}` makes it"
+        )
+        return
+    try:
+        data_folder.check(folder)
+        yield Finding("files", True, f"every database and key of the last start is in {folder} and readable")
+    except ServiceFailed as error:
+        yield Finding("files", False, str(error))
+    reserve = DiskSettings().reserve_bytes
+    free = shutil.disk_usage(folder).free
+    yield Finding(
+        "disk",
+        free > reserve,
+        f"{free / 1e9:.1f} GB free; below {reserve / 1e9:.1f} GB pictures are refused"
+        + ("" if free > reserve else ": free some, or lower INGEST__RETENTION__EVENT_DAYS"),
+    )
+    newest = max((path.stat().st_mtime for path in folder.glob("*.db*")), default=0.0)
+    ahead_s = newest - datetime.now(UTC).timestamp()
+    is_right = ahead_s < CLOCK_STEP_S
+    yield Finding(
+        "clock",
+        is_right,
+        "not behind what was written last"
+        if is_right
+        else f"{ahead_s:.0f} s behind what was written last: set it, or it was ahead before",
+    )
+    found = sorted(path.name for path in _models_folder().glob("*.onnx"))
+    yield Finding(
+        "models",
+        bool(found),
+        ", ".join(found) if found else "the plate networks are missing: install lookout-plate-ocr again",
+    )
+
+
+def _models_folder() -> Path:
+    spec = find_spec("plate_ocr")
+    return Path(
+        spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else ".", "models"
+    )
+
+
+async def _looked_up(folder: Path, options: argparse.Namespace) -> list[Finding]:
+    findings = [await _queues(folder)] if (folder / "bus.db").exists() else []
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    async with aiohttp.ClientSession(options.url, timeout=timeout) as client:
+        try:
+            findings.append(await _readiness(client))
+        except (aiohttp.ClientError, TimeoutError) as error:
+            detail = f"{options.url} does not answer ({str(error) or type(error).__name__}): `lookout serve` starts it"
+            return [*findings, Finding("service", False, detail)]
+        if not options.token:
+            return [*findings, Finding("cameras", None, "not looked at without --token or LOOKOUT_TOKEN")]
+        client.headers["Authorization"] = f"Bearer {options.token}"
+        return [*findings, *await _cameras(client, timedelta(hours=options.silent_hours))]
+
+
+async def _queues(folder: Path) -> Finding:
+    bus = open_bus(
+        BusSettings(url=f"sqlite:///{folder / 'bus.db'}"),
+        logger=make_logger("doctor", LogSettings(level="ERROR", format="console"), stream=sys.stderr),
+        metrics=Metrics("doctor"),
+        clock=SystemClock(),
+        app_id="doctor",
+    )
+    try:
+        await bus.start()
+        infos = await bus.queues()
+    except LookoutError as error:
+        return Finding("queues", False, str(error))
+    finally:
+        await bus.stop()
+    wrong = [
+        *(f"{info.queue} has {info.dead_letters} dead letters" for info in infos if info.dead_letters),
+        *(f"{info.depth} messages wait in {info.queue}" for info in infos if info.depth > BACKLOG),
+    ]
+    if wrong:
+        return Finding("queues", False, "; ".join(wrong) + ": `lookout dead-letters list` says why")
+    return Finding(
+        "queues", True, f"{len(infos)}, no dead letters, {sum(info.depth for info in infos)} messages wait"
+    )
+
+
+async def _readiness(client: aiohttp.ClientSession) -> Finding:
+    async with client.get("/health/ready") as answer:
+        document: dict[str, Any] = await answer.json(content_type=None)
+    checks = document.get("checks", {})
+    wrong = [f"{name}: {check.get('detail')}" for name, check in checks.items() if not check.get("ok", True)]
+    is_ok = answer.status == 200 and not wrong
+    return Finding("service", is_ok, "ready" if is_ok else "; ".join(wrong) or f"not ready ({answer.status})")
+
+
+async def _cameras(client: aiohttp.ClientSession, silence: timedelta) -> list[Finding]:
+    async with client.get("/cameras", params={"status": "ONLINE", "page_size": "200"}) as answer:
+        if answer.status != 200:
+            return [Finding("cameras", False, f"the list answers {answer.status}: is the token valid?")]
+        cameras = (await answer.json())["items"]
+    if not cameras:
+        return [Finding("cameras", False, "none is registered: README.md, 'A car park in five calls'")]
+    since = (datetime.now(UTC) - silence).isoformat().replace("+00:00", "Z")
+    findings = []
+    for camera in cameras:
+        query = {"camera_id": str(camera["id"]), "received_start": since, "page_size": "1"}
+        async with client.get("/camera-events", params=query) as answer:
+            has_pushed = bool((await answer.json())["items"])
+        name, hours = f"camera {camera['name']} ({camera['id']})", silence.total_seconds() / 3600
+        silent = f"pushed nothing in {hours:g} h: look at it, and at GET /refused-pushes"
+        findings.append(
+            Finding(name, has_pushed, f"pushed in the last {hours:g} h" if has_pushed else silent)
+        )
+    return findings
