@@ -430,3 +430,20 @@ async def test_the_api_page_describes_problems_and_operations(toy: Any) -> None:
     operation = document["paths"]["/api/v1/spots/{spot_id}"]["post"]
     assert "application/problem+json" in operation["responses"]["default"]["content"]
     assert "/health/ready" in document["paths"]
+
+
+async def test_the_metrics_may_need_a_token(toy):
+    started = await toy(http=HttpSettings(host="127.0.0.1", port=0, metrics_token="scraper-token"))
+    for headers, status in (
+        ({}, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": "Basic scraper-token"}, 401),
+        ({"Authorization": "Bearer scraper-token"}, 200),
+    ):
+        assert (await started.client.get("/metrics", headers=headers)).status_code == status
+
+
+async def test_the_state_of_the_parts_may_be_hidden(toy):
+    started = await toy(http=HttpSettings(host="127.0.0.1", port=0, is_state_public=False))
+    answer = await started.client.get("/health/ready")
+    assert (answer.status_code, "checks" in answer.json()) == (200, False)

@@ -1,5 +1,6 @@
 """The HTTP app of a service: tracing, access log, metrics, limits, errors, health and API page, alike in all."""
 
+import hmac
 import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
@@ -14,7 +15,7 @@ from starlette.responses import Response
 
 from kit.auth import TokenVerifier
 from kit.clock import Clock
-from kit.errors import FieldError, Invalid, UnsupportedMedia
+from kit.errors import FieldError, Invalid, Unauthenticated, UnsupportedMedia
 from kit.health import Health
 from kit.http_edge import Edge, HeadAsGet
 from kit.logging import Logger
@@ -76,7 +77,7 @@ def create_app(
     app.add_middleware(HeadAsGet)
     if edge:
         _add_edge(app, settings, logger, metrics, health, tracing, body_limits, secret_prefixes)
-    _add_operations_routes(app, metrics, health)
+    _add_operations_routes(app, metrics, health, settings)
     return app
 
 
@@ -221,7 +222,8 @@ def _raise_unstorable(errors: list[FieldError], where: str = "") -> None:
         raise Invalid(f"A value{what} cannot be stored.", code="invalid_text", errors=errors)
 
 
-def _add_operations_routes(app: FastAPI, metrics: Metrics, health: Health) -> None:
+def _add_operations_routes(app: FastAPI, metrics: Metrics, health: Health, settings: HttpSettings) -> None:
+    metrics_token = settings.metrics_token.get_secret_value()
     # Probes and scrapers add parameters of their own, against caches or to choose series.
     ignored: list[Any] = [Depends(any_query)]
 
@@ -238,10 +240,18 @@ def _add_operations_routes(app: FastAPI, metrics: Metrics, health: Health) -> No
     async def ready() -> Response:
         readiness = await health.ready()
         status = 200 if readiness.ok else 503
-        return Response(orjson.dumps(readiness.document()), status, media_type="application/json")
+        document = readiness.document()
+        if not settings.is_state_public:
+            document.pop("checks", None)
+        return Response(orjson.dumps(document), status, media_type="application/json")
 
     @app.get("/metrics", tags=["operations"], summary="Prometheus metrics", dependencies=ignored)
-    async def scrape() -> Response:
+    async def scrape(request: Request) -> Response:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if metrics_token and not (
+            scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), metrics_token.encode())
+        ):
+            raise Unauthenticated("The metrics need their own token.", code="metrics_token_wrong")
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 
     del live, ready, scrape

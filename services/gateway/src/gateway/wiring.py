@@ -101,7 +101,9 @@ def build(
     )
     own.include_router(account_routes(_account_handlers(settings.sign_in, db, passwords, clear_cache, clock)))
     api_document = _api_document(settings, table, upstream_of, own)
-    own.include_router(page_routes(api_document, health, service.version))
+    own.include_router(
+        page_routes(api_document, health, service.version, is_state_public=settings.http.is_state_public)
+    )
     for name in table.services:
         timeout_s = settings.upstreams.readiness_timeout_s
         health.add(name, partial(check_readiness, upstream_of[name], timeout_s), required=False)

@@ -96,6 +96,13 @@ class HttpSettings(Block):
     backlog: int = Field(
         2048, gt=0, description="connections that the operating system queues before they are accepted"
     )
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="bearer token that `/metrics` asks for; empty: anybody may read it"
+    )
+    is_state_public: bool = Field(
+        True,
+        description="show anybody the state of each part, at `/health/ready` and on the gateway's start page",
+    )
     drain_delay_s: float = Field(
         0.0,
         ge=0,

@@ -37,8 +37,10 @@ _START_SCRIPT = b"""window.addEventListener("load", () => {
 """
 
 
-def page_routes(api_document: MergedApiDocument, health: Health, version: str) -> APIRouter:
-    """The routes."""
+def page_routes(
+    api_document: MergedApiDocument, health: Health, version: str, *, is_state_public: bool
+) -> APIRouter:
+    """The routes. `is_state_public`: the start page shows the state of each part."""
     # Browsers and proxies add parameters to the address of a page, against caches for example.
     router = APIRouter(include_in_schema=False, dependencies=[Depends(any_query)])
     assets = _load_assets()
@@ -46,7 +48,11 @@ def page_routes(api_document: MergedApiDocument, health: Health, version: str) -
     @router.get("/")
     async def start() -> HTMLResponse:
         readiness = await health.ready()
-        return _page(_START_PAGE.format(version=escape(version), rows=_rows(readiness.results)))
+        return _page(
+            _START_PAGE.format(
+                version=escape(version), rows=_rows(readiness.results if is_state_public else ())
+            )
+        )
 
     @router.get("/docs")
     async def docs() -> HTMLResponse:
