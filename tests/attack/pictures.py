@@ -467,12 +467,13 @@ LARGE: tuple[Callable[[random.Random], Named], ...] = (
 
 
 def main() -> None:
-    """`python -m attack.pictures COUNT SEED [write]`: print what the costliest admitted picture cost, as JSON; with
-    `write`, the pictures themselves, for `from_another_process`.
+    """`python -m attack.pictures COUNT SEED [FOLDER | write]`: print what the costliest admitted pictures cost, as
+    JSON, and write these into the folder; with `write`, print all pictures, for `from_another_process`.
     """
     count, seed = int(sys.argv[1]), int(sys.argv[2])
     if sys.argv[3:] != ["write"]:
-        print(json.dumps(asdict(measure(count, seed))))
+        folder = Path(sys.argv[3]) if sys.argv[3:] else None
+        print(json.dumps(asdict(measure(count, seed, folder))))
         return
     for picture in generate(count, seed):
         name = picture.name.encode()
@@ -507,8 +508,14 @@ class Cost:
     errors: list[str] = field(default_factory=list)
 
 
-def measure(count: int, seed: int = 1) -> Cost:
-    """Decode and read the pictures in this process, as plate-ocr does for a public call."""
+WORST_OF_MEMORY, WORST_OF_TIME = "most-memory", "most-processor-time"
+"""Names of the files that `measure` writes."""
+
+
+def measure(count: int, seed: int = 1, folder: Path | None = None) -> Cost:
+    """Decode and read the pictures in this process, as plate-ocr does for a public call. The costliest admitted ones
+    are written into the folder.
+    """
     settings = read_settings(
         PlateOcrSettings, environ={}, defaults={"mode": "embedded", "data_dir": "unused"}
     )
@@ -519,7 +526,7 @@ def measure(count: int, seed: int = 1) -> Cost:
     gc.collect()
     cost = Cost(idle_mb=memory_mb())
     for number, picture in enumerate(from_another_process(count, seed), 1):
-        weigh(cost, picture, read)
+        weigh(cost, picture, read, folder)
         if number % 500 == 0:
             print(
                 f"  {number} of {count} pictures: {cost.admitted} admitted, at most {cost.worst_memory_mb:.0f} MB and"
@@ -536,22 +543,30 @@ def read_picture(settings: PlateOcrSettings, engine: PlateEngine, data: bytes) -
     read_pictures(engine, [decode(data)], [()], [None])
 
 
-def weigh(cost: Cost, picture: HostilePicture, read: Callable[[bytes], None]) -> None:
+def weigh(
+    cost: Cost, picture: HostilePicture, read: Callable[[bytes], None], folder: Path | None = None
+) -> None:
     """Read one picture and note what it cost."""
+    is_admitted = False
     reset_peak()
-    before_mb, before_s = memory_mb(), time.process_time()
+    before_s = time.process_time()
     try:
         read(picture.data)
         cost.admitted += 1
+        is_admitted = True
     except LookoutError:
         cost.refused += 1
     except Exception as error:  # noqa: BLE001 - reported with the picture that caused it
         cost.errors.append(f"{picture.name}: {type(error).__name__}: {error}")
-    used_s, used_mb = time.process_time() - before_s, memory_mb(what="VmHWM") - min(before_mb, cost.idle_mb)
+    used_s, used_mb = time.process_time() - before_s, memory_mb(what="VmHWM") - cost.idle_mb
     if used_mb > cost.worst_memory_mb:
         cost.worst_memory_mb, cost.worst_memory_of = used_mb, picture.name
+        if folder and is_admitted:
+            (folder / WORST_OF_MEMORY).write_bytes(picture.data)
     if used_s > cost.worst_processor_s:
         cost.worst_processor_s, cost.worst_processor_of = used_s, picture.name
+        if folder and is_admitted:
+            (folder / WORST_OF_TIME).write_bytes(picture.data)
 
 
 if __name__ == "__main__":

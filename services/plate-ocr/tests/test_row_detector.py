@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plate_ocr.adapters.row_detector import RowDetector
-from plate_ocr.adapters.row_network import RowNetwork, input_size
+from plate_ocr.adapters.row_network import RowNetwork, input_parts, input_size
 from plate_ocr.domain.values import Box, Detection, Picture
 
 from .conftest import bgr, canvas, put_plate
@@ -164,6 +164,34 @@ def test_the_input_of_the_network_is_bounded_for_every_aspect(
     assert net_width % 32 == net_height % 32 == 0
     assert min(net_width, net_height) >= 32
     assert net_width * net_height <= max(1.1 * max_pixels, 32 * 32)
+
+
+@given(st.integers(1, 400), st.integers(1, 400))
+def test_the_parts_of_a_large_input_are_small_and_cover_it(longer: int, shorter: int) -> None:
+    longer_px, shorter_px = 32 * max(longer, shorter), 32 * min(longer, shorter)
+    parts = input_parts(longer_px, shorter_px)
+    assert [part.first for part in parts] == [0, *(part.last for part in parts[:-1])]
+    assert parts[-1].last == longer_px
+    for part in parts:
+        assert 0 <= part.start <= part.first < part.last <= part.stop <= longer_px
+        assert part.start % 32 == part.stop % 32 == 0
+        assert part.start in {0, part.first - 96}
+        assert part.stop in {longer_px, part.last + 96} or longer_px - part.last < 96
+        assert (part.stop - part.start) * shorter_px <= 480_000 or part.last - part.first <= 2 * 96
+    if longer_px * shorter_px <= 480_000:
+        assert len(parts) == 1
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (800, 1280)])
+def test_a_plate_between_two_parts_of_the_input_is_detected_whole(size: tuple[int, int]) -> None:
+    """The parts of both inputs meet where the plate is."""
+    width, height = size
+    picture = canvas(width, height)
+    put_plate(picture, "RK 755AJ", (width // 2 - 70, height // 2 - 14), 28)
+    (row,) = RowNetwork().detect(bgr(picture), 700_000, 0.4)
+    (whole,) = RowNetwork().detect(bgr(picture), 450_000, 0.4)
+    assert row.box.width == pytest.approx(whole.box.width, rel=0.1)
+    assert row.box.centre.x == pytest.approx(whole.box.centre.x, abs=4)
 
 
 SIZES = [((1280, 720), (512, 288)), ((1920, 1080), (512, 288)), ((300, 100), (288, 96))]

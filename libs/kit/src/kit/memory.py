@@ -6,12 +6,12 @@ from contextlib import contextmanager, suppress
 from functools import cache
 
 _M_MMAP_THRESHOLD = -3  # malloc.h
-_USUAL_BLOCK_BYTES = 16_777_216
+_USUAL_BLOCK_BYTES = 8_388_608
 _SPARING_BLOCK_BYTES = 1_048_576
 
 
 def return_large_blocks() -> None:
-    """Return each freed block of 16 MiB and more at once, in this process from now on.
+    """Return each freed block of 8 MiB and more at once, in this process from now on.
 
     By default glibc keeps blocks of up to 32 MiB after the first one was freed, so that one large picture makes the
     process larger for ever.

@@ -5,6 +5,7 @@ Postprocessing follows PaddleOCR's `DBPostProcess` (Apache-2.0; Liao et al., 202
 https://github.com/PaddlePaddle/PaddleOCR.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ _UNCLIP_RATIO = 1.6
 _MIN_SIDE_PX = 2
 _MIN_RISE = 0.2
 """Of a mark's middle over its ends, as a share of its thickness; the marks of 19 straight rows in 20 are below it."""
+
+_MAX_PART_PIXELS = 480_000
+"""Of one run. 700,000 pixels at once need 70 to 150 MB, parts of this size 50 to 80 MB."""
+_SURROUNDINGS_PX = 96
 
 FloatArray = NDArray[np.float32]
 
@@ -46,8 +51,34 @@ class RowNetwork:
         interpolation = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
         resized = cv2.resize(picture, (net_width, net_height), interpolation=interpolation)
         net = cv2.dnn.blobFromImage(resized, 1 / 127.5, mean=(127.5, 127.5, 127.5))
-        probability: FloatArray = self._session.run(None, {self._input: net})[0][0, 0]
-        return self._rows(probability, width / net_width, height / net_height, min_score)
+        return self._rows(self._probability(net), width / net_width, height / net_height, min_score)
+
+    def _probability(self, net: FloatArray) -> FloatArray:
+        """Of a row at each pixel of the network's input, `(1, 3, height, width)`; a large input is computed in parts,
+        one after the other, because memory grows with the input.
+        """
+        height, width = net.shape[2:]
+        is_wide = width >= height
+        parts = input_parts(max(width, height), min(width, height))
+        if len(parts) == 1:
+            return self._run(net)
+        probability = np.empty((height, width), np.float32)
+        for part in parts:
+            if is_wide:
+                computed = self._run(np.ascontiguousarray(net[..., part.start : part.stop]))
+                probability[:, part.first : part.last] = computed[
+                    :, part.first - part.start : part.last - part.start
+                ]
+            else:
+                computed = self._run(net[:, :, part.start : part.stop])
+                probability[part.first : part.last] = computed[
+                    part.first - part.start : part.last - part.start
+                ]
+        return probability
+
+    def _run(self, net: FloatArray) -> FloatArray:
+        result: FloatArray = self._session.run(None, {self._input: net})[0][0, 0]
+        return result
 
     def _rows(
         self, probability: FloatArray, scale_x: float, scale_y: float, min_score: float
@@ -73,6 +104,41 @@ class RowNetwork:
             bend = rise * longer**2 / (min(width, height) + 2 * margin)
             found.append(Detection(corners, score, bend))
         return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class InputPart:
+    """A part of the network's input along its longer side, in pixels from `start` to `stop`. Its result is used from
+    `first` to `last`: what is beside these is there because the network looks around each pixel.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def input_parts(longer_px: int, shorter_px: int) -> tuple[InputPart, ...]:
+    """The parts in which an input of that size, multiples of 32, is computed, so that none has more than
+    `_MAX_PART_PIXELS`. Where a part would be mostly surroundings, it is larger.
+    """
+    count = 1
+    while True:
+        step = -(-longer_px // (count * _STRIDE_PX)) * _STRIDE_PX
+        surroundings = min(count - 1, 2) * _SURROUNDINGS_PX
+        if (step + surroundings) * shorter_px <= _MAX_PART_PIXELS or step <= 2 * _SURROUNDINGS_PX:
+            break
+        count += 1
+    firsts = range(0, longer_px, step)
+    return tuple(
+        InputPart(
+            max(0, first - _SURROUNDINGS_PX),
+            min(longer_px, first + step + _SURROUNDINGS_PX),
+            first,
+            min(longer_px, first + step),
+        )
+        for first in firsts
+    )
 
 
 def input_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
