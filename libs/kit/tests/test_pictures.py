@@ -134,6 +134,20 @@ def test_a_picture_whose_last_bytes_are_missing_is_refused(data: Any) -> None:
         assert problem_of(data[:-missing]) == Problem.TRUNCATED
 
 
+@pytest.mark.parametrize("data", [picture(), picture(progressive=True), noise(20_000)])
+@pytest.mark.parametrize("missing", [1, 2, 3, 50])
+def test_a_jpeg_without_its_end_is_admitted_where_that_is_wanted(data: Any, missing: int) -> None:
+    assert not read_any_header(data[:-missing], is_incomplete_jpeg_read=True).is_complete
+    assert read_any_header(data, is_incomplete_jpeg_read=True).is_complete
+
+
+@pytest.mark.parametrize("data", [picture()[: picture().index(b"\xff\xda")], picture("PNG")[:-20]])
+def test_no_other_incomplete_picture_is_ever_admitted(data: Any) -> None:
+    with pytest.raises(PictureError) as refused:
+        read_any_header(data, is_incomplete_jpeg_read=True)
+    assert refused.value.problem == Problem.TRUNCATED
+
+
 def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
     thumbnail = picture(size=(16, 12))
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail

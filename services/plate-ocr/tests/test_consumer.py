@@ -142,11 +142,25 @@ async def test_a_frame_without_a_spot(ocr: RunningService) -> None:
     assert (read.spot_occupancy, read.spot_plate_index, len(read.plates)) == (UNKNOWN, -1, 1)
 
 
+@pytest.mark.parametrize(("missing", "occupancy"), [(0, FREE), (2, UNKNOWN), (400, UNKNOWN)])
+async def test_an_incomplete_jpeg_is_read_as_far_as_it_goes(
+    ocr: RunningService, missing: int, occupancy: int
+) -> None:
+    """The car in the spot may be in the part that is missing."""
+    FakeEngine.plates[640] = (plate("D71026", *OUTSIDE),)
+    data = image()
+    frame = ocr.frame(await ocr.store(data[: len(data) - missing]), vehicle_box=CAR_ELSEWHERE)
+    read = await ocr.read(frame)
+    assert [one.text for one in read.plates] == ["D71026"]
+    assert (read.failure, read.spot_occupancy) == ("", occupancy)
+    assert read.is_picture_incomplete == (missing > 0)
+
+
 @pytest.mark.parametrize(
     ("data", "code", "failure_code"),
     [
         (b"no picture", "not_a_picture", plates.READ_FAILURE_PICTURE_INVALID),
-        (pictures.truncated(image()), "picture_truncated", plates.READ_FAILURE_PICTURE_INVALID),
+        (image()[:300], "picture_truncated", plates.READ_FAILURE_PICTURE_INVALID),
         (pictures.bomb(), "picture_too_large", plates.READ_FAILURE_PICTURE_TOO_LARGE),
     ],
 )

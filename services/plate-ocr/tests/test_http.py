@@ -59,6 +59,17 @@ async def test_a_plate_that_was_seen_and_not_read(ocr: RunningService) -> None:
     assert (found["height_px"], found["outline"][0], len(found["outline"])) == (9, [260, 190], 4)
 
 
+@pytest.mark.parametrize("missing", [0, 2, 400])
+async def test_a_jpeg_without_its_end_is_read_and_the_answer_says_so(
+    ocr: RunningService, missing: int
+) -> None:
+    FakeEngine.plates[640] = (plate("D71026", 260, 190),)
+    data = encoded(np.full((480, 640, 3), 90, np.uint8))
+    answer = await post(ocr, data[: len(data) - missing])
+    assert [one["text"] for one in answer.json()["plates"]] == ["D71026"]
+    assert answer.json()["is_complete"] == (missing == 0)
+
+
 async def test_no_plate(ocr: RunningService) -> None:
     answer = await post(ocr, encoded(np.full((480, 640, 3), 90, np.uint8)))
     assert (answer.status_code, answer.json()["plates"]) == (200, [])
@@ -69,7 +80,7 @@ async def test_no_plate(ocr: RunningService) -> None:
     [
         (b"", 422, "picture_empty"),
         (pictures.error_page(), 415, "not_a_picture"),
-        (pictures.truncated(jpeg(canvas())), 422, "picture_truncated"),
+        (jpeg(canvas())[:300], 422, "picture_truncated"),
         (pictures.bomb(), 413, "picture_too_large"),
     ],
 )

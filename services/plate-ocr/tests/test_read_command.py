@@ -58,6 +58,15 @@ def test_json(folder: Path) -> None:
     assert "2 of 4" in done.stderr
 
 
+def test_a_jpeg_without_its_end_is_read_and_said_to_be_incomplete(folder: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes((folder / "a.jpg").read_bytes()[:-2])
+    done = run("--json", cut)
+    (row,) = [json.loads(row) for row in done.stdout.splitlines()]
+    assert (row["plates"][0]["text"], row["is_complete"]) == ("RK755AJ", False)
+    assert "ends before it is complete" in run(cut).stdout
+
+
 def test_table(folder: Path) -> None:
     done = run(folder / "a.jpg", folder / "c.jpg")
     assert done.returncode == 0

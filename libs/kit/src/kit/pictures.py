@@ -3,7 +3,7 @@
 Every picture from outside passes it, by whatever way it came. A file of a few kilobytes
 may declare 50,000 by 50,000 pixels, which are 7 GB decoded, or a text that is a thousand times larger unpacked, so
 `PictureLimits` bounds what a decoder will need. Completeness is checked here too: decoders fill missing rows with grey
-and report nothing.
+and report nothing. A caller may ask for JPEGs that end too early, to decode them as far as they go.
 
 Pillow's format classes are used directly: `Image.open` would try every format that Pillow knows, and its limit
 (`MAX_IMAGE_PIXELS`) is one number for the whole process. Before Pillow sees a file, the number of its parts is bounded
@@ -48,7 +48,7 @@ _OTHER_FORMATS = (
 )
 _ORIENTATION = 0x0112  # Exif 2.32, 4.6.4
 _QUARTER_TURNS = range(5, 9)
-_JPEG_END = b"\xff\xd9"
+JPEG_END = b"\xff\xd9"
 _JPEG_SCAN = b"\xff\xda"
 # Baseline, extended and progressive, Huffman or arithmetic coding (ITU-T T.81, table B.1): what decoders read.
 _READABLE_JPEG_FRAMES = b"\xc0\xc1\xc2\xc9\xca"
@@ -96,6 +96,7 @@ class PictureHeader:
     """`width_px` and `height_px` are those of the picture after the rotation that its Exif orientation tag asks for.
 
     `suffix` is the usual file name extension, without a dot. `decoding_bytes`: memory that a decoder needs for it.
+    `is_complete`: False for a JPEG that ends before its end marker; `JPEG_END` has to be appended for a decoder.
     """
 
     format: Format
@@ -104,6 +105,7 @@ class PictureHeader:
     width_px: int
     height_px: int
     decoding_bytes: int
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +118,18 @@ class _Contents:
     height_px: int
     turned_by: int = 1
     extra_bytes: float = 0.0
+    is_complete: bool = True
 
 
 def read_header(
-    data: bytes, *, limits: PictureLimits = DEFAULT_LIMITS, formats: Collection[Format] = ALL_FORMATS
+    data: bytes,
+    *,
+    limits: PictureLimits = DEFAULT_LIMITS,
+    formats: Collection[Format] = ALL_FORMATS,
+    is_incomplete_jpeg_read: bool = False,
 ) -> PictureHeader:
-    """Recognise a complete picture in one of `formats` within `limits`.
+    """Recognise a picture in one of `formats` within `limits`: complete, or a JPEG of which the end is missing if
+    `is_incomplete_jpeg_read`.
 
     Raises:
         PictureError: it is none, is damaged or incomplete, or exceeds a limit.
@@ -133,7 +141,11 @@ def read_header(
         expected = f"{', '.join(first)} or {last}" if first else last
         but = f" but {name}, which is not read" if name else ""
         raise PictureError(Problem.UNKNOWN_FORMAT, f"is not in {expected} format{but}")
-    contents = _read_webp(data, limits) if kind == "WebP" else _read_with_pillow(data, kind, limits)
+    contents = (
+        _read_webp(data, limits)
+        if kind == "WebP"
+        else _read_with_pillow(data, kind, limits, is_incomplete_jpeg_read=is_incomplete_jpeg_read)
+    )
     width_px, height_px = contents.width_px, contents.height_px
     turned_bytes = 0 if contents.turned_by == 1 else _RESULT_BYTES
     needed = round(width_px * height_px * (_DECODING_BYTES + turned_bytes + contents.extra_bytes))
@@ -145,7 +157,9 @@ def read_header(
         )
     if contents.turned_by in _QUARTER_TURNS:
         width_px, height_px = height_px, width_px
-    return PictureHeader(kind, f"image/{kind.lower()}", _SUFFIXES[kind], width_px, height_px, needed)
+    return PictureHeader(
+        kind, f"image/{kind.lower()}", _SUFFIXES[kind], width_px, height_px, needed, contents.is_complete
+    )
 
 
 def _check_size(width_px: int, height_px: int, limits: PictureLimits) -> None:
@@ -165,7 +179,9 @@ def _check_size(width_px: int, height_px: int, limits: PictureLimits) -> None:
         )
 
 
-def _read_with_pillow(data: bytes, kind: Format, limits: PictureLimits) -> _Contents:
+def _read_with_pillow(
+    data: bytes, kind: Format, limits: PictureLimits, *, is_incomplete_jpeg_read: bool
+) -> _Contents:
     """JPEG, PNG and BMP."""
     scan_at: int | None = None
     match kind:
@@ -179,10 +195,12 @@ def _read_with_pillow(data: bytes, kind: Format, limits: PictureLimits) -> _Cont
     except _PILLOW_ERRORS as error:
         raise _damaged_or_truncated(file, data, kind) from error
     _check_size(*image.size, limits)
-    extra_bytes = 0.0
+    extra_bytes, is_complete = 0.0, True
     match image:
         case JpegImageFile():
-            extra_bytes = _check_jpeg(image, file, data, scan_at, limits)
+            extra_bytes, is_complete = _check_jpeg(
+                image, file, data, scan_at, limits, is_incomplete_jpeg_read=is_incomplete_jpeg_read
+            )
         case PngImageFile():
             _check_png(image, file, data)
             # Decoded with 16 bits a channel, then converted.
@@ -190,7 +208,8 @@ def _read_with_pillow(data: bytes, kind: Format, limits: PictureLimits) -> _Cont
         case BmpImageFile() if image.tile[0].offset >= len(data):
             raise _truncated()
     # Not `getexif()`: for some formats it decodes the picture, and it also reads XMP, which OpenCV does not.
-    return _Contents(*image.size, _orientation_of(image.info.get("exif", b"")), extra_bytes)
+    turned_by = _orientation_of(image.info.get("exif", b""))
+    return _Contents(*image.size, turned_by, extra_bytes, is_complete)
 
 
 def _format_of(data: bytes) -> Format | None:
@@ -313,9 +332,16 @@ def _webp_size(name: bytes, body: bytes) -> tuple[int, int] | None:
 
 
 def _check_jpeg(
-    image: JpegImageFile, file: io.BytesIO, data: bytes, scan_at: int | None, limits: PictureLimits
-) -> float:
-    """Returns the bytes that the decoder needs for each pixel beside the result."""
+    image: JpegImageFile,
+    file: io.BytesIO,
+    data: bytes,
+    scan_at: int | None,
+    limits: PictureLimits,
+    *,
+    is_incomplete_jpeg_read: bool,
+) -> tuple[float, bool]:
+    """Returns the bytes that the decoder needs for each pixel beside the result, and whether the end is there."""
+    is_complete = True
     if not image.tile or scan_at is None or scan_at + 3 > len(data):
         raise _truncated()  # no scan
     coded_at = file.tell()
@@ -327,14 +353,16 @@ def _check_jpeg(
     if not markers or markers[-1] not in _READABLE_JPEG_FRAMES:
         raise PictureError(Problem.DAMAGED, "is a kind of JPEG that is not read")
     # Inside coded data 0xFF is followed by 0x00 or a restart marker, so these two bytes are the end marker.
-    if data.rfind(_JPEG_END, coded_at) < 0:
-        raise _truncated()
+    if data.rfind(JPEG_END, coded_at) < 0:
+        if not is_incomplete_jpeg_read or coded_at >= len(data):
+            raise _truncated()
+        is_complete = False
     # Found by walking, not by searching: the parameters of a scan may contain what looks like its marker.
     components = data[scan_at + 2]
     # A sequential JPEG whose first scan has every component ends with it, and counting takes longer than all else.
     has_more_scans = "progressive" in image.info or components < image.layers
     if not has_more_scans:
-        return 0.0
+        return 0.0, is_complete
     if (scans := data.count(_JPEG_SCAN, coded_at) + 1) > limits.max_jpeg_scans:
         raise PictureError(
             Problem.TOO_COSTLY, f"is a JPEG with {scans} scans; at most {limits.max_jpeg_scans} are read"
@@ -342,7 +370,7 @@ def _check_jpeg(
     # The coefficients of the whole picture are kept until the last scan, 16 bits for each sample.
     widest = max(across for _, across, _, _ in image.layer)
     highest = max(down for _, _, down, _ in image.layer)
-    return sum(2 * across * down / (widest * highest) for _, across, down, _ in image.layer)
+    return sum(2 * across * down / (widest * highest) for _, across, down, _ in image.layer), is_complete
 
 
 def _check_png(image: PngImageFile, file: io.BytesIO, data: bytes) -> None:

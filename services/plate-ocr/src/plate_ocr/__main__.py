@@ -69,12 +69,13 @@ def _read(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FileRead:
-    """The result for one file; `error` is empty unless it could not be read."""
+    """The result for one file; `error` is empty unless it could not be read. `is_complete`: whether the picture was."""
 
     file: Path
     plates: tuple[PlateReading, ...]
     elapsed_ms: float
     error: str = ""
+    is_complete: bool = True
 
 
 def read_files(paths: Sequence[Path], regions: tuple[str, ...] = (), *, as_json: bool) -> int:
@@ -121,14 +122,14 @@ def read_file(engine: PlateEngine, file: Path) -> FileRead:
     began = time.perf_counter()
     try:
         data = file.read_bytes()
-        check(data, max_bytes=limits.max_bytes, limits=PictureLimits(max_pixels=limits.max_pixels))
-        picture = decode(data)
+        admitted = check(data, max_bytes=limits.max_bytes, limits=PictureLimits(max_pixels=limits.max_pixels))
+        picture = decode(data, is_complete=admitted.is_complete)
     except LookoutError as error:
         return FileRead(file, (), elapsed(began), error.detail)
     except OSError as error:
         return FileRead(file, (), elapsed(began), error.strerror or str(error))
     (reading,) = engine.read([picture])
-    return FileRead(file, reading.plates, elapsed(began))
+    return FileRead(file, reading.plates, elapsed(began), is_complete=admitted.is_complete)
 
 
 def elapsed(began: float) -> float:
@@ -144,6 +145,8 @@ def document(read: FileRead) -> dict[str, Any]:
         "seen": [plate_document(plate) for plate in read.plates if not plate.is_read],
         "elapsed_ms": read.elapsed_ms,
     }
+    if not read.is_complete:
+        shown["is_complete"] = False
     return shown | ({"error": read.error} if read.error else {})
 
 
@@ -192,7 +195,10 @@ def table_rows(read: FileRead) -> str:
         return f"{file:40} {read.error}"
     plates = sorted(read.plates, key=lambda plate: not plate.is_read)
     rows = [_row(plate) for plate in plates] or [blank]
-    return "\n".join(_ROW.format(file=file, ms=f"{read.elapsed_ms:.0f}", **row).rstrip() for row in rows)
+    lines = [_ROW.format(file=file, ms=f"{read.elapsed_ms:.0f}", **row).rstrip() for row in rows]
+    if not read.is_complete:
+        lines.append(f"{file:40} ends before it is complete: read as far as it goes")
+    return "\n".join(lines)
 
 
 def _row(plate: PlateReading) -> dict[str, str]:

@@ -65,6 +65,9 @@ class PictureOut(BaseModel):
     height_px: int
     engine: str
     elapsed_ms: float
+    is_complete: bool = Field(
+        description="false for a JPEG that ends before it is complete; it was read as far as it goes"
+    )
 
 
 def routes(read_picture: ReadPicture, settings: PictureSettings) -> APIRouter:
@@ -101,6 +104,7 @@ def picture_out(result: PictureResult) -> PictureOut:
         height_px=result.height_px,
         engine=result.engine,
         elapsed_ms=round(result.elapsed_ms, 1),
+        is_complete=result.is_complete,
     )
 
 

@@ -129,6 +129,7 @@ def read_response_to_message(request_id: str, result: PictureResult) -> plates.R
         height_px=result.height_px,
         engine=result.engine,
         elapsed_ms=result.elapsed_ms,
+        is_picture_incomplete=not result.is_complete,
     )
 
 
@@ -220,6 +221,7 @@ def _plates_read_to_message(message: camera.FrameCaptured, read: FrameRead) -> p
         engine=result.engine,
         elapsed_ms=result.elapsed_ms,
         read_at=read_at,
+        is_picture_incomplete=not result.is_complete,
     )
 
 

@@ -133,6 +133,7 @@ class PlatesRead(_message.Message):
     READ_AT_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     FAILURE_CODE_FIELD_NUMBER: _builtins.int
+    IS_PICTURE_INCOMPLETE_FIELD_NUMBER: _builtins.int
     read_id: _builtins.str
     """Derived from the id of the frame's message (UUIDv5), so that the same frame has the same read_id when it is read again."""
     is_spot_occupied: _builtins.bool
@@ -147,6 +148,8 @@ class PlatesRead(_message.Message):
     failure: _builtins.str
     """In words, for people: why the picture could not be processed; empty if it could. With a failure, plates is empty."""
     failure_code: Global___ReadFailure.ValueType
+    is_picture_incomplete: _builtins.bool
+    """The picture is a JPEG whose end is missing; it was read as far as it goes. spot_occupancy is then OCCUPIED or UNKNOWN."""
     @_builtins.property
     def frame(self) -> _camera_pb2.FrameCaptured: ...
     @_builtins.property
@@ -172,10 +175,11 @@ class PlatesRead(_message.Message):
         read_at: _timestamp_pb2.Timestamp | None = ...,
         failure: _builtins.str = ...,
         failure_code: Global___ReadFailure.ValueType = ...,
+        is_picture_incomplete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "read_at", b"read_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["elapsed_ms", b"elapsed_ms", "engine", b"engine", "failure", b"failure", "failure_code", b"failure_code", "frame", b"frame", "is_spot_occupied", b"is_spot_occupied", "plates", b"plates", "read_at", b"read_at", "read_id", b"read_id", "spot_occupancy", b"spot_occupancy", "spot_plate_index", b"spot_plate_index", "vehicles", b"vehicles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["elapsed_ms", b"elapsed_ms", "engine", b"engine", "failure", b"failure", "failure_code", b"failure_code", "frame", b"frame", "is_picture_incomplete", b"is_picture_incomplete", "is_spot_occupied", b"is_spot_occupied", "plates", b"plates", "read_at", b"read_at", "read_id", b"read_id", "spot_occupancy", b"spot_occupancy", "spot_plate_index", b"spot_plate_index", "vehicles", b"vehicles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -242,6 +246,7 @@ class ReadResponse(_message.Message):
     HEIGHT_PX_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     ELAPSED_MS_FIELD_NUMBER: _builtins.int
+    IS_PICTURE_INCOMPLETE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     spot_occupancy: Global___SpotOccupancy.ValueType
     spot_plate_index: _builtins.int
@@ -249,6 +254,8 @@ class ReadResponse(_message.Message):
     height_px: _builtins.int
     engine: _builtins.str
     elapsed_ms: _builtins.float
+    is_picture_incomplete: _builtins.bool
+    """As in PlatesRead."""
     @_builtins.property
     def plates(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Plate]: ...
     @_builtins.property
@@ -265,10 +272,11 @@ class ReadResponse(_message.Message):
         height_px: _builtins.int = ...,
         engine: _builtins.str = ...,
         elapsed_ms: _builtins.float = ...,
+        is_picture_incomplete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["elapsed_ms", b"elapsed_ms", "engine", b"engine", "height_px", b"height_px", "plates", b"plates", "request_id", b"request_id", "spot_occupancy", b"spot_occupancy", "spot_plate_index", b"spot_plate_index", "vehicles", b"vehicles", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["elapsed_ms", b"elapsed_ms", "engine", b"engine", "height_px", b"height_px", "is_picture_incomplete", b"is_picture_incomplete", "plates", b"plates", "request_id", b"request_id", "spot_occupancy", b"spot_occupancy", "spot_plate_index", b"spot_plate_index", "vehicles", b"vehicles", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -35,7 +35,8 @@ def parse_parking_push(body: bytes, settings: ParkingPushSettings, limits: Pictu
     push, coded = parse_push(document)
     raw = raw_push(document, max_chars=settings.max_raw_push_chars)
     picture = decode_snapshot(coded, max_bytes=settings.max_picture_bytes, decode=decode_base64)
-    header = read_header(picture, limits=limits)
+    # The camera does not send it again, so a JPEG without its end is taken; plate-ocr reads it as far as it goes.
+    header = read_header(picture, limits=limits, is_incomplete_jpeg_read=True)
     return ParsedPush(push, raw, picture, header, hashlib.sha256(picture).hexdigest())
 
 

@@ -19,15 +19,22 @@ _CODES = {
 _TOO_LARGE = frozenset({Problem.TOO_MANY_PIXELS, Problem.TOO_COSTLY})
 
 
-def read_header(data: bytes, *, limits: PictureLimits, field: str = "snapshot") -> PictureHeader:
-    """The header of a complete JPEG or PNG within `limits`. Nothing is decoded.
+def read_header(
+    data: bytes, *, limits: PictureLimits, field: str = "snapshot", is_incomplete_jpeg_read: bool = False
+) -> PictureHeader:
+    """The header of a JPEG or PNG within `limits`, complete unless `is_incomplete_jpeg_read`. Nothing is decoded.
 
     Raises:
         InputError: `not_a_picture`, `picture_truncated`, `picture_too_large_pixels` or `picture_too_costly`, naming
             `field`.
     """
     try:
-        header = pictures.read_header(data, limits=limits, formats=("JPEG", "PNG"))
+        header = pictures.read_header(
+            data,
+            limits=limits,
+            formats=("JPEG", "PNG"),
+            is_incomplete_jpeg_read=is_incomplete_jpeg_read,
+        )
     except pictures.PictureError as error:
         kind = ErrorKind.TOO_LARGE if error.problem in _TOO_LARGE else ErrorKind.INVALID
         raise InputError(

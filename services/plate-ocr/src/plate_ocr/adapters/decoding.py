@@ -5,9 +5,9 @@ import numpy as np
 
 from kit.errors import FieldError, Invalid, TooLarge, UnsupportedMedia
 from kit.picture_limits import PictureLimits
-from kit.pictures import PictureError, Problem, read_header
+from kit.pictures import JPEG_END, PictureError, Problem, read_header
 from plate_ocr.adapters.crops import cut_out
-from plate_ocr.domain.values import Box, EncodedCrop, Picture
+from plate_ocr.domain.values import AdmittedPicture, Box, EncodedCrop, Picture
 
 # OpenCV writes about damaged pictures to stderr, past every logger; the caller gets an error instead.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -15,11 +15,11 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 _UNDECODABLE = PictureError(Problem.DAMAGED, "is damaged: it cannot be decoded")
 
 
-def check(data: bytes, *, max_bytes: int, limits: PictureLimits, field: str = "image") -> int:
-    """Returns the bytes of memory that decoding the picture needs. Nothing is decoded.
+def check(data: bytes, *, max_bytes: int, limits: PictureLimits, field: str = "image") -> AdmittedPicture:
+    """Look at the header and the structure of a picture. Nothing is decoded.
 
     Raises:
-        Invalid: there are no bytes, or the picture is damaged or incomplete.
+        Invalid: there are no bytes, or the picture is damaged, or is incomplete and no JPEG.
         UnsupportedMedia: it is not a JPEG, PNG, WebP or BMP.
         TooLarge: it has more than `max_bytes`, or exceeds `limits`.
     """
@@ -30,20 +30,23 @@ def check(data: bytes, *, max_bytes: int, limits: PictureLimits, field: str = "i
         errors = (FieldError(field, reason),)
         raise TooLarge(f"The picture {reason}.", code="picture_too_large", errors=errors)
     try:
-        return read_header(data, limits=limits).decoding_bytes
+        header = read_header(data, limits=limits, is_incomplete_jpeg_read=True)
     except PictureError as error:
         raise _refusal(error, field) from error
+    return AdmittedPicture(header.decoding_bytes, header.is_complete)
 
 
-def decode(data: bytes, *, field: str = "image") -> Picture:
+def decode(data: bytes, *, is_complete: bool = True, field: str = "image") -> Picture:
     """A picture that passed `check` as blue, green, red, 8 bits each, turned upright as its EXIF tag says.
 
     Grey and CMYK become colour, 16 bits become 8 (the brightest pixel stays white: cameras rarely use the whole
-    range), transparency is dropped, an animation gives its first frame.
+    range), transparency is dropped, an animation gives its first frame. What is missing of an incomplete JPEG is grey.
 
     Raises:
         Invalid: the picture is damaged.
     """
+    if not is_complete:
+        data += JPEG_END  # without it OpenCV gives nothing
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:

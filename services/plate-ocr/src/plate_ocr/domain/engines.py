@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from plate_ocr.domain.alphabet import RowPosterior
 from plate_ocr.domain.rows import PlateRows
 from plate_ocr.domain.values import (
+    AdmittedPicture,
     Box,
     Detection,
     EncodedCrop,
@@ -18,11 +19,17 @@ from plate_ocr.domain.values import (
     VehicleDetection,
 )
 
-CheckPicture = Callable[[bytes], int]
-"""An encoded picture → bytes of memory that decoding it needs. Raises the error of the API if it is not admitted."""
+CheckPicture = Callable[[bytes], AdmittedPicture]
+"""An encoded picture → what it needs. Raises the error of the API if it is not admitted."""
 
-DecodePicture = Callable[[bytes], Picture]
-"""An encoded picture that was admitted → its pixels."""
+
+class DecodePicture(Protocol):
+    """Decodes a picture that was admitted."""
+
+    def __call__(self, data: bytes, *, is_complete: bool = True) -> Picture:
+        """Its pixels; grey where the picture is not complete."""
+        ...
+
 
 EncodeCrop = Callable[[Picture, Box], EncodedCrop | None]
 """A picture and a plate's box in it → the crop to store; None where the box is outside the picture."""

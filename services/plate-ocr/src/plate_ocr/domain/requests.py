@@ -25,7 +25,8 @@ class PictureRequest:
 @dataclass(frozen=True, slots=True)
 class PictureResult:
     """`plates`: the one in the spot first, then as the engine ranks them. `overlaps`: of each vehicle with the spot, in
-    the order of `vehicles`. `skipped`: boxes of plates that were found and, being known, not read.
+    the order of `vehicles`. `skipped`: boxes of plates that were found and, being known, not read. `is_complete`:
+    whether the picture was; the missing part of a JPEG that ends too early is grey.
     """
 
     plates: tuple[PlateReading, ...]
@@ -37,3 +38,4 @@ class PictureResult:
     engine: str
     elapsed_ms: float
     skipped: tuple[Box, ...] = ()
+    is_complete: bool = True

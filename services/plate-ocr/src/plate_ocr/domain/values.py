@@ -217,6 +217,14 @@ class VehicleDetection:
 
 
 @dataclass(frozen=True, slots=True)
+class AdmittedPicture:
+    """`decoding_bytes`: memory that decoding it needs. `is_complete`: False where its end is missing."""
+
+    decoding_bytes: int
+    is_complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class PictureReading:
     """What an engine reads in a picture. `plates`: best first.
 

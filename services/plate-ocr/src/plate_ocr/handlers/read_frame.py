@@ -98,6 +98,7 @@ class ReadFrame:
             if result
             else [],
             spot_occupancy=(result.spot.occupancy if result else SpotOccupancy.UNKNOWN).value,
+            is_picture_complete=result.is_complete if result else None,
             elapsed_ms=round(result.elapsed_ms, 1) if result else 0.0,
         )
 

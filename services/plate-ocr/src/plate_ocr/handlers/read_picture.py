@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from kit.blobs import BlobStore
 from kit.byte_budget import ByteBudget
@@ -76,17 +77,24 @@ class ReadPicture:
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         reader.worker.check_place(request.purpose, can_wait=can_wait)
-        needed_bytes = await loop.run_in_executor(reader.executor, self._check, data)
+        admitted = await loop.run_in_executor(reader.executor, self._check, data)
         async with AsyncExitStack() as memory:
             if is_call:
-                await memory.enter_async_context(self._call_memory.reserve(needed_bytes))
-            await memory.enter_async_context(self._memory.reserve(needed_bytes))
+                await memory.enter_async_context(self._call_memory.reserve(admitted.decoding_bytes))
+            await memory.enter_async_context(self._memory.reserve(admitted.decoding_bytes))
             with span("decode"):
                 decode_started_s = loop.time()
-                picture = await loop.run_in_executor(reader.executor, self._decode, data)
+                decode = partial(self._decode, data, is_complete=admitted.is_complete)
+                picture = await loop.run_in_executor(reader.executor, decode)
             self._metrics.stage_seconds.labels("decode").observe(loop.time() - decode_started_s)
             result = await self._read(
-                reader.worker, request, picture, started_s, can_wait=can_wait, skip=skip
+                reader.worker,
+                request,
+                picture,
+                started_s,
+                can_wait=can_wait,
+                skip=skip,
+                is_complete=admitted.is_complete,
             )
             yield result, picture
 
@@ -99,6 +107,7 @@ class ReadPicture:
         *,
         can_wait: bool,
         skip: SkipPlate | None,
+        is_complete: bool,
     ) -> PictureResult:
         reading = await worker.read(
             picture, can_wait=can_wait, purpose=request.purpose, regions=request.regions, skip=skip
@@ -110,7 +119,9 @@ class ReadPicture:
             reading.plates,
             vehicles,
             request.spot,
-            has_vehicle_source=worker.has_vehicle_detector or request.camera_box is not None,
+            # A vehicle may be in the part of the picture that is missing.
+            has_vehicle_source=is_complete
+            and (worker.has_vehicle_detector or request.camera_box is not None),
             skipped=reading.skipped,
         )
         plates = list(reading.plates)
@@ -128,4 +139,5 @@ class ReadPicture:
             engine=worker.engine_name,
             elapsed_ms=(asyncio.get_running_loop().time() - started_s) * 1000,
             skipped=reading.skipped,
+            is_complete=is_complete,
         )
