@@ -50,7 +50,9 @@ class RowNetwork:
         is_smaller = net_width * net_height < width * height
         interpolation = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
         resized = cv2.resize(picture, (net_width, net_height), interpolation=interpolation)
-        net = cv2.dnn.blobFromImage(resized, 1 / 127.5, mean=(127.5, 127.5, 127.5))
+        net = np.asarray(
+            cv2.dnn.blobFromImage(resized, 1 / 127.5, mean=(127.5, 127.5, 127.5)), dtype=np.float32
+        )
         return self._rows(self._probability(net), width / net_width, height / net_height, min_score)
 
     def _probability(self, net: FloatArray) -> FloatArray:
