@@ -9,17 +9,21 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from socket import socket
 
 import httpx
 
 from all_in_one.pictures import ParkedCar, draw_scene
 from attack.clients import DRIPPING, IDLE, post_times
 from attack.faults import GRACE_MARGIN_S, GRACE_S, stop_in_the_worst_moment
+from attack.pictures import WORST_OF_MEMORY, WORST_OF_TIME
 from attack.pictures_through_http import CARS, running_with_camera, upload, worst
 from attack.target import SPOTS, Target, push, repeated
 from figures import Figure, publish
@@ -33,17 +37,21 @@ SETTLE_S = 20
 
 
 def main() -> None:
-    figures, notes = generated_pictures()
-    for measure in (pictures_without_end, unfinished_requests, stop, memory_over_time):
+    with tempfile.TemporaryDirectory() as name:
+        figures, notes = generated_pictures(Path(name))
+        costly = [Path(name, file).read_bytes() for file in (WORST_OF_MEMORY, WORST_OF_TIME)]
+    print("measuring: pictures without end ...", flush=True)
+    figures += pictures_without_end(costly)
+    for measure in (unfinished_requests, stop, memory_over_time):
         print(f"measuring: {measure.__name__.replace('_', ' ')} ...", flush=True)
         figures += measure()
     publish("hostile", figures, notes)
 
 
-def generated_pictures() -> tuple[list[Figure], list[str]]:
-    """In a process of their own, as plate-ocr reads them."""
+def generated_pictures(folder: Path) -> tuple[list[Figure], list[str]]:
+    """In a process of their own, as plate-ocr reads them. The costliest ones are written into the folder."""
     print(f"measuring: {PICTURES} generated pictures ...", flush=True)
-    command = [sys.executable, "-m", "attack.pictures", str(PICTURES), str(SEED)]
+    command = [sys.executable, "-m", "attack.pictures", str(PICTURES), str(SEED), str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout
     cost = json.loads(output.splitlines()[-1])
@@ -61,11 +69,11 @@ def generated_pictures() -> tuple[list[Figure], list[str]]:
     return figures, [note]
 
 
-def pictures_without_end() -> list[Figure]:
-    """Four clients that send costly pictures to the public reader and as pushes."""
+def pictures_without_end(costly: list[bytes]) -> list[Figure]:
+    """Four clients that send the costliest generated pictures to the public reader."""
     with running_with_camera("embedded") as (target, quiet_s, camera):
-        large = noise(8_000_000)
-        with repeated(*[lambda: upload(target, large)] * CLIENTS):
+        clients = [partial(upload, target, costly[number % len(costly)]) for number in range(CLIENTS)]
+        with repeated(*clients):
             time.sleep(1)
             attacked_s = worst(camera.cars(CARS))
         if camera.wrong:
@@ -74,16 +82,27 @@ def pictures_without_end() -> list[Figure]:
 
 
 def unfinished_requests() -> list[Figure]:
-    """Connections that send nothing, and requests whose body drips."""
+    """Connections that send nothing, and requests whose body arrives a byte a second."""
     with running_with_camera("embedded") as (target, _, _), ExitStack() as opened:
         quiet_s = worst(post_times(target, "2", 60))
+        dripping: list[socket] = []
         for number in range(IDLE + DRIPPING):
             with suppress(OSError):
                 one = opened.enter_context(target.socket())
                 if number >= IDLE:
                     one.sendall(b"POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n{")
-        attacked_s = worst(post_times(target, "2", 60))
+                    dripping.append(one)
+        with repeated(partial(drip, dripping)):
+            attacked_s = worst(post_times(target, "2", 60))
     return [ratio(f"POST p95, {IDLE} idle and {DRIPPING} dripping", attacked_s, quiet_s, 1.5)]
+
+
+def drip(sockets: list[socket]) -> None:
+    """One byte on each, then a pause."""
+    for one in sockets:
+        with suppress(OSError):
+            one.send(b" ")
+    time.sleep(1)
 
 
 def stop() -> list[Figure]:
