@@ -122,9 +122,9 @@ def _environment_lines(service: ServiceEntry) -> list[str]:
     blocks += [block for need, block in (("rabbitmq", "*bus"), ("minio", "*blobs")) if need in service.needs]
     lines = ["    environment:", f"      <<: [{', '.join(blocks)}]"]
     if service.has_database:
-        credentials = f"{service.package}:{_password(service)}"
         lines += [
-            f"      DATABASE_URL: postgresql://{credentials}@postgres:5432/{service.package}",
+            f"      DATABASE_URL: postgresql://{service.package}@postgres:5432/{service.package}",
+            f"      DATABASE_PASSWORD: {_password(service)}",
             f'      LOOKOUT_{service.variable}__DATABASE__MIGRATE_ON_START: "false"',
         ]
     return lines + [f"      {name}: {value}" for name, value in service.environment.items()]

@@ -1,8 +1,11 @@
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from pydantic import Field, SecretStr, ValidationError
+from sqlalchemy import make_url
+from yarl import URL
 
 from kit.settings import (
     BlobSettings,
@@ -219,3 +222,50 @@ def test_a_block_given_as_an_object_is_used_unchanged() -> None:
     settings = ToySettings(mode="embedded", http=HttpSettings(port=0), grpc=GrpcSettings())
     assert (settings.http.port, settings.http.host) == (0, HttpSettings().host)
     assert settings.grpc.host == GrpcSettings().host != "127.0.0.1"
+
+
+@pytest.mark.parametrize("password", ["plain", "p@ss/word:#?%&=+ ä", "%40"])
+def test_a_password_apart_from_its_url_needs_no_escaping(password: str) -> None:
+    database = DatabaseSettings(url="postgresql://shop:old@db:5432/shop", password=password)
+    assert make_url(database.url).password == password
+    assert make_url(database.url).host == "db"
+    bus = BusSettings(url="amqp://shop@broker:5672/vhost", password=password)
+    assert (URL(bus.url).password, URL(bus.url).user, URL(bus.url).host) == (password, "shop", "broker")
+    assert DatabaseSettings(url="sqlite:///shop.db", password=password).url.endswith(":///shop.db")
+    assert password not in repr(database) or password == "plain"
+
+
+class ShopSettings(ServiceSettings):
+    service_name = "shop"
+
+    database: DatabaseSettings = Field(description="orders")
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("p@ss/word\n")
+    environ = {
+        "LOOKOUT_MODE": "embedded",
+        "DATABASE_URL": "postgresql://shop@db/shop",
+        "DATABASE_PASSWORD_FILE": str(tmp_path / "password"),
+    }
+    assert make_url(read(ShopSettings, environ=environ).database.url).password == "p@ss/word"
+    own = {**environ, "LOOKOUT_SHOP__DATABASE__PASSWORD_FILE": str(tmp_path / "password")}
+    del own["DATABASE_PASSWORD_FILE"]
+    assert make_url(read(ShopSettings, environ=own).database.url).password == "p@ss/word"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"DATABASE_PASSWORD_FILE": "/none"}, "DATABASE_PASSWORD_FILE: /none cannot be read: No such file"),
+        (
+            {"DATABASE_PASSWORD": "x", "DATABASE_PASSWORD_FILE": "/dev/null"},
+            "DATABASE_PASSWORD: set, and so is DATABASE_PASSWORD_FILE",
+        ),
+        ({"LOOKOUT_SHOP__HTTP__PORT_FILE": "/dev/null"}, "LOOKOUT_SHOP__HTTP__PORT_FILE: no such setting"),
+    ],
+)
+def test_what_is_wrong_with_a_secrets_file_is_said(changes: dict[str, str], problem: str) -> None:
+    environ = {"LOOKOUT_MODE": "embedded", "DATABASE_URL": "postgresql://shop@db/shop", **changes}
+    with pytest.raises(SettingsError, match=re.escape(problem)):
+        read(ShopSettings, environ=environ)

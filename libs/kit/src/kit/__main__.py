@@ -45,7 +45,11 @@ async def _run(args: argparse.Namespace) -> int:
     if url is None:
         return _fail(f"no bus given: use --bus URL, or set {' or '.join(URL_VARIABLES)}", WRONG_USE)
     try:
-        settings = BusSettings(url=url, connect_timeout_s=TIMEOUT_S, publish_timeout_s=TIMEOUT_S)
+        # In a container the password may be apart from the URL, as the services take it.
+        password = "" if args.bus else os.environ.get("RABBITMQ_PASSWORD", "")
+        settings = BusSettings(
+            url=url, password=password, connect_timeout_s=TIMEOUT_S, publish_timeout_s=TIMEOUT_S
+        )
     except ValueError:
         return _fail("--bus: write amqp://user:password@host:port/vhost or sqlite:///path", WRONG_USE)
     if url.startswith("sqlite:///") and not _is_there(url):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -185,6 +186,22 @@ class AuthSettings(Block):
     jwks_timeout_s: Seconds = Field(5.0, description="seconds to wait for the keys")
 
 
+def with_password(values: Any) -> Any:
+    """The values of a block with `url` and `password`: the password put into the URL, whatever characters it has.
+
+    A URL would need them escaped (RFC 3986, 3.2.1), and a compose file cannot do that.
+    """
+    if not isinstance(values, dict) or not (password := values.get("password")):
+        return values
+    text = password.get_secret_value() if isinstance(password, SecretStr) else str(password)
+    scheme, slashes, rest = str(values.get("url", "")).partition("://")
+    user, at, host = rest.rpartition("@")
+    if not (slashes and at):
+        return values  # nobody to have the password: an SQLite file, or a URL that is refused anyway
+    name = user.partition(":")[0]
+    return {**values, "url": f"{scheme}://{name}:{quote(text, safe='')}@{host}"}
+
+
 class DatabaseSettings(Block):
     """A service's own database."""
 
@@ -192,6 +209,9 @@ class DatabaseSettings(Block):
         description="`postgresql://user:password@host:port/name` or `sqlite:///path`",
         repr=False,
         json_schema_extra={"secret": True},
+    )
+    password: SecretStr = Field(
+        SecretStr(""), description="password instead of the one in `url`; its characters need no escaping"
     )
     pool_size: int = Field(10, gt=0, description="connections kept open")
     connect_timeout_s: Seconds = Field(5.0, description="seconds to wait for a connection")
@@ -203,6 +223,8 @@ class DatabaseSettings(Block):
     migrate_on_start: bool = Field(
         True, description="migrate the schema to the newest revision when the service starts"
     )
+
+    _with_password = model_validator(mode="before")(with_password)
 
     @field_validator("url", mode="after")
     @classmethod
@@ -217,6 +239,9 @@ class BusSettings(Block):
         description="`amqp://user:password@host:port/vhost`, or `sqlite:///path` for one process",
         repr=False,
         json_schema_extra={"secret": True},
+    )
+    password: SecretStr = Field(
+        SecretStr(""), description="password instead of the one in `url`; its characters need no escaping"
     )
     exchange: str = Field("lookout.events", description="topic exchange that all events go through")
     shards: int = Field(
@@ -300,6 +325,8 @@ class BusSettings(Block):
     busy_timeout_s: Seconds = Field(
         10.0, description="seconds to wait while another process writes to the embedded bus"
     )
+
+    _with_password = model_validator(mode="before")(with_password)
 
     @field_validator("url", mode="after")
     @classmethod

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -16,6 +17,9 @@ from pydantic_settings import EnvSettingsSource
 from kit.settings.service import Leaf, ServiceSettings, env_name, leaves, put_if_absent
 
 S = TypeVar("S", bound=ServiceSettings)
+
+FILE_SUFFIX = "_FILE"
+"""Behind the name of a secret: the path of a file with it, as Docker and Kubernetes mount secrets."""
 
 
 class SettingsError(Exception):
@@ -45,7 +49,8 @@ def read(
     """The settings of that class from the environment.
 
     `LOOKOUT_<SERVICE>__…` wins over its aliases, those over `defaults` (dotted path → value). An empty value
-    counts as not set, as compose files write it for a variable that is not there.
+    counts as not set, as compose files write it for a variable that is not there. A secret may be in a file, whose
+    path is set under the secret's name with `_FILE` behind it.
 
     Raises:
         SettingsError: a value is missing, invalid, or set under a name that this service does not know.
@@ -53,6 +58,7 @@ def read(
     env = os.environ if environ is None else environ
     known = leaves(cls)
     problems = _unknown_names(cls, known, env)
+    env = {**env, **_secrets_in_files(known, env, problems)}
     values = _Environment(cls, known, env)()
     for path, value in (defaults or {}).items():
         put_if_absent(values, path, value)
@@ -93,8 +99,26 @@ def _first_set(leaf: Leaf, environ: Mapping[str, str]) -> str:
     return ""
 
 
+def _secrets_in_files(known: list[Leaf], env: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    """What is in the files that `…_FILE` names, under the names without it; what is wrong is added to `problems`."""
+    found = {}
+    for leaf in known:
+        for name in (leaf.env, *leaf.aliases) if leaf.is_secret else ():
+            path = env.get(name + FILE_SUFFIX, "").strip()
+            if not path:
+                continue
+            if env.get(name, "").strip():
+                problems.append(f"{name}: set, and so is {name}{FILE_SUFFIX}: leave one of them out")
+            try:
+                found[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+                problems.append(f"{name}{FILE_SUFFIX}: {path} cannot be read: {reason}")
+    return found
+
+
 def _unknown_names(cls: type[ServiceSettings], known: list[Leaf], env: Mapping[str, str]) -> list[str]:
-    names = {leaf.env for leaf in known}
+    names = {leaf.env for leaf in known} | {leaf.env + FILE_SUFFIX for leaf in known if leaf.is_secret}
     prefix = cls.env_prefix()
     problems = []
     for name in sorted(env):
