@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from ingest.domain.parking_push import FIELDS
+from ingest.http.camera_events import CameraEventDetailOut
+from ingest.http.parking_push import PushOut
 from lookout.camera.v1 import camera_pb2
 from lookout.common.v1 import common_pb2
 from testkit import eventually
@@ -421,3 +423,21 @@ async def test_rejected_and_repeated_pushes_are_counted(sqlite_ingest: Ingest) -
     assert 'lookout_ingest_parking_pushes_accepted_total{purpose="ENTRY"} 1.0' in page
     assert "lookout_ingest_parking_pushes_repeated_total 1.0" in page
     assert 'lookout_ingest_parking_pushes_rejected_total{code="bad_base64"} 1.0' in page
+
+
+async def test_the_document_describes_the_answer_and_pictures_as_pictures(sqlite_ingest: Ingest) -> None:
+    camera = await sqlite_ingest.make_camera()
+    answer = (await sqlite_ingest.post()).json()
+    assert PushOut.model_validate(answer).camera_id == camera["id"]
+    assert set(answer) <= set(PushOut.model_fields)
+    document = (await sqlite_ingest.client.get("/openapi.json")).json()
+    content = document["paths"]["/api/v1/post"]["post"]["responses"]["200"]["content"]["application/json"]
+    assert content["schema"] == {"$ref": "#/components/schemas/PushOut"}
+    PushOut.model_validate(content["example"])
+    assert set(content["example"]) <= set(PushOut.model_fields)
+    for path in ("/api/v1/cameras/{camera_id}/frame", "/api/v1/camera-events/{event_id}/image"):
+        kinds = document["paths"][path]["get"]["responses"]["200"]["content"]
+        assert all(kind.startswith("image/") for kind in kinds), kinds
+    event = await sqlite_ingest.client.get(f"{EVENTS}/{answer['event_id']}", headers=sqlite_ingest.admin)
+    CameraEventDetailOut.model_validate(event.json())
+    assert set(event.json()) == set(CameraEventDetailOut.model_fields)

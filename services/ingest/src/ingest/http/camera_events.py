@@ -20,6 +20,13 @@ from kit.blobs import BlobStore
 from kit.pagination import PageOf, PageParams
 
 _READ = [Depends(require("site:read"))]
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "the picture",
+        "content": {f"image/{kind}": _BINARY for kind in ("jpeg", "png", "webp", "bmp")},
+    }
+}
 
 
 class CameraEventFilter(Filter):
@@ -64,6 +71,25 @@ class CameraEventOut(BaseModel):
     decided_at: datetime | None
 
 
+class StoredPictureOut(BaseModel):
+    """A picture in the blob store."""
+
+    key: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    width_px: int
+    height_px: int
+
+
+class CameraEventDetailOut(CameraEventOut):
+    """An event with its pictures and the push as it was received, without the picture in it."""
+
+    pushed_picture: StoredPictureOut
+    picture: StoredPictureOut | None
+    report: dict[str, Any] | None = Field(description="null when it was deleted at the end of its retention")
+
+
 def camera_event_routes(camera_events: CameraEvents, blobs: BlobStore) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/api/v1/camera-events", tags=["camera events"], dependencies=_READ)
@@ -81,7 +107,12 @@ def camera_event_routes(camera_events: CameraEvents, blobs: BlobStore) -> APIRou
             next_cursor=more,
         )
 
-    @router.get("/{event_id}", summary="One event, with the push as it was received")
+    @router.get(
+        "/{event_id}",
+        summary="One event, with the push as it was received",
+        responses={200: {"model": CameraEventDetailOut}},
+        response_class=Response,
+    )
     async def read_event(event_id: UUID) -> Response:
         event, raw_push = await camera_events.get(event_id)
         document = CameraEventOut.model_validate(event).model_dump(mode="json")
@@ -92,7 +123,10 @@ def camera_event_routes(camera_events: CameraEvents, blobs: BlobStore) -> APIRou
         return Response(json.dumps(document), media_type="application/json")
 
     @router.get(
-        "/{event_id}/image", summary="The picture that was published with the event, or the pushed one"
+        "/{event_id}/image",
+        summary="The picture that was published with the event, or the pushed one",
+        responses=_PICTURE,
+        response_class=Response,
     )
     async def picture(
         event_id: UUID,

@@ -22,7 +22,12 @@ def device_routes(devices: DeviceCalls, blobs: BlobStore) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"], dependencies=_READ)
 
-    @router.get("/{camera_id}/frame", summary="The camera's current picture", responses=_PICTURE)
+    @router.get(
+        "/{camera_id}/frame",
+        summary="The camera's current picture",
+        responses=_PICTURE,
+        response_class=Response,
+    )
     async def frame(
         camera_id: RowId,
         store: Annotated[
@@ -38,7 +43,12 @@ def device_routes(devices: DeviceCalls, blobs: BlobStore) -> APIRouter:
         headers["Last-Modified"] = f"{taken.captured_at:%a, %d %b %Y %H:%M:%S} GMT"
         return Response(taken.data, media_type=taken.header.content_type, headers=headers)
 
-    @router.get("/{camera_id}/clip", summary="A part of the camera's recording", responses=_CLIP)
+    @router.get(
+        "/{camera_id}/clip",
+        summary="A part of the camera's recording",
+        responses=_CLIP,
+        response_class=Response,
+    )
     async def clip(
         camera_id: RowId,
         start: Annotated[

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, Literal
+from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
 
-from ingest.domain.outcomes import OutcomeDocument
-from ingest.domain.parking_push import FIELDS
+from ingest.domain.outcomes import Outcome, OutcomeDocument
+from ingest.domain.parking_push import FIELDS, Purpose
 from ingest.domain.preferences import Preferences, parse_prefer
 from ingest.domain.push_access import SIGNATURE_HEADER, Network, PushCaller, is_in_networks
 from ingest.handlers.accept_parking_push import Accepted, AcceptParkingPush
@@ -69,6 +72,64 @@ _OPENAPI = {
 }
 
 
+class PlateOut(BaseModel):
+    """The plate of the ticket."""
+
+    text: str
+    code: str
+    number: str
+    city: str = Field(description="as operators name it, such as DXB")
+    region: str
+    confidence: float = Field(ge=0, le=1)
+
+
+class PushOut(BaseModel):
+    """What became of a push. What is below `clock_state` is there when the outcome is known in time."""
+
+    status: Outcome
+    event_id: UUID
+    purpose: Purpose
+    camera_id: int
+    spot_number: int
+    captured_at: datetime
+    received_at: datetime
+    clock_state: Literal["OK", "AHEAD", "BEHIND"]
+    ticket_id: int | None = None
+    review_id: int | None = Field(None, description="of the manual review, where a person has to look")
+    reason: str | None = None
+    plate: PlateOut | None = None
+    decided_at: datetime | None = None
+
+
+_EXAMPLE = {
+    "status": "opened",
+    "event_id": "01a21915-e55e-7182-a444-2228b8cc3bce",
+    "purpose": "ENTRY",
+    "camera_id": 1,
+    "spot_number": 1,
+    "captured_at": "2026-03-14T08:30:00+00:00",
+    "received_at": "2026-03-14T08:30:01.250000+00:00",
+    "clock_state": "OK",
+    "ticket_id": 1,
+    "review_id": None,
+    "reason": None,
+    "decided_at": "2026-03-14T08:30:01.400000+00:00",
+    "plate": {
+        "text": "D71026",
+        "code": "D",
+        "number": "71026",
+        "city": "DXB",
+        "region": "ae-du",
+        "confidence": 0.98,
+    },
+}
+_CONTENT = {"application/json": {"example": _EXAMPLE}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": PushOut, "description": "Accepted; `status` says what became of it", "content": _CONTENT},
+    _ACCEPTED_STATUS: {"model": PushOut, "description": "Accepted, with `respond-async`"},
+}
+
+
 def post_routes(
     accept: AcceptParkingPush,
     admit: AdmitPush,
@@ -91,7 +152,8 @@ def post_routes(
         POST_PATH + "/{secret}",
         summary="A camera pushes a parking event, with its secret in the path",
         description="As `POST /api/v1/post`, for a camera with a `push_path_secret`.",
-        responses={_ACCEPTED_STATUS: {"description": "Accepted, with `respond-async`"}},
+        responses=_ANSWERS,
+        response_class=Response,
         openapi_extra=_OPENAPI,
         dependencies=[Depends(any_query)],
         operation_id="post_with_secret",
@@ -100,7 +162,8 @@ def post_routes(
         POST_PATH,
         summary="A camera pushes a parking event",
         description=_DESCRIPTION,
-        responses={_ACCEPTED_STATUS: {"description": "Accepted, with `respond-async`"}},
+        responses=_ANSWERS,
+        response_class=Response,
         openapi_extra=_OPENAPI,
         # The address is typed into cameras, and some firmware adds parameters; no event may be lost for that.
         dependencies=[Depends(any_query)],
