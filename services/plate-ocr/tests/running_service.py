@@ -44,6 +44,8 @@ class FakeEngine:
     recognized: list[str] = []  # noqa: RUF012 - as `plates`
 
     go = threading.Event()
+    is_reading = threading.Event()
+    """Set when a read begins, also one that waits for `go`."""
 
     def read(
         self,
@@ -51,6 +53,7 @@ class FakeEngine:
         regions: Sequence[tuple[str, ...]] = (),
         skip: Sequence[SkipPlate | None] = (),
     ) -> list[PictureReading]:
+        self.is_reading.set()
         assert self.go.wait(20)
         return [
             self._reading(picture, skip[index] if skip else None) for index, picture in enumerate(pictures)

@@ -116,7 +116,11 @@ async def test_a_full_queue(tmp_path: Path, manual_clock: ManualClock) -> None:
         data = jpeg(canvas(64, 48))
         assert (await post(ocr, data)).status_code == 200  # the engine of calls is loaded at the first one
         FakeEngine.go.clear()
-        waiting = [asyncio.create_task(post(ocr, data)) for _ in range(6)]
+        FakeEngine.is_reading.clear()
+        waiting = [asyncio.create_task(post(ocr, data))]
+        # Only then the others: while it is in the queue itself, one more would be refused.
+        await eventually(FakeEngine.is_reading.is_set, message="one being read")
+        waiting += [asyncio.create_task(post(ocr, data)) for _ in range(5)]
 
         async def is_full() -> bool:
             return "pictures_refused_total 4.0" in (await ocr.http.get("/metrics")).text

@@ -129,7 +129,10 @@ def test_a_plate_that_was_found_and_is_legible_does_not_vanish(
         assert (plate.text or plate.raw_text) == text
 
 
-@pytest.mark.parametrize(("score", "state"), [(0.45, PlateState.SEEN_NOT_READ), (0.65, PlateState.READ)])
+@pytest.mark.parametrize(
+    ("score", "state"),
+    [(0.45, PlateState.SEEN_NOT_READ), (0.65, PlateState.SEEN_NOT_READ), (0.75, PlateState.READ)],
+)
 def test_digits_without_a_region_are_read_where_the_detector_is_sure(score: float, state: PlateState) -> None:
     (plate,) = accept_plates([seen(look("55529", 0.9999), score=score)], SIGHT, AcceptanceOptions())
     assert (plate.state, plate.raw_text) == (state, "55529")

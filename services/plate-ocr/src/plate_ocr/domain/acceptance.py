@@ -31,7 +31,7 @@ class AcceptanceOptions:
     min_confidence: float = 0.4
     min_height_px: float = 12.0
     min_sharpness: float = 0.25
-    min_score: float = 0.6
+    min_score: float = 0.7
     min_score_seen: float = 0.5
     min_score_implausible: float = 0.7
     edge_px: float = 2.0
@@ -196,11 +196,10 @@ def _accept(candidate: PlateCandidate, size: PictureSize, options: AcceptanceOpt
 
 def _is_to_be_seen(plate: PlateRows, confidence: float, plausible: float, options: AcceptanceOptions) -> bool:
     """Whether a plate that is not read is reported as seen. One whose text is legible always is: it must not vanish."""
-    if not _is_plate_shaped(plate):
-        return False
     if plausible <= 0:
-        return plate.score >= options.min_score_implausible
-    return confidence >= options.min_confidence or plate.score >= options.min_score_seen
+        return plate.score >= options.min_score_implausible and _is_plate_shaped(plate)
+    is_legible = confidence >= options.min_confidence
+    return is_legible or (plate.score >= options.min_score_seen and _is_plate_shaped(plate))
 
 
 def _slots(reading: CropReading) -> tuple[Slot, ...]:
