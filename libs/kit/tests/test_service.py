@@ -543,7 +543,9 @@ async def test_a_blocked_thread_does_not_keep_the_process_beyond_the_grace(
         if signals == 2:
             running.process.send_signal(signal.SIGTERM)
         assert await running.ended() == (1 if signals == 1 else 130)
-        assert time.monotonic() - began < GRACE_S + 6  # without the forced end 600; other tests use the cores too
+        assert (
+            time.monotonic() - began < GRACE_S + 6
+        )  # without the forced end 600; other tests use the cores too
         with pytest.raises(httpx.HTTPError):
             (await call).raise_for_status()
     [line] = running.lines("shutdown_forced")

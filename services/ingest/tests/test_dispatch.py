@@ -127,6 +127,32 @@ async def test_the_vpn_address_is_tried_when_the_first_cannot_be_called(
     assert frame.picture_source == FETCHED
 
 
+async def test_one_picture_serves_the_exits_that_came_before_it_was_fetched(
+    ingest: Ingest, http_camera: HttpCamera
+) -> None:
+    http_camera.mode, http_camera.slow_s = CameraMode.SLOW, 2.0
+    await ingest.make_camera(p_ip=http_camera.address, spots=4)
+    for number in (1, 2, 3, 4):
+        answer = await ingest.post(occupancy=0, index_number=number, picture=solid(64 + number))
+        assert answer.status_code == 200
+    ingest.clock.advance(
+        0.001
+    )  # the picture of the first is on its way; that of the second is asked for later
+    http_camera.slow_s = 0.0
+    frames = await sent(ingest, 4)
+    assert {frame.picture_source for frame in frames} == {FETCHED}
+    assert calls(http_camera) == 2
+    ingest.clock.advance(1)
+    await ingest.post(occupancy=0, index_number=1, picture=solid(99))
+    await sent(ingest, 5)
+    assert calls(http_camera) == 3, "a later exit needs a later picture"
+
+
+def calls(camera: HttpCamera) -> int:
+    """Pictures fetched; not the requests that HTTP Digest challenges."""
+    return sum(request.is_authorized for request in camera.requests)
+
+
 async def test_nothing_overtakes_an_exit_of_its_camera(ingest: Ingest, http_camera: HttpCamera) -> None:
     http_camera.mode = CameraMode.SLOW
     http_camera.slow_s = 0.3

@@ -108,6 +108,11 @@ class DeviceSettings(Block):
     """Calls to cameras."""
 
     frame_timeout_s: Seconds = Field(5.0, gt=0, description="seconds a camera may take for a snapshot")
+    frame_share_s: Seconds = Field(
+        1.0,
+        ge=0,
+        description="seconds for which a picture that was fetched for an exit serves others that came before",
+    )
     connect_timeout_s: Seconds = Field(
         2.0, gt=0, description="seconds a camera may take to accept a connection"
     )

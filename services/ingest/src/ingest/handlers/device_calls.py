@@ -102,6 +102,7 @@ class DeviceCalls:
         self._reserve = reserve
         self._clips_at_once = asyncio.Semaphore(settings.max_clips_at_once)
         self._circuits: dict[int, Circuit] = {}
+        self._latest: dict[int, tuple[datetime, Frame]] = {}
 
     def circuit(self, camera_id: int) -> Circuit:
         """The circuit breaker of that camera."""
@@ -121,6 +122,26 @@ class DeviceCalls:
             UpstreamUnreachable, UpstreamTimeout, UpstreamFailed: the camera.
         """
         return await self.frame_of(await self._directory.by_id(camera_id))
+
+    async def frame_since(self, site: CameraSite, since: datetime) -> Frame:
+        """As `frame`, for a camera that is already loaded: a picture that was asked for after `since`, at most
+        `frame_share_s` ago. Several spots are often left at the same time; one picture shows all of them.
+        """
+        known = self._latest.get(site.camera_id)
+        if known is not None and known[0] > since:
+            return known[1]
+        asked_at = self._clock.now()
+        frame = await self.frame_of(site)
+        if self._settings.frame_share_s:
+            self._latest[site.camera_id] = latest = (asked_at, frame)
+            asyncio.get_running_loop().call_later(
+                self._settings.frame_share_s, self._drop_latest, site.camera_id, latest
+            )
+        return frame
+
+    def _drop_latest(self, camera_id: int, latest: tuple[datetime, Frame]) -> None:
+        if self._latest.get(camera_id) is latest:
+            del self._latest[camera_id]
 
     async def frame_of(self, site: CameraSite) -> Frame:
         """As `frame`, for a camera that is already loaded."""

@@ -159,7 +159,7 @@ class PendingEventDispatcher:
                 "the last calls to the camera failed; it is not called for a while"
             )
         try:
-            fresh = await self._devices.frame_of(site)
+            fresh = await self._devices.frame_since(site, frame.received_at)
             picture = await self._store(event.event_id, fresh)
         except LookoutError as error:
             # Also when the fresh picture cannot be stored: a later one would show a later moment.
