@@ -1,4 +1,4 @@
-"""Damaged and lost files, wrong clocks, second processes, and deaths and stops in the worst moment."""
+"""Damaged and lost files, wrong clocks, second processes, and crashes and stops in the worst moment."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def killed_while_reading(mode: Mode) -> Iterator[Check]:
                 if state.get("outcome"):
                     break
             time.sleep(0.2)
-        yield Check("it is set aside after 3 deaths", 1 <= kills <= 3, f"{kills} deaths")
+        yield Check("it is set aside after 3 crashes", 1 <= kills <= 3, f"{kills} crashes")
         outcome = state.get("outcome")
         yield Check("the API says what happened", bool(outcome), f"outcome {outcome!r}")
         reader.wait_ready()

@@ -203,8 +203,10 @@ async def test_idle_connections_of_all_addresses_make_room_at_the_limit(toy: Any
 
 async def test_proxies_of_the_operator_have_no_limit(toy: Any, connect: Connect, build: Any) -> None:
     started = await toy(router(), http=settings(max_connections_per_address=1))
-    book = started.runner.http["toy"].book
-    assert [book.is_unlimited(address) for address in ("127.0.0.1", "10.1.2.3", "unix:")] == [False] * 3
+    connections = started.runner.http["toy"].connections
+    assert [connections.is_unlimited(address) for address in ("127.0.0.1", "10.1.2.3", "unix:")] == [
+        False
+    ] * 3
     service = build(router(), http=settings(max_connections_per_address=1))
     service.proxy_networks = ("127.0.0.0/8",)
     runner = ServiceRunner([service])
@@ -242,8 +244,8 @@ async def test_a_websocket_may_be_silent_and_is_counted(build: Any, connect: Con
         silent = await connect(port)
         assert await silent.rest() == b""  # the time of a head has passed
         assert not await socket.is_closed()
-        assert len(runner.http["toy"].book) == 1
+        assert len(runner.http["toy"].connections) == 1
         socket.close()
-        await eventually(lambda: not len(runner.http["toy"].book))
+        await eventually(lambda: not len(runner.http["toy"].connections))
     finally:
         await runner.stop()

@@ -115,6 +115,13 @@ def test_a_picture_is_pushed_and_doctor_looks_at_the_site(site: Site, picture: P
         answer = json.loads(subprocess.run(curl, capture_output=True, check=True).stdout)
         assert (answer["status"], answer["plate"]["text"]) == ("opened", "D71026")
 
+    elsewhere = lookout("push", picture, "--url", site.url, "--spot", 3, "--time-zone", "America/Lima")
+    assert "Its time is 5.0 h before now: set the location's --time-zone." in elsewhere.stdout
+    no_picture = lookout("push", Path(__file__), "--url", site.url)
+    assert "is no JPEG, PNG, WebP or BMP picture" in no_picture.stderr
+    no_spot = lookout("push", picture, "--url", site.url, "--spot", 9)
+    assert "422: camera NAD95 has no spot 9. Draw the spot" in no_spot.stdout
+
     missing = lookout("push", tmp_path / "none.jpg", "--url", site.url)
     assert (missing.returncode, "none.jpg" in missing.stderr) == (1, True)
 

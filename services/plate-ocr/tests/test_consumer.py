@@ -175,7 +175,7 @@ async def test_a_picture_that_cannot_be_read_is_published_as_failed(
 
 
 @pytest.mark.integration
-async def test_a_frame_with_which_the_process_ended_three_times_is_published_as_given_up(
+async def test_a_frame_with_which_the_process_crashed_three_times_is_published_as_given_up(
     tmp_path: Path, manual_clock: ManualClock
 ) -> None:
     queue = "plate-ocr.frame_captured.v1"
@@ -191,7 +191,7 @@ async def test_a_frame_with_which_the_process_ended_three_times_is_published_as_
     async with running(tmp_path, manual_clock) as ocr:
         await eventually(lambda: len(ocr.events) == 1, message="published")
         read = ocr.events[0].parse(plates.PlatesRead)
-        assert read.failure.startswith("given_up: the process ended 3 times")
+        assert read.failure.startswith("given_up: the process crashed 3 times")
         assert (read.failure_code, read.frame) == (plates.READ_FAILURE_GIVEN_UP, frame)
         assert (len(read.plates), read.spot_occupancy) == (0, UNKNOWN)
 

@@ -41,7 +41,6 @@ DRAIN_BYTES = 67_108_864
 DRAIN_S = 20.0
 
 CLIENT_CLOSED = 499
-REQUEST_TIMEOUT = 408
 SLOW_BODY = "slow_body"
 """Key that the listener sets in the `state` of a call that it answered because its body came too slowly."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -143,7 +142,7 @@ class Edge:
         seconds = time.perf_counter() - call.began
         status = call.status if call.status is not None else CLIENT_CLOSED
         if status == CLIENT_CLOSED and call.is_too_slow:
-            status = REQUEST_TIMEOUT
+            status = HTTPStatus.REQUEST_TIMEOUT.value
         self._requests.labels(call.method, call.route, str(status)).inc()
         self._seconds.labels(call.method, call.route, str(status)).observe(seconds)
         _describe_span(call.method, call.route, status)

@@ -98,9 +98,9 @@ class SchemaState:
 
     @property
     def sentence(self) -> str:
-        """What is wrong and what to do; empty when nothing is."""
+        """The revision, or what is wrong and what to do."""
         if self.is_current:
-            return ""
+            return f"revision {self.revision}"
         service, newest = self.package.replace("_", "-"), self.known[-1] if self.known else "none"
         if self.is_newer:
             return (

@@ -81,10 +81,10 @@ async def test_a_message_that_kills_its_process_becomes_a_dead_letter_and_no_oth
         await eventually(is_over, timeout_s=30)
         if not actor.is_dead:
             break
-    assert lives - 1 <= (3 if backend.kind == "sqlite" else 6), "deaths"
+    assert lives - 1 <= (3 if backend.kind == "sqlite" else 6), "crashes"
     assert set(actor.numbers("done")) == set(range(20)) - {3}
     [dead_letter] = await bus.dead_letters(THING.queue)
-    assert "the process ended" in dead_letter.reason
+    assert "the process crashed" in dead_letter.reason
     assert dead_letter.event.routing_key == make_event().routing_key
     actor.kill()
 

@@ -173,7 +173,7 @@ async def test_a_failed_lookup_of_other_consumers_is_repeated(backend: BusBacken
 
 
 @pytest.mark.parametrize("subscription", [THING, UNORDERED], ids=["ordered", "unordered"])
-async def test_what_was_in_hand_at_a_crash_is_handled_alone_without_constant_polling(
+async def test_what_was_unacknowledged_at_a_crash_is_handled_alone_without_constant_polling(
     backend: BusBackend, monkeypatch, subscription
 ):
     """Alone in the process: also the messages of another queue and another bus wait."""
@@ -201,7 +201,7 @@ async def test_what_was_in_hand_at_a_crash_is_handled_alone_without_constant_pol
     await bus.consume(subscription, handle)
     await other.consume(elsewhere, handle)
     await eventually(lambda: len(done) == 12)
-    # The numbers 0, 1 and 2 of both queues were in hand.
+    # The numbers 0, 1 and 2 of both queues were unacknowledged.
     assert len([numbers for numbers in together if any(number < 3 for _, number in numbers)]) == 6
     assert not [
         numbers for numbers in together if len(numbers) > 1 and any(number < 3 for _, number in numbers)
@@ -239,8 +239,8 @@ async def test_a_suspect_waits_for_what_is_handled_and_not_for_what_waits_for_a_
     await eventually(lambda: done == [2, 3])
 
 
-async def test_a_message_is_given_up_after_the_third_end_of_its_process(backend: BusBackend):
-    bus, told, begun = await opened(backend, max_deaths=3), [], []
+async def test_a_message_is_given_up_after_the_third_crash(backend: BusBackend):
+    bus, told, begun = await opened(backend, max_crashes=3), [], []
 
     class Handler(RecordingHandler):
         async def __call__(self, delivery):
@@ -257,7 +257,7 @@ async def test_a_message_is_given_up_after_the_third_end_of_its_process(backend:
     change(backend, "UPDATE messages SET deliveries = 2 WHERE seq = 2")
     await bus.consume(THING, Handler())
     await eventually(lambda: begun == [1, 2])
-    reason = "the process ended 3 times while it handled this message"
+    reason = "the process crashed 3 times while it handled this message"
     assert told == [(0, reason)] * 2
     [dead_letter] = await bus.dead_letters(THING.queue)
     assert (number_of(dead_letter.event), dead_letter.reason) == (0, reason)

@@ -16,12 +16,13 @@ from typing import Any
 import aiohttp
 
 from all_in_one import data_folder
+from all_in_one.embedded import BUS_OWNER, settings_of
 from kit.bus import open_bus
 from kit.clock import SystemClock
 from kit.errors import LookoutError
 from kit.logging import make_logger
 from kit.metrics import Metrics
-from kit.service import ServiceFailed
+from kit.service import ServiceFailed, installed_services
 from kit.settings import BusSettings, DiskSettings, LogSettings
 
 DEFAULT_URL = "http://localhost:8000"
@@ -84,7 +85,7 @@ def _files(folder: Path) -> Iterator[Finding]:
         yield Finding("files", True, f"every database and key of the last start is in {folder} and readable")
     except ServiceFailed as error:
         yield Finding("files", False, str(error))
-    reserve = DiskSettings().reserve_bytes
+    reserve = _disk_settings(folder).reserve_bytes
     free = shutil.disk_usage(folder).free
     yield Finding(
         "disk",
@@ -110,6 +111,13 @@ def _files(folder: Path) -> Iterator[Finding]:
     )
 
 
+def _disk_settings(folder: Path) -> DiskSettings:
+    """Those of the service that stores the pictures, as `serve` reads them."""
+    (ingest,) = (service for service in installed_services() if service.name == BUS_OWNER)
+    disk: DiskSettings = vars(settings_of(ingest.settings, folder))["disk"]
+    return disk
+
+
 def _models_folder() -> Path:
     spec = find_spec("plate_ocr")
     return Path(
@@ -123,7 +131,7 @@ async def _looked_up(folder: Path, options: argparse.Namespace) -> list[Finding]
     async with aiohttp.ClientSession(options.url, timeout=timeout) as client:
         try:
             findings.append(await _readiness(client))
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             detail = f"{options.url} does not answer ({str(error) or type(error).__name__}): `lookout serve` starts it"
             return [*findings, Finding("service", False, detail)]
         if not options.token:
@@ -168,21 +176,32 @@ async def _readiness(client: aiohttp.ClientSession) -> Finding:
 
 
 async def _cameras(client: aiohttp.ClientSession, silence: timedelta) -> list[Finding]:
-    async with client.get("/cameras", params={"status": "ONLINE", "page_size": "200"}) as answer:
-        if answer.status != 200:
-            return [Finding("cameras", False, f"the list answers {answer.status}: is the token valid?")]
-        cameras = (await answer.json())["items"]
-    if not cameras:
-        return [Finding("cameras", False, "none is registered: README.md, 'A car park in five calls'")]
+    findings: list[Finding] = []
+    query = {"status": "ONLINE", "page_size": "200"}
+    while True:
+        async with client.get("/cameras", params=query) as answer:
+            if answer.status != 200:
+                return [Finding("cameras", False, f"the list answers {answer.status}: is the token valid?")]
+            page = await answer.json()
+        findings += [await _camera(client, camera, silence) for camera in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    return findings or [
+        Finding("cameras", False, "none is registered: README.md, 'A car park in five calls'")
+    ]
+
+
+async def _camera(client: aiohttp.ClientSession, camera: dict[str, Any], silence: timedelta) -> Finding:
     since = (datetime.now(UTC) - silence).isoformat().replace("+00:00", "Z")
-    findings = []
-    for camera in cameras:
-        query = {"camera_id": str(camera["id"]), "received_start": since, "page_size": "1"}
-        async with client.get("/camera-events", params=query) as answer:
-            has_pushed = bool((await answer.json())["items"])
-        name, hours = f"camera {camera['name']} ({camera['id']})", silence.total_seconds() / 3600
-        silent = f"pushed nothing in {hours:g} h: look at it, and at GET /refused-pushes"
-        findings.append(
-            Finding(name, has_pushed, f"pushed in the last {hours:g} h" if has_pushed else silent)
-        )
-    return findings
+    query = {"camera_id": str(camera["id"]), "received_start": since, "page_size": "1"}
+    async with client.get("/camera-events", params=query) as answer:
+        has_pushed = bool((await answer.json())["items"])
+    hours = silence.total_seconds() / 3600
+    return Finding(
+        f"camera {camera['name']} ({camera['id']})",
+        has_pushed,
+        f"pushed in the last {hours:g} h"
+        if has_pushed
+        else f"pushed nothing in {hours:g} h: look at it, and at GET /refused-pushes",
+    )

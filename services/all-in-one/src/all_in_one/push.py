@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import base64
 import io
 import json
 import sys
@@ -14,9 +13,14 @@ from zoneinfo import ZoneInfo
 import aiohttp
 from PIL import Image, UnidentifiedImageError
 
+from all_in_one.push_body import push_body
+
 DEFAULT_URL = "http://localhost:8000"
 WAIT_S = 30
 """How long the answer may wait for the outcome. The first read after a start takes some seconds."""
+
+SMALLEST_ZONE_HOURS = 0.2
+"""Below that, captured and received differ by a clock, and not by time zones, which are a quarter of an hour apart."""
 
 _HINTS = {
     "unknown_location": "Register it (README.md, 'A car park in five calls'), or name another one with --area.",
@@ -57,8 +61,12 @@ async def _push_all(options: argparse.Namespace) -> int:
         for number, path in enumerate(options.pictures):
             try:
                 body = document(path, options, now + timedelta(seconds=number))
-            except (OSError, UnidentifiedImageError) as error:
-                sys.stderr.write(f"{path}: {error}\n")
+            except UnidentifiedImageError:
+                sys.stderr.write(f"{path}: is no JPEG, PNG, WebP or BMP picture\n")
+                status = 1
+                continue
+            except OSError as error:
+                sys.stderr.write(f"{path}: {error.strerror or error}\n")
                 status = 1
                 continue
             if options.print:
@@ -66,9 +74,10 @@ async def _push_all(options: argparse.Namespace) -> int:
                 continue
             try:
                 is_accepted, text = await _send(client, url, body)
-            except aiohttp.ClientError as error:
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                reason = str(error) or type(error).__name__
                 sys.exit(
-                    f"lookout push: {url} does not answer ({error}). Is it running? `lookout serve` starts it."
+                    f"lookout push: no answer of Lookout at {url} ({reason}). `lookout serve` starts it."
                 )
             sys.stdout.write(f"{path}: {text}\n")
             status = status if is_accepted else 1
@@ -81,16 +90,24 @@ async def _send(client: aiohttp.ClientSession, url: str, body: dict[str, Any]) -
         told: dict[str, Any] = await answer.json(content_type=None)
         if answer.status >= 300:
             hint = _HINTS.get(told.get("code", ""), "")
-            return False, f"{answer.status} {told.get('detail', '')} {hint}".rstrip()
+            return False, f"{answer.status}: {told.get('detail', '').rstrip('.')}. {hint}".rstrip()
         is_repeat = " (known already)" if "Lookout-Duplicate" in answer.headers else ""
     plate = (told.get("plate") or {}).get("text") or ("UNKNOWN" if told.get("ticket_id") else "")
     ticket = (
         f"ticket {told['ticket_id']}, GET /tickets/{told['ticket_id']}; " if told.get("ticket_id") else ""
     )
-    reason = f" {told['reason']}" if told.get("reason") else ""
-    return True, (
-        f"{told.get('status')}{is_repeat} {plate}{reason} ({ticket}event GET /camera-events/{told.get('event_id')})"
-    )
+    words = [f"{told['status']}{is_repeat}", plate, told.get("reason") or ""]
+    said = " ".join(word for word in words if word)
+    return True, f"{said} ({ticket}event GET /camera-events/{told['event_id']}){_clock_note(told)}"
+
+
+def _clock_note(told: dict[str, Any]) -> str:
+    """A note where the time of the push is far from now: the location is in another time zone."""
+    captured, received = (datetime.fromisoformat(told[name]) for name in ("captured_at", "received_at"))
+    hours = (received - captured).total_seconds() / 3600
+    if abs(hours) < SMALLEST_ZONE_HOURS:
+        return ""
+    return f"\n  Its time is {hours:.1f} h before now: set the location's --time-zone."
 
 
 def document(path: Path, options: argparse.Namespace, at: datetime) -> dict[str, Any]:
@@ -104,26 +121,14 @@ def document(path: Path, options: argparse.Namespace, at: datetime) -> dict[str,
     with Image.open(io.BytesIO(data)) as picture:
         width, height = picture.size
     left, top, right, bottom = width // 20, height // 20, width - width // 20, height - height // 20
-    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-    return {
-        "event": "parking",
-        "device": f"lookout push {options.area}",
-        "time": at.strftime("%Y-%m-%d %H:%M:%S"),
-        "report_type": "spot",
-        "resolution_w": width,
-        "resolution_y": height,
-        "parking_area": options.area,
-        "index_number": options.spot,
-        "occupancy": 0 if options.exit else 1,
-        "duration": 0,
-        **{
-            f"coordinate_{axis}{i}": v
-            for i, c in enumerate(corners, 1)
-            for axis, v in zip("xy", c, strict=True)
-        },
-        "vehicle_frame_x1": left,
-        "vehicle_frame_y1": top,
-        "vehicle_frame_x2": right,
-        "vehicle_frame_y2": bottom,
-        "snapshot": base64.b64encode(data).decode(),
-    }
+    return push_body(
+        device=f"lookout push {options.area}",
+        area=options.area,
+        spot=options.spot,
+        is_exit=options.exit,
+        at=at,
+        picture=data,
+        size_px=(width, height),
+        corners=((left, top), (right, top), (right, bottom), (left, bottom)),
+        vehicle_box=(left, top, right, bottom),
+    )

@@ -79,8 +79,8 @@ class EventConsumer(ABC, Generic[M]):
 class Consumer(EventConsumer[M]):
     """Calls `handle` with message and metadata; again when a message is delivered again.
 
-    `give_up` is called with message, metadata and the reason instead of `handle` when the process ended
-    `BusSettings.max_deaths` times while it handled the message, before that becomes a dead letter.
+    `give_up` is called with message, metadata and the reason instead of `handle` when the process crashed
+    `BusSettings.max_crashes` times while it handled the message, before that becomes a dead letter.
 
     For effects that must happen once there is `kit.inbox.TransactionalConsumer`.
     """

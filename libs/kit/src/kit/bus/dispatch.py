@@ -11,11 +11,11 @@ from kit.bus.event import Event
 class Item:
     """An unacknowledged message, as the dispatcher sees it. `handle` is the back end's own.
 
-    `deaths` is how often the process seems to have ended while it handled this message. `is_suspect`: it may be what
-    ends the process, so no other is handled beside it.
+    `crashes` is how often the process seems to have crashed while it handled this message. `is_suspect`: it may be a
+    poison message, so no other is handled beside it.
     """
 
-    __slots__ = ("deaths", "event", "failures", "first_failed_at", "handle", "is_suspect", "redeliveries")
+    __slots__ = ("crashes", "event", "failures", "first_failed_at", "handle", "is_suspect", "redeliveries")
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class Item:
         failures: int = 0,
         first_failed_at: float | None = None,
         *,
-        deaths: int = 0,
+        crashes: int = 0,
         is_suspect: bool = False,
     ) -> None:
         self.event = event
@@ -33,7 +33,7 @@ class Item:
         self.redeliveries = redeliveries
         self.failures = failures
         self.first_failed_at = first_failed_at
-        self.deaths = deaths
+        self.crashes = crashes
         self.is_suspect = is_suspect
 
 

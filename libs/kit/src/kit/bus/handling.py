@@ -71,7 +71,7 @@ class BusMetrics:
 
 
 GIVEN_UP = "given_up"
-"""The outcome, in `bus_deliveries_total`, of a message that its process ended with too often."""
+"""The outcome, in `bus_deliveries_total`, of a poison message."""
 
 
 class Runner:
@@ -85,11 +85,11 @@ class Runner:
         logger: Logger,
         metrics: BusMetrics,
         *,
-        max_deaths: int,
+        max_crashes: int,
     ) -> None:
         self._handler = handler
         self._policy = policy
-        self._max_deaths = max_deaths
+        self._max_crashes = max_crashes
         self._queue = queue
         self._tracing = current_tracing()  # of the service that is attaching the handler
         self._logger = logger
@@ -100,19 +100,19 @@ class Runner:
         self._seconds = metrics.seconds.labels(queue)
 
     async def run(
-        self, delivery: Delivery, failures: int, first_failed_at: float | None, *, deaths: int = 0
+        self, delivery: Delivery, failures: int, first_failed_at: float | None, *, crashes: int = 0
     ) -> Step:
         """Handle once. `failures` earlier ones happened since `first_failed_at` (seconds of `time.time`).
 
-        `deaths`: how often the process ended while it handled the message. After `max_deaths` it is not handled again.
+        `crashes`: how often the process crashed while it handled the message; after `max_crashes` it is given up.
         """
         event = delivery.event
-        is_given_up = deaths >= self._max_deaths
+        is_given_up = crashes >= self._max_crashes
         started = time.perf_counter()
         with processing(event, self._queue, self._tracing):
             try:
                 if is_given_up:
-                    return await self._give_up(delivery, deaths)
+                    return await self._give_up(delivery, crashes)
                 await self._handler(delivery)
             except Exception as error:  # noqa: BLE001 - whatever a handler raises decides what follows
                 mark_failed(current_span(), error)
@@ -149,17 +149,17 @@ class Runner:
         self._outcomes["handled"].inc(len(deliveries))
         return True
 
-    async def _give_up(self, delivery: Delivery, deaths: int) -> DeadLetterCause:
-        reason = f"the process ended {deaths} times while it handled this message"
+    async def _give_up(self, delivery: Delivery, crashes: int) -> DeadLetterCause:
+        reason = f"the process crashed {crashes} times while it handled this message"
         if isinstance(self._handler, GivingUpHandler):
             await self._handler.give_up(delivery, reason)
         self._outcomes[GIVEN_UP].inc()
         self._logger.error(
-            "message dead-lettered: the process ended while handling it",
+            "message dead-lettered: the process crashed while handling it",
             queue=self._queue,
             message_id=str(delivery.event.message_id),
             type=delivery.event.type,
-            deaths=deaths,
+            crashes=crashes,
         )
         return DeadLetterCause(reason=reason, traceback="", attempts=delivery.attempt - 1)
 

@@ -57,7 +57,7 @@ class DeliveryHistory:
         return self._failures.get(message_id)
 
     def note_returned(self, message_id: str) -> None:
-        """Its channel closed before it was acknowledged: the broker counts that, but the process did not end."""
+        """Its channel closed before it was acknowledged: the broker counts that, but the process did not crash."""
         self._returned[message_id] = self._returned.get(message_id, 0) + 1
         if len(self._returned) > _REMEMBERED_IDS:
             self._returned.popitem(last=False)
@@ -68,18 +68,32 @@ class DeliveryHistory:
 
     def note_handled(self, message_id: str) -> None:
         """It was handled; the acknowledgement may still get lost."""
-        self._failures.pop(message_id, None)
+        self._forget(message_id)
         self._handled[message_id] = None
         if len(self._handled) > _REMEMBERED_IDS:
             self._handled.popitem(last=False)
 
     def note_dead_lettered(self, message_id: str) -> None:
         """It is a dead letter now; a replay starts counting anew."""
-        self._failures.pop(message_id, None)
+        self._forget(message_id)
 
     def was_handled(self, message_id: str) -> bool:
         """Whether this process handled it recently."""
         return message_id in self._handled
+
+    def _forget(self, message_id: str) -> None:
+        self._failures.pop(message_id, None)
+        self._returned.pop(message_id, None)
+
+
+def turn_of(index: int, count: int, crashes: int) -> int:
+    """Which of `count` queues, from 0, handles its suspect when: in the opposite order after the next crash.
+
+    So that each suspect is handled before the poison message at least once, and is acknowledged then. `crashes` grows
+    by one with each crash, or by two where the queue was also opened again to take the suspect alone.
+    """
+    is_reversed = (crashes + 1) // 2 % 2
+    return count - 1 - index if is_reversed else index
 
 
 class RabbitConsumer:
@@ -109,7 +123,7 @@ class RabbitConsumer:
             policy_of(subscription, settings),
             logger,
             metrics,
-            max_deaths=settings.max_deaths,
+            max_crashes=settings.max_crashes,
         )
         self.suspect_lock = asyncio.Lock()
         self.unacknowledged = metrics.unacknowledged.labels(subscription.queue)
@@ -306,9 +320,9 @@ class QueueSession:
         self._received_at[tag] = time.monotonic()
         self._message_ids[tag] = message_id
         self._consumer.unacknowledged.inc()
-        deaths = max(0, lost - isolate_after)
+        crashes = max(0, lost - isolate_after)
         dispatcher.submit(
-            Item(event, tag, redeliveries, failures, first_failed_at, deaths=deaths, is_suspect=is_suspect)
+            Item(event, tag, redeliveries, failures, first_failed_at, crashes=crashes, is_suspect=is_suspect)
         )
 
     def _is_prefetch_right(self, is_suspect: bool) -> bool:
@@ -323,19 +337,15 @@ class QueueSession:
         try:
             if not item.is_suspect:
                 await self._attempt(item)
-            elif await self._dispatcher.pause(self._turn(item) * _SUSPECT_TURN_S):
+            elif await self._pause_until_turn(item):
                 async with self._consumer.suspect_lock:
                     await self._attempt(item)
         except FAULTS as error:
             self._log_unacknowledged(item, error)
 
-    def _turn(self, item: Item) -> int:
-        """When the suspect of this queue is handled among those of the other queues: at first, second, ...
-
-        In the opposite order each time. Whatever suspect does not end the process comes before the one that does at
-        the latest the second time, and is handled.
-        """
-        return self._index if item.redeliveries % 2 else self._count - 1 - self._index
+    async def _pause_until_turn(self, item: Item) -> bool:
+        turn = turn_of(self._index, self._count, item.crashes)
+        return await self._dispatcher.pause(turn * _SUSPECT_TURN_S)
 
     def _log_unacknowledged(self, item: Item, error: Exception) -> None:
         self._consumer.logger.info(
@@ -368,7 +378,7 @@ class QueueSession:
                 if self._dispatcher.stopping.is_set():
                     return
                 step = await consumer.runner.run(
-                    delivery, item.failures, item.first_failed_at, deaths=item.deaths
+                    delivery, item.failures, item.first_failed_at, crashes=item.crashes
                 )
             match step:
                 case None:

@@ -12,9 +12,9 @@ from kit.bus import sqlite_store as store
 from kit.bus.dispatch import BatchingDispatcher, Dispatcher, Item
 from kit.bus.failure import Retry
 from kit.bus.handling import BusMetrics, DeadLetterCause, Runner, jittered, policy_of
+from kit.bus.poison_messages import ExclusiveSlot, exclusive_slot
 from kit.bus.sqlite_file import SqliteFile
 from kit.bus.subscription import Delivery, Handler, Subscription
-from kit.bus.suspects import SuspectSlot, suspect_slot
 from kit.clock import Clock
 from kit.errors import LookoutError
 from kit.logging import Logger
@@ -29,8 +29,8 @@ class SqliteConsumer:
     A key that waits for its next attempt returns its messages, so that the other keys can use the whole prefetch
     however long its backlog is.
 
-    A message that was in hand when a process ended is handled while nothing else in the process is, so that the one
-    that ends its process is found: it is given up after `max_deaths`, and no other with it.
+    A message that was unacknowledged when a process crashed is handled while no other of the process is, so that the
+    poison message is found: it is given up after `max_crashes`, and no other with it.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SqliteConsumer:
         self._clock = clock
         policy = policy_of(subscription, settings)
         self._runner = Runner(
-            subscription.queue, handler, policy, logger, metrics, max_deaths=settings.max_deaths
+            subscription.queue, handler, policy, logger, metrics, max_crashes=settings.max_crashes
         )
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._dispatcher = (
@@ -67,22 +67,21 @@ class SqliteConsumer:
             else Dispatcher(self._process, is_ordered=subscription.is_ordered)
         )
         self._unacknowledged_gauge = metrics.unacknowledged.labels(subscription.queue)
-        self._begun: set[int] = set()
-        self._in_hand: set[int] = set()  # those of `unacknowledged` that do not wait for a retry
+        self._active: set[int] = set()  # those of `unacknowledged` that do not wait for a retry
         self._cancelled: list[Item] = []
         self._not_counted: Counter[int] = Counter()
         self._blocked: set[str] = set()
         self._blocked_since_fetch: set[str] = set()
         self._wake = asyncio.Event()
         self._has_more = True
-        self._suspects: SuspectSlot | None = None
+        self._exclusive_slot: ExclusiveSlot | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._lock: IO[bytes] | None = None
 
     def start(self) -> None:
         """Attach, in the background."""
-        self._suspects = suspect_slot()
+        self._exclusive_slot = exclusive_slot()
         self._task = asyncio.create_task(self._run())
 
     @property
@@ -105,8 +104,8 @@ class SqliteConsumer:
         await self._return_to_queue([*self.unacknowledged.values(), *self._cancelled])
         for seq in tuple(self.unacknowledged):
             self._forget(seq)
-        if self._suspects is not None:
-            self._suspects.release(self)
+        if self._exclusive_slot is not None:
+            self._exclusive_slot.release(self)
         self._unacknowledged_gauge.set(0)
         if self._lock is not None:
             self._lock.close()
@@ -149,14 +148,14 @@ class SqliteConsumer:
 
     def _wants_more(self) -> bool:
         if self._slot.is_held_by(self):
-            return self._has_more and not self._in_hand
+            return self._has_more and not self._active
         # Half a window at a time: taking single messages would cost a commit for each.
         return self._has_more and len(self.unacknowledged) <= self._settings.prefetch // 2
 
     @property
-    def _slot(self) -> SuspectSlot:
-        assert self._suspects is not None, "it is not started"
-        return self._suspects
+    def _slot(self) -> ExclusiveSlot:
+        assert self._exclusive_slot is not None, "it is not started"
+        return self._exclusive_slot
 
     async def _fetch(self) -> None:
         self._wake.clear()
@@ -202,26 +201,26 @@ class SqliteConsumer:
         for item in batch.items:
             if not self.subscription.is_ordered or item.event.partition_key not in self._blocked_since_fetch:
                 self.unacknowledged[item.handle] = item
-                self._note_in_hand(item.handle)
+                self._note_active(item.handle)
                 self._dispatcher.submit(item)
         self._unacknowledged_gauge.set(len(self.unacknowledged))
         self._wake_at(batch.next_due_at)
         return batch.is_held_back
 
-    def _note_in_hand(self, seq: int) -> None:
-        self._in_hand.add(seq)
+    def _note_active(self, seq: int) -> None:
+        self._active.add(seq)
         self._slot.add()
 
-    def _note_not_in_hand(self, seq: int) -> None:
-        if seq in self._in_hand:
-            self._in_hand.discard(seq)
+    def _note_inactive(self, seq: int) -> None:
+        if seq in self._active:
+            self._active.discard(seq)
             self._slot.add(-1)
-            if not self._in_hand:
+            if not self._active:
                 self._slot.release(self)
 
     def _forget(self, seq: int) -> None:
         self.unacknowledged.pop(seq, None)
-        self._note_not_in_hand(seq)
+        self._note_inactive(seq)
 
     def _wake_at(self, due_at: float | None) -> None:
         if self._timer is not None:
@@ -233,7 +232,6 @@ class SqliteConsumer:
 
     async def _process(self, item: Item) -> None:
         seq = item.handle
-        self._begun.add(seq)
         try:
             await self._attempt(item)
         except asyncio.CancelledError:
@@ -242,14 +240,12 @@ class SqliteConsumer:
         except Exception as error:  # noqa: BLE001 - the messages of its key behind it are not lost with it
             self._note_unsettled(error, seq)
         finally:
-            self._begun.discard(seq)
             self._forget(seq)
             if self._wants_more():
                 self._wake.set()
 
     async def _process_batch(self, items: list[Item]) -> bool:
         seqs = [item.handle for item in items]
-        self._begun.update(seqs)
         is_over = True
         try:
             async with self._slots:
@@ -262,7 +258,6 @@ class SqliteConsumer:
         except Exception as error:  # noqa: BLE001 - as in `_process`
             self._note_unsettled(error, *seqs)
         finally:
-            self._begun.difference_update(seqs)
             if is_over:  # only after their rows are deleted, because they would be fetched again
                 for seq in seqs:
                     self._forget(seq)
@@ -275,7 +270,7 @@ class SqliteConsumer:
         return Delivery(item.event, self.subscription.queue, attempt, item.redeliveries > 0)
 
     def _note_unsettled(self, error: Exception, *seqs: int) -> None:
-        # They are delivered again; the inbox detects repeats. The process did not end with them.
+        # They are delivered again; the inbox detects repeats. The process did not crash with them.
         self._not_counted.update(seqs)
         self._note_fault("cannot acknowledge messages", error)
         asyncio.get_running_loop().call_later(_PAUSE_AFTER_FAULT_S, self.wake)
@@ -292,7 +287,7 @@ class SqliteConsumer:
             delivery = self._delivery_of(item)
             async with self._slots:
                 step = await self._runner.run(
-                    delivery, item.failures, item.first_failed_at, deaths=item.deaths
+                    delivery, item.failures, item.first_failed_at, crashes=item.crashes
                 )
             match step:
                 case None:
@@ -306,8 +301,8 @@ class SqliteConsumer:
                 case Retry():
                     item.failures += 1
                     item.first_failed_at = item.first_failed_at or time.time()
-                    if item.deaths < self._settings.max_deaths:
-                        item.deaths = 0  # the process did not end with it
+                    if item.crashes < self._settings.max_crashes:
+                        item.crashes = 0  # the process did not crash with it
                     if not self.subscription.is_ordered:
                         await self._postpone(item, jittered(step.delay_s))
                         return
@@ -320,7 +315,7 @@ class SqliteConsumer:
         await self._file.submit(
             store.postpone(
                 item.handle,
-                deliveries=item.deaths,
+                deliveries=item.crashes,
                 failures=item.failures,
                 first_failed_at=item.first_failed_at,
                 not_before=due_at,
@@ -337,16 +332,16 @@ class SqliteConsumer:
             for follower in followers:
                 self._forget(follower.handle)
             await self._return_to_queue(followers)
-            await self._file.submit(store.set_deliveries(item.handle, item.deaths))
-            self._note_not_in_hand(item.handle)  # a suspect may be handled meanwhile
+            await self._file.submit(store.set_deliveries(item.handle, item.crashes))
+            self._note_inactive(item.handle)  # a suspect may be handled meanwhile
             self.wake()
             if not await self._dispatcher.pause(delay_s):
                 return False
             await self._slot.wait_until_open(item, self._dispatcher.stopping.is_set)
             if self._dispatcher.stopping.is_set():
                 return False
-            self._note_in_hand(item.handle)
-            await self._file.submit(store.set_deliveries(item.handle, item.deaths + 1))
+            self._note_active(item.handle)
+            await self._file.submit(store.set_deliveries(item.handle, item.crashes + 1))
             return True
         finally:
             self._blocked.discard(key)

@@ -122,23 +122,23 @@ def fetch(
 ) -> Callable[[sqlite3.Connection], Batch]:
     """Take up to `limit` messages that are due and whose key is not blocked, counting the delivery.
 
-    A message that was in hand when its process ended may be the cause, so it is a suspect: it is taken with `is_alone`
-    only, and no other with it, so that no other is counted with it. At the delivery limit it becomes a dead letter.
-    `not_counted`: how many of a message's deliveries did not end with the process, by `seq`.
+    A message that was unacknowledged when its process crashed may be the cause, so it is a suspect: it is taken with
+    `is_alone` only, and no other with it, so that a crash counts for no other. At the delivery limit it becomes a dead
+    letter. `not_counted`: how many of a message's deliveries did not end with a crash, by `seq`.
     """
     now_s = now.timestamp()
     # Copied now: the job runs later in another thread, when messages that are unacknowledged now may have been
     # settled by another job.
     unacknowledged, blocked, not_counted = tuple(unacknowledged), tuple(blocked), dict(not_counted)
 
-    def deaths(row: sqlite3.Row) -> int:
+    def crashes(row: sqlite3.Row) -> int:
         deliveries: int = row["deliveries"]
         return max(0, deliveries - not_counted.get(row["seq"], 0))
 
     def job(db: sqlite3.Connection) -> Batch:
         rows = _due(db, queue, unacknowledged, blocked, limit, now_s)
         has_more, is_held_back = len(rows) == limit, False
-        exhausted = [row for row in rows if deaths(row) >= delivery_limit]
+        exhausted = [row for row in rows if crashes(row) >= delivery_limit]
         for row in exhausted:
             cause = DeadLetterCause(
                 f"delivery limit: taken {row['deliveries']} times and never acknowledged; it may end its process",
@@ -146,8 +146,8 @@ def fetch(
                 row["deliveries"],
             )
             _dead_letter(db, row["seq"], cause, now)
-        rows = [row for row in rows if deaths(row) < delivery_limit]
-        first_suspect = next((index for index, row in enumerate(rows) if deaths(row)), None)
+        rows = [row for row in rows if crashes(row) < delivery_limit]
+        first_suspect = next((index for index, row in enumerate(rows) if crashes(row)), None)
         if first_suspect == 0:
             has_more, is_held_back = is_alone, not is_alone
             rows = rows[:1] if is_alone else []
@@ -164,8 +164,8 @@ def fetch(
                 row["deliveries"],
                 row["failures"],
                 row["first_failed_at"],
-                deaths=deaths(row),
-                is_suspect=deaths(row) > 0,
+                crashes=crashes(row),
+                is_suspect=crashes(row) > 0,
             )
             for row in rows
         ]
@@ -217,7 +217,7 @@ def return_to_queue(seqs: Collection[int]) -> Callable[[sqlite3.Connection], Non
 
 
 def set_deliveries(seq: int, deliveries: int) -> Callable[[sqlite3.Connection], None]:
-    """Set how many deliveries of a message are counted: none while it waits for a retry, as the process did not end."""
+    """Set how many deliveries of a message are counted: none while it waits for a retry: there was no crash."""
 
     def job(db: sqlite3.Connection) -> None:
         db.execute("UPDATE messages SET deliveries = ? WHERE seq = ?", (deliveries, seq))

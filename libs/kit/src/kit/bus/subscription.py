@@ -86,10 +86,10 @@ class BatchHandler(Protocol):
 
 @runtime_checkable
 class GivingUpHandler(Protocol):
-    """A handler that is told when a message becomes a dead letter because the process ended while handling it.
+    """A handler that is told when a message becomes a dead letter because the process crashed while handling it.
 
-    A handler that fails can clean up after itself, but not one whose process ended: `give_up` is called instead of it,
-    before the message becomes a dead letter. It may raise what a handler may; it is then retried as such.
+    A handler that fails can clean up after itself, but not one whose process crashed: `give_up` is called instead of
+    it, before the message becomes a dead letter. It may raise what a handler may; it is then retried as such.
     """
 
     async def __call__(self, delivery: Delivery) -> None:

@@ -10,11 +10,12 @@ import math
 import resource
 from collections import Counter
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from kit.addresses import is_in_networks, limit_key
 from kit.http_edge import SLOW_BODY
 from kit.logging import Logger
 from kit.metrics import Metrics
@@ -29,7 +30,7 @@ SHARE_OF_OPEN_FILES = 0.75
 """The share of the process's open files that connections may use; databases, the broker and files need the rest."""
 
 
-class ConnectionBook:
+class ConnectionLimiter:
     """The open connections of one listener, and which one has to go when there are too many.
 
     `unlimited_networks`: addresses that may have any number, such as the operator's reverse proxies.
@@ -63,7 +64,7 @@ class ConnectionBook:
 
     def add(self, connection: "LimitedProtocol", address: str) -> None:
         """A connection was made. Where there are too many, the one that waits longest for a request is closed."""
-        key = _limit_key(address)
+        key = limit_key(address)
         limit = self.settings.max_connections_per_address
         if limit and self._per_address[key] >= limit and not self.is_unlimited(address):
             self._make_room(connection, "too_many_of_address", key)
@@ -107,17 +108,13 @@ class ConnectionBook:
 
     def is_unlimited(self, address: str) -> bool:
         """Whether an address may have any number of connections."""
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._unlimited)
+        return is_in_networks(address, self._unlimited)
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn's connection, with the limits of its `book`."""
+    """uvicorn's connection, with the limits of its `limiter`."""
 
-    book: ConnectionBook
+    limiter: ConnectionLimiter
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -147,20 +144,20 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.is_closing:
             return
         self.is_closing = True
-        self.book.note_closed(reason, self.address)
-        self.book.remove(self)
+        self.limiter.note_closed(reason, self.address)
+        self.limiter.remove(self)
         self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Limit the number of connections, and the time until the first request."""
         super().connection_made(transport)
-        self.book.add(self, self.address)
+        self.limiter.add(self, self.address)
         if not self.is_closing:
             self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
-        self.book.remove(self)
+        self.limiter.remove(self)
         for timer in (self._head_timer, self._body_timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
@@ -201,13 +198,13 @@ class LimitedProtocol(HttpToolsProtocol):
             self._body_timer = None
         super().on_message_complete()
         if self.is_idle:
-            self.book.note_idle(self)
+            self.limiter.note_idle(self)
 
     def on_response_complete(self) -> None:
         """It waits for the next request now."""
         super().on_response_complete()
         if self.is_idle:
-            self.book.note_idle(self)
+            self.limiter.note_idle(self)
 
     def handle_websocket_upgrade(self) -> None:
         """A WebSocket may be silent: no more limits of time, and its end is noticed by its transport."""
@@ -220,7 +217,7 @@ class LimitedProtocol(HttpToolsProtocol):
         lost = protocol.connection_lost
 
         def connection_lost(exc: Exception | None) -> None:
-            self.book.remove(self)
+            self.limiter.remove(self)
             lost(exc)
 
         protocol.connection_lost = connection_lost  # type: ignore[method-assign]  # of this connection only
@@ -229,7 +226,9 @@ class LimitedProtocol(HttpToolsProtocol):
         """The client does not take the response as fast as it comes: it has a time to take some."""
         super().pause_writing()
         if self._write_timer is None:
-            self._write_timer = self.loop.call_later(self.book.settings.write_timeout_s, self._stop_writing)
+            self._write_timer = self.loop.call_later(
+                self.limiter.settings.write_timeout_s, self._stop_writing
+            )
 
     def resume_writing(self) -> None:
         """The client has taken some of the response."""
@@ -240,7 +239,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(
-            self.book.settings.head_timeout_s, self._stop_waiting_for_head
+            self.limiter.settings.head_timeout_s, self._stop_waiting_for_head
         )
 
     def _stop_waiting_for_head(self) -> None:
@@ -254,7 +253,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self._is_receiving_body or self.flow.read_paused:
             return  # complete, or it is the application that does not read
         self._body_seconds += BODY_CHECK_INTERVAL_S
-        settings = self.book.settings
+        settings = self.limiter.settings
         wanted = (self._body_seconds - settings.body_grace_s) * settings.min_body_bytes_per_s
         if self._body_bytes < wanted:
             self._stop_waiting_for_body()
@@ -268,8 +267,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _stop_writing(self) -> None:
         self.is_closing = True
-        self.book.note_closed("slow_reader", self.address)
-        self.book.remove(self)
+        self.limiter.note_closed("slow_reader", self.address)
+        self.limiter.remove(self)
         self.transport.abort()  # closing would wait for the client to take the rest
 
     def _write_timeout_answer(self, detail: str) -> None:
@@ -282,19 +281,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.write(head.encode() + body)
 
 
-def protocol_class(book: ConnectionBook) -> type[LimitedProtocol]:
+def protocol_class(limiter: ConnectionLimiter) -> type[LimitedProtocol]:
     """The class of the connections of one listener, for `uvicorn.Config(http=…)`."""
-    return type("ListenerProtocol", (LimitedProtocol,), {"book": book})
-
-
-def _limit_key(address: str) -> str:
-    """What the limit of an address counts by: for IPv6 its /64 network, as one client has all addresses of that."""
-    if ":" not in address:
-        return address
-    try:
-        return str(ip_network((address, 64), strict=False))
-    except ValueError:
-        return address
+    return type("ListenerProtocol", (LimitedProtocol,), {"limiter": limiter})
 
 
 def _connections_possible(wanted: int, logger: Logger) -> int:

@@ -16,7 +16,7 @@ import uvloop
 from kit.errors import ServiceFailed
 from kit.grpc import GrpcListener, local_token, make_socket_folder, remove_socket_folder, socket_path
 from kit.logging import Logger, route_standard_logging
-from kit.service.connections import ConnectionBook, protocol_class
+from kit.service.connections import ConnectionLimiter, protocol_class
 from kit.service.service import Service
 from kit.settings import HttpSettings
 
@@ -40,13 +40,13 @@ class HttpListener:
 
     def __init__(self, service: Service) -> None:
         self._settings: HttpSettings = service.settings.http
-        self.book = ConnectionBook(
+        self.connections = ConnectionLimiter(
             self._settings, service.logger, service.metrics, unlimited_networks=service.proxy_networks
         )
         self._server = _Server(
             uvicorn.Config(
                 service.app,
-                http=protocol_class(self.book),
+                http=protocol_class(self.connections),
                 ws="auto",
                 lifespan="off",
                 log_config=None,

@@ -281,10 +281,10 @@ class BusSettings(Block):
         description="deliveries after which RabbitMQ delivers a message alone, as it may be what crashes its consumer;"
         " the embedded bus delivers it alone after the first crash",
     )
-    max_deaths: int = Field(
+    max_crashes: int = Field(
         3,
         gt=0,
-        description="times that the process may end while it handles one message alone; then it is a dead letter",
+        description="times that the process may crash while it handles one message alone; then it is a dead letter",
     )
     outage_retry_limit_s: Seconds = Field(
         3600.0,

@@ -59,7 +59,7 @@ class _ReadFailureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReadFailu
     READ_FAILURE_DROPPED: _ReadFailure.ValueType  # 4
     """A SNAPSHOT or VIDEO frame was dropped from the full queue."""
     READ_FAILURE_GIVEN_UP: _ReadFailure.ValueType  # 5
-    """The process ended each time that the picture was read."""
+    """The process crashed each time that the picture was read."""
 
 class ReadFailure(_ReadFailure, metaclass=_ReadFailureEnumTypeWrapper):
     """Why the picture of a frame could not be processed."""
@@ -74,7 +74,7 @@ READ_FAILURE_PICTURE_TOO_LARGE: ReadFailure.ValueType  # 3
 READ_FAILURE_DROPPED: ReadFailure.ValueType  # 4
 """A SNAPSHOT or VIDEO frame was dropped from the full queue."""
 READ_FAILURE_GIVEN_UP: ReadFailure.ValueType  # 5
-"""The process ended each time that the picture was read."""
+"""The process crashed each time that the picture was read."""
 Global___ReadFailure: _TypeAlias = ReadFailure  # noqa: Y015
 
 @_typing.final

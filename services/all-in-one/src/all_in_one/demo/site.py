@@ -1,6 +1,5 @@
 """The demo's site, made through the public API as an operator would, and the pushes of its cameras."""
 
-import base64
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import aiohttp
 from all_in_one.demo.camera import DemoCamera
 from all_in_one.demo.scenario import SpotKey, Step
 from all_in_one.pictures import SIZE_PX, passing_vehicle_box, spot_polygon, vehicle_box
+from all_in_one.push_body import push_body
 
 LOCATION_CODE = "NAD"
 SPOTS_PER_CAMERA = 2
@@ -94,26 +94,17 @@ def parking_push(step: Step, picture: bytes, at: datetime) -> dict[str, Any]:
     code, number = step.spot
     corners = spot_polygon(number, SPOTS_PER_CAMERA)
     box = passing_vehicle_box() if step.is_passing else vehicle_box(number, SPOTS_PER_CAMERA)
-    body: dict[str, Any] = {
-        "event": "parking",
-        "device": f"cam-{code}",
-        "report_type": "spot",
-        "time": at.strftime("%Y-%m-%d %H:%M:%S"),
-        "resolution_w": SIZE_PX[0],
-        "resolution_y": SIZE_PX[1],
-        "parking_area": f"{LOCATION_CODE}{code}",
-        "index_number": number,
-        "occupancy": 1 if step.kind == "entry" else 0,
-        "duration": 60,
-        "vehicle_frame_x1": box[0],
-        "vehicle_frame_y1": box[1],
-        "vehicle_frame_x2": box[2],
-        "vehicle_frame_y2": box[3],
-        "snapshot": base64.b64encode(picture).decode(),
-    }
-    for i, (x, y) in enumerate(corners, 1):
-        body[f"coordinate_x{i}"], body[f"coordinate_y{i}"] = x, y
-    return body
+    return push_body(
+        device=f"cam-{code}",
+        area=f"{LOCATION_CODE}{code}",
+        spot=number,
+        is_exit=step.kind != "entry",
+        at=at,
+        picture=picture,
+        size_px=SIZE_PX,
+        corners=corners,
+        vehicle_box=box,
+    )
 
 
 def spot_of(ticket: Mapping[str, Any], site: Site) -> SpotKey:

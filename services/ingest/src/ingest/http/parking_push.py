@@ -20,6 +20,7 @@ from ingest.handlers.admit_push import AdmitPush, PushRefused
 from ingest.handlers.outcome_waiters import OutcomeWaiters
 from ingest.metrics import IngestMetrics
 from ingest.settings import ParkingPushSettings
+from kit.addresses import limit_key
 from kit.body_budget import declared_bytes
 from kit.byte_budget import ByteBudget
 from kit.disk import DiskReserve
@@ -173,7 +174,7 @@ def post_routes(
         try:
             reserve.check()
             declared = declared_bytes(request, settings.max_body_bytes)
-            admit.take_for_address(caller.address, declared)
+            admit.take_for_address(limit_key(caller.address), declared)
             async with budget.reserve(declared):
                 body = await _read_body(request, settings.body_timeout_s)
                 if not body and admit.is_required:

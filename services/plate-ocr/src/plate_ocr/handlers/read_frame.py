@@ -71,7 +71,7 @@ class ReadFrame:
     async def give_up(
         self, frame: CapturedFrame, message_id: UUID, reason: str, event_of: Callable[[FrameRead], Event]
     ) -> None:
-        """Publish the frame as not read, because the process ended each time that it was read: a person can look at it.
+        """Publish the frame as not read, since the process crashed each time that it was; a person can look at it.
 
         Raises:
             Unavailable: the bus is unavailable.

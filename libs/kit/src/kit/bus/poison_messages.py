@@ -1,7 +1,7 @@
-"""Lets a message that may end the process be handled while no other message is.
+"""Lets a message that may crash the process, a suspected poison message, be handled while no other message is.
 
-A message that was in hand when the process ended may be the cause. With others beside it, their deliveries would be
-counted with it, and they would be given up with it.
+A message that was unacknowledged when the process crashed may be the cause. Handled beside others, a crash would count
+for them too, and they would become dead letters with it.
 """
 
 import asyncio
@@ -9,12 +9,12 @@ from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 
-class SuspectSlot:
-    """At most one of the consumers in a process handles a suspect, and then nothing else is handled."""
+class ExclusiveSlot:
+    """At most one consumer of a process has it. That one may take a suspect, and the others take nothing meanwhile."""
 
     def __init__(self) -> None:
         self._holder: object | None = None
-        self._in_hand = 0
+        self._active = 0
         self._changed = asyncio.Event()
 
     def is_open_to(self, consumer: object) -> bool:
@@ -31,12 +31,12 @@ class SuspectSlot:
             await self._changed.wait()
 
     async def acquire(self, consumer: object, is_stopping: Callable[[], bool]) -> bool:
-        """Take the slot and wait until no message is in hand; False, without the slot, when the consumer stops."""
+        """Take the slot and wait until no message is active; False, without the slot, when the consumer stops."""
         await self.wait_until_open(consumer, is_stopping)
         if is_stopping():
             return False
         self._holder = consumer
-        while self._in_hand and not is_stopping():
+        while self._active and not is_stopping():
             await self._changed.wait()
         if is_stopping():
             self.release(consumer)
@@ -50,8 +50,8 @@ class SuspectSlot:
             self.notify()
 
     def add(self, count: int = 1) -> None:
-        """So many more messages (or one fetch of messages) are in hand; fewer when it is negative."""
-        self._in_hand += count
+        """So many more messages, or fetches of messages, are active; fewer when it is negative."""
+        self._active += count
         if count < 0:
             self.notify()
 
@@ -61,9 +61,9 @@ class SuspectSlot:
         changed.set()
 
 
-_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, SuspectSlot] = WeakKeyDictionary()
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, ExclusiveSlot] = WeakKeyDictionary()
 
 
-def suspect_slot() -> SuspectSlot:
+def exclusive_slot() -> ExclusiveSlot:
     """The slot of this process: that of the running event loop, which all services of one process share."""
-    return _slots.setdefault(asyncio.get_running_loop(), SuspectSlot())
+    return _slots.setdefault(asyncio.get_running_loop(), ExclusiveSlot())
