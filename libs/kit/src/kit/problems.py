@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from kit.allowed_methods import allowed_methods
 from kit.errors import BY_STATUS, FieldError, Invalid, LookoutError, Unauthenticated
 from kit.tracing import current_trace
 
@@ -138,8 +139,11 @@ def invalid_request(details: Sequence[Any]) -> Invalid:
 def install(app: FastAPI) -> None:
     """Make the app respond with a problem document to errors of routes, unknown paths and invalid requests."""
 
-    async def answer(_request: Request, error: Exception) -> Response:
-        return problem_response(error)
+    async def answer(request: Request, error: Exception) -> Response:
+        response = problem_response(error)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(allowed_methods(request.app.routes, request.scope))
+        return response
 
     for kind in (LookoutError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, answer)
