@@ -58,6 +58,7 @@ def create_app(
         docs_url="/docs" if docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
+        generate_unique_id_function=_operation_id,
         dependencies=[Depends(refuse_unstorable), Depends(refuse_unknown_query)],
         # Any route may respond with a problem document, so the API page describes it.
         responses={
@@ -109,6 +110,11 @@ def _add_edge(
             allow_headers=["*"],
             expose_headers=["X-Trace-Id", "Retry-After", "Location"],
         )
+
+
+def _operation_id(route: APIRoute) -> str:
+    """The name of the route's function: generated clients name theirs by it."""
+    return route.name
 
 
 async def read_json(request: Request) -> Any:

@@ -81,14 +81,14 @@ def routes(read_picture: ReadPicture, settings: PictureSettings) -> APIRouter:
     router = APIRouter(tags=["plates"], route_class=route_class)
 
     @router.post(PATH, summary="Read the plates in a picture")
-    async def ocr_image(
+    async def read_plates(
         image: Annotated[UploadFile, File(description="JPEG, PNG, WebP or BMP")],
     ) -> PictureOut:
         """Needs no token. 503 with Retry-After while the queue is full."""
         async with read_picture(PictureRequest(await image.read()), can_wait=False) as (result, _):
             return picture_out(result)
 
-    del ocr_image
+    del read_plates
     return router
 
 

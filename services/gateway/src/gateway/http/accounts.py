@@ -91,7 +91,7 @@ def _add_users(router: APIRouter, handlers: AccountHandlers) -> None:
         return await update(caller, user_id, body)
 
     @router.patch("/users/{user_id}", summary="Change parts of a user")
-    async def patch_user(caller: UserAdmin, user_id: Id, body: UserUpdate) -> UserOut:
+    async def update_user(caller: UserAdmin, user_id: Id, body: UserUpdate) -> UserOut:
         return await update(caller, user_id, body)
 
     @router.delete("/users/{user_id}", status_code=204, summary="Delete a user")
@@ -103,7 +103,7 @@ def _add_users(router: APIRouter, handlers: AccountHandlers) -> None:
         status_code=204,
         summary="Set the password of a user who is allowed less than the caller; the user's sessions end",
     )
-    async def reset_password(caller: HelpDesk, user_id: Id, body: PasswordReset) -> None:
+    async def reset_user_password(caller: HelpDesk, user_id: Id, body: PasswordReset) -> None:
         await handlers.reset_user_password(caller, user_id, body.password.get_secret_value())
 
     async def update(caller: Principal, user_id: int, body: UserReplace | UserUpdate) -> UserOut:
@@ -115,7 +115,7 @@ def _add_users(router: APIRouter, handlers: AccountHandlers) -> None:
         )
         return UserOut.of(await handlers.change_user(caller, user_id, change))
 
-    del list_users, create_user, get_user, replace_user, patch_user, delete_user, reset_password
+    del list_users, create_user, get_user, replace_user, update_user, delete_user, reset_user_password
 
 
 def _add_roles(router: APIRouter, handlers: AccountHandlers) -> None:
@@ -137,7 +137,7 @@ def _add_roles(router: APIRouter, handlers: AccountHandlers) -> None:
         return await update(caller, role_id, body)
 
     @router.patch("/roles/{role_id}", summary="Change parts of a role")
-    async def patch_role(caller: RoleAdmin, role_id: Id, body: RoleUpdate) -> RoleOut:
+    async def update_role(caller: RoleAdmin, role_id: Id, body: RoleUpdate) -> RoleOut:
         return await update(caller, role_id, body)
 
     @router.delete("/roles/{role_id}", status_code=204, summary="Delete a role")
@@ -148,7 +148,7 @@ def _add_roles(router: APIRouter, handlers: AccountHandlers) -> None:
         permission_ids = None if body.permission_ids is None else tuple(body.permission_ids)
         return RoleOut.of(await handlers.change_role(caller, role_id, body.name, permission_ids))
 
-    del list_roles, create_role, get_role, replace_role, patch_role, delete_role
+    del list_roles, create_role, get_role, replace_role, update_role, delete_role
 
 
 def _add_permissions(router: APIRouter, handlers: AccountHandlers) -> None:
@@ -172,7 +172,7 @@ def _add_permissions(router: APIRouter, handlers: AccountHandlers) -> None:
         return await update(caller, permission_id, body)
 
     @router.patch("/permissions/{permission_id}", summary="Change parts of a permission")
-    async def patch_permission(
+    async def update_permission(
         caller: PermissionAdmin, permission_id: Id, body: PermissionUpdate
     ) -> PermissionOut:
         return await update(caller, permission_id, body)
@@ -188,7 +188,7 @@ def _add_permissions(router: APIRouter, handlers: AccountHandlers) -> None:
             await handlers.change_permission(caller, permission_id, body.name, body.description)
         )
 
-    del list_permissions, create_permission, get_permission, replace_permission, patch_permission
+    del list_permissions, create_permission, get_permission, replace_permission, update_permission
     del delete_permission
 
 

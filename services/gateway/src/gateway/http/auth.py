@@ -42,25 +42,25 @@ def auth_routes(handlers: AuthHandlers) -> APIRouter:
     router = APIRouter(tags=["sign-in"])
 
     @router.post("/token", summary="Sign in with a form (OAuth 2 password flow)")
-    async def token(
+    async def sign_in_with_form(
         request: Request, response: Response, form: Annotated[OAuth2PasswordRequestForm, Depends()]
     ) -> TokensOut:
         _forbid_caching(response)
         return TokensOut.of(await handlers.sign_in(form.username, form.password, _address(request)))
 
     @router.post("/api/v1/auth/login", summary="Sign in with JSON")
-    async def login(request: Request, response: Response, body: Credentials) -> TokensOut:
+    async def sign_in(request: Request, response: Response, body: Credentials) -> TokensOut:
         _forbid_caching(response)
         password = body.password.get_secret_value()
         return TokensOut.of(await handlers.sign_in(body.username, password, _address(request)))
 
     @router.post("/api/v1/auth/refresh", summary="Exchange a refresh token for new tokens")
-    async def refresh(response: Response, body: TokenRefresh) -> TokensOut:
+    async def refresh_tokens(response: Response, body: TokenRefresh) -> TokensOut:
         _forbid_caching(response)
         return TokensOut.of(await handlers.refresh(body.refresh_token.get_secret_value()))
 
     @router.get("/api/v1/auth/me", summary="Who is signed in")
-    async def me(caller: Caller) -> CallerOut:
+    async def get_caller(caller: Caller) -> CallerOut:
         return CallerOut(
             id=caller.user_id,
             user_id=caller.user_id,
@@ -71,7 +71,7 @@ def auth_routes(handlers: AuthHandlers) -> APIRouter:
         )
 
     @router.post("/api/v1/auth/logout", summary="End the session: its tokens are refused from now on")
-    async def logout(caller: Caller) -> dict[str, str]:
+    async def sign_out(caller: Caller) -> dict[str, str]:
         await handlers.sign_out(caller)
         return {"status": "signed_out"}
 
@@ -80,17 +80,17 @@ def auth_routes(handlers: AuthHandlers) -> APIRouter:
         status_code=204,
         summary="Change the caller's own password; all their sessions end, this one too",
     )
-    async def change_password(request: Request, caller: Caller, body: PasswordChange) -> None:
+    async def change_own_password(request: Request, caller: Caller, body: PasswordChange) -> None:
         current, new = body.current_password.get_secret_value(), body.new_password.get_secret_value()
         await handlers.change_own_password(caller, current, new, _address(request))
 
     @router.get("/api/v1/auth/health", summary="Whether signing in works")
-    async def auth_health() -> dict[str, str]:
+    async def get_sign_in_health() -> dict[str, str]:
         await handlers.check_sign_in()
         return {"status": "ok"}
 
     @router.get("/api/v1/auth/permissions/test", summary="Whether the caller has permissions")
-    async def permissions_test(
+    async def check_permissions(
         caller: Caller,
         permission: Annotated[
             list[str] | None,
@@ -103,11 +103,20 @@ def auth_routes(handlers: AuthHandlers) -> APIRouter:
         )
 
     @router.get("/.well-known/jwks.json", summary="The public keys that tokens are verified with")
-    async def jwks(response: Response) -> dict[str, Any]:
+    async def get_signing_keys(response: Response) -> dict[str, Any]:
         response.headers["Cache-Control"] = "public, max-age=60"
         return await handlers.signing_keys.document()
 
-    del token, login, refresh, me, logout, change_password, auth_health, permissions_test, jwks
+    del (
+        sign_in_with_form,
+        sign_in,
+        refresh_tokens,
+        get_caller,
+        sign_out,
+        change_own_password,
+        get_sign_in_health,
+    )
+    del check_permissions, get_signing_keys
     return router
 
 

@@ -95,7 +95,7 @@ def camera_event_routes(camera_events: CameraEvents, blobs: BlobStore) -> APIRou
     router = APIRouter(prefix="/api/v1/camera-events", tags=["camera events"], dependencies=_READ)
 
     @router.get("", summary="Camera events, newest first")
-    async def list_events(
+    async def list_camera_events(
         page: PageParams, filters: Annotated[CameraEventFilter, Query()]
     ) -> PageOf[CameraEventOut]:
         found, more = await camera_events.page(page, filters.model_dump(exclude_none=True, mode="python"))
@@ -113,7 +113,7 @@ def camera_event_routes(camera_events: CameraEvents, blobs: BlobStore) -> APIRou
         responses={200: {"model": CameraEventDetailOut}},
         response_class=Response,
     )
-    async def read_event(event_id: UUID) -> Response:
+    async def get_camera_event(event_id: UUID) -> Response:
         event, raw_push = await camera_events.get(event_id)
         document = CameraEventOut.model_validate(event).model_dump(mode="json")
         document["pushed_picture"] = asdict(event.pushed_picture)
@@ -128,7 +128,7 @@ def camera_event_routes(camera_events: CameraEvents, blobs: BlobStore) -> APIRou
         responses=_PICTURE,
         response_class=Response,
     )
-    async def picture(
+    async def get_camera_event_image(
         event_id: UUID,
         which: Annotated[
             Literal["dispatched", "pushed"], Query(description="`pushed`: the picture in the push")
@@ -142,5 +142,5 @@ def camera_event_routes(camera_events: CameraEvents, blobs: BlobStore) -> APIRou
             headers={"Content-Length": str(picture.size_bytes), "Cache-Control": "private, max-age=3600"},
         )
 
-    del list_events, read_event, picture
+    del list_camera_events, get_camera_event, get_camera_event_image
     return router

@@ -28,7 +28,7 @@ def device_routes(devices: DeviceCalls, blobs: BlobStore) -> APIRouter:
         responses=_PICTURE,
         response_class=Response,
     )
-    async def frame(
+    async def get_camera_frame(
         camera_id: RowId,
         store: Annotated[
             bool, Query(description="store it in the blob store; `Lookout-Blob-Key` is its key")
@@ -49,7 +49,7 @@ def device_routes(devices: DeviceCalls, blobs: BlobStore) -> APIRouter:
         responses=_CLIP,
         response_class=Response,
     )
-    async def clip(
+    async def get_camera_clip(
         camera_id: RowId,
         start: Annotated[
             AwareDatetime | None, Query(description="default: 20 seconds before the end")
@@ -67,5 +67,5 @@ def device_routes(devices: DeviceCalls, blobs: BlobStore) -> APIRouter:
             },
         )
 
-    del frame, clip
+    del get_camera_frame, get_camera_clip
     return router

@@ -157,7 +157,7 @@ def post_routes(
         response_class=Response,
         openapi_extra=_OPENAPI,
         dependencies=[Depends(any_query)],
-        operation_id="post_with_secret",
+        operation_id="push_parking_event_with_secret",
     )
     @router.post(
         POST_PATH,
@@ -169,7 +169,7 @@ def post_routes(
         # The address is typed into cameras, and some firmware adds parameters; no event may be lost for that.
         dependencies=[Depends(any_query)],
     )
-    async def post(request: Request) -> Response:
+    async def push_parking_event(request: Request) -> Response:
         caller = _caller(request, gateways)
         try:
             reserve.check()
@@ -195,7 +195,7 @@ def post_routes(
             metrics.pushes_accepted.labels(accepted.event.purpose.value).inc()
         return await _answer(accepted, parse_prefer(request.headers.getlist("prefer")), waiters, settings)
 
-    del post
+    del push_parking_event
     return router
 
 

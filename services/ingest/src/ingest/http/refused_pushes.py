@@ -38,9 +38,8 @@ def refused_push_routes(admit: AdmitPush) -> APIRouter:
         summary="Pushes that were refused to their sender",
         description=_DESCRIPTION,
         dependencies=[Depends(require("site:read"))],
-        operation_id="list_refused_pushes",
     )
-    async def refused_pushes(page: PageParams) -> PageOf[RefusedPushesOut]:
+    async def list_refused_pushes(page: PageParams) -> PageOf[RefusedPushesOut]:
         found = admit.refused()
         shown = found[page.offset : page.offset + page.page_size]
         return PageOf(
@@ -51,5 +50,5 @@ def refused_push_routes(admit: AdmitPush) -> APIRouter:
             next_cursor=None,
         )
 
-    del refused_pushes
+    del list_refused_pushes
     return router

@@ -50,14 +50,14 @@ def registry_routes(registry: Registry) -> APIRouter:
         _add_writing(router, registry, endpoint)
 
     @router.get("/cameras/{camera_id}/spots", summary="The spots of a camera", dependencies=_READ)
-    async def camera_spots(
+    async def list_camera_spots(
         camera_id: Annotated[RowId, "as in /cameras"], page: PageParams
     ) -> PageOf[schemas.SpotOut]:
         await registry.get(CAMERA, camera_id)
         found, total, more = await registry.page(SPOT, page, equal={"camera_id": camera_id}, search=None)
         return _page_of(schemas.SpotOut, found, total, more, page)
 
-    del camera_spots
+    del list_camera_spots
     return router
 
 
@@ -80,14 +80,14 @@ def _add_reading(router: APIRouter, registry: Registry, endpoint: _Endpoint) -> 
         summary=f"All {level.word}s",
         dependencies=_READ,
         response_model=PageOf[endpoint.out],  # type: ignore[name-defined] # as the annotation above
-        operation_id=f"list_{endpoint.path}",
+        operation_id=f"list_{_plural(endpoint)}",
     )(list_all)
     router.get(
         f"{path}/{{row_id}}",
         summary=f"One {level.word}",
         dependencies=_READ,
         response_model=endpoint.out,
-        operation_id=f"read_{endpoint.path}",
+        operation_id=f"get_{_singular(endpoint)}",
     )(read)
 
 
@@ -117,14 +117,14 @@ def _add_writing(router: APIRouter, registry: Registry, endpoint: _Endpoint) -> 
     change.__annotations__["fields"] = update
     one = f"{path}/{{row_id}}"
     shared: dict[str, Any] = {"dependencies": _WRITE, "response_model": endpoint.out}
-    word, name = level.word, endpoint.path
+    word, name = level.word, _singular(endpoint)
     router.post(path, summary=f"A new {word}", status_code=201, operation_id=f"create_{name}", **shared)(
         create
     )
     router.put(one, summary=f"All fields of a {word} at once", operation_id=f"replace_{name}", **shared)(
         replace
     )
-    router.patch(one, summary=f"Some fields of a {word}", operation_id=f"change_{name}", **shared)(change)
+    router.patch(one, summary=f"Some fields of a {word}", operation_id=f"update_{name}", **shared)(change)
     router.delete(
         one,
         summary=f"Delete a {word}",
@@ -132,6 +132,16 @@ def _add_writing(router: APIRouter, registry: Registry, endpoint: _Endpoint) -> 
         operation_id=f"delete_{name}",
         dependencies=_WRITE,
     )(delete)
+
+
+def _plural(endpoint: _Endpoint) -> str:
+    """Its name in an operation id of lists."""
+    return endpoint.path.replace("-", "_")
+
+
+def _singular(endpoint: _Endpoint) -> str:
+    """Its name in an operation id of one of them."""
+    return endpoint.level.word.replace(" ", "_")
 
 
 def _values(fields: Create, *, is_complete: bool) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _add_tickets(router: APIRouter, queries: Queries, pictures: FetchPictures, c
         return ticket_detail_out(await queries.ticket(ticket_id), clock.now())
 
     @router.get("/tickets/{ticket_id}/image", tags=tags, summary="The entry snapshot", **_image_route())
-    async def get_image(ticket_id: Id) -> Response:
+    async def get_ticket_image(ticket_id: Id) -> Response:
         return _image(await pictures.entry(ticket_id))
 
     @router.get(
@@ -77,62 +77,62 @@ def _add_tickets(router: APIRouter, queries: Queries, pictures: FetchPictures, c
         summary="The exit picture, the spot outlined in red",
         **_image_route(),
     )
-    async def get_exit_image(ticket_id: Id) -> Response:
+    async def get_ticket_exit_image(ticket_id: Id) -> Response:
         return _image(await pictures.exit(ticket_id))
 
     @router.get("/tickets/{ticket_id}/plate-image", tags=tags, summary="The plate, cut out", **_image_route())
-    async def get_plate_image(ticket_id: Id) -> Response:
+    async def get_ticket_plate_image(ticket_id: Id) -> Response:
         return _image(await pictures.plate(ticket_id))
 
-    del list_tickets, get_ticket, get_image, get_exit_image, get_plate_image
+    del list_tickets, get_ticket, get_ticket_image, get_ticket_exit_image, get_ticket_plate_image
 
 
 def _add_reviews(router: APIRouter, queries: Queries, pictures: FetchPictures) -> None:
     tags: list[str | Enum] = ["manual reviews"]
 
     @router.get("/manual-reviews", tags=tags, summary="Plates that a person has to read")
-    async def list_reviews(
+    async def list_manual_reviews(
         page: PageParams, status: Annotated[ReviewStatus, Query()] = ReviewStatus.PENDING
     ) -> PageOf[ReviewOut]:
         found = await queries.reviews(status, slice_of(page))
         return _page(page, found, [review_out(review, ticket) for review, ticket in found.items])
 
     @router.get("/manual-reviews/{review_id}", tags=tags, summary="One review")
-    async def get_review(review_id: Id) -> ReviewOut:
+    async def get_manual_review(review_id: Id) -> ReviewOut:
         return review_out(*await queries.review(review_id))
 
     @router.get("/manual-reviews/{review_id}/image", tags=tags, summary="Its snapshot", **_image_route())
-    async def get_review_image(review_id: Id) -> Response:
+    async def get_manual_review_image(review_id: Id) -> Response:
         return _image(await pictures.review(review_id))
 
     @router.get(
         "/manual-reviews/{review_id}/plate-image", tags=tags, summary="Its plate, cut out", **_image_route()
     )
-    async def get_review_plate(review_id: Id) -> Response:
+    async def get_manual_review_plate_image(review_id: Id) -> Response:
         return _image(await pictures.review_plate(review_id))
 
-    del list_reviews, get_review, get_review_image, get_review_plate
+    del list_manual_reviews, get_manual_review, get_manual_review_image, get_manual_review_plate_image
 
 
 def _add_ignored(router: APIRouter, queries: Queries, pictures: FetchPictures) -> None:
     tags: list[str | Enum] = ["ignored triggers"]
 
     @router.get("/ignored-triggers", tags=tags, summary="Entries and exits that changed no ticket, and why")
-    async def list_ignored(
+    async def list_ignored_triggers(
         wanted: Annotated[IgnoredTriggerFilter, Depends(ignored_trigger_query)], page: PageParams
     ) -> PageOf[IgnoredTriggerOut]:
         found = await queries.ignored(wanted, slice_of(page))
         return _page(page, found, [ignored_trigger_out(row) for row in found.items])
 
     @router.get("/ignored-triggers/{trigger_id}", tags=tags, summary="One of them")
-    async def get_ignored(trigger_id: Id) -> IgnoredTriggerOut:
+    async def get_ignored_trigger(trigger_id: Id) -> IgnoredTriggerOut:
         return ignored_trigger_out(await queries.ignored_trigger(trigger_id))
 
     @router.get("/ignored-triggers/{trigger_id}/image", tags=tags, summary="Its picture", **_image_route())
-    async def get_ignored_image(trigger_id: Id) -> Response:
+    async def get_ignored_trigger_image(trigger_id: Id) -> Response:
         return _image(await pictures.ignored(trigger_id))
 
-    del list_ignored, get_ignored, get_ignored_image
+    del list_ignored_triggers, get_ignored_trigger, get_ignored_trigger_image
 
 
 def _add_site(router: APIRouter, queries: Queries, clock: Clock) -> None:
@@ -144,20 +144,20 @@ def _add_site(router: APIRouter, queries: Queries, clock: Clock) -> None:
         return _page(page, found, [camera_occupancy_out(camera, now) for camera in found.items])
 
     @router.get("/camera-occupancy", tags=tags, summary="Cameras with their occupied spots")
-    async def all_occupancy(page: PageParams) -> PageOf[CameraOccupancyOut]:
+    async def list_camera_occupancy(page: PageParams) -> PageOf[CameraOccupancyOut]:
         return await occupancy(None, page)
 
     @router.get(
         "/camera-occupancy/{location}", tags=tags, summary="The same of one location, by number or code"
     )
-    async def location_occupancy(location: Location, page: PageParams) -> PageOf[CameraOccupancyOut]:
+    async def list_location_occupancy(location: Location, page: PageParams) -> PageOf[CameraOccupancyOut]:
         return await occupancy(location, page)
 
     @router.get("/location-stats", tags=tags, summary="Locations in numbers")
-    async def location_stats() -> list[LocationStatsOut]:
+    async def list_location_stats() -> list[LocationStatsOut]:
         return [location_stats_out(counts) for counts in await queries.location_counts()]
 
-    del all_occupancy, location_occupancy, location_stats
+    del list_camera_occupancy, list_location_occupancy, list_location_stats
 
 
 def _page(page: Page, found: ListPage[Any], items: Sequence[T]) -> PageOf[T]:
