@@ -79,6 +79,8 @@ class Frames:
         failure: str = "",
         source: camera.PictureSource.ValueType | None = None,
         time_zone: str = "Asia/Dubai",
+        number_of_parking: int = 0,
+        is_picture_incomplete: bool = False,
     ) -> plates.PlatesRead:
         self.made += 1
         is_entry = purpose == camera.PURPOSE_ENTRY
@@ -124,6 +126,7 @@ class Frames:
                 pole_id=3,
                 pole_code="P1",
                 time_zone=time_zone,
+                number_of_parking=number_of_parking,
             ),
             spot_ref=common.SpotRef(spot_id=100 + spot, spot_number=spot),
             picture=picture or blob(f"frames/2026/03/14/{frame_id}.jpg"),
@@ -142,6 +145,7 @@ class Frames:
             spot_occupancy=occupancy,
             is_spot_occupied=occupancy == plates.SPOT_OCCUPANCY_OCCUPIED,
             failure=failure,
+            is_picture_incomplete=is_picture_incomplete,
         )
 
 

@@ -216,6 +216,7 @@ async def test_the_json_of_a_ticket(service: RunningTickets, frames: Frames) -> 
         "has_image": True,
         "has_exit_image": True,
         "has_plate_image": True,
+        "is_picture_incomplete": False,
     }
     detail = await service.get("/tickets/1")
     assert item.items() <= detail.items()
@@ -381,6 +382,10 @@ async def test_camera_occupancy_and_location_stats(any_service: RunningTickets) 
             "poles": 1,
             "cameras": 2,
             "spots": 3,
+            "total_spots": 3,
+            "occupied_spots": 2,
+            "free_spots": 1,
+            "unknown_spots": 0,
             "tickets": 4,
             "open_tickets": 2,
             "manual_reviews": 1,
@@ -393,6 +398,10 @@ async def test_camera_occupancy_and_location_stats(any_service: RunningTickets) 
             "poles": 1,
             "cameras": 1,
             "spots": 1,
+            "total_spots": 1,
+            "occupied_spots": 1,
+            "free_spots": 0,
+            "unknown_spots": 0,
             "tickets": 1,
             "open_tickets": 1,
             "manual_reviews": 0,
@@ -419,3 +428,43 @@ async def test_readiness_names_its_checks(service: RunningTickets) -> None:
     assert {"database", "bus", "blobs"} <= set(checks)
     assert checks["database"]["required"]
     assert not checks["blobs"]["required"]
+
+
+async def test_free_spots_can_be_computed(any_service: RunningTickets) -> None:
+    """Of the spots that a camera is registered to watch: occupied, free, or nothing is known."""
+    service, gate, yard = any_service, Frames(camera_id=95), Frames(camera_id=96)
+    await service.publish(gate.entry(0, number_of_parking=4), gate.entry(1, "B200", spot=2))
+
+    async def counts() -> list[tuple[int, int, int, int]]:
+        names = ("total_count", "occupied_count", "free_count", "unknown_count")
+        items = (await service.get("/camera-occupancy"))["items"]
+        return [tuple(camera[name] for name in names) for camera in items]
+
+    # Each entry and exit tells the number of its time.
+    assert await counts() == [(2, 2, 0, 0)]
+    await service.publish(
+        gate.exit(9, number_of_parking=4), gate.exit(10, "K77310", spot=3, number_of_parking=4)
+    )
+    assert await counts() == [(4, 1, 1, 2)]
+    await service.publish(yard.exit(11, number_of_parking=1))
+    assert await counts() == [(4, 1, 1, 2), (1, 0, 1, 0)]
+    (location,) = await service.get("/location-stats")
+    names = ("spots", "total_spots", "occupied_spots", "free_spots", "unknown_spots")
+    assert [location[name] for name in names] == [4, 5, 1, 2, 2]
+
+
+async def test_an_incomplete_picture_is_shown(service: RunningTickets) -> None:
+    frames = Frames()
+    await service.publish(
+        frames.entry(0, "X1", confidence=0.2, is_picture_incomplete=True),
+        frames.entry(1, spot=2),
+        frames.entry(2, is_picture_incomplete=True),
+        frames.exit(3, spot=2, is_picture_incomplete=True),
+    )
+    assert (await service.get("/tickets/1"))["is_picture_incomplete"] is True
+    listed = (await service.get("/tickets", sort_order="asc"))["items"]
+    assert [ticket["is_picture_incomplete"] for ticket in listed] == [True, False]
+    (review,) = (await service.get("/manual-reviews"))["items"]
+    assert review["is_picture_incomplete"] is True
+    (ignored,) = (await service.get("/ignored-triggers"))["items"]
+    assert ignored["is_picture_incomplete"] is True

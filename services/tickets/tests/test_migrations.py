@@ -9,7 +9,7 @@ from kit.db import Database
 from kit.migrations import check, downgrade, upgrade
 from kit.settings import DatabaseSettings
 from lookout.plates.v1 import plates_pb2 as plates
-from tickets.store.tables import tickets, triggers
+from tickets.store.tables import spots, tickets, triggers
 
 from .conftest import POLYGON, Decider, Frames
 from .test_decide_trigger import rows
@@ -92,3 +92,20 @@ async def _older_rows(db: Database) -> list[dict[str, Any]]:
 
 def _read_from(row: dict[str, Any]) -> plates.PlatesRead | None:
     return None if row["body"] is None else plates.PlatesRead.FromString(row["body"])
+
+
+async def test_0003_gives_spots_the_status_of_their_tickets(
+    any_database: str, decider: Decider, frames: Frames
+) -> None:
+    await decider.decide(
+        frames.entry(0), frames.exit(9), frames.entry(2, "B200", spot=2), frames.exit(5, spot=3)
+    )
+    settings = DatabaseSettings(url=any_database)
+    before = await rows(decider.db, spots)
+    await downgrade(settings, "tickets", "0002")
+    await upgrade(settings, "tickets")
+    assert await rows(decider.db, spots) == [
+        *before[:2],
+        # An exit without a ticket leaves no trace in the tables of 0002 that says so.
+        before[2] | {"status": "UNKNOWN", "status_at": None},
+    ]

@@ -28,6 +28,7 @@ from tickets.domain.sessions import (
     kind_of,
     outcome_of,
 )
+from tickets.domain.spot_state import SpotState, SpotStatus
 from tickets.domain.tickets import Point, ReceivedTrigger, Review, SpotAddress, Ticket, TicketStatus
 from tickets.domain.triggers import ClockState, Occupancy, PictureSource, Trigger, TriggerKind, clock_note
 
@@ -58,6 +59,7 @@ _OUTCOMES = {
 _IGNORED_REASONS = {
     reason: parking.IgnoredReason.Value(f"IGNORED_REASON_{reason.name}") for reason in IgnoredReason
 }
+_SPOT_STATUSES = {status: parking.SpotStatus.Value(f"SPOT_STATUS_{status.name}") for status in SpotStatus}
 _REVIEW_REASONS = {
     reason: parking.ReviewReason.Value(f"REVIEW_REASON_{reason.name}") for reason in ReviewReason
 }
@@ -104,6 +106,8 @@ def received_trigger_from(read: plates.PlatesRead) -> ReceivedTrigger:
         picture=_picture_from(frame.picture) if frame.HasField("picture") else None,
         picture_note=_without_nul(frame.picture_note),
         spot_polygon_px=_polygon_from(frame.spot.polygon),
+        is_picture_incomplete=read.is_picture_incomplete,
+        number_of_parking=max(0, frame.camera.number_of_parking),
     )
 
 
@@ -265,12 +269,14 @@ def events_of(
     received: ReceivedTrigger,
     ticket: Ticket | None,
     review: Review | None,
+    spot: SpotState,
     *,
     cause: UUID,
     decided_at: datetime,
 ) -> list[Event]:
     """The events of one decision, in the order in which subscribers should receive them.
 
+    `spot` is the state of the spot after all decisions that were made together.
     `cause` is the id of the message that led to the decision. The ids of the events are derived from it, so that they
     are the same if the message is handled again after its inbox row was swept.
     """
@@ -299,6 +305,10 @@ def events_of(
         review_id=(ticket.review_id or 0) if ticket is not None else 0,
         decided_at=timestamp(decided_at),
         outcome=_OUTCOMES[outcome_of(decision)],
+        camera=_camera_message(received.address),
+        spot_ref=_spot_message(received.address),
+        spot_status=_SPOT_STATUSES[spot.status],
+        spot_status_at=timestamp(spot.at) if spot.at is not None else None,
     )
     if isinstance(decision, Ignored):
         decided.ignored_reason = _IGNORED_REASONS[decision.reason]
@@ -345,8 +355,13 @@ def ticket_message(ticket: Ticket) -> parking.Ticket:
         entry_frame_id=str(ticket.entry_frame_id),
         exit_frame_id=str(ticket.exit_frame_id) if ticket.exit_frame_id is not None else "",
         camera=_camera_message(address),
-        spot_ref=common.SpotRef(spot_id=address.spot_id, spot_number=address.spot_number),
+        spot_ref=_spot_message(address),
+        is_picture_incomplete=ticket.is_picture_incomplete,
     )
+
+
+def _spot_message(address: SpotAddress) -> common.SpotRef:
+    return common.SpotRef(spot_id=address.spot_id, spot_number=address.spot_number)
 
 
 def _camera_message(address: SpotAddress) -> common.CameraRef:

@@ -203,6 +203,7 @@ class CameraRef(_message.Message):
     POLE_ID_FIELD_NUMBER: _builtins.int
     POLE_CODE_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
+    NUMBER_OF_PARKING_FIELD_NUMBER: _builtins.int
     camera_id: _builtins.int
     name: _builtins.str
     api_code: _builtins.str
@@ -215,6 +216,8 @@ class CameraRef(_message.Message):
     pole_code: _builtins.str
     time_zone: _builtins.str
     """IANA name. Times without a zone that the camera sends, and times shown to people, are in it."""
+    number_of_parking: _builtins.int
+    """Spots that it is registered to watch; zero if that is not set, and in messages of an older sender."""
     def __init__(
         self,
         *,
@@ -228,10 +231,11 @@ class CameraRef(_message.Message):
         pole_id: _builtins.int = ...,
         pole_code: _builtins.str = ...,
         time_zone: _builtins.str = ...,
+        number_of_parking: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_code", b"api_code", "camera_id", b"camera_id", "location_code", b"location_code", "location_id", b"location_id", "name", b"name", "pole_code", b"pole_code", "pole_id", b"pole_id", "time_zone", b"time_zone", "zone_code", b"zone_code", "zone_id", b"zone_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_code", b"api_code", "camera_id", b"camera_id", "location_code", b"location_code", "location_id", b"location_id", "name", b"name", "number_of_parking", b"number_of_parking", "pole_code", b"pole_code", "pole_id", b"pole_id", "time_zone", b"time_zone", "zone_code", b"zone_code", "zone_id", b"zone_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

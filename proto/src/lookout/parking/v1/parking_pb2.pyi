@@ -38,6 +38,32 @@ TICKET_STATUS_OPEN: TicketStatus.ValueType  # 1
 TICKET_STATUS_CLOSED: TicketStatus.ValueType  # 2
 Global___TicketStatus: _TypeAlias = TicketStatus  # noqa: Y015
 
+class _SpotStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SpotStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SpotStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SPOT_STATUS_UNSPECIFIED: _SpotStatus.ValueType  # 0
+    """The sender is older than this field."""
+    SPOT_STATUS_OCCUPIED: _SpotStatus.ValueType  # 1
+    """A ticket is open."""
+    SPOT_STATUS_FREE: _SpotStatus.ValueType  # 2
+    SPOT_STATUS_UNKNOWN: _SpotStatus.ValueType  # 3
+    """The last exit had no open ticket, and its picture shows a vehicle; or nothing was decided yet."""
+
+class SpotStatus(_SpotStatus, metaclass=_SpotStatusEnumTypeWrapper):
+    """Whether a spot is taken, as far as the entries and exits of it that were decided show."""
+
+SPOT_STATUS_UNSPECIFIED: SpotStatus.ValueType  # 0
+"""The sender is older than this field."""
+SPOT_STATUS_OCCUPIED: SpotStatus.ValueType  # 1
+"""A ticket is open."""
+SPOT_STATUS_FREE: SpotStatus.ValueType  # 2
+SPOT_STATUS_UNKNOWN: SpotStatus.ValueType  # 3
+"""The last exit had no open ticket, and its picture shows a vehicle; or nothing was decided yet."""
+Global___SpotStatus: _TypeAlias = SpotStatus  # noqa: Y015
+
 class _ReviewReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -179,6 +205,7 @@ class Ticket(_message.Message):
     EXIT_FRAME_ID_FIELD_NUMBER: _builtins.int
     CAMERA_FIELD_NUMBER: _builtins.int
     SPOT_REF_FIELD_NUMBER: _builtins.int
+    IS_PICTURE_INCOMPLETE_FIELD_NUMBER: _builtins.int
     ticket_id: _builtins.int
     status: Global___TicketStatus.ValueType
     location_id: _builtins.int
@@ -195,6 +222,8 @@ class Ticket(_message.Message):
     """The emirate's short name (DXB, AUH, SHJ, AJM, UAQ, RAK, FUJ), or the region in upper case."""
     entry_frame_id: _builtins.str
     exit_frame_id: _builtins.str
+    is_picture_incomplete: _builtins.bool
+    """The entry picture is a JPEG whose end is missing; the plate was read as far as it goes."""
     @_builtins.property
     def plate(self) -> _common_pb2.Plate:
         """The plate as read at the entry; text is "UNKNOWN" if it could not be read."""
@@ -240,10 +269,11 @@ class Ticket(_message.Message):
         exit_frame_id: _builtins.str = ...,
         camera: _common_pb2.CameraRef | None = ...,
         spot_ref: _common_pb2.SpotRef | None = ...,
+        is_picture_incomplete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "entry_at", b"entry_at", "entry_picture", b"entry_picture", "exit_at", b"exit_at", "exit_picture", b"exit_picture", "plate", b"plate", "spot_ref", b"spot_ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "camera_id", b"camera_id", "camera_name", b"camera_name", "entry_at", b"entry_at", "entry_frame_id", b"entry_frame_id", "entry_picture", b"entry_picture", "exit_at", b"exit_at", "exit_frame_id", b"exit_frame_id", "exit_picture", b"exit_picture", "location_code", b"location_code", "location_id", b"location_id", "plate", b"plate", "plate_city", b"plate_city", "pole_code", b"pole_code", "pole_id", b"pole_id", "spot_id", b"spot_id", "spot_number", b"spot_number", "spot_ref", b"spot_ref", "status", b"status", "ticket_id", b"ticket_id", "zone_code", b"zone_code", "zone_id", b"zone_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "camera_id", b"camera_id", "camera_name", b"camera_name", "entry_at", b"entry_at", "entry_frame_id", b"entry_frame_id", "entry_picture", b"entry_picture", "exit_at", b"exit_at", "exit_frame_id", b"exit_frame_id", "exit_picture", b"exit_picture", "is_picture_incomplete", b"is_picture_incomplete", "location_code", b"location_code", "location_id", b"location_id", "plate", b"plate", "plate_city", b"plate_city", "pole_code", b"pole_code", "pole_id", b"pole_id", "spot_id", b"spot_id", "spot_number", b"spot_number", "spot_ref", b"spot_ref", "status", b"status", "ticket_id", b"ticket_id", "zone_code", b"zone_code", "zone_id", b"zone_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -382,6 +412,10 @@ class TriggerDecided(_message.Message):
     DECIDED_AT_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     IGNORED_REASON_FIELD_NUMBER: _builtins.int
+    CAMERA_FIELD_NUMBER: _builtins.int
+    SPOT_REF_FIELD_NUMBER: _builtins.int
+    SPOT_STATUS_FIELD_NUMBER: _builtins.int
+    SPOT_STATUS_AT_FIELD_NUMBER: _builtins.int
     frame_id: _builtins.str
     decision: Global___Decision.ValueType
     reason: _builtins.str
@@ -390,12 +424,24 @@ class TriggerDecided(_message.Message):
     """Of the review that belongs to the ticket; zero if it has none."""
     outcome: Global___TriggerOutcome.ValueType
     ignored_reason: Global___IgnoredReason.ValueType
+    spot_status: Global___SpotStatus.ValueType
+    """Of the spot after this decision and all that were made with it. The message with the latest decided_at holds."""
     @_builtins.property
     def ticket(self) -> Global___Ticket:
         """The ticket that was opened, reopened or closed, or that an ignored trigger left unchanged; absent if there is none."""
 
     @_builtins.property
     def decided_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def camera(self) -> _common_pb2.CameraRef:
+        """The trigger's camera and spot. Absent in messages of an older release."""
+
+    @_builtins.property
+    def spot_ref(self) -> _common_pb2.SpotRef: ...
+    @_builtins.property
+    def spot_status_at(self) -> _timestamp_pb2.Timestamp:
+        """The time of the entry or exit that the status follows from; absent if there is none."""
+
     def __init__(
         self,
         *,
@@ -407,10 +453,14 @@ class TriggerDecided(_message.Message):
         decided_at: _timestamp_pb2.Timestamp | None = ...,
         outcome: Global___TriggerOutcome.ValueType = ...,
         ignored_reason: Global___IgnoredReason.ValueType = ...,
+        camera: _common_pb2.CameraRef | None = ...,
+        spot_ref: _common_pb2.SpotRef | None = ...,
+        spot_status: Global___SpotStatus.ValueType = ...,
+        spot_status_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "ticket", b"ticket"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "decided_at", b"decided_at", "spot_ref", b"spot_ref", "spot_status_at", b"spot_status_at", "ticket", b"ticket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "decision", b"decision", "frame_id", b"frame_id", "ignored_reason", b"ignored_reason", "outcome", b"outcome", "reason", b"reason", "review_id", b"review_id", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "decided_at", b"decided_at", "decision", b"decision", "frame_id", b"frame_id", "ignored_reason", b"ignored_reason", "outcome", b"outcome", "reason", b"reason", "review_id", b"review_id", "spot_ref", b"spot_ref", "spot_status", b"spot_status", "spot_status_at", b"spot_status_at", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from tickets.domain.spot_state import SpotCounts
 from tickets.domain.tickets import Ticket, TicketStatus
 
 T = TypeVar("T")
@@ -94,6 +95,7 @@ class CameraOccupancy:
 
     camera: Camera
     known_spots: int
+    counts: SpotCounts
     tickets: tuple[Ticket, ...]
 
 
@@ -115,6 +117,7 @@ class LocationCounts:
     poles: int
     cameras: int
     spots: int
+    spot_counts: SpotCounts
     tickets: int
     open_tickets: int
     reviews: int

@@ -37,6 +37,8 @@ class ReceivedTrigger:
     captured_at: the time by the camera's own clock, however wrong; None if it sent none.
     picture_note: why the picture is not the wanted one; empty if it is.
     spot_polygon_px: the spot's outline in pixels of the picture; empty if it is not known.
+    is_picture_incomplete: the picture is a JPEG whose end is missing; it was read as far as it goes.
+    number_of_parking: spots that the camera is registered to watch; 0 if that is not set.
     """
 
     trigger: Trigger
@@ -46,6 +48,8 @@ class ReceivedTrigger:
     picture: Picture | None
     picture_note: str
     spot_polygon_px: tuple[Point, ...]
+    is_picture_incomplete: bool = False
+    number_of_parking: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class Ticket:
     entry_at: datetime
     entry_frame_id: UUID
     entry_picture: Picture | None
+    # The entry picture is a JPEG whose end is missing; it was read as far as it goes.
+    is_picture_incomplete: bool = False
     exit_at: datetime | None = None
     exit_frame_id: UUID | None = None
     exit_picture: Picture | None = None

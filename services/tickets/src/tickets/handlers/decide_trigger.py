@@ -13,8 +13,9 @@ from kit.clock import Clock
 from kit.db import after_commit
 from kit.logging import Logger
 from kit.outbox import Outbox
-from tickets.domain.decide import decide
+from tickets.domain.decide import decide, decision_on
 from tickets.domain.sessions import Closed, Decision, Ignored, Opened, Reopened, kind_of
+from tickets.domain.spot_state import SpotState, spot_state_after
 from tickets.domain.tickets import OutlineState, ReceivedTrigger, Review, Ticket, TriggerDecision
 from tickets.domain.triggers import Rules
 from tickets.mapping import events_of, received_trigger_from_body
@@ -88,7 +89,10 @@ class DecideTrigger:
         decided_at = self._clock.now()
         by_frame = {waiting.trigger.frame_id: waiting for waiting in spot.waiting}
         by_frame[received.trigger.frame_id] = received
-        steps = _steps(decide(spot.history, received.trigger, self._rules), by_frame, spot)
+        decisions = decide(spot.history, received.trigger, self._rules)
+        steps = _steps(decisions, by_frame, spot)
+        await self._sites.store(session, received)
+        state = await _update_spot_state(session, received, decisions, spot)
         numbers = await _write_tickets(session, steps, spot)
         events = []
         for step in steps:
@@ -102,14 +106,13 @@ class DecideTrigger:
             else:
                 await spots.update_trigger(session, step.received.trigger.frame_id, decision)
             events += events_of(
-                step.decision, step.received, ticket, review, cause=message_id, decided_at=decided_at
+                step.decision, step.received, ticket, review, state, cause=message_id, decided_at=decided_at
             )
         await self._outbox.add(session, *events)
-        await self._sites.store(session, received.address)
         after_commit(session, lambda: self._on_commit(steps, received, decided_at))
 
     def _on_commit(self, steps: list[_Step], received: ReceivedTrigger, decided_at: datetime) -> None:
-        self._sites.remember(received.address)
+        self._sites.remember(received)
         self._on_decided()
         for step in steps:
             kind, decision = kind_of(step.decision), step.decision
@@ -126,6 +129,19 @@ class DecideTrigger:
             )
         self._metrics.observe_lag("received", decided_at - received.received_at)
         self._metrics.observe_lag("captured", decided_at - received.trigger.at)
+
+
+async def _update_spot_state(
+    session: AsyncSession, received: ReceivedTrigger, decisions: tuple[Decision, ...], spot: LoadedSpot
+) -> SpotState:
+    """Store the spot's state after the decisions; returns it."""
+    address, history = received.address, spot.history
+    for decision in decisions:
+        history = history.after(decision)
+    state = spot_state_after(spot.state, history, decision_on(decisions, received.trigger))
+    if state != spot.state:
+        await spots.update_state(session, address, state)
+    return state
 
 
 def _steps(
@@ -162,6 +178,7 @@ def _opened(decision: Opened, received: ReceivedTrigger) -> Ticket:
         entry_at=decision.session.entry_at,
         entry_frame_id=decision.session.entry_frame_id,
         entry_picture=received.picture,
+        is_picture_incomplete=received.is_picture_incomplete,
         notes=decision.trigger.notes + decision.notes,
     )
 

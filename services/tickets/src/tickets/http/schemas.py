@@ -47,6 +47,9 @@ class TicketOut(BaseModel):
     has_image: bool
     has_exit_image: bool
     has_plate_image: bool
+    is_picture_incomplete: bool = Field(
+        description="the entry snapshot is a JPEG whose end is missing; the plate was read as far as it goes"
+    )
 
 
 class CharacterOut(BaseModel):
@@ -96,6 +99,7 @@ class ReviewOut(BaseModel):
     resolved_by: str | None
     has_image: bool
     has_plate_image: bool
+    is_picture_incomplete: bool = Field(description="its snapshot is a JPEG whose end is missing")
 
 
 class IgnoredTriggerOut(BaseModel):
@@ -127,6 +131,7 @@ class IgnoredTriggerOut(BaseModel):
     frame_id: str
     notes: list[str]
     has_image: bool
+    is_picture_incomplete: bool = Field(description="its picture is a JPEG whose end is missing")
 
 
 class OccupiedSpotOut(BaseModel):
@@ -155,7 +160,14 @@ class CameraOccupancyOut(BaseModel):
     zone_code: str
     pole_code: str
     known_spots: int = Field(description="spots that have sent an entry or exit so far")
+    total_count: int = Field(
+        description="spots: `number_of_parking` as it was at the last entry or exit, or known_spots if that is more"
+    )
     occupied_count: int
+    free_count: int = Field(description="spots whose last entry or exit left them free")
+    unknown_count: int = Field(
+        description="the others: spots that never sent an entry or exit, or whose last one contradicts its picture"
+    )
     occupied: list[OccupiedSpotOut]
 
 
@@ -168,6 +180,10 @@ class LocationStatsOut(BaseModel):
     poles: int
     cameras: int
     spots: int
+    total_spots: int = Field(description="of all cameras; for each the count that /camera-occupancy shows")
+    occupied_spots: int
+    free_spots: int
+    unknown_spots: int
     tickets: int
     open_tickets: int
     manual_reviews: int
@@ -226,6 +242,7 @@ def _ticket_fields(ticket: Ticket, now: datetime) -> dict[str, Any]:
         "has_image": ticket.entry_picture is not None,
         "has_exit_image": ticket.exit_picture is not None,
         "has_plate_image": ticket.entry_plate is not None and ticket.entry_plate.crop is not None,
+        "is_picture_incomplete": ticket.is_picture_incomplete,
     }
 
 
@@ -264,6 +281,7 @@ def review_out(review: Review, ticket: Ticket) -> ReviewOut:
         resolved_by=review.resolved_by,
         has_image=review.picture is not None,
         has_plate_image=guess.crop is not None,
+        is_picture_incomplete=ticket.is_picture_incomplete,
     )
 
 
@@ -296,6 +314,7 @@ def ignored_trigger_out(ignored: IgnoredTrigger) -> IgnoredTriggerOut:
         frame_id=str(trigger.frame_id),
         notes=list(decision.notes),
         has_image=received.picture is not None,
+        is_picture_incomplete=received.is_picture_incomplete,
     )
 
 
@@ -310,7 +329,10 @@ def camera_occupancy_out(occupancy: CameraOccupancy, now: datetime) -> CameraOcc
         zone_code=camera.zone_code,
         pole_code=camera.pole_code,
         known_spots=occupancy.known_spots,
+        total_count=occupancy.counts.total,
         occupied_count=len(occupancy.tickets),
+        free_count=occupancy.counts.free,
+        unknown_count=occupancy.counts.unknown,
         occupied=[_occupied_spot_out(ticket, now) for ticket in occupancy.tickets],
     )
 
@@ -337,6 +359,10 @@ def location_stats_out(counts: LocationCounts) -> LocationStatsOut:
         poles=counts.poles,
         cameras=counts.cameras,
         spots=counts.spots,
+        total_spots=counts.spot_counts.total,
+        occupied_spots=counts.spot_counts.occupied,
+        free_spots=counts.spot_counts.free,
+        unknown_spots=counts.spot_counts.unknown,
         tickets=counts.tickets,
         open_tickets=counts.open_tickets,
         manual_reviews=counts.reviews,

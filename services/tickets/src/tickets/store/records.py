@@ -108,6 +108,7 @@ def ticket_values(ticket: Ticket) -> dict[str, Any]:
         "entry_at": ticket.entry_at,
         "entry_frame_id": ticket.entry_frame_id,
         "entry_picture": picture_document(ticket.entry_picture),
+        "is_picture_incomplete": ticket.is_picture_incomplete,
         **state_values(ticket),
     }
 
@@ -158,6 +159,7 @@ def ticket_from(row: RowMapping) -> Ticket:
         entry_at=row["entry_at"],
         entry_frame_id=row["entry_frame_id"],
         entry_picture=picture_from(row["entry_picture"]),
+        is_picture_incomplete=row["is_picture_incomplete"],
         exit_at=row["exit_at"],
         exit_frame_id=row["exit_frame_id"],
         exit_picture=picture_from(row["exit_picture"]),
@@ -204,6 +206,7 @@ def trigger_values(received: ReceivedTrigger, decision: TriggerDecision) -> dict
         "picture": picture_document(received.picture),
         "picture_source": trigger.picture_source.value,
         "picture_note": received.picture_note,
+        "is_picture_incomplete": received.is_picture_incomplete,
         "failure": trigger.failure,
         "trigger_notes": list(trigger.notes),
         "spot_polygon_px": polygon_document(received.spot_polygon_px),
@@ -242,6 +245,7 @@ def received_trigger_from(row: RowMapping) -> ReceivedTrigger:
         received_at=row["received_at"],
         picture=picture_from(row["picture"]),
         picture_note=row["picture_note"],
+        is_picture_incomplete=row["is_picture_incomplete"],
         spot_polygon_px=polygon_from(row["spot_polygon_px"]),
     )
 

@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, distinct, func, select
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Select,
+    and_,
+    distinct,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tickets.domain.lists import Camera, CameraOccupancy, LocationCounts
-from tickets.domain.tickets import ReviewStatus, SpotAddress, Ticket, TicketStatus
+from tickets.domain.spot_state import SpotCounts, SpotStatus, count_spots
+from tickets.domain.tickets import ReceivedTrigger, ReviewStatus, SpotAddress, Ticket, TicketStatus
 from tickets.store.records import ticket_from
 from tickets.store.spots import TICKET_ROWS
 from tickets.store.tables import cameras, reviews, spots, tickets
@@ -21,14 +30,19 @@ class KnownSites:
     """Stores the cameras and spots that triggers name. A cache of what is stored saves the statements for most."""
 
     def __init__(self) -> None:
-        self._stored: dict[tuple[int, int], SpotAddress] = {}
+        self._stored: dict[tuple[int, int], tuple[SpotAddress, int]] = {}
 
-    async def store(self, session: AsyncSession, address: SpotAddress) -> None:
+    async def store(self, session: AsyncSession, received: ReceivedTrigger) -> None:
         """Store the address if it is new or has changed. Call `remember` when the transaction has committed."""
-        if self._stored.get((address.camera_id, address.spot_number)) == address:
+        address = received.address
+        if self._stored.get((address.camera_id, address.spot_number)) == (
+            address,
+            received.number_of_parking,
+        ):
             return
         dialect = session.get_bind().dialect.name
-        await session.execute(_upsert(dialect, cameras, ["camera_id"], _camera_values(address)))
+        values = _camera_values(address) | {"number_of_parking": received.number_of_parking}
+        await session.execute(_upsert(dialect, cameras, ["camera_id"], values))
         spot = {
             "camera_id": address.camera_id,
             "spot_number": address.spot_number,
@@ -36,9 +50,10 @@ class KnownSites:
         }
         await session.execute(_upsert(dialect, spots, ["camera_id", "spot_number"], spot))
 
-    def remember(self, address: SpotAddress) -> None:
+    def remember(self, received: ReceivedTrigger) -> None:
         """Note that the address is stored."""
-        self._stored[address.camera_id, address.spot_number] = address
+        address = received.address
+        self._stored[address.camera_id, address.spot_number] = (address, received.number_of_parking)
 
 
 def _upsert(dialect: str, table: Any, keys: list[str], values: dict[str, Any]) -> Any:
@@ -78,8 +93,7 @@ async def camera_occupancy(
     """Cameras by number with their open tickets, and the number of all cameras."""
     condition = [] if location is None else [cameras.c.location_id.in_(location_ids(location))]
     total = (await session.execute(select(func.count()).select_from(cameras).where(*condition))).scalar_one()
-    count = select(func.count()).where(spots.c.camera_id == cameras.c.camera_id).scalar_subquery()
-    page = select(cameras, count.label("known_spots")).where(*condition)
+    page = select(cameras, *_spot_counts()).where(*condition)
     rows = (
         (await session.execute(page.order_by(cameras.c.camera_id).offset(offset).limit(limit)))
         .mappings()
@@ -103,11 +117,30 @@ async def camera_occupancy(
                 pole_code=row["pole_code"],
             ),
             known_spots=row["known_spots"],
+            counts=_counts_of(row),
             tickets=tuple(by_camera.get(row["camera_id"], ())),
         )
         for row in rows
     ]
     return found, total
+
+
+def _spot_counts() -> list[ColumnElement[int]]:
+    """Columns for a query of cameras, and for `_counts_of`."""
+    is_here = spots.c.camera_id == cameras.c.camera_id
+    is_free = spots.c.status == SpotStatus.FREE.value
+    is_open_here = and_(
+        tickets.c.camera_id == cameras.c.camera_id, tickets.c.status == TicketStatus.OPEN.value
+    )
+    return [
+        select(func.count()).where(is_here).scalar_subquery().label("known_spots"),
+        select(func.count()).where(is_here, is_free).scalar_subquery().label("free_spots"),
+        select(func.count()).select_from(tickets).where(is_open_here).scalar_subquery().label("open_spots"),
+    ]
+
+
+def _counts_of(row: RowMapping) -> SpotCounts:
+    return count_spots(row["number_of_parking"], row["known_spots"], row["open_spots"], row["free_spots"])
 
 
 async def location_counts(session: AsyncSession) -> list[LocationCounts]:
@@ -119,11 +152,13 @@ async def location_counts(session: AsyncSession) -> list[LocationCounts]:
         func.count(distinct(cameras.c.pole_id)).label("poles"),
         func.count().label("cameras"),
     ).group_by(cameras.c.location_id)
-    spot_counts = (
-        select(cameras.c.location_id, func.count())
-        .join(spots, spots.c.camera_id == cameras.c.camera_id)
-        .group_by(cameras.c.location_id)
-    )
+    by_camera = select(cameras.c.location_id, cameras.c.number_of_parking, *_spot_counts())
+    known_of: dict[int, int] = {}
+    spots_of: dict[int, SpotCounts] = {}
+    for row in (await session.execute(by_camera)).mappings():
+        here = row["location_id"]
+        known_of[here] = known_of.get(here, 0) + row["known_spots"]
+        spots_of[here] = spots_of.get(here, SpotCounts()) + _counts_of(row)
     is_open = tickets.c.status == TicketStatus.OPEN.value
     ticket_counts = select(tickets.c.location_id, func.count(), func.count().filter(is_open)).group_by(
         tickets.c.location_id
@@ -134,7 +169,6 @@ async def location_counts(session: AsyncSession) -> list[LocationCounts]:
         .join(tickets, tickets.c.ticket_id == reviews.c.ticket_id)
         .group_by(tickets.c.location_id)
     )
-    spot_of = await _by_location(session, spot_counts)
     tickets_of = await _by_location(session, ticket_counts)
     reviews_of = await _by_location(session, review_counts)
     counts = []
@@ -149,7 +183,8 @@ async def location_counts(session: AsyncSession) -> list[LocationCounts]:
                 zones=row["zones"],
                 poles=row["poles"],
                 cameras=row["cameras"],
-                spots=spot_of.get(here, (0,))[0],
+                spots=known_of[here],
+                spot_counts=spots_of[here],
                 tickets=ticket_count,
                 open_tickets=open_count,
                 reviews=review_count,

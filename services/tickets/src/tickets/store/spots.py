@@ -11,7 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.db import BigIntId, UtcDateTime
 from tickets.domain.sessions import ReviewReason, SpotHistory
-from tickets.domain.tickets import ReceivedTrigger, Review, ReviewStatus, Ticket, TriggerDecision
+from tickets.domain.spot_state import UNKNOWN_SPOT, SpotState, SpotStatus
+from tickets.domain.tickets import (
+    ReceivedTrigger,
+    Review,
+    ReviewStatus,
+    SpotAddress,
+    Ticket,
+    TriggerDecision,
+)
 from tickets.store.records import (
     decision_values,
     picture_document,
@@ -22,7 +30,7 @@ from tickets.store.records import (
     ticket_values,
     trigger_values,
 )
-from tickets.store.tables import reviews, tickets, triggers
+from tickets.store.tables import reviews, spots, tickets, triggers
 
 TICKET_ROWS = select(tickets, reviews.c.review_id).outerjoin(
     reviews, reviews.c.ticket_id == tickets.c.ticket_id
@@ -38,13 +46,19 @@ _IS_DECIDED = (
 _IS_WAITING_HERE = and_(
     triggers.c.camera_id == _CAMERA, triggers.c.spot_number == _SPOT, triggers.c.is_waiting
 )
+_IS_SPOT = and_(spots.c.camera_id == _CAMERA, spots.c.spot_number == _SPOT)
+_STATE = (
+    _IS_DECIDED.label("is_decided"),
+    select(spots.c.status).where(_IS_SPOT).scalar_subquery().label("spot_status"),
+    select(spots.c.status_at).where(_IS_SPOT).scalar_subquery().label("spot_status_at"),
+)
 _NEWEST_FIRST = TICKET_ROWS.where(tickets.c.camera_id == _CAMERA, tickets.c.spot_number == _SPOT).order_by(
     tickets.c.entry_at.desc(), tickets.c.ticket_id.desc()
 )
 _NEWEST = (
     _NEWEST_FIRST.add_columns(
         select(func.max(triggers.c.at)).where(_IS_WAITING_HERE).scalar_subquery().label("latest_waiting"),
-        _IS_DECIDED.label("is_decided"),
+        *_STATE,
     )
     .limit(1)
     # While a shard moves from one replica to another, both may handle triggers of the same camera for a moment.
@@ -67,6 +81,7 @@ _WAITING = (
     .order_by(triggers.c.at.desc())
     .limit(bindparam("limit", type_=Integer))
 )
+_UPDATE_STATE = update(spots).where(_IS_SPOT)
 _INSERT_TICKET = insert(tickets).returning(tickets.c.ticket_id)
 _UPDATE_TICKET = update(tickets).where(tickets.c.ticket_id == bindparam("changed_ticket"))
 _INSERT_REVIEW = insert(reviews).returning(reviews.c.review_id)
@@ -75,11 +90,12 @@ _INSERT_TRIGGER = insert(triggers).inline()
 
 @dataclass(frozen=True, slots=True)
 class LoadedSpot:
-    """What a decision needs to know of a spot. Both tuples are in order of time."""
+    """What a decision needs to know of a spot. Both tuples are in order of time. `state`: as it was stored last."""
 
     tickets: tuple[Ticket, ...] = ()
     waiting: tuple[ReceivedTrigger, ...] = ()
     is_complete: bool = True
+    state: SpotState = UNKNOWN_SPOT
 
     @property
     def history(self) -> SpotHistory:
@@ -108,14 +124,11 @@ async def load_spot(
     spot = {"camera": address.camera_id, "spot": address.spot_number}
     frame = {"frame": received.trigger.frame_id}
     newest = (await session.execute(_NEWEST, spot | frame)).mappings().first()
-    if newest is None:
-        is_decided = bool((await session.execute(select(_IS_DECIDED), frame)).scalar_one())
-    else:
-        is_decided = newest["is_decided"]
-    if is_decided:
+    state = newest if newest is not None else await _state_without_ticket(session, spot | frame)
+    if state["is_decided"]:
         return None
     if newest is not None and _is_sufficient(newest, at):
-        return _loaded_spot([newest], (), is_complete=True)
+        return _loaded_spot([newest], (), state, is_complete=True)
     near = {**spot, "start": at - window, "end": at + window, "limit": limit}
     rows: list[RowMapping] = []
     if newest is not None:
@@ -125,7 +138,12 @@ async def load_spot(
         for row in (await session.execute(_WAITING, near)).mappings()
     ]
     is_complete = len(rows) < limit
-    return _loaded_spot(rows or ([newest] if newest is not None else []), waiting, is_complete=is_complete)
+    tickets_near = rows or ([newest] if newest is not None else [])
+    return _loaded_spot(tickets_near, waiting, state, is_complete=is_complete)
+
+
+async def _state_without_ticket(session: AsyncSession, parameters: dict[str, Any]) -> RowMapping:
+    return (await session.execute(select(*_STATE), parameters)).mappings().one()
 
 
 def _is_sufficient(newest: RowMapping, at: datetime) -> bool:
@@ -135,13 +153,26 @@ def _is_sufficient(newest: RowMapping, at: datetime) -> bool:
 
 
 def _loaded_spot(
-    ticket_rows: Sequence[RowMapping], waiting: Sequence[ReceivedTrigger], *, is_complete: bool
+    ticket_rows: Sequence[RowMapping],
+    waiting: Sequence[ReceivedTrigger],
+    state: RowMapping,
+    *,
+    is_complete: bool,
 ) -> LoadedSpot:
     return LoadedSpot(
         tickets=tuple(ticket_from(row) for row in reversed(ticket_rows)),
         waiting=tuple(reversed(waiting)),
         is_complete=is_complete,
+        state=SpotState(SpotStatus(state["spot_status"] or SpotStatus.UNKNOWN), state["spot_status_at"]),
     )
+
+
+async def update_state(session: AsyncSession, address: SpotAddress, state: SpotState) -> None:
+    """Store the state of a spot that is stored."""
+    connection = await session.connection()  # the session would take it for an ORM update by primary key
+    values = {"status": state.status.value, "status_at": state.at}
+    key = {"camera": address.camera_id, "spot": address.spot_number}
+    await connection.execute(_UPDATE_STATE.values(**values), key)
 
 
 async def insert_ticket(session: AsyncSession, ticket: Ticket) -> Ticket:

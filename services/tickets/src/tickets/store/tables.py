@@ -64,6 +64,7 @@ tickets = Table(
     Column("entry_at", UtcDateTime, nullable=False),
     Column("entry_frame_id", Uuid, nullable=False),
     Column("entry_picture", JsonDocument),
+    Column("is_picture_incomplete", Boolean, nullable=False, server_default=false()),
     Column("exit_at", UtcDateTime),
     Column("exit_frame_id", Uuid),
     Column("exit_picture", JsonDocument),
@@ -153,6 +154,7 @@ triggers = Table(
     Column("picture", JsonDocument),
     Column("picture_source", Text, nullable=False),
     Column("picture_note", Text, nullable=False),
+    Column("is_picture_incomplete", Boolean, nullable=False, server_default=false()),
     Column("failure", Text, nullable=False),
     Column("notes", JsonDocument, nullable=False),
     # A trigger that arrives late may still complete it. The columns below are what deciding it again needs besides.
@@ -196,6 +198,7 @@ cameras = Table(
     Column("pole_id", BigIntId, nullable=False),
     Column("pole_code", Text, nullable=False),
     Column("time_zone", Text, nullable=False),
+    Column("number_of_parking", Integer, nullable=False, server_default="0"),
 )
 
 spots = Table(
@@ -204,4 +207,8 @@ spots = Table(
     Column("camera_id", BigIntId, ForeignKey("cameras.camera_id"), primary_key=True, autoincrement=False),
     Column("spot_number", Integer, primary_key=True, autoincrement=False),
     Column("spot_id", BigIntId, nullable=False),
+    # What its entries and exits show, and the time of the one that it follows from; see tickets.domain.spot_state.
+    Column("status", Text, nullable=False, server_default="UNKNOWN"),
+    Column("status_at", UtcDateTime),
+    CheckConstraint("status IN ('OCCUPIED', 'FREE', 'UNKNOWN')", name="status"),
 )
