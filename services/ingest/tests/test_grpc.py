@@ -39,7 +39,7 @@ async def test_other_services_ask_for_cameras_and_spots(sqlite_ingest: Ingest, c
     camera = (await cameras.GetCamera(camera_pb2.GetCameraRequest(camera_id=made["id"]), timeout=10)).camera
     assert (camera.name, camera.api_code, camera.location_code) == ("Cam", "95", "NAD")
     assert (camera.zone_code, camera.pole_code, camera.portal_id) == ("Z1", "P1", "77")
-    assert (camera.status, camera.number_of_parking, camera.time_zone) == ("ONLINE", 4, "Asia/Dubai")
+    assert (camera.status, camera.number_of_parking, camera.time_zone) == ("OFFLINE", 4, "Asia/Dubai")
     listed = await cameras.ListSpots(camera_pb2.ListSpotsRequest(camera_id=made["id"]), timeout=10)
     assert [spot.spot_number for spot in listed.spots] == [1, 2]
     assert len(listed.spots[0].polygon.points) == 4

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -20,7 +21,7 @@ AT = datetime(2026, 3, 14, 8, 30, tzinfo=UTC)
 FRAME = CapturedFrame(
     frame_id=uuid4(),
     purpose=Purpose.EXIT,
-    camera=CameraRef(7, "Cam", "95", 3, "P1", 2, "Z1", 1, "NAD", ZoneInfo("Asia/Dubai")),
+    camera=CameraRef(7, "Cam", "95", 3, "P1", 2, "Z1", 1, "NAD", ZoneInfo("Asia/Dubai"), 8),
     regions=("ae", "om"),
     spot=FrameSpot(4, 12, ((10.0, 5.0), (50.0, 5.0), (50.0, 40.0), (10.0, 40.0))),
     vehicle_box=Box(1.0, 2.0, 3.0, 4.0),
@@ -40,7 +41,7 @@ def test_a_pending_frame_of_the_release_before_this_one_is_read() -> None:
     for name in ("camera", "spot_ref", "clock_state", "clock_skew"):
         message.ClearField(name)
     frame = mapping.decode_frame(message.SerializeToString())
-    assert (frame.camera, frame.spot) == (FRAME.camera, FRAME.spot)
+    assert (frame.camera, frame.spot) == (replace(FRAME.camera, number_of_parking=0), FRAME.spot)
     assert frame.clock == ClockCheck(AT, 0.0, ClockState.OK)
 
 

@@ -39,6 +39,9 @@ async def call(ingest: Ingest, method: Any, path: Any, expected: Any, **body: An
 
 async def test_every_level_can_be_created_read_changed_and_deleted(ingest: Ingest) -> None:
     made = await tree(ingest)
+    # What was made below it since.
+    for path in ("locations", "cameras"):
+        made[path]["spot_counts"] = {"total": 1, "occupied": 0, "free": 0, "unknown": 1}
     for path, row in made.items():
         assert await call(ingest, "GET", f"{path}/{row['id']}", 200) == row
         listed = await call(ingest, "GET", path, 200)
@@ -48,8 +51,8 @@ async def test_every_level_can_be_created_read_changed_and_deleted(ingest: Inges
         "locations": {"name": "New"},
         "zones": {"code": "Z2"},
         "poles": {"router_ip": "10.0.0.1"},
-        "cameras": {"number_of_parking": 7},
-        "spots": {"status": 1},
+        "cameras": {"vpn_ip": "10.8.0.7"},
+        "spots": {"p2_x": 90},
         "crop-zones": {"points": [[0, 0], [5, 0], [5, 5]]},
     }
     ingest.clock.advance(60)
@@ -230,9 +233,9 @@ async def test_a_change_is_checked_by_the_same_rules(sqlite_ingest: Ingest) -> N
 async def test_replacing_sets_what_is_left_out_back(ingest: Ingest) -> None:
     made = await tree(ingest)
     path = f"cameras/{made['cameras']['id']}"
-    await call(ingest, "PATCH", path, 200, p_ip="10.0.0.1:8080", number_of_parking=4, status="OFFLINE")
+    await call(ingest, "PATCH", path, 200, p_ip="10.0.0.1:8080", number_of_parking=4, is_enabled=False)
     replaced = await call(ingest, "PUT", path, 200, pole_id=made["poles"]["id"], name="New", api_code=96)
-    assert (replaced["p_ip"], replaced["number_of_parking"], replaced["status"]) == ("", 0, "ONLINE")
+    assert (replaced["p_ip"], replaced["number_of_parking"], replaced["is_enabled"]) == ("", 0, True)
     assert replaced["api_code"] == "96"
 
 
@@ -241,13 +244,14 @@ async def test_lists_are_filtered_searched_and_paged(ingest: Ingest) -> None:
         location = await ingest.create("locations", name=f"Place {number} 50%", code="ABCDE"[number] * 3)
         zone = await ingest.create("zones", location_id=location["id"], code=f"Z{number}")
         pole = await ingest.create("poles", zone_id=zone["id"], name="Pole", code="P")
-        status = "ONLINE" if number % 2 else "OFFLINE"
-        await ingest.create("cameras", pole_id=pole["id"], name=f"Cam {number}", api_code="1", status=status)
+        camera = {"pole_id": pole["id"], "name": f"Cam {number}", "api_code": "1"}
+        await ingest.create("cameras", **camera, is_enabled=number % 2 == 1)
     for query, count in [
         ("locations?search=place 3", 1), ("locations?search=50%25", 5), ("locations?search=_", 0),
         ("locations?code=CCC", 1), ("zones?location_id=2", 1), ("zones?code=Z4", 1), ("poles?location_id=3", 1),
         ("cameras?location_id=3", 1), ("cameras?zone_id=3", 1), ("cameras?pole_id=3", 1),
-        ("cameras?status=OFFLINE", 3), ("cameras?status=OFFLINE&location_id=2", 0), ("cameras?search=cam 1", 1),
+        ("cameras?is_enabled=false", 3), ("cameras?is_enabled=false&location_id=2", 0), ("cameras?search=cam 1", 1),
+        ("cameras?status=ONLINE", 0), ("cameras?status=OFFLINE", 5), ("cameras?status=OFFLINE&location_id=2", 1),
         ("spots?location_id=1", 0), ("cameras?api_code=1", 5),
     ]:  # fmt: skip
         listed = await call(ingest, "GET", query, 200)

@@ -177,13 +177,13 @@ async def _readiness(client: aiohttp.ClientSession) -> Finding:
 
 async def _cameras(client: aiohttp.ClientSession, silence: timedelta) -> list[Finding]:
     findings: list[Finding] = []
-    query = {"status": "ONLINE", "page_size": "200"}
+    query = {"page_size": "200"}
     while True:
         async with client.get("/cameras", params=query) as answer:
             if answer.status != 200:
                 return [Finding("cameras", False, f"the list answers {answer.status}: is the token valid?")]
             page = await answer.json()
-        findings += [await _camera(client, camera, silence) for camera in page["items"]]
+        findings += [_camera(camera, silence) for camera in page["items"] if camera["is_enabled"]]
         if page["next_cursor"] is None:
             break
         query["cursor"] = page["next_cursor"]
@@ -192,14 +192,15 @@ async def _cameras(client: aiohttp.ClientSession, silence: timedelta) -> list[Fi
     ]
 
 
-async def _camera(client: aiohttp.ClientSession, camera: dict[str, Any], silence: timedelta) -> Finding:
-    since = (datetime.now(UTC) - silence).isoformat().replace("+00:00", "Z")
-    query = {"camera_id": str(camera["id"]), "received_start": since, "page_size": "1"}
-    async with client.get("/camera-events", params=query) as answer:
-        has_pushed = bool((await answer.json())["items"])
+def _camera(camera: dict[str, Any], silence: timedelta) -> Finding:
+    what, pushed_at = f"camera {camera['name']} ({camera['id']})", camera["last_push_at"]
+    if camera["status_reason"] == "NO_ANSWER":
+        failure = f"the last call to it failed ({camera['last_failure']})"
+        return Finding(what, False, f"{failure}: look at its power, its network and its p_ip and vpn_ip")
     hours = silence.total_seconds() / 3600
+    has_pushed = pushed_at is not None and datetime.now(UTC) - datetime.fromisoformat(pushed_at) <= silence
     return Finding(
-        f"camera {camera['name']} ({camera['id']})",
+        what,
         has_pushed,
         f"pushed in the last {hours:g} h"
         if has_pushed

@@ -4,7 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ingest.domain.errors import InvalidValue
 from ingest.handlers.record_outcome import RecordOutcome
-from ingest.mapping import decision
+from ingest.mapping import decision, spot_report
 from kit.bus import Metadata, Rejected
 from kit.db import Database
 from kit.inbox import Inbox, TransactionalConsumer
@@ -18,10 +18,10 @@ def consumers(
 
     async def trigger_decided(session: AsyncSession, message: TriggerDecided, _: Metadata) -> None:
         try:
-            decided = decision(message)
+            decided, spot = decision(message), spot_report(message)
         except InvalidValue as error:
             raise Rejected(str(error)) from error
-        await record_outcome(session, decided)
+        await record_outcome(session, decided, spot)
 
-    # Each decision changes the row of one event, so the order between them does not matter.
+    # Each decision changes the rows of one event and one spot, and the later one stays: the order does not matter.
     return [TransactionalConsumer(TriggerDecided, trigger_decided, db=db, inbox=inbox, is_ordered=False)]

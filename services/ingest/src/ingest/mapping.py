@@ -13,7 +13,8 @@ from ingest.domain.frame import CapturedFrame, FrameSpot, PictureSource, StoredP
 from ingest.domain.geometry import Box, Quad, in_order
 from ingest.domain.outcomes import Decision, Outcome, TicketPlate
 from ingest.domain.parking_push import Purpose
-from ingest.domain.site import CameraRef, CameraSite, RegisteredSpot
+from ingest.domain.site import CameraRef, CameraSite, CameraStatus, RegisteredSpot
+from ingest.domain.site_status import Occupancy, SpotReport
 from kit.blobs import StoredBlob
 from kit.bus import Event, EventSource
 from kit.protobuf_time import TimeOutOfRange, to_datetime
@@ -60,6 +61,10 @@ _OUTCOMES_BY_DECISION = {
     parking_pb2.DECISION_IGNORED: Outcome.IGNORED,
 }
 _STILL_OCCUPIED_REASON = "Spot still occupied"
+
+_OCCUPANCIES = {
+    parking_pb2.SpotStatus.Value(f"SPOT_STATUS_{occupancy.name}"): occupancy for occupancy in Occupancy
+}
 
 _REASONS = {
     parking_pb2.IGNORED_REASON_SPOT_ALREADY_OCCUPIED: "Spot already occupied",
@@ -165,6 +170,7 @@ def _camera_from(message: camera_pb2.FrameCaptured) -> CameraRef:
         location_id=source.location_id,
         location_code=source.location_code,
         time_zone=ZoneInfo(source.time_zone),
+        number_of_parking=message.camera.number_of_parking,
     )
 
 
@@ -181,10 +187,11 @@ def camera_ref(camera: CameraRef) -> common_pb2.CameraRef:
         pole_id=camera.pole_id,
         pole_code=camera.pole_code,
         time_zone=camera.time_zone.key,
+        number_of_parking=camera.number_of_parking,
     )
 
 
-def camera(site: CameraSite) -> camera_pb2.Camera:
+def camera(site: CameraSite, status: CameraStatus) -> camera_pb2.Camera:
     """A camera as `Cameras.GetCamera` answers it."""
     return camera_pb2.Camera(
         camera_id=site.camera_id,
@@ -196,7 +203,7 @@ def camera(site: CameraSite) -> camera_pb2.Camera:
         zone_code=site.zone_code,
         pole_id=site.pole_id,
         pole_code=site.pole_code,
-        status=site.status.value,
+        status=status.value,
         number_of_parking=site.number_of_parking,
         time_zone=site.time_zone.key,
         portal_id=site.portal_id,
@@ -226,6 +233,24 @@ def clip_ref(blob: StoredBlob) -> common_pb2.BlobRef:
     """A stored clip."""
     return common_pb2.BlobRef(
         key=blob.key, content_type=blob.content_type, size_bytes=blob.size_bytes, sha256=blob.sha256
+    )
+
+
+def spot_report(message: parking_pb2.TriggerDecided) -> SpotReport | None:
+    """What the message says of its spot; None if its sender is an older tickets service, which says nothing.
+
+    Raises:
+        InvalidValue: a time is outside the years 1 to 9999.
+    """
+    occupancy = _OCCUPANCIES.get(message.spot_status)
+    if occupancy is None:
+        return None
+    return SpotReport(
+        camera_id=message.camera.camera_id,
+        spot_number=message.spot_ref.spot_number,
+        occupancy=occupancy,
+        at=instant(message.spot_status_at) if message.HasField("spot_status_at") else None,
+        decided_at=_decided_at(message),
     )
 
 

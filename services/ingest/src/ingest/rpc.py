@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ingest import mapping
 from ingest.domain.errors import InvalidValue
 from ingest.handlers.device_calls import DeviceCalls
+from ingest.handlers.registry import Registry
 from ingest.handlers.site_directory import SiteDirectory
 from kit.errors import FieldError, Invalid, Unavailable, UpstreamUnreachable
 from lookout.camera.v1 import camera_pb2, camera_pb2_grpc
@@ -18,7 +19,8 @@ _RETRY_AFTER_S = 5
 class Cameras(camera_pb2_grpc.CamerasServicer):
     """Cameras and their spots, and calls to cameras."""
 
-    def __init__(self, directory: SiteDirectory, devices: DeviceCalls) -> None:
+    def __init__(self, registry: Registry, directory: SiteDirectory, devices: DeviceCalls) -> None:
+        self._registry = registry
         self._directory = directory
         self._devices = devices
 
@@ -29,7 +31,8 @@ class Cameras(camera_pb2_grpc.CamerasServicer):
     ) -> camera_pb2.GetCameraResponse:
         """A camera and its place in the site."""
         site = await self._directory.by_id(request.camera_id)
-        return camera_pb2.GetCameraResponse(camera=mapping.camera(site))
+        status = await self._registry.camera_status(request.camera_id)
+        return camera_pb2.GetCameraResponse(camera=mapping.camera(site, status))
 
     async def ListSpots(  # noqa: N802 - the contract's name
         self,

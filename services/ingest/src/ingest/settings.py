@@ -142,6 +142,25 @@ class DeviceSettings(Block):
     )
 
 
+class HealthSettings(Block):
+    """Whether cameras are ONLINE."""
+
+    check_interval_s: Seconds = Field(
+        300.0,
+        ge=0,
+        description="seconds after its last sign at which a camera is called to see that it works; 0: never called for"
+        " that. A camera whose last push or answer is not older is ONLINE, whatever calls to it end with",
+    )
+    check_attempts: int = Field(2, gt=0, description="calls that must fail before such a camera is OFFLINE")
+    checks_at_once: int = Field(8, gt=0, description="cameras that are called for that at the same time")
+    silent_after_s: Seconds = Field(
+        86_400.0, gt=0, description="seconds without push and answer after which a camera is OFFLINE"
+    )
+    note_interval_s: Seconds = Field(
+        30.0, ge=0, description="seconds between two writes that say the same of calls to a camera"
+    )
+
+
 class DispatchSettings(Block):
     """Dispatch of pending events."""
 
@@ -206,6 +225,7 @@ class IngestSettings(SecretsSettings):
         default_factory=PictureLimitSettings, description="limits of pictures"
     )
     devices: DeviceSettings = Field(default_factory=DeviceSettings, description="calls to cameras")
+    health: HealthSettings = Field(default_factory=HealthSettings, description="whether cameras are ONLINE")
     dispatch: DispatchSettings = Field(
         default_factory=DispatchSettings, description="dispatch of pending events"
     )

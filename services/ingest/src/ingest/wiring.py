@@ -16,6 +16,7 @@ from ingest.handlers.outcome_waiters import OutcomeWaiters
 from ingest.handlers.record_outcome import RecordOutcome
 from ingest.handlers.registry import Registry
 from ingest.handlers.site_directory import SiteDirectory
+from ingest.handlers.site_states import CameraHealth, CheckCameras, SiteStates
 from ingest.http import (
     POST_PATH,
     camera_event_routes,
@@ -65,6 +66,7 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
     directory = SiteDirectory(
         db, clock, ttl_s=settings.push.registry_cache_ttl_s, max_cameras=settings.push.max_cached_cameras
     )
+    states = SiteStates(clock, settings.health)
     devices = DeviceCalls(
         cameras=camera_calls,
         directory=directory,
@@ -75,8 +77,17 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         max_picture_bytes=settings.push.max_picture_bytes,
         picture_limits=settings.limits_of_pictures,
         is_playable_clip=is_playable_clip,
+        health=CameraHealth(db=db, clock=clock, settings=settings.health, logger=logger),
         logger=logger,
         reserve=reserve,
+    )
+    checks = CheckCameras(
+        db=db,
+        clock=clock,
+        directory=directory,
+        devices=devices,
+        settings=settings.health,
+        logger=logger,
     )
     dispatcher = PendingEventDispatcher(
         db=db,
@@ -125,6 +136,8 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
     service.consumers.extend(consumers(RecordOutcome(logger, waiters.publish), db, inbox))
     service.run_in_background("dispatch", dispatcher.run)
     service.run_in_background("outcomes", waiters.run)
+    if settings.health.check_interval_s:
+        service.every("camera_checks", settings.health.check_interval_s, checks.check)
     service.every("retention", settings.retention.sweep_interval_s, retention.sweep)
 
     app = service.http_app(
@@ -133,13 +146,12 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
     app.include_router(post_routes(accept, admit, waiters, settings.push, ingest_metrics, reserve))
     app.include_router(refused_push_routes(admit))
     app.include_router(device_routes(devices, blobs))
-    app.include_router(
-        registry_routes(Registry(db=db, secret_box=secret_box, clock=clock, directory=directory))
-    )
+    registry = Registry(db=db, secret_box=secret_box, clock=clock, directory=directory, states=states)
+    app.include_router(registry_routes(registry))
     app.include_router(camera_event_routes(CameraEvents(db), blobs))
     service.add_rpc(
         camera_pb2_grpc.add_CamerasServicer_to_server,
-        Cameras(directory, devices),
+        Cameras(registry, directory, devices),
         camera_pb2.DESCRIPTOR.services_by_name["Cameras"],
     )
     return service

@@ -15,7 +15,6 @@ from ingest.domain.parking_push import parse_push
 from ingest.domain.preferences import Preferences, parse_prefer
 from ingest.domain.site import (
     CameraSite,
-    CameraStatus,
     RegisteredSpot,
     SpotOrigin,
     check_api_code,
@@ -141,7 +140,7 @@ def site(spots: Any = (), number_of_parking: Any = 0) -> Any:
         camera_id=1,
         camera_name="c",
         api_code="95",
-        status=CameraStatus.ONLINE,
+        is_enabled=True,
         p_ip="",
         vpn_ip="",
         number_of_parking=number_of_parking,

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ingest.domain.site import CameraStatus
+from ingest.domain.site_status import CameraState, SpotCounts, StatusReason
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
@@ -27,6 +30,8 @@ class Location:
     regions: Sequence[str]
     created_at: datetime
     updated_at: datetime
+    # Of all its cameras.
+    spot_counts: SpotCounts = field(default=SpotCounts(), compare=False)
 
     @property
     def id(self) -> int:
@@ -91,7 +96,7 @@ class Pole:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Camera:
-    """A camera. `status` is a `CameraStatus`."""
+    """A camera. `set_status` is a `CameraStatus` that an operator has set; `state` is what is observed."""
 
     camera_id: int
     pole_id: int
@@ -102,7 +107,7 @@ class Camera:
     vpn_ip: str
     number_of_parking: int
     portal_id: str
-    status: str
+    set_status: str
     push_networks: Sequence[str]
     push_user: str
     sealed_push_password: str = field(repr=False)
@@ -110,11 +115,63 @@ class Camera:
     sealed_push_hmac_key: str = field(repr=False)
     created_at: datetime
     updated_at: datetime
+    state: CameraState | None = field(default=None, compare=False)
 
     @property
     def id(self) -> int:
         """Its id."""
         return self.camera_id
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether it may be called."""
+        return self.set_status == CameraStatus.ONLINE
+
+    @property
+    def observed(self) -> CameraState:
+        """What is observed of it.
+
+        Raises:
+            ValueError: it was not looked up with it.
+        """
+        if self.state is None:
+            raise ValueError("the camera was read without its state")
+        return self.state
+
+    @property
+    def status(self) -> CameraStatus:
+        """Whether it works."""
+        return self.observed.status
+
+    @property
+    def status_reason(self) -> StatusReason:
+        """Why."""
+        return self.observed.reason
+
+    @property
+    def last_push_at(self) -> datetime | None:
+        """When it last pushed."""
+        return self.observed.signs.pushed_at
+
+    @property
+    def last_answer_at(self) -> datetime | None:
+        """When it last answered a call."""
+        return self.observed.signs.answered_at
+
+    @property
+    def last_failure(self) -> str:
+        """What the last failed call ended with."""
+        return self.observed.signs.failure
+
+    @property
+    def last_failure_at(self) -> datetime | None:
+        """When a call last failed."""
+        return self.observed.signs.failed_at
+
+    @property
+    def spot_counts(self) -> SpotCounts:
+        """Its spots, by occupancy."""
+        return self.observed.spots
 
     @property
     def has_push_password(self) -> bool:
@@ -148,6 +205,9 @@ class Spot:
     p4_x: float
     p4_y: float
     status: int
+    occupancy: str
+    occupancy_at: datetime | None
+    occupancy_decided_at: datetime | None
     origin: str
     created_at: datetime
     updated_at: datetime

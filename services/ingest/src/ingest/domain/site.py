@@ -22,7 +22,7 @@ MOST_CORNERS = 64
 
 
 class CameraStatus(StrEnum):
-    """Set by an operator. An OFFLINE camera is never called, but its pushes are accepted."""
+    """Whether it works, as far as its pushes and calls to it show; see `site_status.camera_status`."""
 
     ONLINE = "ONLINE"
     OFFLINE = "OFFLINE"
@@ -59,16 +59,16 @@ class CameraRef:
     location_id: int
     location_code: str
     time_zone: ZoneInfo
+    number_of_parking: int
 
 
 @dataclass(frozen=True, slots=True)
 class CameraSite(CameraRef):
-    """A camera with all that its events and the calls to it need."""
+    """A camera with all that its events and the calls to it need. One that is not enabled is never called."""
 
-    status: CameraStatus
+    is_enabled: bool
     p_ip: str
     vpn_ip: str
-    number_of_parking: int
     portal_id: str
     regions: tuple[str, ...]
     camera_user: str

@@ -12,10 +12,11 @@ from ingest.domain.clips import Window, clip_window
 from ingest.domain.errors import InputError
 from ingest.domain.frame import StoredPicture
 from ingest.domain.pictures import PictureHeader
-from ingest.domain.site import CameraAccess, CameraSite, CameraStatus
+from ingest.domain.site import CameraAccess, CameraSite
 from ingest.handlers.input_errors import mapped_input_errors
 from ingest.handlers.pictures import read_header, store_picture
 from ingest.handlers.site_directory import SiteDirectory
+from ingest.handlers.site_states import CameraHealth
 from ingest.settings import DeviceSettings
 from kit.blobs import BlobStore, StoredBlob, new_blob_key
 from kit.circuit import Circuit
@@ -86,6 +87,7 @@ class DeviceCalls:
         max_picture_bytes: int,
         picture_limits: PictureLimits,
         is_playable_clip: Callable[[Path], bool],
+        health: CameraHealth,
         logger: Logger,
         reserve: DiskReserve,
     ) -> None:
@@ -98,6 +100,7 @@ class DeviceCalls:
         self._max_picture_bytes = max_picture_bytes
         self._picture_limits = picture_limits
         self._is_playable_clip = is_playable_clip
+        self._health = health
         self._logger = logger
         self._reserve = reserve
         self._clips_at_once = asyncio.Semaphore(settings.max_clips_at_once)
@@ -152,13 +155,16 @@ class DeviceCalls:
             header = read_header(data, limits=self._picture_limits, field="picture")
         except InputError as refused:
             circuit.failed(self._clock.now().timestamp())
+            await self._health.note(site.camera_id, refused.code)
             raise UpstreamFailed(
                 f"the camera sent no usable picture: {refused.detail}", code=refused.code
             ) from refused
-        except LookoutError:
+        except LookoutError as error:
             circuit.failed(self._clock.now().timestamp())
+            await self._health.note(site.camera_id, error.code)
             raise
         circuit.succeeded()
+        await self._health.note(site.camera_id, None)
         return Frame(data, header, self._clock.now())
 
     async def stored_frame(self, camera_id: int) -> tuple[Frame, StoredPicture]:
@@ -221,12 +227,13 @@ class DeviceCalls:
         """How to call the camera.
 
         Raises:
-            CameraNotSetUp: it has no address, or is OFFLINE.
+            CameraNotSetUp: it has no address, or is not enabled.
             UpstreamUnreachable: its password cannot be decrypted.
         """
-        if site.status is CameraStatus.OFFLINE:
+        if not site.is_enabled:
             raise CameraNotSetUp(
-                "the camera is set to OFFLINE: set its status to ONLINE first", code="camera_offline"
+                "the camera is set to be never called (OFFLINE): set its is_enabled to true first",
+                code="camera_offline",
             )
         addresses = tuple(address for address in (site.p_ip, site.vpn_ip) if address)
         if not addresses:

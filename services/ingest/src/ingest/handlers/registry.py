@@ -1,17 +1,18 @@
 """Create, change and delete what is registered of the site."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ingest.domain.registry import CAMERA, CROP_ZONE, LEVELS, SPOT, Entry, Level
-from ingest.domain.site import SpotOrigin, check_corners
+from ingest.domain.registry import CAMERA, CROP_ZONE, LEVELS, LOCATION, SPOT, Camera, Entry, Level, Location
+from ingest.domain.site import CameraStatus, SpotOrigin, check_corners
 from ingest.handlers.site_directory import SiteDirectory
-from ingest.store import events, registry
+from ingest.handlers.site_states import SiteStates
+from ingest.store import events, registry, site_states
 from ingest.store.registry import Values
 from kit.clock import Clock
 from kit.db import Database
@@ -31,15 +32,25 @@ SECRETS = {
 
 
 class Registry:
-    """Locations, zones, poles, cameras, spots and crop zones. Pushes see every change at once."""
+    """Locations, zones, poles, cameras, spots and crop zones. Pushes see every change at once.
+
+    Locations and cameras are returned with what is observed of them.
+    """
 
     def __init__(
-        self, *, db: Database, secret_box: SecretBox, clock: Clock, directory: SiteDirectory
+        self,
+        *,
+        db: Database,
+        secret_box: SecretBox,
+        clock: Clock,
+        directory: SiteDirectory,
+        states: SiteStates,
     ) -> None:
         self._db = db
         self._secret_box = secret_box
         self._clock = clock
         self._directory = directory
+        self._states = states
 
     async def get(self, level: Level, row_id: int) -> Entry:
         """One entry.
@@ -48,24 +59,39 @@ class Registry:
             NotFound: there is none of that id.
         """
         async with self._db.reading() as session:
-            return await _must_find(session, level, row_id)
+            return await self._observed_one(session, level, await _must_find(session, level, row_id))
 
     async def page(
         self, level: Level, page: Page, *, equal: Mapping[str, Any], search: str | None
     ) -> tuple[list[Entry], int, str | None]:
         """A page by id, the number of all, and the cursor of the next page.
 
+        `equal` may have the `status` of cameras, which is observed, and `is_enabled`.
+
         Raises:
             Invalid: the cursor is not one of this list.
         """
         after_id = decode_cursor(page.cursor, int)[0] if page.cursor is not None else None
+        equal, ids = self._columns(dict(equal)), None
         async with self._db.reading() as session:
+            if level is CAMERA and "status" in equal:
+                ids = await self._states.with_status(session, CameraStatus(equal.pop("status")))
             found, total = await registry.list_entries(
-                session, level, equal=equal, search=search, page=page, after_id=after_id
+                session, level, equal=equal, ids=ids, search=search, page=page, after_id=after_id
             )
-        shown = found[: page.page_size]
+            shown = await self._observed(session, level, found[: page.page_size])
         more = encode_cursor(shown[-1].id) if len(found) > page.page_size else None
         return shown, total, more
+
+    async def camera_status(self, camera_id: int) -> CameraStatus:
+        """Whether a camera works.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        camera = await self.get(CAMERA, camera_id)
+        assert isinstance(camera, Camera)
+        return camera.status
 
     async def create(self, level: Level, values: Values) -> Entry:
         """A new entry.
@@ -76,10 +102,11 @@ class Registry:
             Conflict: its code or number is taken.
         """
         now = self._clock.now()
-        row = self._encrypted(values) | {"created_at": now, "updated_at": now}
+        row = self._columns(values) | {"created_at": now, "updated_at": now}
         async with self._writing(level, values) as session:
             row |= await self._derived(session, level, row)
-            return await registry.insert_entry(session, level, row)
+            entry = await registry.insert_entry(session, level, row)
+            return await self._observed_one(session, level, entry)
 
     async def change(self, level: Level, row_id: int, values: Values) -> Entry:
         """Set these fields of the entry of that id.
@@ -90,10 +117,11 @@ class Registry:
         """
         async with self._writing(level, values) as session:
             before = await _must_find(session, level, row_id)
-            row = self._encrypted(values) | {"updated_at": self._clock.now()}
+            row = self._columns(values) | {"updated_at": self._clock.now()}
             row |= await self._derived(session, level, {**_values(before), **row})
             await self._check_move(session, level, before, row)
-            return await registry.update_entry(session, level, row_id, row)
+            entry = await registry.update_entry(session, level, row_id, row)
+            return await self._observed_one(session, level, entry)
 
     async def delete(self, level: Level, row_id: int) -> None:
         """Delete an entry. Its crop zones are deleted with a camera; everything else below it must be deleted first.
@@ -123,9 +151,31 @@ class Registry:
         finally:
             self._directory.clear()
 
-    def _encrypted(self, values: Values) -> Values:
-        """Secrets encrypted; None removes one, and one that is not named stays as it is."""
+    async def _observed(self, session: AsyncSession, level: Level, entries: Sequence[Entry]) -> list[Entry]:
+        """The entries with what is observed of them."""
+        ids = [entry.id for entry in entries]
+        if level is CAMERA:
+            states = await self._states.cameras_with_spots(session, ids)
+            return [replace(entry, state=states[entry.id]) for entry in entries if isinstance(entry, Camera)]
+        if level is LOCATION:
+            counts = await site_states.spots_of_locations(session, ids)
+            return [
+                replace(entry, spot_counts=counts[entry.id])
+                for entry in entries
+                if isinstance(entry, Location)
+            ]
+        return list(entries)
+
+    async def _observed_one(self, session: AsyncSession, level: Level, entry: Entry) -> Entry:
+        (observed,) = await self._observed(session, level, [entry])
+        return observed
+
+    def _columns(self, values: Values) -> Values:
+        """As columns. Secrets are encrypted; None removes one, and one that is not named stays as it is."""
         row = {name: value for name, value in values.items() if name not in SECRETS}
+        if "is_enabled" in row:
+            is_enabled = row.pop("is_enabled")
+            row["set_status"] = (CameraStatus.ONLINE if is_enabled else CameraStatus.OFFLINE).value
         for name, column in SECRETS.items():
             if name in values:
                 row[column] = self._secret_box.encrypt(values[name]) if values[name] else ""

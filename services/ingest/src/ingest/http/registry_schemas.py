@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from copy import copy
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import orjson
 from pydantic import (
@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     SecretStr,
     create_model,
+    field_serializer,
     model_validator,
 )
 
@@ -35,6 +36,7 @@ from ingest.domain.site import (
     check_text,
     check_time_zone,
 )
+from ingest.domain.site_status import Occupancy, StatusReason
 
 _MAX_PARAMETERS_BYTES = 65_536
 _MAX_SECRET_CHARS = 500
@@ -101,6 +103,8 @@ class Create(BaseModel):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, hide_input_in_errors=True)
 
+    ignored_in_put: ClassVar[frozenset[str]] = frozenset()
+
 
 class Out(BaseModel):
     """An answer, made from the domain's value."""
@@ -110,6 +114,19 @@ class Out(BaseModel):
     id: int
     created_at: datetime
     updated_at: datetime
+
+
+class SpotCountsOut(BaseModel):
+    """The spots, by what their entries and exits show. `total` is occupied + free + unknown."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    total: int = Field(
+        description="of each camera `number_of_parking`, or its registered spots if they are more"
+    )
+    occupied: int
+    free: int
+    unknown: int = Field(description="no entry or exit yet, or the last one contradicts its picture")
 
 
 class LocationFields(BaseModel):
@@ -146,6 +163,7 @@ class LocationOut(LocationFields, Out):
     has_portal_password: bool
     has_parkonic_api_token: bool
     has_camera_pass: bool
+    spot_counts: SpotCountsOut = Field(description="of all its cameras")
 
 
 class ZoneFields(BaseModel):
@@ -204,7 +222,9 @@ class CameraFields(BaseModel):
     )
     number_of_parking: Annotated[int, Field(ge=0, le=HIGHEST_SPOT_NUMBER)] = 0
     portal_id: Line = ""
-    status: CameraStatus = Field(CameraStatus.ONLINE, description="OFFLINE: it is never called")
+    is_enabled: bool = Field(
+        True, description="false: it is never called, and its status is OFFLINE; its pushes are accepted"
+    )
     push_networks: PushNetworks = Field(
         default=[], description="its pushes are accepted from these networks only; empty: from any"
     )
@@ -214,6 +234,13 @@ class CameraFields(BaseModel):
 class CameraCreate(CameraFields, Create):
     """A camera. Where one of the three secrets is set, its pushes must have one of those that are set."""
 
+    ignored_in_put: ClassVar[frozenset[str]] = frozenset({"status"})
+
+    status: CameraStatus | None = Field(
+        None,
+        exclude=True,
+        description="older name of `is_enabled`: OFFLINE is false. PUT ignores it, since what is read is observed",
+    )
     push_password: Secret | None = Field(None, description="for HTTP Digest and Basic; null or empty: none")
     push_path_secret: PathSecret | None = Field(
         None, description="the last part of the address that the camera pushes to: `/post/SECRET`"
@@ -222,12 +249,30 @@ class CameraCreate(CameraFields, Create):
         None, description="the key of `X-Lookout-Signature`: HMAC-SHA256 of time and body"
     )
 
+    @model_validator(mode="after")
+    def _enabled_by_status(self) -> Self:
+        if self.status is not None and "is_enabled" not in self.model_fields_set:
+            self.is_enabled = self.status is CameraStatus.ONLINE
+        return self
+
 
 class CameraOut(CameraFields, Out):
     """A camera. Secrets are never shown."""
 
     camera_id: int
     location_id: int
+    status: CameraStatus = Field(description="whether it works, as far as its pushes and calls to it show")
+    status_reason: StatusReason = Field(
+        description="PUSHED, ANSWERED: its last sign; DISABLED: see is_enabled; NO_ANSWER: the last call failed with"
+        " last_failure; SILENT: no sign for a long time; NEVER_SEEN: none at all"
+    )
+    last_push_at: datetime | None
+    last_answer_at: datetime | None = Field(
+        description="when it last answered a call, to about half a minute"
+    )
+    last_failure: str = Field(description="the error code of the last call that failed; empty: none has")
+    last_failure_at: datetime | None
+    spot_counts: SpotCountsOut
     has_push_password: bool
     has_push_path_secret: bool
     has_push_hmac_key: bool
@@ -246,17 +291,25 @@ class SpotFields(BaseModel):
     p3_y: Pixels
     p4_x: Pixels
     p4_y: Pixels
-    status: Literal[0, 1] = 0
 
 
 class SpotCreate(SpotFields, Create):
     """A spot."""
+
+    status: Literal[0, 1] = Field(
+        0, exclude=True, description="ignored: the status follows from entries and exits"
+    )
 
 
 class SpotOut(SpotFields, Out):
     """A spot."""
 
     spot_id: int
+    status: Literal[0, 1] = Field(description="1 if it is OCCUPIED, else 0; see occupancy")
+    occupancy: Occupancy = Field(
+        description="what its entries and exits show; UNKNOWN: there were none, or the last one contradicts its picture"
+    )
+    occupancy_at: datetime | None = Field(description="the time of the entry or exit that it follows from")
     origin: SpotOrigin = Field(description="CAMERA: learned from the camera's pushes")
 
 
@@ -315,6 +368,7 @@ class CameraFilter(Filter):
     pole_id: RowId | None = None
     api_code: str | None = None
     status: CameraStatus | None = None
+    is_enabled: bool | None = None
     search: str | None = Field(None, max_length=TEXT_CHARS, description="a part of the name or api_code")
 
 
@@ -325,7 +379,12 @@ class SpotFilter(Filter):
     camera_id: RowId | None = None
     spot_number: int | None = Field(None, ge=1, le=HIGHEST_SPOT_NUMBER)
     status: Literal["0", "1"] | None = None
+    occupancy: Occupancy | None = None
     origin: SpotOrigin | None = None
+
+    @field_serializer("status", when_used="unless-none")
+    def _as_stored(self, value: str) -> int:
+        return int(value)
 
 
 class CropZoneFilter(Filter):
@@ -346,7 +405,7 @@ def update_of(create: type[Create]) -> type[Create]:
 
 def replace_of(create: type[Create], out: type[Out]) -> type[Create]:
     """The same schema for PUT: what was read can be changed and sent back; what cannot be changed is ignored."""
-    read_only = frozenset(out.model_fields) - frozenset(create.model_fields)
+    read_only = (frozenset(out.model_fields) - frozenset(create.model_fields)) | create.ignored_in_put
 
     def drop_read_only(values: Any) -> Any:
         if not isinstance(values, dict):

@@ -1,10 +1,22 @@
 """The site's hierarchy: the same queries for each of its levels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Column, ColumnElement, CursorResult, Table, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    CursorResult,
+    RowMapping,
+    Table,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -36,6 +48,11 @@ def _id_column(level: Level) -> Column[int]:
     return _table(level).c[level.id_field]
 
 
+def _entry(level: Level, row: RowMapping) -> Entry:
+    """By the columns' keys: the column `status` of a camera is its field `set_status`."""
+    return level.entry(**{column.key: row[column] for column in _table(level).columns})
+
+
 async def find(session: AsyncSession, level: Level, row_id: int) -> Entry | None:
     """The entry of that id."""
     row = (
@@ -43,7 +60,7 @@ async def find(session: AsyncSession, level: Level, row_id: int) -> Entry | None
         .mappings()
         .one_or_none()
     )
-    return level.entry(**row) if row is not None else None
+    return _entry(level, row) if row is not None else None
 
 
 async def insert_entry(session: AsyncSession, level: Level, values: Mapping[str, Any]) -> Entry:
@@ -53,7 +70,7 @@ async def insert_entry(session: AsyncSession, level: Level, values: Mapping[str,
         .mappings()
         .one()
     )
-    return level.entry(**row)
+    return _entry(level, row)
 
 
 async def update_entry(session: AsyncSession, level: Level, row_id: int, values: Mapping[str, Any]) -> Entry:
@@ -61,7 +78,7 @@ async def update_entry(session: AsyncSession, level: Level, row_id: int, values:
     statement = (
         update(_table(level)).where(_id_column(level) == row_id).values(**values).returning(_table(level))
     )
-    return level.entry(**(await session.execute(statement)).mappings().one())
+    return _entry(level, (await session.execute(statement)).mappings().one())
 
 
 async def delete_entry(session: AsyncSession, level: Level, row_id: int) -> bool:
@@ -86,12 +103,18 @@ async def list_entries(
     level: Level,
     *,
     equal: Mapping[str, Any],
+    ids: Sequence[int] | None = None,
     search: str | None,
     page: Page,
     after_id: int | None,
 ) -> tuple[list[Entry], int]:
-    """A page and one entry more, by id, and the number of all. `equal` may name the columns of any level above."""
+    """A page and one entry more, by id, and the number of all.
+
+    `equal` may name the columns of any level above; `ids`: only of these.
+    """
     conditions = [_field(level, name) == value for name, value in equal.items()]
+    if ids is not None:
+        conditions.append(_id_column(level).in_(ids))
     if search:
         conditions.append(
             or_(*(_table(level).c[name].icontains(search, autoescape=True) for name in level.searched))
@@ -101,7 +124,7 @@ async def list_entries(
     query = select(_table(level)).select_from(joined).where(*conditions).order_by(_id_column(level))
     query = query.offset(page.offset) if after_id is None else query.where(_id_column(level) > after_id)
     rows = (await session.execute(query.limit(page.page_size + 1))).mappings().all()
-    return [level.entry(**row) for row in rows], total
+    return [_entry(level, row) for row in rows], total
 
 
 def _field(level: Level, name: str) -> ColumnElement[Any]:
@@ -151,7 +174,6 @@ async def learn_spot(
         camera_id=camera_id,
         spot_number=spot_number,
         **points,
-        status=0,
         origin=SpotOrigin.CAMERA.value,
         created_at=learned_at,
         updated_at=learned_at,

@@ -51,7 +51,7 @@ async def _load(session: AsyncSession, query: Any) -> CameraSite | None:
         camera_id=row.camera_id,
         camera_name=row.name,
         api_code=row.api_code,
-        status=CameraStatus(row.status),
+        is_enabled=row.set_status == CameraStatus.ONLINE.value,
         p_ip=row.p_ip,
         vpn_ip=row.vpn_ip,
         number_of_parking=row.number_of_parking,

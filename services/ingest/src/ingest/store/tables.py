@@ -100,7 +100,9 @@ cameras = Table(
     Column("vpn_ip", String(TEXT_CHARS), nullable=False),
     Column("number_of_parking", Integer, nullable=False),
     Column("portal_id", String(TEXT_CHARS), nullable=False),
-    Column("status", String(8), nullable=False),
+    # Whether an operator has enabled it, ONLINE or OFFLINE. The column keeps its old name: renaming it would break the
+    # running replicas of the release before during an upgrade.
+    Column("status", String(8), key="set_status", nullable=False),
     Column("push_networks", JsonDocument, nullable=False, server_default="[]"),
     Column("push_user", String(TEXT_CHARS), nullable=False, server_default=""),
     Column("sealed_push_password", Text, nullable=False, server_default=""),
@@ -120,11 +122,17 @@ spots = Table(
     _parent("camera_id", "cameras.camera_id"),
     Column("spot_number", Integer, nullable=False),
     *(Column(f"p{corner}_{axis}", Float, nullable=False) for corner in range(1, 5) for axis in "xy"),
-    Column("status", SmallInteger, nullable=False),
+    # 1 if the spot is OCCUPIED, else 0: what older clients read.
+    Column("status", SmallInteger, nullable=False, default=0),
+    # As tickets said last, at `occupancy_decided_at`; see ingest.domain.site_status.
+    Column("occupancy", String(8), nullable=False, server_default="UNKNOWN"),
+    Column("occupancy_at", UtcDateTime),
+    Column("occupancy_decided_at", UtcDateTime),
     Column("origin", String(8), nullable=False),
     *_stamps(),
     UniqueConstraint("camera_id", "spot_number"),
     CheckConstraint("status IN (0, 1)", name="status"),
+    CheckConstraint("occupancy IN ('OCCUPIED', 'FREE', 'UNKNOWN')", name="occupancy"),
     CheckConstraint("origin IN ('OPERATOR', 'CAMERA')", name="origin"),
     sqlite_autoincrement=True,
 )
@@ -137,6 +145,23 @@ crop_zones = Table(
     Column("points", JsonDocument, nullable=False),
     *_stamps(),
     sqlite_autoincrement=True,
+)
+
+# What the last calls to each camera ended with.
+camera_health = Table(
+    "camera_health",
+    metadata,
+    Column(
+        "camera_id",
+        BigInteger,
+        ForeignKey("cameras.camera_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("answered_at", UtcDateTime),
+    Column("failed_at", UtcDateTime),
+    # The code of the error.
+    Column("failure", String(64)),
 )
 
 # No foreign key to the camera: events stay after their camera is deleted, and accepting one needs no look-up.
