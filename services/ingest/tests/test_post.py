@@ -358,6 +358,8 @@ async def test_events_can_be_listed_and_read(ingest: Ingest) -> None:
         ("spot_number=2", 2), (f"camera_id={camera['id']}", 5), ("camera_id=999", 0), ("purpose=EXIT", 0),
         ("state=DISPATCHED", 5), ("outcome=accepted", 5), ("clock_state=AHEAD", 0),
         ("received_start=2026-03-14T08:33:00Z", 3), ("received_end=2026-03-14T08:33:00Z", 2),
+        ("received_start=2026-03-14&received_end=2026-03-14", 5), ("received_end=2026-03-13", 0),
+        ("received_start=2026-03-15", 0),
     ]:  # fmt: skip
         listed = await ingest.client.get(f"{EVENTS}?{query}", headers=ingest.admin)
         assert len(listed.json()["items"]) == count, query
@@ -373,6 +375,8 @@ async def test_events_can_be_listed_and_read(ingest: Ingest) -> None:
     [
         ("", 200),
         ("?received_start=yesterday", 422),
+        ("?received_start=2026-03-14T08:00:00", 422),
+        ("?received_end=2026-02-30", 422),
         ("?purpose=LUNCH", 422),
         ("?cursor=nonsense", 422),
         ("/0198c0de-0000-7000-8000-000000000000", 404),
@@ -441,3 +445,22 @@ async def test_the_document_describes_the_answer_and_pictures_as_pictures(sqlite
     event = await sqlite_ingest.client.get(f"{EVENTS}/{answer['event_id']}", headers=sqlite_ingest.admin)
     CameraEventDetailOut.model_validate(event.json())
     assert set(event.json()) == set(CameraEventDetailOut.model_fields)
+
+
+async def test_a_date_is_the_day_of_the_location(ingest: Ingest) -> None:
+    """20:30 UTC on 14 March is 15 March in Dubai."""
+    await ingest.make_camera()
+    await ingest.post()
+    ingest.clock.advance(12 * 3600)
+    await ingest.post(duration=5)
+
+    async def found(query: str) -> int:
+        answer = await ingest.client.get(f"{EVENTS}?{query}", headers=ingest.admin)
+        assert answer.status_code == 200, answer.text
+        return len(answer.json()["items"])
+
+    assert ingest.clock.now().isoformat() == "2026-03-14T20:30:00+00:00"
+    assert await found("received_start=2026-03-14&received_end=2026-03-14") == 1
+    assert await found("received_start=2026-03-15&received_end=2026-03-15") == 1
+    assert await found("received_end=2026-03-15") == 2
+    assert await found("received_start=2026-03-14T20:00:00Z") == 1

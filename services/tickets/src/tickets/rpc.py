@@ -6,6 +6,7 @@ from kit.errors import FieldError, Invalid
 from lookout.parking.v1 import parking_pb2 as parking
 from lookout.parking.v1 import parking_pb2_grpc as stubs
 from tickets.domain.lists import Slice, TicketFilter
+from tickets.handlers.plate_filters import city, pattern
 from tickets.handlers.queries import Queries
 from tickets.mapping import bound_from, status_from, ticket_message
 
@@ -28,7 +29,10 @@ class TicketsRpc(stubs.TicketsServicer):
     async def ListTickets(  # noqa: N802 - the contract's name
         self, request: parking.ListTicketsRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> parking.ListTicketsResponse:
-        """A page of tickets, newest first. An empty or zero field of the request is no condition."""
+        """A page of tickets, newest first. An empty or zero field of the request is no condition.
+
+        INVALID_ARGUMENT: also a part of a plate without a letter or digit.
+        """
         if request.page_size < 0:
             raise Invalid("The page size is negative.", errors=(FieldError("page_size", "must be 0 to 200"),))
         part = Slice(
@@ -38,9 +42,9 @@ class TicketsRpc(stubs.TicketsServicer):
         wanted = TicketFilter(
             camera_id=request.camera_id or None,
             spot_number=request.spot_number or None,
-            plate_number=request.plate_number or None,
-            plate_code=request.plate_code or None,
-            plate_city=request.plate_city or None,
+            plate_number=pattern("plate_number", request.plate_number or None),
+            plate_code=pattern("plate_code", request.plate_code or None),
+            plate_city=city(request.plate_city),
             entry_start=bound_from(request.entry_start),
             entry_end=bound_from(request.entry_end),
             status=status_from(request.status),

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickets.domain.plates import Plate, PlateMatch, compare_plates, fold
+from tickets.domain.plates import Plate, PlateMatch, compare_plates, fold, plate_pattern
 
 SAME, DIFFERENT, UNCLEAR = PlateMatch.SAME, PlateMatch.DIFFERENT, PlateMatch.UNCLEAR
 
@@ -76,3 +76,39 @@ def test_one_misread_character_is_never_a_different_plate(text: str, where: int,
     where %= len(text)
     misread = text[:where] + wrong + text[where + 1 :]
     assert compare_plates(Plate(text), Plate(misread)) is not DIFFERENT
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("a 123-45", "A12345"),
+        ("\uff21\uff11\uff12\uff13", "A123"),  # full-width
+        ("\u0661\u0662\u0663\u0664", "1234"),  # Arabic-Indic
+        ("\u06f4\u06f5\u06f6", "456"),  # Persian
+        ("\u0967\u0968", "12"),  # Devanagari
+        ("\u200f\u0661\u0662\u200e", "12"),  # with marks of the direction of writing
+        ("12\u00a034\u2013A.B/C|D", "1234ABCD"),
+        ("B\u00b7MW", "BMW"),
+        ("12%34", "12%34"),
+        ("\u00b2", "2"),
+        ("\u0628 12", "\u062812"),  # a letter that plates of some countries have
+    ],
+)
+def test_a_typed_plate_is_folded(typed: str, stored: str) -> None:
+    assert plate_pattern(typed) == stored
+    assert plate_pattern(stored) == stored
+
+
+@pytest.mark.parametrize("typed", ["", " ", "-", "%", "_", "\\", "\u200f", "\u3000"])
+def test_a_search_for_nothing_is_refused(typed: str) -> None:
+    with pytest.raises(ValueError, match="no letter and no digit"):
+        plate_pattern(typed)
+
+
+@given(st.text())
+def test_no_digit_of_another_script_is_left(typed: str) -> None:
+    try:
+        folded = plate_pattern(typed)
+    except ValueError:
+        return
+    assert all(character.isascii() for character in folded if character.isdecimal())

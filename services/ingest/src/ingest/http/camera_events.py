@@ -1,14 +1,15 @@
 """Camera events and their outcomes, for users."""
 
 import json
+import re
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ingest.domain.camera_event import EventState
 from ingest.domain.outcomes import Outcome
@@ -19,6 +20,7 @@ from kit.auth import require
 from kit.blobs import BlobStore
 from kit.pagination import PageOf, PageParams
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _READ = [Depends(require("site:read"))]
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PICTURE: dict[int | str, dict[str, Any]] = {
@@ -27,6 +29,16 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
         "content": {f"image/{kind}": _BINARY for kind in ("jpeg", "png", "webp", "bmp")},
     }
 }
+
+
+def _day(value: Any) -> Any:
+    """Only a date without a time is a day."""
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        return value
+    raise ValueError("must be a time with an offset, as 2024-01-31T23:59:59Z, or a date, as 2024-01-31")
+
+
+Moment = Annotated[AwareDatetime | Annotated[date, BeforeValidator(_day)], Field(union_mode="left_to_right")]
 
 
 class CameraEventFilter(Filter):
@@ -39,8 +51,12 @@ class CameraEventFilter(Filter):
     state: EventState | None = None
     outcome: Outcome | None = None
     clock_state: Literal["OK", "AHEAD", "BEHIND"] | None = None
-    received_start: AwareDatetime | None = Field(None, description="received at this instant or later")
-    received_end: AwareDatetime | None = Field(None, description="received before this instant")
+    received_start: Moment | None = Field(
+        None, description="received at this instant or later, or on this day of the location or later"
+    )
+    received_end: Moment | None = Field(
+        None, description="received before this instant, or on this day of the location or earlier"
+    )
 
 
 class CameraEventOut(BaseModel):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,6 +13,8 @@ from ingest.domain.camera_event import CameraEvent, EventState
 from ingest.domain.frame import StoredPicture
 from ingest.domain.parking_push import Purpose
 from ingest.store.tables import camera_events as events
+from ingest.store.tables import locations
+from kit.days import is_day, range_condition
 from kit.pagination import Page
 
 # A list has no use for the large columns.
@@ -29,16 +32,27 @@ async def find(session: AsyncSession, event_id: UUID) -> tuple[CameraEvent, str 
 async def list_events(
     session: AsyncSession, filters: Mapping[str, Any], *, page: Page, before_no: int | None
 ) -> list[CameraEvent]:
-    """A page and one event more, newest first. `filters`: column → value, `received_start`, `received_end`."""
-    query = select(*_LISTED)
-    for name, value in filters.items():
-        plain = value.value if isinstance(value, Enum) else value
-        if name == "received_start":
-            query = query.where(events.c.received_at >= plain)
-        elif name == "received_end":
-            query = query.where(events.c.received_at < plain)
-        else:
-            query = query.where(events.c[name] == plain)
+    """A page and one event more, newest first. `filters`: column → value, `received_start`, `received_end`.
+
+    A bound that is a day is that day in the time zone of the event's location.
+    """
+    rest = dict(filters)
+    start, end = rest.pop("received_start", None), rest.pop("received_end", None)
+    zones: dict[int, ZoneInfo] = {}
+    if is_day(start) or is_day(end):
+        known = await session.execute(select(locations.c.location_id, locations.c.time_zone))
+        zones = {row.location_id: ZoneInfo(row.time_zone) for row in known}
+    received = range_condition(
+        events.c.received_at,
+        start,
+        end,
+        zone_column=events.c.location_id,
+        zones=zones,
+        is_end_included=False,
+    )
+    query = select(*_LISTED).where(*received)
+    for name, value in rest.items():
+        query = query.where(events.c[name] == (value.value if isinstance(value, Enum) else value))
     query = query.where(events.c.event_no < before_no) if before_no is not None else query.offset(page.offset)
     query = query.order_by(events.c.event_no.desc()).limit(page.page_size + 1)
     return [_event(row) for row in await session.execute(query)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Generic, TypeVar
 
 from tickets.domain.spot_state import SpotCounts
@@ -47,7 +47,10 @@ class ListPage(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class TicketFilter:
-    """None: no condition. `search` is a part of the plate; `entry_start` and `entry_end` are both included."""
+    """None: no condition. `entry_start` and `entry_end` are both included; one that is a day is that of the location.
+
+    `search`, a part of the plate, `plate_number` and `plate_code` are as `plates.plate_pattern` returns them.
+    """
 
     search: str | None = None
     camera_id: int | None = None
@@ -55,8 +58,8 @@ class TicketFilter:
     plate_number: str | None = None
     plate_code: str | None = None
     plate_city: str | None = None
-    entry_start: datetime | None = None
-    entry_end: datetime | None = None
+    entry_start: datetime | date | None = None
+    entry_end: datetime | date | None = None
     status: TicketStatus | None = None
     # A location's number or code.
     location: str | None = None
@@ -65,7 +68,7 @@ class TicketFilter:
 
 @dataclass(frozen=True, slots=True)
 class IgnoredTriggerFilter:
-    """None: no condition. `start` and `end` bound the trigger's time, both included."""
+    """None: no condition. `start` and `end` bound the trigger's time, as those of a `TicketFilter`."""
 
     camera_id: int | None = None
     spot_number: int | None = None
@@ -73,8 +76,8 @@ class IgnoredTriggerFilter:
     location: str | None = None
     # The name of an `IgnoredReason`; another text matches nothing.
     reason: str | None = None
-    start: datetime | None = None
-    end: datetime | None = None
+    start: datetime | date | None = None
+    end: datetime | date | None = None
 
 
 @dataclass(frozen=True, slots=True)

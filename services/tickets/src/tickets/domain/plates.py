@@ -1,5 +1,6 @@
 """Plates as they were read, and whether two reads may be of the same plate."""
 
+import unicodedata
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,6 +16,11 @@ EMIRATE_CITIES = {
 }
 
 UNKNOWN = "UNKNOWN"
+
+# What people write between the parts of a plate: white space, dashes, and characters without a width (marks of the
+# direction of writing, which are copied along with Arabic text).
+_SEPARATOR_CATEGORIES = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Pd"})
+_SEPARATORS = frozenset("./|·•")
 
 # Characters that OCR confuses at the distance of a parking camera. Folded texts are compared and never stored or shown.
 _FOLD = str.maketrans("OQDILZSGB", "000112568")
@@ -68,6 +74,24 @@ class PlateMatch(Enum):
     DIFFERENT = "different"
     # The texts differ by no more than one misread character or a missing part.
     UNCLEAR = "unclear"
+
+
+def plate_pattern(text: str) -> str:
+    """A plate, or a part of one, as plates are stored: upper case, ASCII digits, no separators.
+
+    Full-width letters and digits and the digits of other scripts (Arabic-Indic, Persian, …) become ASCII.
+
+    Raises:
+        ValueError: nothing is left that a plate could contain.
+    """
+    folded = "".join(
+        str(unicodedata.decimal(character, character))
+        for character in unicodedata.normalize("NFKC", text)
+        if unicodedata.category(character) not in _SEPARATOR_CATEGORIES and character not in _SEPARATORS
+    ).upper()
+    if not any(character.isalnum() for character in folded):
+        raise ValueError("has no letter and no digit")
+    return folded
 
 
 def fold(text: str) -> str:

@@ -2,17 +2,19 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Path, Query
 from pydantic import BeforeValidator
 
+from kit.days import Bound, is_day, parse_bound
 from kit.errors import FieldError, Invalid
 from kit.pagination import Page
 from tickets.domain.lists import TICKET_SORT_KEYS, IgnoredTriggerFilter, Slice, TicketFilter
 from tickets.domain.sessions import REASON_TEXTS
 from tickets.domain.tickets import TicketStatus
+from tickets.handlers.plate_filters import city, pattern
 
 MAX_ID = 2**63 - 1
 MAX_SPOT_NUMBER = 2**31 - 1
@@ -25,7 +27,10 @@ SpotNumber = Annotated[int | None, Query(ge=1, le=MAX_SPOT_NUMBER, description="
 Word = Annotated[str | None, Query(max_length=MAX_WORD_CHARS)]
 Moment = Annotated[
     str | None,
-    Query(max_length=MAX_WORD_CHARS, description="ISO 8601; without an offset it is UTC"),
+    Query(
+        max_length=MAX_WORD_CHARS,
+        description="ISO 8601, both ends included; a date is that day at the location, a time without an offset is UTC",
+    ),
 ]
 
 # Accepted in any case, since people type them.
@@ -43,36 +48,38 @@ def slice_of(page: Page) -> Slice:
     return Slice(limit=page.page_size, offset=page.offset, cursor=page.cursor)
 
 
-def moment(field: str, text: str | None) -> datetime | None:
-    """A time; without an offset it is UTC, and a date is its first moment.
+def moment(field: str, text: str | None) -> Bound | None:
+    """A time, or a day.
 
     Raises:
-        Invalid: it is not an ISO 8601 time.
+        Invalid: it is neither, in ISO 8601.
     """
     if text is None or not text.strip():
         return None
     try:
-        parsed = datetime.fromisoformat(_UNESCAPED_PLUS.sub("+", text.strip()))
-        aware = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
-        return aware.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise Invalid(
-            "A time is not valid.", errors=(FieldError(field, "must be ISO 8601, as 2024-01-31T23:59:59Z"),)
-        ) from None
+        return parse_bound(_UNESCAPED_PLUS.sub("+", text.strip()))
+    except ValueError:
+        reason = "must be ISO 8601, as 2024-01-31T23:59:59Z or 2024-01-31"
+        raise Invalid("A time is not valid.", errors=(FieldError(field, reason),)) from None
 
 
-def bounds(
-    names: tuple[str, str], start: str | None, end: str | None
-) -> tuple[datetime | None, datetime | None]:
+def bounds(names: tuple[str, str], start: str | None, end: str | None) -> tuple[Bound | None, Bound | None]:
     """Both ends of a range of time.
 
     Raises:
         Invalid: one is not a time, or the end is before the start.
     """
     first, last = moment(names[0], start), moment(names[1], end)
-    if first is not None and last is not None and last < first:
+    if first is not None and last is not None and _is_before(last, first):
         raise Invalid("The range of time is empty.", errors=(FieldError(names[1], f"is before {names[0]}"),))
     return first, last
+
+
+def _is_before(one: Bound, other: Bound) -> bool:
+    """False also for a day and an instant: their order depends on the time zone."""
+    if isinstance(one, datetime) and isinstance(other, datetime):
+        return one < other
+    return is_day(one) and is_day(other) and one < other
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,11 @@ class TicketQuery:
 
 def ticket_query(
     search: Annotated[
-        str | None, Query(max_length=MAX_WORD_CHARS, description="a part of the plate, code included")
+        str | None,
+        Query(
+            max_length=MAX_WORD_CHARS,
+            description="a part of the plate, code included; digits of any script, at least one letter or digit",
+        ),
     ] = None,
     camera_id: CameraId = None,
     spot_number: SpotNumber = None,
@@ -112,16 +123,16 @@ def ticket_query(
     """The dependency for the filters of a list of tickets.
 
     Raises:
-        Invalid: a time is not valid.
+        Invalid: a time or a part of a plate is not valid.
     """
     start, end = bounds(("entry_start", "entry_end"), entry_start, entry_end)
     wanted = TicketFilter(
-        search=search,
+        search=pattern("search", search),
         camera_id=camera_id,
         spot_number=spot_number,
-        plate_number=plate_number,
-        plate_code=plate_code,
-        plate_city=plate_city,
+        plate_number=pattern("plate_number", plate_number),
+        plate_code=pattern("plate_code", plate_code),
+        plate_city=city(plate_city),
         entry_start=start,
         entry_end=end,
         status=TicketStatus(status) if status is not None else None,

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, Field
 
 from tickets.domain.lists import CameraOccupancy, LocationCounts
+from tickets.domain.local_time import zone_of
 from tickets.domain.plates import UNKNOWN, Plate
 from tickets.domain.sessions import REASON_TEXTS
 from tickets.domain.tickets import IgnoredTrigger, Review, Ticket
@@ -382,11 +382,4 @@ def utc(moment: datetime) -> str:
 
 def local(moment: datetime, time_zone: str) -> str:
     """ISO 8601 with the zone's offset; UTC if the zone is unknown."""
-    return moment.astimezone(_zone(time_zone)).isoformat()
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # not a zone name, or the name of a folder
-        return ZoneInfo("UTC")
+    return moment.astimezone(zone_of(time_zone)).isoformat()

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kit.days import Bound, is_day, range_condition
 from kit.db import UtcDateTime
 from kit.errors import FieldError, Invalid
 from kit.pagination import decode_cursor, encode_cursor
@@ -19,6 +21,7 @@ from tickets.domain.lists import (
     Slice,
     TicketFilter,
 )
+from tickets.domain.local_time import zone_of
 from tickets.domain.sessions import DecisionKind
 from tickets.domain.tickets import IgnoredTrigger, Review, ReviewStatus, Ticket, TicketStatus
 from tickets.store.records import ignored_trigger_from, review_from, ticket_from
@@ -52,36 +55,40 @@ _TICKET_SORTS: Mapping[str, _Sort] = {
 }
 
 
-def _ticket_conditions(wanted: TicketFilter) -> list[ColumnElement[bool]]:
+async def _ticket_conditions(session: AsyncSession, wanted: TicketFilter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     for column, value in (
         (tickets.c.camera_id, wanted.camera_id),
         (tickets.c.spot_number, wanted.spot_number),
-        (tickets.c.plate_code, _plate_word(wanted.plate_code)),
-        (tickets.c.plate_city, _plate_word(wanted.plate_city)),
+        (tickets.c.plate_code, wanted.plate_code),
+        (tickets.c.plate_city, wanted.plate_city),
         (tickets.c.status, wanted.status.value if wanted.status is not None else None),
         (tickets.c.location_id, wanted.location_id),
     ):
         if value is not None:
             found.append(column == value)
-    if (number := _plate_word(wanted.plate_number)) is not None:
+    if (number := wanted.plate_number) is not None:
         found.append(or_(tickets.c.plate_number == number, tickets.c.plate_text == number))
-    if (part := _plate_word(wanted.search)) is not None:
-        found.append(tickets.c.plate_text.contains(part, autoescape=True))
+    if wanted.search is not None:
+        found.append(tickets.c.plate_text.contains(wanted.search, autoescape=True))
     if wanted.location:
         found.append(tickets.c.location_id.in_(location_ids(wanted.location)))
-    if wanted.entry_start is not None:
-        found.append(tickets.c.entry_at >= wanted.entry_start)
-    if wanted.entry_end is not None:
-        found.append(tickets.c.entry_at <= wanted.entry_end)
-    return found
+    start, end = wanted.entry_start, wanted.entry_end
+    return found + await _time_conditions(session, tickets.c.entry_at, start, end, tickets.c.time_zone)
 
 
-def _plate_word(text: str | None) -> str | None:
-    """In the form in which plates are stored: upper case, no separators. None if nothing is left."""
-    if text is None:
-        return None
-    return "".join(c for c in text.upper() if not c.isspace() and c != "-") or None
+async def _time_conditions(
+    session: AsyncSession,
+    column: ColumnElement[Any],
+    start: Bound | None,
+    end: Bound | None,
+    zone_column: ColumnElement[str],
+) -> list[ColumnElement[bool]]:
+    zones: dict[str, ZoneInfo] = {}
+    if is_day(start) or is_day(end):
+        names = (await session.execute(select(cameras.c.time_zone).distinct())).scalars()
+        zones = {name: zone_of(name) for name in names}
+    return range_condition(column, start, end, zone_column=zone_column, zones=zones, is_end_included=True)
 
 
 async def list_tickets(
@@ -96,7 +103,8 @@ async def list_tickets(
     if sort is None:
         problem = FieldError("sort_by", f"must be one of {', '.join(TICKET_SORT_KEYS)}")
         raise Invalid("Tickets cannot be sorted by this.", errors=(problem,))
-    query = TICKET_ROWS.where(*_ticket_conditions(wanted)).add_columns(sort.column.label("sort_value"))
+    conditions = await _ticket_conditions(session, wanted)
+    query = TICKET_ROWS.where(*conditions).add_columns(sort.column.label("sort_value"))
     order = f"{sort_by} {'desc' if is_descending else 'asc'}"
     keys = [sort.column, tickets.c.ticket_id]
     rows, more = await _page(session, query, keys, part, order, sort.kind, is_descending)
@@ -144,7 +152,8 @@ def _beyond(
 
 async def count_tickets(session: AsyncSession, wanted: TicketFilter) -> int:
     """How many tickets match the filter."""
-    counted = select(func.count()).select_from(tickets).where(*_ticket_conditions(wanted))
+    conditions = await _ticket_conditions(session, wanted)
+    counted = select(func.count()).select_from(tickets).where(*conditions)
     return (await session.execute(counted)).scalar_one()
 
 
@@ -165,7 +174,7 @@ async def count_by_camera(session: AsyncSession, wanted: TicketFilter) -> list[C
             func.count().filter(~is_open).label("closed_count"),
         )
         .join(cameras, cameras.c.camera_id == tickets.c.camera_id)
-        .where(*_ticket_conditions(wanted))
+        .where(*await _ticket_conditions(session, wanted))
         .group_by(tickets.c.camera_id, cameras.c.name)
         .order_by(tickets.c.camera_id)
     )
@@ -212,7 +221,9 @@ async def find_review(session: AsyncSession, review_id: int) -> tuple[Review, Ti
     return review, ticket
 
 
-def _ignored_conditions(wanted: IgnoredTriggerFilter) -> list[ColumnElement[bool]]:
+async def _ignored_conditions(
+    session: AsyncSession, wanted: IgnoredTriggerFilter
+) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [triggers.c.decision == DecisionKind.IGNORED.value]
     for column, value in (
         (triggers.c.camera_id, wanted.camera_id),
@@ -223,11 +234,8 @@ def _ignored_conditions(wanted: IgnoredTriggerFilter) -> list[ColumnElement[bool
             found.append(column == value)
     if wanted.location:
         found.append(triggers.c.location_id.in_(location_ids(wanted.location)))
-    if wanted.start is not None:
-        found.append(triggers.c.at >= wanted.start)
-    if wanted.end is not None:
-        found.append(triggers.c.at <= wanted.end)
-    return found
+    zone_column = triggers.c.time_zone
+    return found + await _time_conditions(session, triggers.c.at, wanted.start, wanted.end, zone_column)
 
 
 _TRIGGER_ROWS = select(*(column for column in triggers.c if column is not triggers.c.body))
@@ -237,7 +245,7 @@ async def list_ignored(
     session: AsyncSession, wanted: IgnoredTriggerFilter, part: Slice
 ) -> tuple[list[IgnoredTrigger], str | None]:
     """One page of ignored triggers, latest first, and the cursor of the next."""
-    query = _TRIGGER_ROWS.where(*_ignored_conditions(wanted))
+    query = _TRIGGER_ROWS.where(*await _ignored_conditions(session, wanted))
     keys = [triggers.c.at, triggers.c.trigger_id]
     rows, more = await _page(session, query, keys, part, "ignored", datetime, True)
     next_cursor = encode_cursor("ignored", rows[-1]["at"], rows[-1]["trigger_id"]) if more else None
@@ -246,7 +254,8 @@ async def list_ignored(
 
 async def count_ignored(session: AsyncSession, wanted: IgnoredTriggerFilter) -> int:
     """How many ignored triggers match the filter."""
-    counted = select(func.count()).select_from(triggers).where(*_ignored_conditions(wanted))
+    conditions = await _ignored_conditions(session, wanted)
+    counted = select(func.count()).select_from(triggers).where(*conditions)
     return (await session.execute(counted)).scalar_one()
 
 
