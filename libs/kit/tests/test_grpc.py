@@ -23,6 +23,7 @@ from kit.grpc import GrpcListener, Rpc, channel, error_of
 from kit.logging import make_logger
 from kit.metrics import Metrics
 from kit.settings import GrpcSettings, LogSettings
+from kit.settings.blocks import GrpcCaller
 from kit.tracing import current_correlation_id, current_trace, use_trace
 
 # gRPC opens its sockets in C, where pytest-socket does not see them.
@@ -178,6 +179,71 @@ async def test_a_call_without_the_service_token_is_not_executed(token: str) -> N
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
     assert error_of(caught.value).code == "service_token_invalid"
     assert done == []
+
+
+SHOP = "shop-token"
+PRINTER = "printer-token"
+NAMED = SETTINGS.model_copy(
+    update={
+        "callers": {
+            "shop": GrpcCaller(
+                token=SecretStr(f"{SHOP}, shop-token-before"), methods=frozenset({"toy.Toy/unary_unary"})
+            ),
+            "printer": GrpcCaller(token=SecretStr(PRINTER), methods=frozenset({"toy.Toy/*"})),
+            "idle": GrpcCaller(token=SecretStr("idle-token"), methods=frozenset()),
+        }
+    }
+)
+REFUSED_TOKEN = (grpc.StatusCode.UNAUTHENTICATED, "service_token_invalid")
+REFUSED_METHOD = (grpc.StatusCode.PERMISSION_DENIED, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("token", "method", "refusal", "caller"),
+    [
+        (SHOP, "unary_unary", None, ""),
+        ("shop-token-before", "unary_unary", None, ""),
+        (SHOP, "unary_unary__other", REFUSED_METHOD, "shop"),
+        (PRINTER, "unary_unary__other", None, ""),
+        ("idle-token", "unary_unary", REFUSED_METHOD, "idle"),
+        # The token that the server itself sends to others is nobody's here.
+        ("hunter2", "unary_unary", REFUSED_TOKEN, "unknown"),
+        ("", "unary_unary", REFUSED_TOKEN, "unknown"),
+        ("shop", "unary_unary", REFUSED_TOKEN, "unknown"),
+    ],
+)
+async def test_a_named_caller_calls_its_methods_and_no_other(
+    token: str, method: str, refusal: tuple[grpc.StatusCode, str] | None, caller: str
+) -> None:
+    toy = Toy(unary_unary=echo, unary_unary__other=echo)
+    client = SETTINGS.model_copy(update={"token": SecretStr(token)})
+    async with served(toy, NAMED, client) as link:
+        call = link.unary_unary(f"/toy.Toy/{method}")
+        if refusal is None:
+            assert await call(b"x", timeout=10) == b"x"
+            assert toy.lines("grpc_refused") == []
+            return
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"x", timeout=10)
+    assert (caught.value.code(), error_of(caught.value).code) == refusal
+    [line] = toy.lines("grpc_refused")
+    assert (line["caller"] or "unknown", line["method"]) == (caller, f"/toy.Toy/{method}")
+    exposed = toy.metrics.render().decode()
+    assert f'grpc_calls_refused_total{{caller="{caller}",reason="{refusal[1]}"' in exposed
+
+
+async def test_nobody_may_call_where_the_callers_are_empty() -> None:
+    async with served(Toy(unary_unary=echo), SETTINGS.model_copy(update={"callers": {}}), SETTINGS) as link:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=10)
+    assert error_of(caught.value).code == "service_token_invalid"
+
+
+async def test_a_token_that_is_replaced_is_accepted_beside_the_new_one() -> None:
+    server = SETTINGS.model_copy(update={"token": SecretStr("new, hunter2")})
+    for client in (SETTINGS, server, SETTINGS.model_copy(update={"token": SecretStr("new")})):
+        async with served(Toy(unary_unary=echo), server, client) as link:
+            assert await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=10) == b"x"
 
 
 async def test_trace_and_correlation_id_are_sent_along() -> None:

@@ -101,6 +101,36 @@ def test_grpc_without_a_token_is_refused_unless_it_is_off() -> None:
     with pytest.raises(SettingsError, match=r"GRPC__TOKEN \(or LOOKOUT_GRPC_TOKEN\): required"):
         read(ToySettings, environ=environ)
     assert read(ToySettings, environ={**environ, "LOOKOUT_TOY_BOX__GRPC__PORT": "0"}).grpc.port == 0
+    named = read(ToySettings, environ={**environ, "LOOKOUT_TOY_BOX__GRPC__CALLERS": "{}"})
+    assert named.grpc.callers == {}
+
+
+@pytest.mark.parametrize(
+    ("callers", "message"),
+    [
+        ("shop", "CALLERS: is not valid JSON"),
+        ('{"shop": {"token": "", "methods": []}}', "CALLERS: a caller needs a token"),
+        ('{"shop": {"token": " , ", "methods": []}}', "CALLERS: a caller needs a token"),
+        ('{"shop": {"methods": []}}', "CALLERS: required"),
+        ('{"shop": {"token": "hunter2", "methods": ["Toy"]}}', "'Toy' is no method"),
+        ('{"shop": {"token": "hunter2", "methods": ["*"]}}', "'\\*' is no method"),
+        (
+            '{"shop": {"token": "a", "methods": []}, "printer": {"token": "hunter2,a", "methods": []}}',
+            "CALLERS: shop and printer have the same token",
+        ),
+    ],
+)
+def test_callers_that_are_not_clear_are_refused(callers: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        read(ToySettings, environ={**WHOLE, "LOOKOUT_TOY_BOX__GRPC__CALLERS": callers})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_callers_tokens_are_not_printed() -> None:
+    callers = '{"shop": {"token": "hunter3", "methods": ["toy.Toy/*"]}}'
+    settings = read(ToySettings, environ={**WHOLE, "LOOKOUT_TOY_BOX__GRPC__CALLERS": callers})
+    assert settings.grpc.callers is not None
+    assert "hunter3" not in repr(settings)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from kit.errors import (
     UpstreamTimeout,
 )
 from kit.grpc.wire import AUTHORIZATION, CORRELATION_ID, PROBLEM, TRACEPARENT, common_options
-from kit.settings.blocks import GrpcSettings
+from kit.settings.blocks import GrpcSettings, tokens_of
 from kit.tracing import (
     SpanKind,
     TraceContext,
@@ -73,7 +73,7 @@ def channel(target: str, settings: GrpcSettings, *, token: str | None = None) ->
     It spreads calls over all addresses of the name, repeats on UNAVAILABLE only, and uses TLS where the
     settings name an authority. A call without `timeout=` raises ValueError.
     """
-    secret = settings.token.get_secret_value() if token is None else token
+    secret = next(iter(tokens_of(settings.token)), "") if token is None else token
     options: list[tuple[str, Any]] = [
         *common_options(settings),
         ("grpc.service_config", _SERVICE_CONFIG),

@@ -16,6 +16,7 @@ from kit.errors import Unavailable
 from kit.grpc.client import channel
 from kit.secrets import key_in_file
 from kit.settings import Block, ServiceSettings
+from kit.settings.blocks import tokens_of
 
 MAX_SOCKET_PATH_BYTES = 107
 """`sun_path` of unix(7) without its final NUL."""
@@ -80,8 +81,12 @@ def local_channel(settings: ServiceSettings, peer: str, *, token: str | None = N
 
 
 def local_token(settings: ServiceSettings) -> str:
-    """The token of embedded services: the one that is set, else the one in the data folder, made on first use."""
-    return settings.grpc.token.get_secret_value() or key_in_file(settings.data_dir / "rpc.token")
+    """The token of embedded services: the one that is set, else the one in the data folder, made on first use.
+
+    With named callers it is always the latter: the one that is set is then only sent.
+    """
+    given = tokens_of(settings.grpc.token) if settings.grpc.callers is None else ()
+    return next(iter(given), "") or key_in_file(settings.data_dir / "rpc.token")
 
 
 def socket_path(data_dir: Path, service: str) -> Path:

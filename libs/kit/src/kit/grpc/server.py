@@ -1,7 +1,6 @@
 """The server side: token check, deadlines, trace context, and errors as problem documents."""
 
 import asyncio
-import hmac
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +12,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # ships no types
 from grpc_health.v1.health import aio as grpc_health_aio  # type: ignore[import-untyped] # ships no types
 
-from kit.errors import LookoutError, Unauthenticated, UpstreamTimeout
+from kit.errors import Forbidden, LookoutError, Unauthenticated, UpstreamTimeout
+from kit.grpc.callers import Callers, callers_of
 from kit.grpc.wire import (
     AUTHORIZATION,
     CORRELATION_ID,
@@ -117,12 +117,12 @@ def make_server(
     *,
     tracing: Tracing = NO_TRACING,
 ) -> grpc.aio.Server:
-    """A server with our interceptor and limits and no port yet. `token` (default: the settings') is what
-    callers must send; `grpc.health.v1` needs none, since probes send none.
+    """A server with our interceptor and limits and no port yet. `token` (default: the settings' callers or token) is
+    what callers must send; `grpc.health.v1` needs none, since probes send none.
     """
-    expected = settings.token.get_secret_value() if token is None else token
+    callers = callers_of(settings, token)
     return grpc.aio.server(
-        interceptors=[_Interceptor(settings, logger, metrics, expected, tracing)],
+        interceptors=[_Interceptor(settings, logger, metrics, callers, tracing)],
         options=[
             *common_options(settings),
             ("grpc.so_reuseport", 0),  # a second server on the port is a mistake and must fail
@@ -153,13 +153,23 @@ def _require_unserved(path: Path) -> None:
 
 class _Interceptor(grpc.aio.ServerInterceptor):
     def __init__(
-        self, settings: GrpcSettings, logger: Logger, metrics: Metrics, token: str, tracing: Tracing
+        self,
+        settings: GrpcSettings,
+        logger: Logger,
+        metrics: Metrics,
+        callers: Callers | None,
+        tracing: Tracing,
     ) -> None:
         self._settings = settings
         self._tracing = tracing
         self._logger = logger
-        self._token = f"Bearer {token}".encode() if token else None
+        self._callers = callers
         self._calls = metrics.counter("grpc_calls_total", "gRPC calls answered", ("method", "code"))
+        self._refused = metrics.counter(
+            "grpc_calls_refused_total",
+            "gRPC calls of a caller that is unknown, or may not call the method",
+            ("caller", "reason"),
+        )
         self._seconds = metrics.histogram("grpc_call_seconds", "time that a gRPC call took", ("method",))
 
     async def intercept_service(
@@ -219,7 +229,7 @@ class _Interceptor(grpc.aio.ServerInterceptor):
         ):
             try:
                 async with asyncio.timeout(self._deadline_s(method, context)):
-                    self._check_token(method, metadata)
+                    self._require_allowed(method, metadata, context.peer())
                     return await work()
             except LookoutError as error:
                 failure = error
@@ -254,12 +264,17 @@ class _Interceptor(grpc.aio.ServerInterceptor):
             return None  # a health watch lasts; the caller's own deadline cancels the call by itself
         return self._settings.default_deadline_s
 
-    def _check_token(self, method: str, metadata: dict[str, Any]) -> None:
-        if self._token is None or method.startswith(_HEALTH_PREFIX):
+    def _require_allowed(self, method: str, metadata: dict[str, Any], peer: str) -> None:
+        if self._callers is None or method.startswith(_HEALTH_PREFIX):
             return
-        sent = metadata.get(AUTHORIZATION, "")
-        if not hmac.compare_digest(sent.encode(), self._token):
-            raise Unauthenticated("This needs the service token.", code="service_token_invalid")
+        caller = ""
+        try:
+            caller = self._callers.caller_of(metadata.get(AUTHORIZATION, ""))
+            self._callers.require(caller, method.removeprefix("/"))
+        except (Unauthenticated, Forbidden) as error:
+            self._refused.labels(caller or "unknown", error.code).inc()
+            self._logger.warning("grpc_refused", method=method, caller=caller, reason=error.code, peer=peer)
+            raise
 
 
 async def _abort(context: Any, error: Exception) -> Never:

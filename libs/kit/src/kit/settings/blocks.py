@@ -1,5 +1,6 @@
 """The blocks that services compose their settings from. The descriptions are printed in docs/configuration.md."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
@@ -126,6 +127,44 @@ class HttpSettings(Block):
         return tuple(origin.rstrip("/") for origin in value)
 
 
+def tokens_of(text: SecretStr) -> tuple[str, ...]:
+    """The tokens of a setting that may have several, separated by commas, while one is replaced; the first is sent."""
+    return tuple(token for part in text.get_secret_value().split(",") if (token := part.strip()))
+
+
+_RPC_PATTERN = re.compile(r"[A-Za-z_][\w.]*/([A-Za-z_]\w*|\*)", re.ASCII)
+
+
+class GrpcCaller(Block):
+    """One caller of a service's RPCs, and what it may call."""
+
+    token: SecretStr = Field(description="what it sends; several, separated by commas, while one is replaced")
+    methods: frozenset[str] = Field(
+        description="`package.Service/Method`, or `package.Service/*` for all methods of one"
+    )
+
+    @field_validator("token", mode="after")
+    @classmethod
+    def _has_token(cls, value: SecretStr) -> SecretStr:
+        if not tokens_of(value):
+            raise ValueError("a caller needs a token")
+        return value
+
+    @field_validator("methods", mode="after")
+    @classmethod
+    def _known_form(cls, value: frozenset[str]) -> frozenset[str]:
+        for method in sorted(value):
+            if not _RPC_PATTERN.fullmatch(method):
+                raise ValueError(
+                    f"{method!r} is no method: write package.Service/Method or package.Service/*"
+                )
+        return value
+
+    def may_call(self, method: str) -> bool:
+        """Whether it may call `package.Service/Method`."""
+        return method in self.methods or f"{method.partition('/')[0]}/*" in self.methods
+
+
 class GrpcSettings(Block):
     """The gRPC listener, and what calls to other services carry."""
 
@@ -134,7 +173,16 @@ class GrpcSettings(Block):
         0, description="port to listen on; 0: none, embedded services use sockets in `data_dir`"
     )
     token: SecretStr = Field(
-        SecretStr(""), description="token that services send to one another; required where gRPC is on"
+        SecretStr(""),
+        description="token that this service sends to others; where `callers` is not set, also what it accepts from"
+        " them, for every method. Several, separated by commas, while one is replaced: the first is sent",
+    )
+    callers: dict[str, GrpcCaller] | None = Field(
+        None,
+        description='JSON of who may call what, by name: `{"shop": {"token": "…", "methods":'
+        ' ["example.parcels.v1.Parcels/GetParcel"]}}`; `{}`: nobody. This or `token` is required where gRPC is on',
+        repr=False,
+        json_schema_extra={"secret": True},
     )
     max_message_bytes: int = Field(33_554_432, gt=0, description="largest message in bytes, sent or received")
     default_deadline_s: Seconds = Field(
@@ -166,6 +214,13 @@ class GrpcSettings(Block):
             raise needed(absent, "required: tls_certificate and tls_key go together")
         if self.is_client_certificate_required and self.tls_ca is None:
             raise needed("tls_ca", "required where is_client_certificate_required is on")
+        owners: dict[str, str] = {}
+        for name, caller in (self.callers or {}).items():
+            for token in tokens_of(caller.token):
+                if owners.setdefault(token, name) != name:
+                    raise needed(
+                        "callers", f"{owners[token]} and {name} have the same token: give each its own"
+                    )
         return self
 
 

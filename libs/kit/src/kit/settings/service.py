@@ -9,7 +9,15 @@ from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from kit.settings.blocks import AuthSettings, GrpcSettings, HttpSettings, LogSettings, TracingSettings, needed
+from kit.settings.blocks import (
+    AuthSettings,
+    GrpcSettings,
+    HttpSettings,
+    LogSettings,
+    TracingSettings,
+    needed,
+    tokens_of,
+)
 
 
 class ServiceSettings(BaseSettings):
@@ -99,8 +107,8 @@ class ServiceSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _grpc_has_token(self) -> Self:
-        if self.grpc.port and not self.grpc.token.get_secret_value():
-            raise needed("grpc.token", "required while grpc.port is not 0")
+        if self.grpc.port and self.grpc.callers is None and not tokens_of(self.grpc.token):
+            raise needed("grpc.token", "required while grpc.port is not 0, unless grpc.callers is set")
         return self
 
     @classmethod
