@@ -378,7 +378,7 @@ async def test_camera_occupancy_and_location_stats(any_service: RunningTickets) 
         assert [camera["camera_id"] for camera in found["items"]] == expected
     second = await service.get("/camera-occupancy", page=2, page_size=2)
     assert ([c["camera_id"] for c in second["items"]], second["total"]) == ([96], 3)
-    assert (await service.get("/camera-occupancy/NOWHERE"))["items"] == []
+    assert (await service.get("/camera-occupancy/1", page=2))["items"] == []
     assert await service.get("/location-stats") == [
         {
             "location_id": 1,
@@ -413,6 +413,14 @@ async def test_camera_occupancy_and_location_stats(any_service: RunningTickets) 
             "pending_manual_reviews": 0,
         },
     ]
+
+
+async def test_the_occupancy_of_an_unknown_location_is_not_found(service: RunningTickets) -> None:
+    for location in ("NOWHERE", "1"):
+        problem = await service.get_problem(f"/camera-occupancy/{location}", 404)
+        assert (problem["code"], problem["errors"][0]["field"]) == ("unknown_location", "location")
+        assert f"No camera of a location {location} " in problem["detail"]
+    assert (await service.get("/camera-occupancy"))["items"] == []
 
 
 async def test_metrics_count_decisions(service: RunningTickets, frames: Frames) -> None:

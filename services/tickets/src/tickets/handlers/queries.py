@@ -1,7 +1,7 @@
 """Look up tickets, reviews, ignored triggers and occupancy. Nothing here changes anything."""
 
 from kit.db import Database
-from kit.errors import NotFound
+from kit.errors import FieldError, NotFound
 from tickets.domain.lists import (
     CameraOccupancy,
     CameraTicketCount,
@@ -109,10 +109,20 @@ class Queries:
         """Cameras with their open tickets, of one location or of all.
 
         Only cameras that have sent a trigger are known: the registry is owned by ingest.
+
+        Raises:
+            NotFound: no known camera is at this location.
         """
         async with self._db.reading() as session:
             items, total = await sites.camera_occupancy(
                 session, location, offset=part.offset, limit=part.limit
+            )
+        if location is not None and not total:
+            raise NotFound(
+                f"No camera of a location {location} has sent an entry or exit. GET /locations lists the"
+                " registered locations.",
+                code="unknown_location",
+                errors=(FieldError("location", "is the number or code of no location that is known here"),),
             )
         return ListPage(items, total)
 
