@@ -1,4 +1,4 @@
-"""The `kit` command: the queues of the bus and their dead letters: list, show, replay, discard.
+"""The `kit` command: the queues of the bus and their dead letters: list, show, replay, discard; the broker's users.
 
 Exit codes: 0 done, 1 no such queue or dead letter, 2 wrong usage, 3 the bus cannot be used.
 """
@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from kit.bus import Bus, DeadLetter, QueueInfo, open_bus
+from kit.bus.rabbitmq_users import BrokerAccounts, users_of
 from kit.clock import SystemClock
 from kit.dead_letter_view import document_of, page_of, table_of, to_json
 from kit.errors import LookoutError, NotFound
@@ -27,6 +28,7 @@ TIMEOUT_S = 5.0
 """A person waits: a broker that cannot be reached is reported soon."""
 
 URL_VARIABLES = ("LOOKOUT_BUS_URL", "RABBITMQ_URL")
+_PASSWORD_SUFFIX = "_RABBITMQ_PASSWORD"
 EMBEDDED_FILE = Path(".run/bus.db")
 
 Command = Callable[[Bus, argparse.Namespace], Awaitable[int]]
@@ -35,6 +37,8 @@ Command = Callable[[Bus, argparse.Namespace], Awaitable[int]]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command of the arguments (the process's own unless given) and exit with its code."""
     args = _parser().parse_args(arguments)
+    if args.command is _broker_users:
+        sys.exit(_broker_users(args))
     if hasattr(args, "ids"):
         args.id = [*args.ids, *args.id]
     sys.exit(asyncio.run(_run(args)))
@@ -71,6 +75,31 @@ async def _run(args: argparse.Namespace) -> int:
         return _fail(str(error), NO_BUS)
     finally:
         await bus.stop()
+
+
+def _broker_users(args: argparse.Namespace) -> int:
+    """Needs no bus: it makes what one is opened with."""
+    passwords = {
+        name.removesuffix(_PASSWORD_SUFFIX): value
+        for name, value in os.environ.items()
+        if name.endswith(_PASSWORD_SUFFIX)
+    }
+    try:
+        users = users_of(os.environ.get("BROKER_USERS", ""), passwords)
+    except ValueError as error:
+        return _fail(f"BROKER_USERS: {error}", WRONG_USE)
+    accounts = BrokerAccounts(args.management_url, args.user, os.environ.get("RABBITMQ_PASSWORD", ""))
+    try:
+        accounts.wait(args.timeout_s)
+        accounts.set_up(users, BusSettings(url="amqp://", exchange=args.exchange))
+    except LookoutError as error:
+        return _fail(str(error), NO_BUS)
+    for user in users:
+        _print(
+            f"broker user {user.name}: ready, publishes {', '.join(user.publishes) or 'nothing'},"
+            f" subscribes to {', '.join(user.subscribes) or 'nothing'}"
+        )
+    return DONE
 
 
 def _default_url() -> str | None:
@@ -255,6 +284,23 @@ def _parser() -> argparse.ArgumentParser:
                 default=[],
                 help="Python module with the generated messages, when their type is not one of lookout.*",
             )
+    users = areas.add_parser(
+        "broker-users",
+        help="give each service its own RabbitMQ user",
+        description="Make the users of BROKER_USERS (JSON) on the broker, with the passwords of <SERVICE>_RABBITMQ_PASSWORD,"
+        " as the administrator with RABBITMQ_PASSWORD. It can be repeated.",
+    )
+    users.set_defaults(command=_broker_users)
+    users.add_argument(
+        "--management-url", metavar="URL", default="http://rabbitmq:15672", help="default: %(default)s"
+    )
+    users.add_argument("--user", default="lookout", help="the administrator; default: %(default)s")
+    users.add_argument(
+        "--exchange", default=BusSettings.model_fields["exchange"].default, help="default: %(default)s"
+    )
+    users.add_argument(
+        "--timeout-s", type=float, default=60.0, help="seconds to wait for the broker; default: %(default)s"
+    )
     return parser
 
 

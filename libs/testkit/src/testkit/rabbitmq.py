@@ -125,6 +125,11 @@ class RabbitMqServer:
         self._created.append(name)
         return self._address.amqp(name)
 
+    @property
+    def management_url(self) -> str:
+        """Where the management API is, without `/api/`."""
+        return self._address.management_url
+
     def call_management_api(self, method: str, path: str, body: object = None) -> Any:
         """Call the management API, `path` below `/api/`, to check the broker independently of the bus."""
         return self._address.call_management_api(method, path, body)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aio_pika.abc import AbstractConnection
-from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from kit.bus.event import Event
 from kit.bus.interface import DeadLetter, QueueInfo, dead_letter_queue
@@ -67,13 +67,32 @@ async def _make_registrations_durable(connection: AbstractConnection) -> None:
 
 
 async def _declare(connection: AbstractConnection, thing: Exchange | Queue) -> None:
+    try:
+        await _declare_or_look(connection, thing, is_passive=False)
+    except ChannelAccessRefused as refusal:
+        # Exchange and catalogue are there already where services have users of their own: see rabbitmq_users.
+        try:
+            await _declare_or_look(connection, thing, is_passive=True)
+        except ChannelNotFoundEntity:
+            raise refusal from None
+
+
+async def _declare_or_look(
+    connection: AbstractConnection, thing: Exchange | Queue, *, is_passive: bool
+) -> None:
     # A channel each: a refusal closes it.
     async with channel_on(connection) as channel:
         if isinstance(thing, Queue):
             arguments: dict[str, Any] = dict(thing.arguments)
-            await answered(channel.queue_declare(thing.name, durable=True, arguments=arguments))
+            await answered(
+                channel.queue_declare(thing.name, passive=is_passive, durable=True, arguments=arguments)
+            )
         else:
-            await answered(channel.exchange_declare(thing.name, exchange_type=thing.kind, durable=True))
+            await answered(
+                channel.exchange_declare(
+                    thing.name, passive=is_passive, exchange_type=thing.kind, durable=True
+                )
+            )
 
 
 class Admin:
