@@ -287,8 +287,8 @@ def _parser() -> argparse.ArgumentParser:
     users = areas.add_parser(
         "broker-users",
         help="give each service its own RabbitMQ user",
-        description="Make the users of BROKER_USERS (JSON) on the broker, with the passwords of <SERVICE>_RABBITMQ_PASSWORD,"
-        " as the administrator with RABBITMQ_PASSWORD. It can be repeated.",
+        description="Make the users of BROKER_USERS (JSON) on the broker, with the passwords of"
+        " <SERVICE>_RABBITMQ_PASSWORD, as the administrator with RABBITMQ_PASSWORD. It can be repeated.",
     )
     users.set_defaults(command=_broker_users)
     users.add_argument(

@@ -1,11 +1,11 @@
 """A RabbitMQ user for each service, with the rights that the bus needs and no more.
 
-A service may declare and read what begins with its own name, publish to the events' exchange under its own areas, and
-bind its queues to the areas that it subscribes to. Exchange and catalogue are made here, since a right to declare them would
-be one to delete them. Sources: rabbitmq.com/docs/access-control (permissions and topic permissions of each AMQP method).
+A service may declare and read what begins with its own name, publish to the events' exchange under its own areas,
+and bind its queues to the areas that it subscribes to. Exchange and catalogue are made here, since a right to declare
+them would be one to delete them. Source: rabbitmq.com/docs/access-control, its table of AMQP methods and rights.
 
-What AMQP cannot limit: retries and dead letters go through the default exchange, and the right to that is one for every
-queue of the virtual host. A service cannot read another one's queue, but can publish into it if it knows its name.
+What AMQP cannot limit: retries and dead letters go through the default exchange, and the right to that is one for
+every queue of the virtual host. A service cannot read another one's queue, but can publish into it if it knows its name.
 """
 
 import base64
