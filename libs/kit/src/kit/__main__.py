@@ -28,7 +28,7 @@ TIMEOUT_S = 5.0
 """A person waits: a broker that cannot be reached is reported soon."""
 
 URL_VARIABLES = ("LOOKOUT_BUS_URL", "RABBITMQ_URL")
-_PASSWORD_SUFFIX = "_RABBITMQ_PASSWORD"
+_PASSWORD_SUFFIX = "_RABBITMQ_PASSWORD"  # noqa: S105 - the end of a variable's name
 EMBEDDED_FILE = Path(".run/bus.db")
 
 Command = Callable[[Bus, argparse.Namespace], Awaitable[int]]

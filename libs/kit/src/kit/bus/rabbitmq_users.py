@@ -5,7 +5,7 @@ and bind its queues to the areas that it subscribes to. Exchange and catalogue a
 them would be one to delete them. Source: rabbitmq.com/docs/access-control, its table of AMQP methods and rights.
 
 What AMQP cannot limit: retries and dead letters go through the default exchange, and the right to that is one for
-every queue of the virtual host. A service cannot read another one's queue, but can publish into it if it knows its name.
+every queue of the virtual host. A service cannot read another one's queue, but can publish into it by its name.
 """
 
 import base64
