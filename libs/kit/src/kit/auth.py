@@ -194,7 +194,9 @@ class TokenVerifier:
         if claims.exp + self._settings.leeway_s <= now:
             raise Unauthenticated("The token has expired: sign in again.", code="token_expired")
         if claims.iat - self._settings.leeway_s > now:
-            raise _invalid("it is from the future")
+            raise _invalid(
+                "it was issued later than this machine's clock now shows, which may have been set back; sign in again"
+            )
         if self._is_revoked is not None and await self._is_revoked(claims.jti):
             raise Unauthenticated("The token was signed out.", code="token_revoked")
         return claims

@@ -63,9 +63,41 @@ async def test_a_token_of_a_full_disk_ends_when_something_is_revoked_or_it_expir
     assert (await me(gateway, unstored)).status_code == 401
 
 
-async def test_signing_in_works_after_the_clock_was_set_back(gateway, manual_clock):
-    old = (await gateway.sign_in())["access_token"]
-    manual_clock.advance(timedelta(days=-500))
+SET_BACK = pytest.mark.parametrize("days", [1, 500])
+
+
+@SET_BACK
+async def test_signing_in_works_after_the_clock_was_set_back(gateway, manual_clock, days):
+    old = await gateway.sign_in()
+    manual_clock.advance(timedelta(days=-days))
+    await check_signing_in(gateway, old)
+
+
+@SET_BACK
+async def test_signing_in_works_after_a_start_with_a_clock_that_was_set_back(
+    gateways, sqlite_url, manual_clock, days
+):
+    old = await (await gateways.start(sqlite_url)).sign_in()
+    manual_clock.advance(timedelta(days=-days))
+    await check_signing_in(await gateways.start(sqlite_url), old)
+
+
+@SET_BACK
+async def test_a_lockout_does_not_last_until_the_clock_has_caught_up(gateway, manual_clock, days):
+    wrong = {"username": "superadmin", "password": "wrong"}
+
+    async def status():
+        return (await gateway.client.post("/token", data=wrong)).status_code
+
+    assert [await status() for _ in range(11)] == [401] * 10 + [429]
+    manual_clock.advance(timedelta(days=-days))
+    await gateway.sign_in()
+    assert [await status() for _ in range(11)] == [401] * 10 + [429], "it locks out as before"
+    manual_clock.advance(timedelta(minutes=6))
+    await gateway.sign_in()
+
+
+async def check_signing_in(gateway, old):
     tokens = await gateway.sign_in()
     assert (await me(gateway, tokens["access_token"])).status_code == 200
     assert (await gateway.client.get("/api/v1/auth/health")).status_code == 200
@@ -73,4 +105,7 @@ async def test_signing_in_works_after_the_clock_was_set_back(gateway, manual_clo
         "/api/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]}
     )
     assert refreshed.status_code == 200
-    assert (await me(gateway, old)).json()["detail"] == "The token is not valid: it is from the future."
+    refused = await me(gateway, old["access_token"])
+    assert (refused.status_code, refused.json()["code"]) == (401, "token_invalid")
+    assert "clock" in refused.json()["detail"]
+    assert refused.json()["detail"].endswith("sign in again.")
