@@ -196,8 +196,14 @@ async def test_a_camera_follows_its_pole_and_what_carries_cameras_stays(ingest: 
         ("spots", {"camera_id": 1, "spot_number": 5, **corners(status=2)}, "status"),
         ("spots", {"camera_id": 1, "spot_number": 5, **corners(p2_x="wide")}, "p2_x"),
         ("spots", {"camera_id": 1, "spot_number": 5, **corners(p2_x=0, p3_x=0)}, "p1_x"),
-        ("spots", {"camera_id": 1, "spot_number": 5, **corners(p2_x=10**9)}, "p1_x"),
+        ("spots", {"camera_id": 1, "spot_number": 5, **corners(p2_x=10**9)}, "p2_x"),
         ("spots", {"camera_id": 1, "spot_number": 5, "p1_x": 1}, "p1_y"),
+        ("spots", {"camera_id": 1, "spot_number": "5", **corners()}, "spot_number"),
+        ("spots", {"camera_id": 1, "spot_number": 5, **corners(p2_x="100")}, "p2_x"),
+        ("zones", {"location_id": 1, "code": 7}, "code"),
+        ("zones", {"location_id": "1", "code": "Z7"}, "location_id"),
+        ("cameras", {"pole_id": 1, "name": "C", "api_code": 7}, "api_code"),
+        ("cameras", {"pole_id": 1, "name": "C", "api_code": "7", "is_enabled": "yes"}, "is_enabled"),
         ("crop-zones", {"camera_id": 1, "points": [[0, 0], [1, 1]]}, "points"),
         ("crop-zones", {"camera_id": 1, "points": [[0, 0], [1, 1], [2, 2]]}, "points"),
         ("crop-zones", {"camera_id": 1, "points": [[0, 0], [1, 1], [2]]}, "points.2"),
@@ -234,7 +240,7 @@ async def test_replacing_sets_what_is_left_out_back(ingest: Ingest) -> None:
     made = await tree(ingest)
     path = f"cameras/{made['cameras']['id']}"
     await call(ingest, "PATCH", path, 200, p_ip="10.0.0.1:8080", number_of_parking=4, is_enabled=False)
-    replaced = await call(ingest, "PUT", path, 200, pole_id=made["poles"]["id"], name="New", api_code=96)
+    replaced = await call(ingest, "PUT", path, 200, pole_id=made["poles"]["id"], name="New", api_code="96")
     assert (replaced["p_ip"], replaced["number_of_parking"], replaced["is_enabled"]) == ("", 0, True)
     assert replaced["api_code"] == "96"
 

@@ -2,7 +2,7 @@
 
 import hmac
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, cast
 
 import orjson
@@ -74,6 +74,7 @@ def create_app(
     app.state.declared_queries = {}
     app.state.page_size_default = settings.page_size_default
     app.state.page_size_max = settings.page_size_max
+    change_document(app, lambda document: _publish_page_limits(document, settings))
     install(app)
     app.add_middleware(HeadAsGet)
     if edge:
@@ -110,6 +111,35 @@ def _add_edge(
             allow_headers=["*"],
             expose_headers=["X-Trace-Id", "Retry-After", "Location"],
         )
+
+
+def change_document(app: FastAPI, change: Callable[[dict[str, Any]], None]) -> None:
+    """Have the app's OpenAPI document changed after it was generated, for limits that are settings."""
+    generate = app.openapi
+    changed: list[dict[str, Any]] = []
+
+    def openapi() -> dict[str, Any]:
+        if not changed:
+            document = generate()
+            change(document)
+            changed.append(document)
+        return changed[0]
+
+    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it for such changes
+
+
+def _publish_page_limits(document: dict[str, Any], settings: HttpSettings) -> None:
+    parameters = (
+        parameter
+        for item in document["paths"].values()
+        for operation in item.values()
+        for parameter in operation.get("parameters", ())
+    )
+    for parameter in parameters:
+        if (parameter["in"], parameter["name"]) == ("query", "page_size"):
+            schema = parameter["schema"]
+            schema["maximum"] = settings.page_size_max
+            schema["default"] = min(settings.page_size_default, settings.page_size_max)
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -242,6 +272,8 @@ def _add_operations_routes(app: FastAPI, metrics: Metrics, health: Health, setti
         tags=["operations"],
         summary="Can the service do its work, and if not, why",
         dependencies=ignored,
+        responses={200: {"model": dict[str, Any]}, 503: {"model": dict[str, Any]}},
+        response_class=Response,
     )
     async def ready() -> Response:
         readiness = await health.ready()
@@ -251,7 +283,14 @@ def _add_operations_routes(app: FastAPI, metrics: Metrics, health: Health, setti
             document.pop("checks", None)
         return Response(orjson.dumps(document), status, media_type="application/json")
 
-    @app.get("/metrics", tags=["operations"], summary="Prometheus metrics", dependencies=ignored)
+    @app.get(
+        "/metrics",
+        tags=["operations"],
+        summary="Prometheus metrics",
+        dependencies=ignored,
+        responses={200: {"content": {CONTENT_TYPE.partition(";")[0]: {"schema": {"type": "string"}}}}},
+        response_class=Response,
+    )
     async def scrape(request: Request) -> Response:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if metrics_token and not (

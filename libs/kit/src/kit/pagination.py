@@ -20,6 +20,8 @@ T = TypeVar("T")
 CursorValue = str | int | float | bool | datetime | UUID | None
 
 MAX_CURSOR_CHARS = 2_000
+# Every client reads integers up to this one exactly: those of JSON are doubles in many (RFC 8259, section 6).
+MAX_ID = 2**53 - 1
 # Keeps the offset within the range that databases accept.
 MAX_PAGE = 10_000_000
 

@@ -45,7 +45,14 @@ from gateway.handlers.signing_keys import SigningKeys
 from gateway.handlers.unstored_tokens import UnstoredTokens
 from gateway.handlers.upstreams import Upstream, check_readiness
 from gateway.handlers.verify_token import SessionTokenVerifier
-from gateway.http import AccountHandlers, AuthHandlers, account_routes, auth_routes, page_routes
+from gateway.http import (
+    AccountHandlers,
+    AuthHandlers,
+    account_routes,
+    auth_routes,
+    page_routes,
+    publish_password_lengths,
+)
 from gateway.http.middleware import WaitOptions, build_chain
 from gateway.http.rate_limiter import RateLimiter
 from gateway.metrics import GatewayMetrics
@@ -54,6 +61,7 @@ from gateway.store.tables import signing_keys
 from kit.clock import Clock, SystemClock
 from kit.db import Database
 from kit.health import Health
+from kit.http import change_document
 from kit.http_edge import Edge
 from kit.logging import Logger
 from kit.service import Service, Shared, open_secret_box
@@ -100,6 +108,14 @@ def build(
         )
     )
     own.include_router(account_routes(_account_handlers(settings.sign_in, db, passwords, clear_cache, clock)))
+    change_document(
+        own,
+        partial(
+            publish_password_lengths,
+            min_chars=settings.sign_in.min_password_chars,
+            max_chars=settings.sign_in.max_password_chars,
+        ),
+    )
     api_document = _api_document(settings, table, upstream_of, own)
     own.include_router(
         page_routes(api_document, health, service.version, is_state_public=settings.http.is_state_public)

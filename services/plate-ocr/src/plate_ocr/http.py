@@ -15,6 +15,11 @@ from plate_ocr.settings import PictureSettings
 PATH = "/api/v1/ocr-image"
 
 
+# Lists of fixed length: generators of clients know no tuples.
+Four = Annotated[list[float], Field(min_length=4, max_length=4)]
+Corner = Annotated[list[float], Field(min_length=2, max_length=2, description="x and y in pixels")]
+
+
 class CharacterOut(BaseModel):
     """One character and its confidence, 0 to 1."""
 
@@ -31,14 +36,14 @@ class PlateOut(BaseModel):
     code: str
     number: str
     confidence: float = Field(description="0 to 1")
-    box: tuple[float, float, float, float]
+    box: Four
     characters: list[CharacterOut]
     state: PlateState = Field(
         description="`seen_not_read`: a plate is there, its text is empty and `unread_reason` says why"
     )
     unread_reason: UnreadReason | None
     height_px: float = Field(description="of the plate in the picture in pixels, 0 when not measured")
-    outline: list[tuple[float, float]] = Field(
+    outline: list[Corner] = Field(
         description="four corners, clockwise from the plate's own top left; empty when only the box is known"
     )
     region_confidence: float = Field(description="0 to 1, 0 when the region is not known")
@@ -50,7 +55,7 @@ class PlateOut(BaseModel):
 class VehicleOut(BaseModel):
     """A vehicle. `source`: the detector's name."""
 
-    box: tuple[float, float, float, float]
+    box: Four
     kind: str
     confidence: float
     source: str
@@ -124,7 +129,7 @@ def plate_out(plate: PlateReading) -> PlateOut:
         state=plate.state,
         unread_reason=plate.unread_reason,
         height_px=round(plate.height_px, 1),
-        outline=[(round(point.x, 1), round(point.y, 1)) for point in plate.outline],
+        outline=[[round(point.x, 1), round(point.y, 1)] for point in plate.outline],
         region_confidence=round(plate.region_confidence, 4),
         code_confidence=round(plate.code_confidence, 4),
         number_confidence=round(plate.number_confidence, 4),
@@ -132,6 +137,6 @@ def plate_out(plate: PlateReading) -> PlateOut:
     )
 
 
-def rounded(box: Box) -> tuple[float, float, float, float]:
+def rounded(box: Box) -> list[float]:
     """To a tenth of a pixel."""
-    return (round(box.x, 1), round(box.y, 1), round(box.width, 1), round(box.height, 1))
+    return [round(box.x, 1), round(box.y, 1), round(box.width, 1), round(box.height, 1)]

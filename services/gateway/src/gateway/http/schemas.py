@@ -3,17 +3,24 @@
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
 
 from gateway.domain.accounts import Permission, Role, User
-from gateway.domain.names import clean_name, clean_permission_name
+from gateway.domain.names import MAX_NAME_CHARS, clean_name, clean_permission_name
 from gateway.handlers.issue_tokens import TokenPair
+from kit.json_types import JSON_NUMBER, JsonBool
+from kit.pagination import MAX_ID
 
-# Ids are BIGINT in the database, where a larger number is an error and not an unknown id.
-RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
-Name = Annotated[str, Field(max_length=200), AfterValidator(clean_name)]
-PermissionName = Annotated[str, Field(max_length=200), AfterValidator(clean_permission_name)]
-Ids = Annotated[list[RowId], Field(max_length=500)]
+RowId = Annotated[int, Field(ge=1, le=MAX_ID)]
+# In the schema the limits of the name as it is stored; what is sent is longer if accents are characters of their own.
+_NAME_SCHEMA: dict[str, JsonValue] = {"minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": r"^\S(.*\S)?$"}
+Name = Annotated[str, Field(max_length=200, json_schema_extra=_NAME_SCHEMA), AfterValidator(clean_name)]
+PermissionName = Annotated[
+    str,
+    Field(max_length=200, json_schema_extra={"pattern": "^[a-z0-9][a-z0-9_.:-]{0,63}$"}),
+    AfterValidator(clean_permission_name),
+]
+Ids = Annotated[list[Annotated[RowId, JSON_NUMBER]], Field(max_length=500)]
 Description = Annotated[str, Field(max_length=500)]
 
 _READ_ONLY = frozenset(
@@ -162,7 +169,7 @@ class UserReplace(ReadBack):
     username: Name
     password: SecretStr | None = None
     role_ids: Ids | None = None
-    is_active: bool | None = None
+    is_active: JsonBool | None = None
 
 
 class UserUpdate(RequestModel):
@@ -171,7 +178,7 @@ class UserUpdate(RequestModel):
     username: Name | None = None
     password: SecretStr | None = None
     role_ids: Ids | None = None
-    is_active: bool | None = None
+    is_active: JsonBool | None = None
 
 
 class PermissionOut(BaseModel):
@@ -265,3 +272,19 @@ class PermissionUpdate(RequestModel):
 
     name: PermissionName | None = None
     description: Description | None = None
+
+
+_NEW_PASSWORDS = (
+    ("UserCreate", "password"),
+    ("UserReplace", "password"),
+    ("UserUpdate", "password"),
+    ("PasswordReset", "password"),
+    ("PasswordChange", "new_password"),
+)
+
+
+def publish_password_lengths(document: dict[str, Any], *, min_chars: int, max_chars: int) -> None:
+    """Write the lengths of a password that may be set into an OpenAPI document; the two are settings."""
+    for model, name in _NEW_PASSWORDS:
+        field = document["components"]["schemas"][model]["properties"][name]
+        field["minLength"], field["maxLength"] = min_chars, max_chars

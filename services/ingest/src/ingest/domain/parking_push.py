@@ -40,11 +40,11 @@ FIELDS = (
 )
 
 HIGHEST_SPOT_NUMBER = 9999
-_LARGEST_SIDE_PX = 65_535
-_LONGEST_TEXT = 200
-_LONGEST_DURATION_S = 50 * 365 * 86_400
+LARGEST_SIDE_PX = 65_535
+LONGEST_TEXT_CHARS = 200
+LONGEST_DURATION_S = 50 * 365 * 86_400
 # Cameras put a spot's corner a little outside their picture; further out the resolution is wrong.
-_OUTSIDE_SHARE = 0.1
+OUTSIDE_SHARE = 0.1
 
 
 class Purpose(StrEnum):
@@ -130,8 +130,8 @@ def parse_push(document: Mapping[str, object]) -> tuple[ParkingPush, str]:
         raise _missing(missing)
     reader = _FieldReader(document)
     resolution = Size(
-        reader.read("resolution_w", partial(whole_number, low=1, high=_LARGEST_SIDE_PX), _LARGEST_SIDE_PX),
-        reader.read("resolution_y", partial(whole_number, low=1, high=_LARGEST_SIDE_PX), _LARGEST_SIDE_PX),
+        reader.read("resolution_w", partial(whole_number, low=1, high=LARGEST_SIDE_PX), LARGEST_SIDE_PX),
+        reader.read("resolution_y", partial(whole_number, low=1, high=LARGEST_SIDE_PX), LARGEST_SIDE_PX),
     )
     corners = _corners(reader, resolution)
     x1, y1, x2, y2 = _vehicle_frame(reader, resolution)
@@ -144,7 +144,7 @@ def parse_push(document: Mapping[str, object]) -> tuple[ParkingPush, str]:
         area=reader.read("parking_area", parse_parking_area, ParkingArea("", "")),
         index_number=reader.read("index_number", partial(whole_number, low=1, high=HIGHEST_SPOT_NUMBER), 0),
         purpose=Purpose.ENTRY if reader.read("occupancy", _occupancy, 0) else Purpose.EXIT,
-        duration_s=reader.read("duration", partial(decimal_number, low=0, high=_LONGEST_DURATION_S), 0.0),
+        duration_s=reader.read("duration", partial(decimal_number, low=0, high=LONGEST_DURATION_S), 0.0),
         corners=corners,
         vehicle_box=box_between(x1, y1, x2, y2),
     )
@@ -226,7 +226,7 @@ def _vehicle_frame(reader: _FieldReader, resolution: Size) -> tuple[float, ...]:
 def _within(name: str, resolution: Size) -> Callable[[object], float]:
     """A coordinate in a picture of `resolution`; the field's name contains its axis, x or y."""
     side_px = resolution.width_px if "x" in name else resolution.height_px
-    return partial(decimal_number, low=-side_px * _OUTSIDE_SHARE, high=side_px * (1 + _OUTSIDE_SHARE))
+    return partial(decimal_number, low=-side_px * OUTSIDE_SHARE, high=side_px * (1 + OUTSIDE_SHARE))
 
 
 def _short_text(value: object) -> str:
@@ -235,8 +235,8 @@ def _short_text(value: object) -> str:
     if not isinstance(value, str):
         raise InvalidValue("must be text")
     text = value.strip()
-    if len(text) > _LONGEST_TEXT:
-        raise InvalidValue(f"is longer than {_LONGEST_TEXT} characters")
+    if len(text) > LONGEST_TEXT_CHARS:
+        raise InvalidValue(f"is longer than {LONGEST_TEXT_CHARS} characters")
     # Databases and logs do not accept control characters and unpaired surrogates; both are "not printable".
     if not text.isprintable():
         raise InvalidValue("holds a character that cannot be printed")
@@ -267,7 +267,7 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _printable(name: str) -> str:
-    return name[:_LONGEST_TEXT].encode("ascii", "backslashreplace").decode("ascii")
+    return name[:LONGEST_TEXT_CHARS].encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _reject_constant(name: str) -> NoReturn:

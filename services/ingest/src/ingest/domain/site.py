@@ -14,7 +14,8 @@ from ingest.domain.parking_area import API_CODE, LOCATION_CODE
 # ISO 3166-1 in lower case, with the subdivision where plates differ by it: "de", "ae-du".
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z0-9]{1,3})?")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
-_FURTHEST_PX = 100_000
+FURTHEST_PX = 100_000
+"""How far a corner may lie from the picture's origin, in pixels."""
 TEXT_CHARS = 200
 """The longest name or other text of an entry of the registry, in characters."""
 SMALLEST_CORNERS = 3
@@ -216,5 +217,5 @@ def check_crop_zone(points: Sequence[Point]) -> tuple[Point, ...]:
 
 def _check_points(points: Sequence[Point]) -> None:
     # NaN fails the comparison as well.
-    if not all(abs(x) <= _FURTHEST_PX and abs(y) <= _FURTHEST_PX for x, y in points):
+    if not all(abs(x) <= FURTHEST_PX and abs(y) <= FURTHEST_PX for x, y in points):
         raise InvalidValue("a corner lies outside any picture")

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ingest.domain.camera_event import EventState
 from ingest.domain.outcomes import Outcome
@@ -18,6 +18,7 @@ from ingest.handlers.camera_events import CameraEvents
 from ingest.http.registry_schemas import Filter, RowId
 from kit.auth import require
 from kit.blobs import BlobStore
+from kit.json_types import Instant
 from kit.pagination import PageOf, PageParams
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -38,7 +39,7 @@ def _day(value: Any) -> Any:
     raise ValueError("must be a time with an offset, as 2024-01-31T23:59:59Z, or a date, as 2024-01-31")
 
 
-Moment = Annotated[AwareDatetime | Annotated[date, BeforeValidator(_day)], Field(union_mode="left_to_right")]
+Moment = Annotated[Instant | Annotated[date, BeforeValidator(_day)], Field(union_mode="left_to_right")]
 
 
 class CameraEventFilter(Filter):

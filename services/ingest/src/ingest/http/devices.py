@@ -4,18 +4,24 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
 
 from ingest.handlers.device_calls import DeviceCalls
 from ingest.http.registry_schemas import RowId
 from kit.auth import require
 from kit.blobs import BlobStore
+from kit.json_types import Instant
 
 _READ = [Depends(require("cameras:read"))]
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PICTURE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"image/jpeg": {}}, "description": "the picture"}
+    200: {
+        "content": {f"image/{kind}": _BINARY for kind in ("jpeg", "png", "webp", "bmp")},
+        "description": "the picture",
+    }
 }
-_CLIP: dict[int | str, dict[str, Any]] = {200: {"content": {"video/mp4": {}}, "description": "the recording"}}
+_CLIP: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"video/mp4": _BINARY}, "description": "the recording"}
+}
 
 
 def device_routes(devices: DeviceCalls, blobs: BlobStore) -> APIRouter:
@@ -51,10 +57,8 @@ def device_routes(devices: DeviceCalls, blobs: BlobStore) -> APIRouter:
     )
     async def get_camera_clip(
         camera_id: RowId,
-        start: Annotated[
-            AwareDatetime | None, Query(description="default: 20 seconds before the end")
-        ] = None,
-        end: Annotated[AwareDatetime | None, Query(description="default: now, or 20 seconds long")] = None,
+        start: Annotated[Instant | None, Query(description="default: 20 seconds before the end")] = None,
+        end: Annotated[Instant | None, Query(description="default: now, or 20 seconds long")] = None,
     ) -> Response:
         fetched = await devices.clip(camera_id, start, end)
         return StreamingResponse(

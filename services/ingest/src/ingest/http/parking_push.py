@@ -12,12 +12,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from ingest.domain.outcomes import Outcome, OutcomeDocument
-from ingest.domain.parking_push import FIELDS, Purpose
+from ingest.domain.parking_push import Purpose
 from ingest.domain.preferences import Preferences, parse_prefer
 from ingest.domain.push_access import SIGNATURE_HEADER, Network, PushCaller, is_in_networks
 from ingest.handlers.accept_parking_push import Accepted, AcceptParkingPush
 from ingest.handlers.admit_push import AdmitPush, PushRefused
 from ingest.handlers.outcome_waiters import OutcomeWaiters
+from ingest.http.push_schema import SECRET, push_openapi
 from ingest.metrics import IngestMetrics
 from ingest.settings import ParkingPushSettings
 from kit.addresses import limit_key
@@ -41,36 +42,6 @@ The event is stored before the 2xx; a repeat of the same event gets the first an
 `Prefer: wait=N` (RFC 7240) answers with the outcome of the event if it is known within N seconds:
 `status` is then `opened`, `reopened`, `closed`, `ignored` or `still_occupied`, otherwise `accepted`.
 With `respond-async` an answer without the outcome is a 202."""
-
-_PREFER = {
-    "name": "Prefer",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string"},
-    "example": "wait=10",
-    "description": "RFC 7240: `wait=N` and `respond-async`",
-}
-
-_OPENAPI = {
-    "parameters": [_PREFER],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": list(FIELDS),
-                    "properties": {
-                        name: {"type": "string"}
-                        if name in {"event", "device", "report_type", "parking_area", "time", "snapshot"}
-                        else {"type": "number"}
-                        for name in FIELDS
-                    },
-                }
-            }
-        },
-    },
-}
 
 
 class PlateOut(BaseModel):
@@ -155,7 +126,7 @@ def post_routes(
         description="As `POST /api/v1/post`, for a camera with a `push_path_secret`.",
         responses=_ANSWERS,
         response_class=Response,
-        openapi_extra=_OPENAPI,
+        openapi_extra=push_openapi(SECRET),
         dependencies=[Depends(any_query)],
         operation_id="push_parking_event_with_secret",
     )
@@ -165,7 +136,7 @@ def post_routes(
         description=_DESCRIPTION,
         responses=_ANSWERS,
         response_class=Response,
-        openapi_extra=_OPENAPI,
+        openapi_extra=push_openapi(),
         # The address is typed into cameras, and some firmware adds parameters; no event may be lost for that.
         dependencies=[Depends(any_query)],
     )

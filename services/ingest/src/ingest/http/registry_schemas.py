@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     SecretStr,
     create_model,
     field_serializer,
@@ -21,6 +22,7 @@ from pydantic import (
 from ingest.domain.parking_push import HIGHEST_SPOT_NUMBER
 from ingest.domain.push_access import MIN_SECRET_CHARS, MOST_NETWORKS, check_networks
 from ingest.domain.site import (
+    FURTHEST_PX,
     MOST_CORNERS,
     SMALLEST_CORNERS,
     TEXT_CHARS,
@@ -37,6 +39,8 @@ from ingest.domain.site import (
     check_time_zone,
 )
 from ingest.domain.site_status import Occupancy, StatusReason
+from kit.json_types import JSON_NUMBER, JsonBool
+from kit.pagination import MAX_ID
 
 _MAX_PARAMETERS_BYTES = 65_536
 _MAX_SECRET_CHARS = 500
@@ -74,34 +78,71 @@ def _check_push_user(value: str) -> str:
     return value
 
 
+def _pattern(pattern: str) -> dict[str, JsonValue]:
+    """For the schema alone, where the check has a better message."""
+    return {"pattern": pattern}
+
+
+def _lengths(least: int, most: int) -> dict[str, JsonValue]:
+    return {"minLength": least, "maxLength": most}
+
+
 def _list_of(check: Callable[[list[Any]], tuple[Any, ...]]) -> Callable[[list[Any]], list[Any]]:
     return lambda values: list(check(values))
 
 
-RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+RowId = Annotated[int, Field(ge=1, le=MAX_ID)]
+BodyId = Annotated[int, Field(ge=1, le=MAX_ID), JSON_NUMBER]
 Line = Annotated[str, Field(max_length=TEXT_CHARS), AfterValidator(check_text)]
-Name = Annotated[str, Field(min_length=1, max_length=TEXT_CHARS), AfterValidator(check_name)]
-Code = Annotated[str, AfterValidator(check_code)]
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=TEXT_CHARS, json_schema_extra=_pattern(r"\S")),
+    AfterValidator(check_name),
+]
+Code = Annotated[
+    str,
+    Field(json_schema_extra=_pattern(r"^\s*[A-Za-z0-9][A-Za-z0-9_.-]{0,31}\s*$")),
+    AfterValidator(check_code),
+]
+LocationCode = Annotated[
+    str, Field(json_schema_extra=_pattern(r"^\s*[A-Za-z]{1,16}\s*$")), AfterValidator(check_location_code)
+]
+ApiCode = Annotated[
+    str, Field(json_schema_extra=_pattern(r"^\s*[0-9]{1,9}\s*$")), AfterValidator(check_api_code)
+]
 Address = Annotated[str, Field(max_length=TEXT_CHARS), AfterValidator(check_address)]
 Secret = Annotated[SecretStr, Field(max_length=_MAX_SECRET_CHARS)]
-PathSecret = Annotated[SecretStr, AfterValidator(_check_path_secret)]
-HmacKey = Annotated[SecretStr, AfterValidator(_check_hmac_key)]
-PushUser = Annotated[Line, AfterValidator(_check_push_user)]
-PushNetworks = Annotated[list[str], Field(max_length=MOST_NETWORKS), AfterValidator(_list_of(check_networks))]
+PathSecret = Annotated[
+    SecretStr,
+    Field(json_schema_extra=_pattern(rf"^([A-Za-z0-9_-]{{{MIN_SECRET_CHARS},100}})?$")),
+    AfterValidator(_check_path_secret),
+]
+HmacKey = Annotated[
+    SecretStr,
+    Field(json_schema_extra={"anyOf": [{"maxLength": 0}, _lengths(MIN_SECRET_CHARS, _MAX_SECRET_CHARS)]}),
+    AfterValidator(_check_hmac_key),
+]
+PushUser = Annotated[Line, Field(json_schema_extra=_pattern(r'^[^:"]*$')), AfterValidator(_check_push_user)]
+Network = Annotated[str, Field(json_schema_extra=_pattern(r"^\s*[0-9A-Fa-f.:]+(/[0-9.]+)?\s*$"))]
+PushNetworks = Annotated[
+    list[Network], Field(max_length=MOST_NETWORKS), AfterValidator(_list_of(check_networks))
+]
 Parameters = Annotated[dict[str, Any], AfterValidator(_check_parameters)]
-Regions = Annotated[list[str], Field(max_length=_MAX_REGIONS), AfterValidator(_list_of(check_regions))]
-Pixels = Annotated[float, Field(allow_inf_nan=False)]
+Region = Annotated[str, Field(json_schema_extra=_pattern(r"^\s*[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?\s*$"))]
+Regions = Annotated[list[Region], Field(max_length=_MAX_REGIONS), AfterValidator(_list_of(check_regions))]
+Pixels = Annotated[float, Field(ge=-FURTHEST_PX, le=FURTHEST_PX, allow_inf_nan=False), JSON_NUMBER]
+Point = Annotated[list[Pixels], Field(min_length=2, max_length=2)]
 CropPoints = Annotated[
-    list[tuple[Pixels, Pixels]],
+    list[Point],
     Field(min_length=SMALLEST_CORNERS, max_length=MOST_CORNERS),
     AfterValidator(_list_of(check_crop_zone)),
 ]
 
 
 class Create(BaseModel):
-    """A request. An unknown field is an error; a number is accepted for a text of digits."""
+    """A request. An unknown field is an error."""
 
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     ignored_in_put: ClassVar[frozenset[str]] = frozenset()
 
@@ -133,7 +174,7 @@ class LocationFields(BaseModel):
     """A location without its secrets."""
 
     name: Name
-    code: Annotated[str, AfterValidator(check_location_code)] = Field(
+    code: LocationCode = Field(
         description="letters; pushes name a camera by it and the camera's api_code, as in NAD95"
     )
     portal_name: Line = ""
@@ -169,7 +210,7 @@ class LocationOut(LocationFields, Out):
 class ZoneFields(BaseModel):
     """A zone."""
 
-    location_id: RowId
+    location_id: BodyId
     code: Code
     parameters: Parameters = Field(default_factory=dict)
 
@@ -187,7 +228,7 @@ class ZoneOut(ZoneFields, Out):
 class PoleFields(BaseModel):
     """A pole."""
 
-    zone_id: RowId
+    zone_id: BodyId
     name: Name
     code: Code
     coordinates: Line = ""
@@ -211,18 +252,16 @@ class PoleOut(PoleFields, Out):
 class CameraFields(BaseModel):
     """A camera."""
 
-    pole_id: RowId
+    pole_id: BodyId
     name: Name
-    api_code: Annotated[str, AfterValidator(check_api_code)] = Field(
-        description="digits, unique within the location"
-    )
+    api_code: ApiCode = Field(description="digits, unique within the location")
     p_ip: Address = Field("", description="its address, with a port where it is not 80")
     vpn_ip: Address = Field(
         "", description="its address through the VPN; called if the first does not answer"
     )
-    number_of_parking: Annotated[int, Field(ge=0, le=HIGHEST_SPOT_NUMBER)] = 0
+    number_of_parking: Annotated[int, Field(ge=0, le=HIGHEST_SPOT_NUMBER), JSON_NUMBER] = 0
     portal_id: Line = ""
-    is_enabled: bool = Field(
+    is_enabled: JsonBool = Field(
         True, description="false: it is never called, and its status is OFFLINE; its pushes are accepted"
     )
     push_networks: PushNetworks = Field(
@@ -281,8 +320,8 @@ class CameraOut(CameraFields, Out):
 class SpotFields(BaseModel):
     """A spot; its corners are in pixels of the camera's snapshot."""
 
-    camera_id: RowId
-    spot_number: Annotated[int, Field(ge=1, le=HIGHEST_SPOT_NUMBER)]
+    camera_id: BodyId
+    spot_number: Annotated[int, Field(ge=1, le=HIGHEST_SPOT_NUMBER), JSON_NUMBER]
     p1_x: Pixels
     p1_y: Pixels
     p2_x: Pixels
@@ -316,7 +355,7 @@ class SpotOut(SpotFields, Out):
 class CropZoneFields(BaseModel):
     """A part of a camera's picture."""
 
-    camera_id: RowId
+    camera_id: BodyId
     points: CropPoints = Field(description="corners as [x, y] in pixels of the camera's snapshot")
 
 
@@ -413,6 +452,9 @@ def replace_of(create: type[Create], out: type[Out]) -> type[Create]:
         return {name: value for name, value in values.items() if name not in read_only}
 
     validators: dict[str, Any] = {"_drop_read_only": model_validator(mode="before")(drop_read_only)}
+    ignored: dict[str, Any] = {
+        name: (Any, Field(None, exclude=True, description="ignored")) for name in create.ignored_in_put
+    }
     return create_model(
-        create.__name__.replace("Create", "Replace"), __base__=create, __validators__=validators
+        create.__name__.replace("Create", "Replace"), __base__=create, __validators__=validators, **ignored
     )

@@ -10,13 +10,12 @@ from pydantic import BeforeValidator
 
 from kit.days import Bound, is_day, parse_bound
 from kit.errors import FieldError, Invalid
-from kit.pagination import Page
+from kit.pagination import MAX_ID, Page
 from tickets.domain.lists import TICKET_SORT_KEYS, IgnoredTriggerFilter, Slice, TicketFilter
 from tickets.domain.sessions import REASON_TEXTS
 from tickets.domain.tickets import TicketStatus
 from tickets.handlers.plate_filters import city, pattern
 
-MAX_ID = 2**63 - 1
 MAX_SPOT_NUMBER = 2**31 - 1
 MAX_WORD_CHARS = 64
 
@@ -25,10 +24,14 @@ Location = Annotated[str, Path(max_length=MAX_WORD_CHARS, description="its numbe
 CameraId = Annotated[int | None, Query(ge=1, le=MAX_ID, description="only of this camera")]
 SpotNumber = Annotated[int | None, Query(ge=1, le=MAX_SPOT_NUMBER, description="only of this spot number")]
 Word = Annotated[str | None, Query(max_length=MAX_WORD_CHARS)]
+_DAY = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+_TIME = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?"
+_OFFSET = r"(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)?"
 Moment = Annotated[
     str | None,
     Query(
         max_length=MAX_WORD_CHARS,
+        json_schema_extra={"pattern": f"^({_DAY}([T ]{_TIME}{_OFFSET})?)?$"},
         description="ISO 8601, both ends included; a date is that day at the location, a time without an offset is UTC",
     ),
 ]
@@ -116,7 +119,7 @@ def ticket_query(
         str | None, Query(max_length=MAX_WORD_CHARS, description="a location's number or code")
     ] = None,
     sort_by: Annotated[
-        str, Query(max_length=MAX_WORD_CHARS, description=f"one of {', '.join(TICKET_SORT_KEYS)}")
+        str, Query(max_length=MAX_WORD_CHARS, json_schema_extra={"enum": [*TICKET_SORT_KEYS]})
     ] = "id",
     sort_order: Annotated[Literal["asc", "desc"], _LOWER] = "desc",
 ) -> TicketQuery:
