@@ -13,9 +13,8 @@ from attack import pictures
 from attack.pictures import LARGE, Cost, HostilePicture
 from kit.errors import LookoutError
 from kit.picture_limits import PictureLimits
+from kit.size_limits import MAX_PICTURE_BYTES as MAX_BYTES
 from plate_ocr.adapters.decoding import check
-
-MAX_BYTES = 12_582_912
 
 
 def test_no_generated_picture_costs_too_much_or_ends_with_an_error() -> None:

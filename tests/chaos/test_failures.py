@@ -209,7 +209,7 @@ def with_picture(picture: bytes) -> bytes:
     return json.dumps({**entry("X"), "snapshot": base64.b64encode(picture).decode()}).encode()
 
 
-@pytest.mark.parametrize("size_bytes", [9_000_000, 40_000_000])
+@pytest.mark.parametrize("size_bytes", [20_000_000, 60_000_000])
 def test_a_client_that_reads_only_after_sending_gets_413(site: Stack, size_bytes: int) -> None:
     with httpx.Client(base_url=site.gateway_url, timeout=60) as client:
         answer = client.post("/post", content=b"A" * size_bytes, headers={"Connection": "close"})
@@ -219,7 +219,7 @@ def test_a_client_that_reads_only_after_sending_gets_413(site: Stack, size_bytes
 @pytest.mark.parametrize(
     ("body", "statuses"),
     [
-        pytest.param(with_picture(pictures.noise(10_000_000)), {413, 422, 400}, id="a 10 MB picture"),
+        pytest.param(with_picture(pictures.noise(13_000_000)), {413}, id="a 13 MB picture"),
         pytest.param(b'{"snapshot": "' + b"A" * 40_000_000 + b'"}', {413}, id="a 40 MB body"),
         pytest.param(with_picture(pictures.bomb(50_000)), {413, 422, 400}, id="a decompression bomb"),
         pytest.param(

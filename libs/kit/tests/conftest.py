@@ -16,6 +16,7 @@ from kit.grpc import Rpc
 from kit.service import Resource, Service, ServiceRunner
 from kit.service.lifecycle import Step
 from kit.settings import GrpcSettings, HttpSettings, LogSettings, ServiceSettings
+from kit.size_limits import BodyLimit
 
 
 class ToySettings(ServiceSettings):
@@ -53,7 +54,7 @@ def build_toy(
     mode: Literal["embedded", "distributed"] = "distributed",
     data_dir: Path = Path("unused"),
     verifier: TokenVerifier | None = None,
-    body_limits: dict[str, int] | None = None,
+    body_limits: dict[str, BodyLimit] | None = None,
     log: io.StringIO | None = None,
     name: str = "toy",
     resources: Sequence[Resource] = (),

@@ -14,6 +14,7 @@ from kit.health import CheckResult
 from kit.http import read_json, require_media_type
 from kit.pagination import Page, PageOf, PageParams
 from kit.settings import HttpSettings
+from kit.size_limits import BodyLimit
 from kit.tracing import current_trace
 from testkit import eventually
 
@@ -286,7 +287,8 @@ async def test_a_body_over_the_limit_is_refused(toy: Any, size: int, is_streamed
     response = await client.post("/api/v1/count", content=content)
     assert response.status_code == status
     if status == 413:
-        is_problem(response, 413, "too_large")
+        problem = is_problem(response, 413, "too_large")
+        assert "1000 bytes, the limit that LOOKOUT_TOY__HTTP__MAX_BODY_BYTES sets" in problem["detail"]
     else:
         assert response.json() == size
 
@@ -311,10 +313,14 @@ async def test_a_declared_size_is_refused_before_anything_is_read(toy: Any) -> N
 
 
 async def test_a_route_may_have_a_limit_of_its_own(toy: Any) -> None:
-    limits = {"/api/v1": 500, "/api/v1/count": 3000}
+    limits = {"/api/v1": BodyLimit(500, "SMALL"), "/api/v1/count": BodyLimit(3000, "LARGE")}
     client = (await toy(routes(), http=LIMITED, body_limits=limits)).client
     assert (await client.post("/api/v1/count", content=b"x" * 3000)).json() == 3000
-    assert (await client.post("/api/v1/raw", content=b"x" * 501, headers=JSON)).status_code == 413
+    for content in (b"x" * 501, chunks(600)):
+        problem = is_problem(
+            await client.post("/api/v1/raw", content=content, headers=JSON), 413, "too_large"
+        )
+        assert problem["detail"] == "The body is over 500 bytes, the limit that SMALL sets."
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from kit.logging import Logger, make_logger
 from kit.metrics import Metrics
 from kit.problems import install
 from kit.settings import DatabaseSettings, GrpcSettings, LogSettings, TracingSettings
+from kit.size_limits import BodyLimit
 from kit.tracing import Tracing, open_tracing, use_trace
 from testkit.otlp import OtlpCollector, ReceivedSpan, otlp_collector
 
@@ -81,7 +82,9 @@ def http_client(tracing: Tracing, logger: Logger) -> httpx.AsyncClient:
         return "live"
 
     metrics, health = Metrics("toy"), Health()
-    edge = Edge(app, logger=logger, metrics=metrics, health=health, max_body_bytes=100, tracing=tracing)
+    edge = Edge(
+        app, logger=logger, metrics=metrics, health=health, body_limit=BodyLimit(100, ""), tracing=tracing
+    )
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(edge, raise_app_exceptions=False), base_url="http://toy"
     )

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from kit.size_limits import MAX_PICTURE_BYTES
 from testkit import CameraMode, HttpCamera
 from testkit.camera import CLIP
 from testkit.pictures import bomb, noise
@@ -102,7 +103,8 @@ async def test_a_camera_that_is_off_is_a_clear_problem(
 
 
 @pytest.mark.parametrize(
-    ("picture", "code"), [(bomb(), "picture_too_large_pixels"), (noise(5_300_000), "camera_answer_too_large")]
+    ("picture", "code"),
+    [(bomb(), "picture_too_large_pixels"), (noise(MAX_PICTURE_BYTES + 100_000), "camera_answer_too_large")],
 )
 async def test_a_camera_cannot_send_what_is_too_large(
     ingest: Ingest, camera: Any, http_camera: HttpCamera, picture: Any, code: Any

@@ -9,6 +9,7 @@ import pytest
 from ingest.domain.parking_push import FIELDS
 from ingest.http.camera_events import CameraEventDetailOut
 from ingest.http.parking_push import PushOut
+from kit.size_limits import MAX_PICTURE_BYTES
 from lookout.camera.v1 import camera_pb2
 from lookout.common.v1 import common_pb2
 from testkit import eventually
@@ -133,7 +134,13 @@ async def test_each_error_has_its_own_code_and_stores_nothing(ingest: Ingest) ->
     await expect_error(ingest, "not_a_picture", 422, fields=["snapshot"], picture=error_page())
     await expect_error(ingest, "picture_truncated", 422, fields=["snapshot"], picture=solid()[:200])
     await expect_error(ingest, "picture_too_large_pixels", 413, fields=["snapshot"], picture=bomb())
-    await expect_error(ingest, "picture_too_large_bytes", 413, fields=["snapshot"], picture=noise(5_300_000))
+    await expect_error(
+        ingest,
+        "picture_too_large_bytes",
+        413,
+        fields=["snapshot"],
+        picture=noise(MAX_PICTURE_BYTES + 100_000),
+    )
     await expect_error(ingest, "invalid_index_number", 422, fields=["index_number"], index_number="1e9")
     await expect_error(ingest, "invalid_parking_area", 422, fields=["parking_area"], parking_area="95-NAD")
     await expect_error(ingest, "unknown_location", 404, fields=["parking_area"], parking_area="ZZZ95")
@@ -164,10 +171,10 @@ async def test_bodies_that_are_not_a_push(sqlite_ingest: Ingest, body: Any, code
 @pytest.mark.parametrize("is_streamed", [False, True])
 async def test_a_body_over_the_limit_is_rejected(sqlite_ingest: Ingest, is_streamed: Any) -> None:
     async def stream() -> AsyncIterator[Any]:
-        for _ in range(10):
+        for _ in range(20):
             yield b" " * 1_048_576
 
-    content = stream() if is_streamed else b" " * 10_485_760
+    content = stream() if is_streamed else b" " * 20_971_520
     answer = await sqlite_ingest.client.post("/api/v1/post", content=content)
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"

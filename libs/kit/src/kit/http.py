@@ -23,6 +23,8 @@ from kit.metrics import CONTENT_TYPE, Metrics
 from kit.problems import install
 from kit.query import any_query, refuse_unknown_query
 from kit.settings.blocks import HttpSettings
+from kit.settings.service import env_prefix
+from kit.size_limits import BodyLimit
 from kit.tracing import NO_TRACING, Tracing
 
 
@@ -39,14 +41,14 @@ def create_app(
     tracing: Tracing = NO_TRACING,
     title: str | None = None,
     description: str = "",
-    body_limits: Mapping[str, int] | None = None,
+    body_limits: Mapping[str, BodyLimit] | None = None,
     secret_prefixes: Collection[str] = (),
     docs: bool = True,
     edge: bool = True,
 ) -> FastAPI:
     """An app with the health and metrics routes only; `app.state` holds what FastAPI dependencies need.
 
-    `body_limits`: path prefix → bytes, where a route takes more or less than `settings.max_body_bytes`.
+    `body_limits`: by path prefix, where a route takes more or less than `settings.max_body_bytes`.
     `secret_prefixes`: what follows them in a path is not logged.
     `docs=False` leaves `/docs` and `/openapi.json` to the caller. `edge=False` leaves out `Edge` and CORS, for an app
     that is the innermost part of a larger one with middlewares of its own.
@@ -78,19 +80,20 @@ def create_app(
     install(app)
     app.add_middleware(HeadAsGet)
     if edge:
-        _add_edge(app, settings, logger, metrics, health, tracing, body_limits, secret_prefixes)
+        _add_edge(app, service, settings, logger, metrics, health, tracing, body_limits, secret_prefixes)
     _add_operations_routes(app, metrics, health, settings)
     return app
 
 
 def _add_edge(
     app: FastAPI,
+    service: str,
     settings: HttpSettings,
     logger: Logger,
     metrics: Metrics,
     health: Health,
     tracing: Tracing,
-    body_limits: Mapping[str, int] | None,
+    body_limits: Mapping[str, BodyLimit] | None,
     secret_prefixes: Collection[str],
 ) -> None:
     app.add_middleware(
@@ -99,7 +102,7 @@ def _add_edge(
         metrics=metrics,
         health=health,
         tracing=tracing,
-        max_body_bytes=settings.max_body_bytes,
+        body_limit=BodyLimit(settings.max_body_bytes, f"{env_prefix(service)}HTTP__MAX_BODY_BYTES"),
         body_limits=body_limits,
         secret_prefixes=secret_prefixes,
     )

@@ -21,6 +21,7 @@ from kit.health import Health
 from kit.logging import Logger
 from kit.metrics import Metrics
 from kit.problems import problem_of
+from kit.size_limits import BodyLimit
 from kit.tracing import (
     NO_TRACING,
     SpanKind,
@@ -53,12 +54,13 @@ FULL_LOG_INTERVAL_S = 60.0
 class BodyTooLarge(HTTPException):
     """Raised while a route reads the body; an HTTPException, which FastAPI's body parsing does not replace."""
 
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is over {max_bytes} bytes.")
+    def __init__(self, limit: BodyLimit) -> None:
+        super().__init__(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, limit.refusal)
 
 
 class Edge:
-    """The outermost middleware of a service's app. `body_limits`: path prefix → bytes, the longest prefix wins.
+    """The outermost middleware of a service's app. `body_limits`: by path prefix, the longest one wins; `body_limit`
+    for all other paths.
 
     `secret_prefixes`: what follows them in a path is a secret, which is not logged.
     """
@@ -70,9 +72,9 @@ class Edge:
         logger: Logger,
         metrics: Metrics,
         health: Health,
-        max_body_bytes: int,
+        body_limit: BodyLimit,
         tracing: Tracing = NO_TRACING,
-        body_limits: Mapping[str, int] | None = None,
+        body_limits: Mapping[str, BodyLimit] | None = None,
         secret_prefixes: Collection[str] = (),
     ) -> None:
         self._app = app
@@ -80,7 +82,7 @@ class Edge:
         self._logger = logger
         self._health = health
         self._tracing = tracing
-        self._max_body_bytes = max_body_bytes
+        self._body_limit = body_limit
         self._body_limits = sorted((body_limits or {}).items(), key=lambda item: -len(item[0]))
         labels = ("method", "route", "status")
         self._requests = metrics.counter("http_requests_total", "HTTP requests answered", labels)
@@ -121,9 +123,7 @@ class Edge:
             elif call.is_declared_too_large:
                 if not call.is_drain_too_long:
                     await drain(call.scope, call.receive_any)
-                await call.answer(
-                    TooLarge(f"The body is over {call.max_body_bytes} bytes."), close=call.is_drain_too_long
-                )
+                await call.answer(TooLarge(call.body_limit.refusal), close=call.is_drain_too_long)
             else:
                 await self._app(call.scope, call.receive, call.send)
         except ClientDisconnect:
@@ -167,22 +167,22 @@ class Edge:
     def _logged_path(self, path: str) -> str:
         return next((prefix + "…" for prefix in self._secret_prefixes if path.startswith(prefix)), path)
 
-    def _limit_for(self, path: str) -> int:
+    def _limit_for(self, path: str) -> BodyLimit:
         for prefix, limit in self._body_limits:
             if path.startswith(prefix):
                 return limit
-        return self._max_body_bytes
+        return self._body_limit
 
 
 class _Call:
     """One HTTP call: counts the bytes read, records the status sent."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, trace: TraceContext, max_body_bytes: int
+        self, scope: Scope, receive: Receive, send: Send, trace: TraceContext, body_limit: BodyLimit
     ) -> None:
         self.scope = scope
         self.trace = trace
-        self.max_body_bytes = max_body_bytes
+        self.body_limit = body_limit
         self.began = time.perf_counter()
         self.status: int | None = None
         self._receive = receive
@@ -208,11 +208,11 @@ class _Call:
 
     @property
     def is_declared_too_large(self) -> bool:
-        return self._declared_bytes is not None and self._declared_bytes > self.max_body_bytes
+        return self._declared_bytes is not None and self._declared_bytes > self.body_limit.max_bytes
 
     @property
     def is_drain_too_long(self) -> bool:
-        return (self._declared_bytes or 0) > self.max_body_bytes + DRAIN_BYTES
+        return (self._declared_bytes or 0) > self.body_limit.max_bytes + DRAIN_BYTES
 
     async def receive_any(self) -> Message:
         """The next message, without the size limit."""
@@ -222,8 +222,8 @@ class _Call:
         message = await self._receive()
         if message["type"] == "http.request":
             self._read_bytes += len(message.get("body", b""))
-            if self._read_bytes > self.max_body_bytes:
-                raise BodyTooLarge(self.max_body_bytes)
+            if self._read_bytes > self.body_limit.max_bytes:
+                raise BodyTooLarge(self.body_limit)
         return message
 
     async def send(self, message: Message) -> None:

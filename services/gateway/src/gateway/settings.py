@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, SecretStr
 
 from kit.settings import Block, DatabaseSettings, SecretsSettings
+from kit.size_limits import MAX_PICTURE_BYTES
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -60,6 +61,11 @@ class ProxySettings(Block):
     prefer_wait_margin_s: Seconds = Field(
         5.0,
         description="seconds added to `Prefer: wait`, so that the service responds before the gateway's timeout",
+    )
+    max_picture_bytes: int = Field(
+        MAX_PICTURE_BYTES,
+        gt=0,
+        description="largest picture in bytes; the largest bodies of routes that take one follow from it",
     )
     max_tracked_clients: int = Field(
         100_000, gt=0, description="clients whose request rates are held in memory"
@@ -128,6 +134,8 @@ class GatewaySettings(SecretsSettings):
 
     service_name: ClassVar[str] = "gateway"
     defaults: ClassVar[Mapping[str, Any]] = {"http.port": 8000, "http.max_connections_per_address": 256}
+
+    aliases: ClassVar[Mapping[str, str]] = {"LOOKOUT_MAX_PICTURE_BYTES": "proxy.max_picture_bytes"}
 
     database: DatabaseSettings = Field(description="users, roles, permissions, tokens and signing keys")
     superadmin_password: SecretStr = Field(

@@ -17,7 +17,7 @@ from gateway.domain.clients import TrustedProxies
 from gateway.domain.cors import CorsPolicy
 from gateway.domain.lockout import LockoutPolicy
 from gateway.domain.passwords import PasswordRules
-from gateway.domain.routes import OWN_SERVICE, RouteTable, parse_route_table, parse_service_urls
+from gateway.domain.routes import OWN_SERVICE, BodyLimit, RouteTable, parse_route_table, parse_service_urls
 from gateway.handlers.change_own_password import ChangeOwnPassword
 from gateway.handlers.change_permission import ChangePermission
 from gateway.handlers.change_role import ChangeRole
@@ -65,6 +65,7 @@ from kit.http import change_document
 from kit.http_edge import Edge
 from kit.logging import Logger
 from kit.service import Service, Shared, open_secret_box
+from kit.size_limits import NO_BODY_LIMIT, base64_body_bytes, form_bytes
 
 NAME = "gateway"
 # What a secret box encrypted, for the command re-encrypt-secrets.
@@ -158,8 +159,7 @@ def build(
         metrics=service.metrics,
         tracing=service.tracing,
         health=Health(),  # never refuses: the chain's Startup decides what is served while starting
-        # The chain's SizeLimit applies the limit of each route.
-        max_body_bytes=max(route.max_body_bytes for route in table.by_prefix.values()),
+        body_limit=NO_BODY_LIMIT,  # the chain's SizeLimit applies the limit of each route
         secret_prefixes=table.secret_prefixes,
     )
     return service
@@ -200,7 +200,19 @@ def load_table(settings: GatewaySettings) -> tuple[RouteTable, dict[str, str]]:
     text = (path or files("gateway").joinpath("routes.toml")).read_text(encoding="utf-8")
     document = tomllib.loads(text)
     urls = parse_service_urls(document, settings.upstreams.urls)
-    return parse_route_table(document, {OWN_SERVICE, *urls}), urls
+    return parse_route_table(document, {OWN_SERVICE, *urls}, body_limits(settings)), urls
+
+
+def body_limits(settings: GatewaySettings) -> dict[str, BodyLimit]:
+    """The largest bodies by the names that a route table may use."""
+    max_picture_bytes, prefix = settings.proxy.max_picture_bytes, settings.env_prefix()
+    return {
+        "default": BodyLimit(settings.http.max_body_bytes, f"{prefix}HTTP__MAX_BODY_BYTES"),
+        "picture": BodyLimit(form_bytes(max_picture_bytes), f"{prefix}PROXY__MAX_PICTURE_BYTES"),
+        "picture_in_base64": BodyLimit(
+            base64_body_bytes(max_picture_bytes), f"{prefix}PROXY__MAX_PICTURE_BYTES"
+        ),
+    }
 
 
 def _upstreams(

@@ -5,14 +5,18 @@ from importlib.resources import files
 import pytest
 
 from gateway.domain.paths import clean_path
-from gateway.domain.routes import RouteTableError, parse_route_table, parse_service_urls
+from gateway.domain.routes import BodyLimit, RouteTableError, parse_route_table, parse_service_urls
 
 SERVICES = {"gateway", "ingest", "plate-ocr", "tickets"}
+LIMITS = {
+    name: BodyLimit(max_bytes, name)
+    for name, max_bytes in (("default", 7), ("picture", 70), ("picture_in_base64", 100))
+}
 
 
 def packaged():
     text = files("gateway").joinpath("routes.toml").read_text()
-    return parse_route_table(tomllib.loads(text), SERVICES)
+    return parse_route_table(tomllib.loads(text), SERVICES, LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +93,7 @@ def test_the_longest_prefix_wins_in_any_order():
             {"prefix": "/a/b", "service": "plate-ocr", "aliases": ["/old"]},
         ),
         SERVICES,
+        LIMITS,
     )
     found = [table.match(clean_path(path)) for path in (b"/a/x", b"/a/b", b"/a/b/x", b"/a/b/c/d", b"/old/c")]
     assert [match and match.route.service for match in found] == [
@@ -118,16 +123,17 @@ def test_a_route_takes_the_defaults():
             defaults={"rate_limit": "few", "timeout_s": 7, "max_body_bytes": 100},
         ),
         SERVICES,
+        LIMITS,
     )
     a, b = table.by_prefix[(b"a",)], table.by_prefix[(b"b",)]
-    assert (a.rate_limit.name, a.rate_limit.amount, a.timeout_s, a.max_body_bytes, a.is_public) == (
+    assert (a.rate_limit.name, a.rate_limit.amount, a.timeout_s, a.body_limit.max_bytes, a.is_public) == (
         "few",
         10,
         7.0,
         100,
         False,
     )
-    assert (b.rate_limit.window_s, b.timeout_s, b.max_body_bytes, b.is_public) == (1.0, 1.5, 9, True)
+    assert (b.rate_limit.window_s, b.timeout_s, b.body_limit.max_bytes, b.is_public) == (1.0, 1.5, 9, True)
 
 
 @pytest.mark.parametrize(
@@ -145,14 +151,18 @@ def test_a_route_takes_the_defaults():
         ({"prefix": "/a", "service": "ingest", "rate_limit": "none"}, "not in rate_limits"),
         ({"prefix": "/a", "service": "ingest", "timeout_s": 0}, "timeout_s"),
         ({"prefix": "/a", "service": "ingest", "timeout_s": True}, "timeout_s"),
-        ({"prefix": "/a", "service": "ingest", "max_body_bytes": "1MB"}, "max_body_bytes"),
+        (
+            {"prefix": "/a", "service": "ingest", "max_body_bytes": "1MB"},
+            "max_body_bytes is neither a number nor one of default, picture, picture_in_base64",
+        ),
+        ({"prefix": "/a", "service": "ingest", "max_body_bytes": 0}, "max_body_bytes"),
         ({"prefix": "/ok", "service": "ingest"}, "routed twice"),
         ("not a table", "not a table"),
     ],
 )
 def test_a_fault_in_the_table_is_named(broken, fault):
     with pytest.raises(RouteTableError) as raised:
-        parse_route_table(document({"prefix": "/ok", "service": "ingest"}, broken), SERVICES)
+        parse_route_table(document({"prefix": "/ok", "service": "ingest"}, broken), SERVICES, LIMITS)
     assert fault in str(raised.value)
     assert "routes[2]" in str(raised.value)
 
@@ -160,7 +170,9 @@ def test_a_fault_in_the_table_is_named(broken, fault):
 def test_all_faults_are_listed_together():
     with pytest.raises(RouteTableError) as raised:
         parse_route_table(
-            {"rate_limits": {"x": "10 per minute"}, "routes": [{"prefix": "a"}], "route": []}, SERVICES
+            {"rate_limits": {"x": "10 per minute"}, "routes": [{"prefix": "a"}], "route": []},
+            SERVICES,
+            LIMITS,
         )
     assert len(str(raised.value).splitlines()) >= 4
 

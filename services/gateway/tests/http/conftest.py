@@ -4,7 +4,7 @@ import pytest
 
 from gateway.domain.clients import Client
 from gateway.domain.rate_limits import RateLimit
-from gateway.domain.routes import Match, Route
+from gateway.domain.routes import BodyLimit, Match, Route
 from gateway.http.middleware.context import SCOPE_KEY, RequestContext
 
 
@@ -39,7 +39,7 @@ class Call:
                 "is_public": True,
                 "rate_limit": RateLimit("plenty", 1000, 1.0),
                 "timeout_s": 5.0,
-                "max_body_bytes": 1000,
+                "body_limit": BodyLimit(1000, "A_SETTING"),
                 **changes,
             }
         )

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.domain.clients import TrustedProxies
 from gateway.domain.rate_limits import RateLimit
-from gateway.domain.routes import OWN_SERVICE, parse_route_table
+from gateway.domain.routes import OWN_SERVICE, BodyLimit, parse_route_table
 from gateway.http.middleware.authentication import Authentication, bearer_token
 from gateway.http.middleware.client_address import ClientAddress
 from gateway.http.middleware.context import context_of
@@ -23,6 +23,7 @@ TABLE = parse_route_table(
         "routes": [{"prefix": "/api/v1/echo", "aliases": ["/echo"], "service": "echo"}],
     },
     {"echo"},
+    {"default": BodyLimit(1_000_000, "")},
 )
 
 

@@ -15,6 +15,7 @@ from kit.auth import Principal
 from kit.errors import Unauthenticated
 from kit.health import Health
 from kit.http_edge import Edge
+from kit.size_limits import NO_BODY_LIMIT
 
 OPTIONS = HttpUpstreamOptions(
     connect_timeout_s=5.0,
@@ -58,6 +59,7 @@ def table(**changes):
             ],
         },
         {"echo", "gateway"},
+        {},
     )
 
 
@@ -91,7 +93,11 @@ class Builder:
         }
         chain = build_chain(**{**parts, **changes})
         return Edge(
-            chain, logger=self.logger, metrics=self.metrics, health=Health(), max_body_bytes=1_000_000_000
+            chain,
+            logger=self.logger,
+            metrics=self.metrics,
+            health=Health(),
+            body_limit=NO_BODY_LIMIT,
         )
 
     async def http(self, app, **changes):

@@ -15,6 +15,7 @@ from kit.settings import (
     PictureLimitSettings,
     SecretsSettings,
 )
+from kit.size_limits import MAX_PICTURE_BYTES, BodyLimit, base64_body_bytes
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -22,11 +23,17 @@ Seconds = Annotated[float, Field(allow_inf_nan=False)]
 class ParkingPushSettings(Block):
     """What `POST /post` accepts."""
 
-    max_body_bytes: int = Field(8_388_608, gt=0, description="largest body in bytes, picture included")
+    max_body_bytes: int | None = Field(
+        None,
+        gt=0,
+        description="largest body in bytes, picture included; not set: 1.5 times `max_picture_bytes` and 64 KiB",
+    )
     max_raw_push_chars: int = Field(
         16_384, gt=0, description="largest JSON in characters, without the picture"
     )
-    max_picture_bytes: int = Field(5_242_880, gt=0, description="largest picture in bytes")
+    max_picture_bytes: int = Field(
+        MAX_PICTURE_BYTES, gt=0, description="largest picture in bytes, pushed or fetched from a camera"
+    )
     max_picture_pixels: int = Field(
         40_000_000, gt=0, description="largest picture in pixels, width times height"
     )
@@ -102,6 +109,13 @@ class ParkingPushSettings(Block):
     duplicate_cache_size: int = Field(
         20_000, ge=0, description="events remembered in memory, so that a repeat needs no database query"
     )
+
+    @property
+    def body_limit(self) -> BodyLimit:
+        """The largest body, with the setting that it follows from."""
+        if self.max_body_bytes is not None:
+            return BodyLimit(self.max_body_bytes, "LOOKOUT_INGEST__PUSH__MAX_BODY_BYTES")
+        return BodyLimit(base64_body_bytes(self.max_picture_bytes), "LOOKOUT_INGEST__PUSH__MAX_PICTURE_BYTES")
 
 
 class DeviceSettings(Block):
@@ -215,6 +229,7 @@ class IngestSettings(SecretsSettings):
     service_name: ClassVar[str] = "ingest"
     defaults: ClassVar[Mapping[str, Any]] = {"http.port": 8101, "grpc.port": 9101}
     embedded_defaults: ClassVar[Mapping[str, Any]] = {"devices.is_loopback_allowed": True}
+    aliases: ClassVar[Mapping[str, str]] = {"LOOKOUT_MAX_PICTURE_BYTES": "push.max_picture_bytes"}
 
     database: DatabaseSettings = Field(description="the site and its camera events")
     bus: BusSettings = Field(description="event bus")

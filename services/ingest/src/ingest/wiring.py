@@ -140,9 +140,7 @@ def build(settings: IngestSettings, shared: Shared | None = None) -> Service:
         service.every("camera_checks", settings.health.check_interval_s, checks.check)
     service.every("retention", settings.retention.sweep_interval_s, retention.sweep)
 
-    app = service.http_app(
-        body_limits={POST_PATH: settings.push.max_body_bytes}, secret_prefixes=(POST_PATH,)
-    )
+    app = service.http_app(body_limits={POST_PATH: settings.push.body_limit}, secret_prefixes=(POST_PATH,))
     app.include_router(post_routes(accept, admit, waiters, settings.push, ingest_metrics, reserve))
     app.include_router(refused_push_routes(admit))
     app.include_router(device_routes(devices, blobs))

@@ -82,7 +82,9 @@ def routes(read_picture: ReadPicture, settings: PictureSettings) -> APIRouter:
         timeout_s=settings.buffer_timeout_s,
         detail="too many pictures at the same time",
     )
-    route_class = limited_route(budget, max_bytes=settings.max_bytes, timeout_s=settings.body_timeout_s)
+    route_class = limited_route(
+        budget, max_bytes=settings.body_limit.max_bytes, timeout_s=settings.body_timeout_s
+    )
     router = APIRouter(tags=["plates"], route_class=route_class)
 
     @router.post(PATH, summary="Read the plates in a picture")

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from kit.picture_limits import PictureLimits
-from kit.settings import BlobSettings, Block, BusSettings, PictureLimitSettings, ServiceSettings
+from kit.settings import BlobSettings, Block, BusSettings, PictureLimitSettings, ServiceSettings, needed
+from kit.size_limits import MAX_PICTURE_BYTES, BodyLimit, form_bytes
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -137,7 +138,7 @@ class InferenceSettings(Block):
 class PictureSettings(Block):
     """Limits of pictures, and the stored crops."""
 
-    max_bytes: int = Field(12_582_912, gt=0, description="largest picture in bytes")
+    max_bytes: int = Field(MAX_PICTURE_BYTES, gt=0, description="largest picture in bytes")
     max_pixels: int = Field(40_000_000, gt=0, description="largest picture in pixels, width times height")
     decode_threads: int = Field(2, gt=0, description="threads that decode pictures and encode crops")
     max_decoded_bytes: int = Field(
@@ -162,6 +163,11 @@ class PictureSettings(Block):
     )
     crop_jpeg_quality: int = Field(90, ge=1, le=100, description="JPEG quality of the crops")
 
+    @property
+    def body_limit(self) -> BodyLimit:
+        """The largest body of a call, with the setting that it follows from."""
+        return BodyLimit(form_bytes(self.max_bytes), "LOOKOUT_PLATE_OCR__PICTURES__MAX_BYTES")
+
 
 class RpcSettings(Block):
     """The gRPC service PlateReader."""
@@ -178,6 +184,7 @@ class PlateOcrSettings(ServiceSettings):
     aliases: ClassVar[Mapping[str, str]] = {
         "YOLO_MODEL_PATH": "inference.vehicle_model",
         "REAL_ESRGAN_MODEL_PATH": "inference.enhancer_model",
+        "LOOKOUT_MAX_PICTURE_BYTES": "pictures.max_bytes",
     }
 
     bus: BusSettings = Field(description="event bus")
@@ -199,6 +206,16 @@ class PlateOcrSettings(ServiceSettings):
         default_factory=PictureLimitSettings, description="limits of pictures"
     )
     rpc: RpcSettings = Field(default_factory=RpcSettings, description="gRPC streams")
+
+    @model_validator(mode="after")
+    def _message_carries_picture(self) -> Self:
+        least_bytes = form_bytes(self.pictures.max_bytes)
+        if self.grpc.max_message_bytes < least_bytes:
+            raise needed(
+                "grpc.max_message_bytes",
+                f"has to be {least_bytes} or more, so that a message can carry a picture of pictures.max_bytes",
+            )
+        return self
 
     @property
     def limits_of_pictures(self) -> PictureLimits:

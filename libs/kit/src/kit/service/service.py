@@ -39,6 +39,7 @@ from kit.settings import (
     SecretsSettings,
     ServiceSettings,
 )
+from kit.size_limits import BodyLimit
 from kit.tracing import open_tracing
 
 R = TypeVar("R", bound=Resource)
@@ -188,16 +189,16 @@ class Service(Lifecycle):
         self,
         *,
         verifier: TokenVerifier | None = None,
-        body_limits: Mapping[str, int] | None = None,
+        body_limits: Mapping[str, BodyLimit] | None = None,
         secret_prefixes: Collection[str] = (),
         docs: bool = True,
         edge: bool = True,
     ) -> FastAPI:
         """The service's app, to which the wiring adds its routes.
 
-        `verifier`: checks access tokens; None: one for the process's or the configured keys. `body_limits`: path
-        prefix → bytes, where a route takes more or less than `http.max_body_bytes`. `secret_prefixes`: what follows
-        them in a path is not logged.
+        `verifier`: checks access tokens; None: one for the process's or the configured keys. `body_limits`: by
+        path prefix, where a route takes more or less than `http.max_body_bytes`. `secret_prefixes`: what follows them
+        in a path is not logged.
         `docs=False` leaves `/docs` and `/openapi.json` to the wiring, `edge=False` the middleware around the app.
         """
         auth = self.settings.auth

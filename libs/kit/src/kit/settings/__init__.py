@@ -12,6 +12,7 @@ from kit.settings.blocks import (
     LogSettings,
     PictureLimitSettings,
     TracingSettings,
+    needed,
 )
 from kit.settings.environment import SettingsError, load, read
 from kit.settings.service import SecretsSettings, ServiceSettings
@@ -32,5 +33,6 @@ __all__ = [
     "SettingsError",
     "TracingSettings",
     "load",
+    "needed",
     "read",
 ]

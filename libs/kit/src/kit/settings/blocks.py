@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from pydantic_core import PydanticCustomError
 
 from kit.picture_limits import PictureLimits
+from kit.size_limits import MAX_PICTURE_BYTES, message_bytes
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -62,7 +63,9 @@ class HttpSettings(Block):
 
     host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a container is reached from outside; embedded mode listens on loopback only
     port: Port = Field(8000, description="port to listen on; 0 takes a free one")
-    max_body_bytes: int = Field(16_777_216, gt=0, description="largest request body in bytes")
+    max_body_bytes: int = Field(
+        1_048_576, gt=0, description="largest request body in bytes, where a path has no limit of its own"
+    )
     page_size_default: int = Field(
         50, gt=0, description="items per page of a list when the caller sets no page size"
     )
@@ -184,7 +187,11 @@ class GrpcSettings(Block):
         repr=False,
         json_schema_extra={"secret": True},
     )
-    max_message_bytes: int = Field(33_554_432, gt=0, description="largest message in bytes, sent or received")
+    max_message_bytes: int = Field(
+        message_bytes(MAX_PICTURE_BYTES),
+        gt=0,
+        description="largest message in bytes, sent or received: twice a picture and 64 KiB",
+    )
     default_deadline_s: Seconds = Field(
         30.0, description="seconds that a call may take when the caller set no deadline"
     )

@@ -122,7 +122,12 @@ class ServiceSettings(BaseSettings):
     @classmethod
     def env_prefix(cls) -> str:
         """`LOOKOUT_<SERVICE>__`."""
-        return f"LOOKOUT_{cls.service_name.replace('-', '_').upper()}__"
+        return env_prefix(cls.service_name)
+
+
+def env_prefix(service: str) -> str:
+    """`LOOKOUT_<SERVICE>__`."""
+    return f"LOOKOUT_{service.replace('-', '_').upper()}__"
 
 
 @dataclass(frozen=True, slots=True)

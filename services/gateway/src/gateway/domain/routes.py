@@ -14,6 +14,14 @@ class RouteTableError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class BodyLimit:
+    """The largest body in bytes. `setting`: what sets it, for whoever gets the 413."""
+
+    max_bytes: int
+    setting: str
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Where requests of a prefix are forwarded. `target` is the prefix in the service's own paths.
 
@@ -26,7 +34,7 @@ class Route:
     is_public: bool
     rate_limit: RateLimit
     timeout_s: float
-    max_body_bytes: int
+    body_limit: BodyLimit
     has_secret_path: bool = False
 
     @property
@@ -80,7 +88,7 @@ class RouteTable:
 class _Defaults:
     rate_limit: object = None
     timeout_s: object = 30.0
-    max_body_bytes: object = 1_048_576
+    max_body_bytes: object = "default"
 
 
 _ROUTE_KEYS = frozenset(
@@ -89,8 +97,11 @@ _ROUTE_KEYS = frozenset(
 _DEFAULT_KEYS = frozenset({"rate_limit", "timeout_s", "max_body_bytes"})
 
 
-def parse_route_table(document: Mapping[str, object], services: Collection[str]) -> RouteTable:
-    """The table written in `document` (parsed TOML); `services` are the known ones.
+def parse_route_table(
+    document: Mapping[str, object], services: Collection[str], body_limits: Mapping[str, BodyLimit]
+) -> RouteTable:
+    """The table written in `document` (parsed TOML); `services` are the known ones. `body_limits`: those that a table
+    may name in `max_body_bytes`; `default` is that of a route for which the table has none.
 
     Raises:
         RouteTableError: with every fault, so that an operator can correct the file in one step.
@@ -109,7 +120,7 @@ def parse_route_table(document: Mapping[str, object], services: Collection[str])
             faults.append(f"routes[{position}]: not a table")
             continue
         where = f"routes[{position}] {entry.get('prefix', '?')}"
-        parsed = _parse_route(entry, defaults, limits, services, faults, where)
+        parsed = _parse_route(entry, defaults, limits, body_limits, services, faults, where)
         if parsed is None:
             continue
         prefixes, route = parsed
@@ -173,6 +184,7 @@ def _parse_route(
     entry: Mapping[str, object],
     defaults: _Defaults,
     limits: Mapping[str, RateLimit],
+    body_limits: Mapping[str, BodyLimit],
     services: Collection[str],
     faults: list[str],
     where: str,
@@ -194,9 +206,7 @@ def _parse_route(
     if limit is None:
         faults.append(f"{where}: its rate_limit is not in rate_limits")
     timeout_s = _positive(entry.get("timeout_s", defaults.timeout_s), "timeout_s", faults, where)
-    max_body_bytes = _positive(
-        entry.get("max_body_bytes", defaults.max_body_bytes), "max_body_bytes", faults, where
-    )
+    body_limit = _body_limit(entry.get("max_body_bytes", defaults.max_body_bytes), body_limits, faults, where)
     if len(faults) > before or limit is None:
         return None
     route = Route(
@@ -205,7 +215,7 @@ def _parse_route(
         is_public=bool(is_public),
         rate_limit=limit,
         timeout_s=timeout_s,
-        max_body_bytes=int(max_body_bytes),
+        body_limit=body_limit,
         has_secret_path=entry.get("secret_path") is True,
     )
     return prefixes, route
@@ -223,6 +233,17 @@ def _parse_prefix(text: object, faults: list[str], where: str) -> tuple[bytes, .
     if path.raw != path.decoded:
         faults.append(f"{where}: {text!r} is percent-encoded")
     return path.decoded
+
+
+def _body_limit(value: object, named: Mapping[str, BodyLimit], faults: list[str], where: str) -> BodyLimit:
+    if isinstance(value, str):
+        limit = named.get(value)
+        if limit is not None:
+            return limit
+        faults.append(f"{where}: max_body_bytes is neither a number nor one of {', '.join(sorted(named))}")
+        return BodyLimit(1, "")
+    max_bytes = int(_positive(value, "max_body_bytes", faults, where))
+    return BodyLimit(max_bytes, "max_body_bytes in the gateway's route table")
 
 
 def _positive(value: object, key: str, faults: list[str], where: str) -> float:

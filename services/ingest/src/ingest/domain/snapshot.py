@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from ingest.domain.errors import ErrorKind, FieldProblem, InputError, field_error
 
+MAX_BYTES_SETTING = "LOOKOUT_INGEST__PUSH__MAX_PICTURE_BYTES"
+"""The environment name of the limit, for whoever gets the error."""
+
 _DATA_PREFIX = re.compile(r"\s*data:[\w.+/;=-]{0,100},", re.IGNORECASE | re.ASCII)
 _BLANKS = b" \t\r\n"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -70,9 +73,10 @@ def _bad(reason: str) -> InputError:
 
 
 def _too_large(max_bytes: int) -> InputError:
+    reason = f"is larger than {max_bytes} bytes, the limit that {MAX_BYTES_SETTING} sets"
     return InputError(
         ErrorKind.TOO_LARGE,
         "picture_too_large_bytes",
-        f"the picture is larger than {max_bytes} bytes",
-        (FieldProblem("snapshot", f"is larger than {max_bytes} bytes"),),
+        f"the picture {reason}",
+        (FieldProblem("snapshot", reason),),
     )

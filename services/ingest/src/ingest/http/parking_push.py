@@ -144,7 +144,7 @@ def post_routes(
         caller = _caller(request, gateways)
         try:
             reserve.check()
-            declared = declared_bytes(request, settings.max_body_bytes)
+            declared = declared_bytes(request, settings.body_limit.max_bytes)
             admit.take_for_address(limit_key(caller.address), declared)
             async with budget.reserve(declared):
                 body = await _read_body(request, settings.body_timeout_s)

@@ -12,6 +12,9 @@ from plate_ocr.domain.values import AdmittedPicture, Box, EncodedCrop, Picture
 # OpenCV writes about damaged pictures to stderr, past every logger; the caller gets an error instead.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
+MAX_BYTES_SETTING = "LOOKOUT_PLATE_OCR__PICTURES__MAX_BYTES"
+"""The environment name of the limit, for whoever gets the error."""
+
 _UNDECODABLE = PictureError(Problem.DAMAGED, "is damaged: it cannot be decoded")
 
 
@@ -26,7 +29,9 @@ def check(data: bytes, *, max_bytes: int, limits: PictureLimits, field: str = "i
     if not data:
         raise Invalid("The picture is empty.", code="picture_empty", errors=(FieldError(field, "is empty"),))
     if len(data) > max_bytes:
-        reason = f"has {len(data)} bytes; at most {max_bytes} are read"
+        reason = (
+            f"has {len(data)} bytes; at most {max_bytes} are read, the limit that {MAX_BYTES_SETTING} sets"
+        )
         errors = (FieldError(field, reason),)
         raise TooLarge(f"The picture {reason}.", code="picture_too_large", errors=errors)
     try:

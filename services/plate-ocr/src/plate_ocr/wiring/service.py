@@ -20,9 +20,6 @@ from plate_ocr.rpc import PlateReaderRpc
 from plate_ocr.settings import InferenceSettings, PlateOcrSettings
 from plate_ocr.wiring.engine import open_engine
 
-_MULTIPART_BYTES = 65_536
-"""Added by the multipart form around the picture."""
-
 
 async def _vehicles(worker: InferenceWorker, settings: InferenceSettings) -> CheckResult:
     """Which source of vehicles the spot rule has."""
@@ -103,7 +100,7 @@ def build(settings: PlateOcrSettings, shared: Shared | None = None) -> Service:
     service.publishes = EVENTS
     service.consumers.extend(consumers(read_frame))
 
-    app = service.http_app(body_limits={PATH: settings.pictures.max_bytes + _MULTIPART_BYTES})
+    app = service.http_app(body_limits={PATH: settings.pictures.body_limit})
     app.include_router(routes(read_picture, settings.pictures))
     service.add_rpc(
         plates_pb2_grpc.add_PlateReaderServicer_to_server,

@@ -3,6 +3,7 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.domain.headers import content_length
+from gateway.domain.routes import BodyLimit
 from gateway.http.middleware.context import context_of
 from kit.errors import LookoutError, TooLarge
 from kit.http_edge import DRAIN_BYTES, drain
@@ -28,10 +29,10 @@ class SizeLimit:
         if scope["type"] != "http" or context.match is None:
             await self._app(scope, receive, send)
             return
-        max_bytes, declared_bytes = context.match.route.max_body_bytes, content_length(scope["headers"])
-        is_worth_draining = declared_bytes is not None and declared_bytes <= max_bytes + DRAIN_BYTES
-        body = _LimitedBody(receive, send, max_bytes)
-        if declared_bytes is not None and declared_bytes > max_bytes:
+        limit, declared_bytes = context.match.route.body_limit, content_length(scope["headers"])
+        is_worth_draining = declared_bytes is not None and declared_bytes <= limit.max_bytes + DRAIN_BYTES
+        body = _LimitedBody(receive, send, limit)
+        if declared_bytes is not None and declared_bytes > limit.max_bytes:
             body.is_too_large = True
             if is_worth_draining:
                 await drain(scope, receive)
@@ -51,21 +52,23 @@ class SizeLimit:
 class _LimitedBody:
     """Counts the bytes; past the limit, reading raises and the service's response is dropped."""
 
-    def __init__(self, receive: Receive, send: Send, max_bytes: int) -> None:
+    def __init__(self, receive: Receive, send: Send, limit: BodyLimit) -> None:
         self._receive = receive
         self._send = send
-        self._max_bytes = max_bytes
+        self._limit = limit
         self._read_bytes = 0
         self.is_too_large = False
 
     def error(self) -> TooLarge:
-        return TooLarge(f"The body is over {self._max_bytes} bytes.")
+        return TooLarge(
+            f"The body is over {self._limit.max_bytes} bytes, the limit that {self._limit.setting} sets."
+        )
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._read_bytes += len(message.get("body", b""))
-            if self._read_bytes > self._max_bytes:
+            if self._read_bytes > self._limit.max_bytes:
                 self.is_too_large = True
                 raise self.error()
         return message
