@@ -1,8 +1,12 @@
 """The demo's scenario through the gateway: from a camera's push to the closed ticket."""
 
 import asyncio
+import importlib
 import io
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -81,6 +85,52 @@ def test_occupancy_lists_the_parked_vehicles(played: tuple[Stack, str]) -> None:
     with played[0].client() as client:
         cameras = client.get("/camera-occupancy").json()["items"]
     assert sum(len(camera["occupied"]) for camera in cameras) == 4
+
+
+def test_a_client_generated_from_the_published_document_does_a_users_work(
+    played: tuple[Stack, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = played[0].gateway_url
+    package = f"lookout_client_{tmp_path.name}"
+    command = [
+        str(Path(sys.executable).with_name("openapi-python-client")),
+        *("generate", "--url", f"{url}/openapi.json", "--meta", "none", "--fail-on-warning"),
+        *("--config", str(Path(__file__).with_name("openapi_client.yaml"))),
+        *("--output-path", str(tmp_path / package)),
+    ]
+    generated = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert generated.returncode == 0, generated.stdout + generated.stderr
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def module(name: str) -> Any:
+        return importlib.import_module(f"{package}.{name}")
+
+    models, api = module("models"), lambda name: module(f"api.{name}")
+    credentials = models.Credentials(username="superadmin", password=SUPERADMIN_PASSWORD)
+    with module("client").Client(base_url=url, timeout=httpx.Timeout(60)) as visitor:
+        tokens = api("gateway.sign_in").sync(client=visitor, body=credentials)
+        wrong = models.Credentials(username="superadmin", password="wrong")
+        refused = api("gateway.sign_in").sync(client=visitor, body=wrong)
+    assert isinstance(refused, models.Problem)
+    assert refused.status == 401
+    signed_in = module("client").AuthenticatedClient(
+        base_url=url, token=tokens.access_token, timeout=httpx.Timeout(60)
+    )
+    with signed_in as client:
+        closed = models.ListTicketsStatusType0.CLOSED
+        page = api("tickets.list_tickets").sync(client=client, status=closed, page_size=1)
+        assert (len(page.items), page.total > 1) == (1, True)
+        ticket = api("tickets.get_ticket").sync(page.items[0].id, client=client)
+        assert (ticket.plate_text, ticket.status) == (page.items[0].plate_text, "CLOSED")
+        picture = api("tickets.get_ticket_image").sync(ticket.id, client=client)
+        assert picture.payload.read(2) == b"\xff\xd8"
+        camera = api("ingest.get_camera").sync(ticket.camera_id, client=client)
+        assert camera.name == ticket.camera_name
+        location = models.LocationCreate(name="Deira", code="DEI", time_zone="Asia/Dubai")
+        created = api("ingest.create_location").sync(client=client, body=location)
+        assert (created.name, created.spot_counts.total) == ("Deira", 0)
+        missing = api("tickets.get_ticket").sync(9999, client=client)
+        assert (missing.status, missing.code) == (404, "not_found")
 
 
 def test_log_lines_of_all_services_share_a_trace_id(played: tuple[Stack, str]) -> None:

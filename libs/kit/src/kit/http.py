@@ -3,7 +3,7 @@
 import hmac
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from fastapi import Depends, FastAPI
@@ -64,7 +64,7 @@ def create_app(
         dependencies=[Depends(refuse_unstorable), Depends(refuse_unknown_query)],
         # Any route may respond with a problem document, so the API page describes it.
         responses={
-            "default": {"description": "A problem (RFC 9457)", "content": {_PROBLEM: _PROBLEM_SCHEMA}}
+            "default": {"description": "A problem (RFC 9457)", "content": {_PROBLEM: _PROBLEM_REFERENCE}}
         },
     )
     app.state.service = service
@@ -76,7 +76,7 @@ def create_app(
     app.state.declared_queries = {}
     app.state.page_size_default = settings.page_size_default
     app.state.page_size_max = settings.page_size_max
-    change_document(app, lambda document: _publish_page_limits(document, settings))
+    change_document(app, lambda document: _complete(document, settings))
     install(app)
     app.add_middleware(HeadAsGet)
     if edge:
@@ -131,7 +131,8 @@ def change_document(app: FastAPI, change: Callable[[dict[str, Any]], None]) -> N
     app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it for such changes
 
 
-def _publish_page_limits(document: dict[str, Any], settings: HttpSettings) -> None:
+def _complete(document: dict[str, Any], settings: HttpSettings) -> None:
+    document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
     parameters = (
         parameter
         for item in document["paths"].values()
@@ -306,27 +307,27 @@ def _add_operations_routes(app: FastAPI, metrics: Metrics, health: Health, setti
 
 
 _PROBLEM = "application/problem+json"
-_PROBLEM_SCHEMA = cast(
-    "dict[str, Any]",
-    {
-        "schema": {
-            "type": "object",
-            "required": ["type", "title", "status", "detail", "code"],
-            "properties": {
-                "type": {"type": "string"},
-                "title": {"type": "string"},
-                "status": {"type": "integer"},
-                "detail": {"type": "string"},
-                "code": {"type": "string"},
-                "trace_id": {"type": ["string", "null"]},
-                "errors": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {"field": {"type": "string"}, "reason": {"type": "string"}},
-                    },
-                },
+_PROBLEM_REFERENCE: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}}
+_PROBLEM_SCHEMA: dict[str, Any] = {
+    "title": "Problem",
+    "description": "Why a request was refused or failed (RFC 9457). `code` is for programs.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "trace_id": {"type": ["string", "null"]},
+        "errors": {
+            "type": "array",
+            "items": {
+                "title": "ProblemField",
+                "type": "object",
+                "required": ["field", "reason"],
+                "properties": {"field": {"type": "string"}, "reason": {"type": "string"}},
             },
-        }
+        },
     },
-)
+}

@@ -62,8 +62,8 @@ def test_components_with_one_name_and_two_definitions_get_prefixes():
         ),
     )
     assert page["components"]["schemas"] == {
-        "IngestPage": {"title": "A"},
-        "PlateOcrPage": {"title": "B"},
+        "IngestPage": {"title": "IngestPage"},
+        "PlateOcrPage": {"title": "PlateOcrPage"},
         "Problem": {"title": "P"},
     }
     assert ref_of(page, "/api/v1/a") == "#/components/schemas/IngestPage"

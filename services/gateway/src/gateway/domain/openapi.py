@@ -136,10 +136,19 @@ def _rename_components(document: dict[str, Any], clashing: frozenset[tuple[str, 
     document.update(rewritten)
     for kind, named in _components(document).items():
         document["components"][kind] = {
-            (prefix + name if (kind, name) in clashing else name): component
+            (prefix + name if (kind, name) in clashing else name): (
+                _titled(component, prefix + name) if (kind, name) in clashing else component
+            )
             for name, component in named.items()
         }
     _rename_security(document, clashing, prefix)
+
+
+def _titled(component: Any, title: str) -> Any:
+    """With another title, where it has one: generators of clients name their classes by it."""
+    return (
+        {**component, "title": title} if isinstance(component, dict) and "title" in component else component
+    )
 
 
 def _rename_security(document: dict[str, Any], clashing: frozenset[tuple[str, str]], prefix: str) -> None:
