@@ -1,5 +1,7 @@
+import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -10,6 +12,8 @@ import pytest
 
 from testkit import servers
 from testkit.processes import (
+    FIRST_PORT,
+    PORTS_PER_WORKER,
     accepts_connections,
     free_port,
     is_docker_available,
@@ -127,4 +131,22 @@ def test_a_spawned_program_runs_as_the_given_user(tmp_path: Path):
     log = tmp_path / "log"
     assert spawn(("id", "-u"), log=log, user=user).wait() == 0
     assert int(log.read_text()) == (user.pw_uid if user else os.geteuid())
-    assert free_port() > 0
+
+
+def test_a_free_port_is_not_given_twice_nor_to_a_connection(monkeypatch: pytest.MonkeyPatch):
+    lowest_of_linux = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    first = free_port()
+    assert first < lowest_of_linux
+    assert free_port() != first
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port()))
+        monkeypatch.setattr("testkit.processes._ports", itertools.count(taken.getsockname()[1]))
+        assert free_port() != taken.getsockname()[1]
+
+
+def test_workers_have_ranges_of_their_own(monkeypatch: pytest.MonkeyPatch):
+    ports = {}
+    for worker in ("gw0", "gw1"):
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+        ports[worker] = {(free_port() - FIRST_PORT) // PORTS_PER_WORKER for _ in range(3)}
+    assert ports == {"gw0": {0}, "gw1": {1}}

@@ -179,14 +179,14 @@ async def test_an_outline_that_was_not_drawn_before_a_stop_is_drawn_after_the_st
     sqlite_url: str, tmp_path: Path, manual_clock: Any, frames: Frames
 ) -> None:
     async with running(sqlite_url, tmp_path, manual_clock) as service:
-        blobs = tmp_path / "blobs"
+        folder = tmp_path / "blobs/frames"
         picture = await stored(service.blobs, "frames/2.jpg", pictures.solid(80, 60))
-        blobs.rename(tmp_path / "moved")
-        blobs.write_bytes(b"a file in place of the folder: the store fails")
+        folder.rename(tmp_path / "moved")
+        folder.symlink_to(folder)  # reading below it fails with ELOOP, and nothing creates it again
         await service.publish(frames.entry(0), frames.exit(30, picture=picture))
         assert await state_of(service, 1) == "PENDING"
-    blobs.unlink()
-    (tmp_path / "moved").rename(blobs)
+    folder.unlink()
+    (tmp_path / "moved").rename(folder)
     async with running(sqlite_url, tmp_path, manual_clock) as service:
         await until(service, 1, "MARKED")
 

@@ -24,8 +24,8 @@ from kit.settings import BusSettings, LogSettings
 
 DONE, NOTHING, WRONG_USE, NO_BUS = 0, 1, 2, 3
 
-TIMEOUT_S = 5.0
-"""A person waits: a broker that cannot be reached is reported soon."""
+TIMEOUT_S = 10.0
+"""The default of `--timeout-s`. A person waits: a broker that cannot be reached is reported soon."""
 
 URL_VARIABLES = ("LOOKOUT_BUS_URL", "RABBITMQ_URL")
 _PASSWORD_SUFFIX = "_RABBITMQ_PASSWORD"  # noqa: S105 - the end of a variable's name
@@ -52,7 +52,7 @@ async def _run(args: argparse.Namespace) -> int:
         # In a container the password may be apart from the URL, as the services take it.
         password = "" if args.bus else os.environ.get("RABBITMQ_PASSWORD", "")
         settings = BusSettings(
-            url=url, password=password, connect_timeout_s=TIMEOUT_S, publish_timeout_s=TIMEOUT_S
+            url=url, password=password, connect_timeout_s=args.timeout_s, publish_timeout_s=args.timeout_s
         )
     except ValueError:
         return _fail("--bus: write amqp://user:password@host:port/vhost or sqlite:///path", WRONG_USE)
@@ -239,12 +239,24 @@ async def _with_dead_letters(bus: Bus) -> list[QueueInfo]:
     return [info for info in await bus.queues() if info.dead_letters]
 
 
+def _seconds(text: str) -> float:
+    if (seconds := float(text)) <= 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return seconds
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--bus",
         metavar="URL",
         help=f"amqp://… or sqlite:///path; default: {', '.join(URL_VARIABLES)}, {EMBEDDED_FILE}",
+    )
+    common.add_argument(
+        "--timeout-s",
+        type=_seconds,
+        default=TIMEOUT_S,
+        help="seconds to wait for the broker; default: %(default)s",
     )
     common.add_argument("--json", action="store_true", help="print JSON instead of text for people")
 

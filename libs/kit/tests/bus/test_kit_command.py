@@ -25,7 +25,8 @@ class Kit:
 
     async def __call__(self, *words: str, code: int = 0) -> str:
         with pytest.raises(SystemExit) as ended:
-            await asyncio.to_thread(main, [*words, "--bus", self.backend.url])
+            # A broker that is started and used by all tests at once may take longer than a person waits.
+            await asyncio.to_thread(main, [*words, "--bus", self.backend.url, "--timeout-s", "60"])
         said = self.capsys.readouterr()
         assert ended.value.code == code, said
         return said.out + said.err

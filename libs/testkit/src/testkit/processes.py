@@ -1,6 +1,7 @@
 """Starts other programs so that none outlives the tests."""
 
 import ctypes
+import itertools
 import os
 import pwd
 import shutil
@@ -16,16 +17,43 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 DOCKER_TIMEOUT_S = 3
 
+FIRST_PORT = 12_000
+PORTS_PER_WORKER = 2_000
+WORKER_RANGES = 10
+"""12000 to 31999; Linux gives 32768 to 60999 (`net.ipv4.ip_local_port_range`)."""
+
+_ports = itertools.count(os.getpid())  # two test runs on one machine begin at different ones
+
 
 class ServerMissing(RuntimeError):  # noqa: N818 - named after what is wrong, as kit's errors are
     """A server is needed and none can be started; the message says what to install or set."""
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that is not in use now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on 127.0.0.1 that is not in use now, for a program that is started later.
+
+    It is below the ports that Linux gives to connections and to listeners without a number: one of those could take
+    it before the program does. For the same reason each worker of a test run has a range of its own and no port is
+    returned twice.
+    """
+    first = FIRST_PORT + PORTS_PER_WORKER * worker_number()
+    for _ in range(PORTS_PER_WORKER):
+        port = first + next(_ports) % PORTS_PER_WORKER
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ServerMissing(
+        f"no free TCP port from {first} to {first + PORTS_PER_WORKER - 1}: stop what holds them"
+    )
+
+
+def worker_number() -> int:
+    """The number of this worker of pytest-xdist; 0 without it, and again for every tenth worker."""
+    name = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    return int(name.removeprefix("gw")) % WORKER_RANGES
 
 
 def unprivileged_user() -> pwd.struct_passwd | None:
