@@ -1,6 +1,9 @@
+import asyncio
 import io
 import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -8,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.logging import MAX_TEXT_CHARS, make_logger, redact, route_standard_logging
+from kit.log_file import LogFiles
+from kit.logging import MAX_TEXT_CHARS, lines_of, make_logger, redact, route_standard_logging
 from kit.settings import LogSettings
 from kit.tracing import use_trace
 
@@ -233,3 +237,104 @@ def test_a_traceback_keeps_its_lines_and_cannot_forge_one_of_the_log() -> None:
     assert "failed" in first
     assert traceback[0] == "  Traceback (most recent call last):"
     assert traceback[-2:] == ["  ValueError: one\\u001b[31m", "  2026-01-01 [info] signed_in"]
+
+
+def test_lines_of_what_services_share_carry_the_name_of_the_one_at_work() -> None:
+    stream = io.StringIO()
+    shared = make_logger("process", LogSettings(), stream=stream, is_of_process=True)
+    own = make_logger("first", LogSettings(), stream=stream)
+    shared.info("0")
+    with lines_of("first"):
+        shared.info("1")
+        with lines_of("second"):  # as where one service calls the app of another in the process
+            shared.info("2")
+            own.info("3")
+        shared.info("4")
+    shared.info("5")
+    assert [line["service"] for line in lines(stream)] == [
+        "process",
+        "first",
+        "second",
+        "first",
+        "first",
+        "process",
+    ]
+
+
+async def test_a_task_keeps_the_service_in_which_it_began() -> None:
+    stream, may_go = io.StringIO(), asyncio.Event()
+    shared = make_logger("process", LogSettings(), stream=stream, is_of_process=True)
+
+    async def work() -> None:
+        await may_go.wait()
+        shared.info("done")
+
+    tasks = []
+    for service in ("first", "second"):
+        with lines_of(service):
+            tasks.append(asyncio.create_task(work()))
+    with lines_of("third"):
+        may_go.set()
+        await asyncio.gather(*tasks)
+    assert sorted(line["service"] for line in lines(stream)) == ["first", "second"]
+
+
+def file_settings(path: Path, **changes: Any) -> LogSettings:
+    return LogSettings.model_validate({"file": path, "format": "console", **changes})
+
+
+@pytest.fixture
+def files() -> Iterator[LogFiles]:
+    opened = LogFiles()
+    yield opened
+    opened.close()
+
+
+def test_a_file_gets_every_line_as_json_and_only_its_owner_reads_it(files: LogFiles, tmp_path: Path) -> None:
+    stream, path = io.StringIO(), tmp_path / "logs" / "toy.log"
+    settings = file_settings(path)
+    for name in ("first", "second"):
+        make_logger(name, settings, stream=stream, file=files.of(settings)).info("made", token="hunter2")
+    written = [orjson.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["service"], line["event"], line["token"]) for line in written] == [
+        ("first", "made", "[redacted]"),
+        ("second", "made", "[redacted]"),
+    ]
+    assert len(stream.getvalue().splitlines()) == 2
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("max_files", [2, 3])
+def test_a_full_file_is_replaced_and_the_oldest_deleted(
+    files: LogFiles, tmp_path: Path, max_files: int
+) -> None:
+    path = tmp_path / "toy.log"
+    settings = file_settings(path, max_file_bytes=1000, max_files=max_files)
+    logger = make_logger("toy", settings, stream=io.StringIO(), file=files.of(settings))
+    for number in range(100):
+        logger.info("line", number=number)
+    kept = sorted(tmp_path.iterdir(), reverse=True)
+    assert [one.name for one in kept] == [f"toy.log.{n}" for n in range(max_files - 1, 0, -1)] + ["toy.log"]
+    assert all(0 < one.stat().st_size <= 1000 for one in kept)
+    numbers = [orjson.loads(line)["number"] for one in kept for line in one.read_text().splitlines()]
+    assert numbers == list(range(numbers[0], 100)), "none is missing"
+    assert numbers[0] > 0
+    assert all(one.stat().st_mode & 0o077 == 0 for one in kept)
+
+
+def test_no_file_is_written_where_none_is_to_be_kept(files: LogFiles, tmp_path: Path) -> None:
+    assert files.of(file_settings(tmp_path / "toy.log", max_files=0)) is None
+    assert files.of(LogSettings()) is None
+
+
+def test_a_file_that_cannot_be_written_does_not_reach_the_caller(
+    files: LogFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "toy.log", tmp_path / "folder"):
+        stream, settings = io.StringIO(), file_settings(path)
+        make_logger("toy", settings, stream=stream, file=files.of(settings)).info("made")
+        assert "made" in stream.getvalue()
+    assert capsys.readouterr().err == ""

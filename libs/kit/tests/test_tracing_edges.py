@@ -83,7 +83,13 @@ def http_client(tracing: Tracing, logger: Logger) -> httpx.AsyncClient:
 
     metrics, health = Metrics("toy"), Health()
     edge = Edge(
-        app, logger=logger, metrics=metrics, health=health, body_limit=BodyLimit(100, ""), tracing=tracing
+        app,
+        service="toy",
+        logger=logger,
+        metrics=metrics,
+        health=health,
+        body_limit=BodyLimit(100, ""),
+        tracing=tracing,
     )
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(edge, raise_app_exceptions=False), base_url="http://toy"

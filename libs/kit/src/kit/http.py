@@ -98,6 +98,7 @@ def _add_edge(
 ) -> None:
     app.add_middleware(
         Edge,
+        service=service,
         logger=logger,
         metrics=metrics,
         health=health,

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kit.errors import StorageFull, TooLarge, Unavailable
 from kit.health import Health
-from kit.logging import Logger
+from kit.logging import Logger, lines_of
 from kit.metrics import Metrics
 from kit.problems import problem_of
 from kit.size_limits import BodyLimit
@@ -69,6 +69,7 @@ class Edge:
         self,
         app: ASGIApp,
         *,
+        service: str,
         logger: Logger,
         metrics: Metrics,
         health: Health,
@@ -78,6 +79,7 @@ class Edge:
         secret_prefixes: Collection[str] = (),
     ) -> None:
         self._app = app
+        self._service = service
         self._secret_prefixes = tuple(f"{prefix}/" for prefix in secret_prefixes)
         self._logger = logger
         self._health = health
@@ -96,6 +98,10 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
+        with lines_of(self._service):
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             with use_trace(
                 _incoming_trace(scope),

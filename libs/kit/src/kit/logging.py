@@ -9,7 +9,9 @@ import re
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TextIO, cast
@@ -18,6 +20,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
+from kit.log_file import LogFile
 from kit.settings.blocks import LogSettings
 from kit.tracing import current_correlation_id, current_trace
 
@@ -42,8 +45,34 @@ _BEARER = re.compile(r"\b(bearer|basic|digest)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGN
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
-def make_logger(service: str, settings: LogSettings, *, stream: TextIO | None = None) -> Logger:
-    """A logger of that service. It writes to `stream`; default: to `sys.stdout` as it is at each line."""
+_service_at_work: ContextVar[str] = ContextVar("service_at_work", default="")
+
+
+@contextmanager
+def lines_of(service: str) -> Iterator[None]:
+    """The code in the block, and every task begun in it, is that of `service`: lines that a library or a shared part
+    logs meanwhile carry its name. The lines of a service's own logger do so anyway.
+    """
+    token = _service_at_work.set(service)
+    try:
+        yield
+    finally:
+        _service_at_work.reset(token)
+
+
+def make_logger(
+    service: str,
+    settings: LogSettings,
+    *,
+    stream: TextIO | None = None,
+    file: LogFile | None = None,
+    is_of_process: bool = False,
+) -> Logger:
+    """A logger of that service. It writes to `stream`; default: to `sys.stdout` as it is at each line; and to `file`.
+
+    `is_of_process`: for what all services of a process share, and for libraries: lines carry the name of the service
+    for which they are written (`lines_of`), and `service` only where that is none.
+    """
     renderer: Callable[[WrappedLogger, str, EventDict], str]
     if settings.format == "json":
         renderer = _render_json
@@ -55,12 +84,14 @@ def make_logger(service: str, settings: LogSettings, *, stream: TextIO | None = 
     logger = structlog.wrap_logger(
         _LineWriter(stream),
         processors=[
+            *([_name_service_at_work] if is_of_process else []),
             _add_trace,
             structlog.processors.add_log_level,
             _add_timestamp,
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
             redact,
+            *([] if file is None else [_copy_to(file)]),
             *([] if settings.format == "json" else [_escape_texts]),
             renderer,
         ],
@@ -133,6 +164,21 @@ class _Forward(logging.Handler):
             )
         except Exception:  # noqa: BLE001 - as the standard handlers do: logging never fails its caller
             self.handleError(record)
+
+
+def _name_service_at_work(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    at_work = _service_at_work.get()
+    if at_work:
+        event["service"] = at_work
+    return event
+
+
+def _copy_to(file: LogFile) -> Callable[[WrappedLogger, str, EventDict], EventDict]:
+    def copy(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        file.write(_render_json(logger, method, event))
+        return event
+
+    return copy
 
 
 def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

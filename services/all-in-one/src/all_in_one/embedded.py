@@ -16,8 +16,10 @@ NAME = "all-in-one"
 DEFAULT_PORT = 8000
 GENERAL_NAMES = frozenset({"CORS_ORIGINS"})
 GATEWAY = "gateway"
+LOG_FILE = Path("logs", "lookout.log")
+"""In the data folder."""
 BUS_OWNER = "ingest"
-"""The service whose `bus` settings hold for the bus that all share."""
+"""The service whose `bus` and `log` settings hold for the bus that all share, and for the process."""
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -39,11 +41,13 @@ def build(data_dir: Path, *, port: int | None = None) -> list[Service]:
         name: settings_of(service.settings, data_dir, port=port if name == GATEWAY else None)
         for name, service in services.items()
     }
-    logger, bus_metrics = make_logger(NAME, settings[BUS_OWNER].log), Metrics(NAME)
-    shared = Shared(apps={}, logger=logger)
+    log, bus_metrics = settings[BUS_OWNER].log, Metrics(NAME)
+    shared = Shared(apps={})
+    file = shared.log_files.of(log)
+    shared.logger = make_logger(NAME, log, file=file, is_of_process=True)
     shared.bus = bus = open_bus(
         vars(settings[BUS_OWNER])["bus"],
-        logger=logger,
+        logger=make_logger(NAME, log, file=file),  # a service only opens and closes it, for all of them
         metrics=bus_metrics,
         clock=shared.clock,
         app_id=NAME,
@@ -88,7 +92,8 @@ def settings_of(cls: type[S], data_dir: Path, *, port: int | None = None) -> S:
         for name, value in os.environ.items()
         if name.startswith("LOOKOUT") or name in GENERAL_NAMES
     }
-    defaults = {"mode": "embedded", "data_dir": str(data_dir)}
+    log_file = data_dir / LOG_FILE
+    defaults = {"mode": "embedded", "data_dir": str(data_dir), "log.file": str(log_file)}
     if port is not None:
         environ.pop(f"{cls.env_prefix()}HTTP__PORT", None)
         return load(cls, environ=environ, defaults={**defaults, "http.port": port})

@@ -155,6 +155,7 @@ def build(
     )
     service.app = Edge(
         chain,
+        service=service.name,
         logger=logger,
         metrics=service.metrics,
         tracing=service.tracing,

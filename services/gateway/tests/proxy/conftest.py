@@ -94,6 +94,7 @@ class Builder:
         chain = build_chain(**{**parts, **changes})
         return Edge(
             chain,
+            service="gateway",
             logger=self.logger,
             metrics=self.metrics,
             health=Health(),

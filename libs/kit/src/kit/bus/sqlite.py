@@ -101,8 +101,9 @@ class SqliteBus:
 
     async def consume(self, subscription: Subscription, handler: Handler) -> None:
         """See `Bus.consume`."""
+        logger = self._logger.bind(service=subscription.service)
         consumer = SqliteConsumer(
-            self._file, subscription, handler, self._settings, self._logger, self._metrics, self._clock
+            self._file, subscription, handler, self._settings, logger, self._metrics, self._clock
         )
         self._consumers.append(consumer)
         if self._is_started:

@@ -17,7 +17,7 @@ from kit.bus.sqlite_file import SqliteFile
 from kit.bus.subscription import Delivery, Handler, Subscription
 from kit.clock import Clock
 from kit.errors import LookoutError
-from kit.logging import Logger
+from kit.logging import Logger, lines_of
 from kit.settings import BusSettings
 
 _PAUSE_AFTER_FAULT_S = 1.0
@@ -82,7 +82,8 @@ class SqliteConsumer:
     def start(self) -> None:
         """Attach, in the background."""
         self._exclusive_slot = exclusive_slot()
-        self._task = asyncio.create_task(self._run())
+        with lines_of(self.subscription.service):  # in the tasks of its handlers too
+            self._task = asyncio.create_task(self._run())
 
     @property
     def has_ended(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from kit.bus import Bus, EventConsumer, EventSource
 from kit.errors import ServiceFailed, StorageFull, Unavailable
 from kit.health import CheckResult, Health
-from kit.logging import Logger
+from kit.logging import Logger, lines_of
 from kit.metrics import Metrics
 from kit.tracing import NO_TRACING, Tracing, use_trace
 
@@ -85,16 +85,25 @@ class Lifecycle:
         self.health.refuse_calls(STARTING)
         self.health.add("startup", self._check_startup)
         obstacle_met = asyncio.Event()
-        self._starting = asyncio.create_task(self._start_all(obstacle_met), name=f"{self.name}:start")
+        with lines_of(self.name):  # in every task of it
+            self._starting = asyncio.create_task(self._start_all(obstacle_met), name=f"{self.name}:start")
         waiter = asyncio.create_task(obstacle_met.wait())
         await asyncio.wait({self._starting, waiter}, return_when=asyncio.FIRST_COMPLETED)
         waiter.cancel()
         if self._starting.done() and self._starting.exception() is not None:
-            await self._stop_resources()
+            with lines_of(self.name):
+                await self._stop_resources()
             self._starting.result()
 
     async def stop(self) -> None:
         """Drain: become unready, end the background tasks, close the resources in reverse."""
+        has_begun = self._starting is not None
+        with lines_of(self.name):
+            await self._stop_all()
+        if has_begun:
+            self.logger.info("service_stopped")
+
+    async def _stop_all(self) -> None:
         self.health.is_draining = True
         starting = [self._starting] if self._starting is not None else []
         for task in (*starting, *self._tasks):

@@ -15,7 +15,7 @@ import uvloop
 
 from kit.errors import ServiceFailed
 from kit.grpc import GrpcListener, local_token, make_socket_folder, remove_socket_folder, socket_path
-from kit.logging import Logger, route_standard_logging
+from kit.logging import Logger, lines_of, route_standard_logging
 from kit.service.connections import ConnectionLimiter, protocol_class
 from kit.service.service import Service
 from kit.settings import HttpSettings
@@ -116,7 +116,8 @@ class ServiceRunner:
                     self.http[service.name].bind()
             for service in self.services:
                 await service.start()
-                await self._open(service)
+                with lines_of(service.name):
+                    await self._open(service)
         except BaseException:
             await self.stop()
             raise
@@ -214,6 +215,8 @@ async def serve_all(services: Sequence[Service], *, listen: Collection[str] | No
         finally:
             forced.cancel()
             work.cancel()
+            for service in services:
+                service.shared.log_files.close()
 
 
 async def _serve_until(

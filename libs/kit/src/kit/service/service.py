@@ -65,10 +65,11 @@ class Service(Lifecycle):
     ) -> None:
         name = settings.service_name
         version = version or package_version(f"lookout-{name}")
-        logger = make_logger(name, settings.log, stream=log_stream)
+        self.shared = shared or Shared()
+        file = self.shared.log_files.of(settings.log)
+        logger = make_logger(name, settings.log, stream=log_stream, file=file)
         super().__init__(name, version, logger, Metrics(name), Health())
         self.settings = settings
-        self.shared = shared or Shared()
         self.clock = self.shared.clock
         self.description = description
         self.tracing = open_tracing(name, self.version, settings.tracing, self.logger)
@@ -90,6 +91,11 @@ class Service(Lifecycle):
         self._app = app
         if self.shared.apps is not None:
             self.shared.apps[self.name] = app
+
+    async def stop(self) -> None:
+        """As `Lifecycle.stop`; a line that another service of the process still logs opens the log file again."""
+        await super().stop()
+        self.shared.log_files.close()
 
     def add_resource(self, resource: R) -> R:
         """Open it at the start and close it at the end."""

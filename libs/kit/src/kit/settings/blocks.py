@@ -25,7 +25,22 @@ class LogSettings(Block):
     """What is logged, and in which format."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level written")
-    format: Literal["json", "console"] = Field("json", description="JSON lines, or text for a terminal")
+    format: Literal["json", "console"] = Field(
+        "json", description="JSON lines, or text for a terminal: what is written to standard output"
+    )
+    file: Path | None = Field(
+        None,
+        description="file that every line is written to as well, as JSON; for one process only. `lookout serve`:"
+        " `<data_dir>/logs/lookout.log`",
+    )
+    max_file_bytes: int = Field(
+        10_485_760,
+        gt=0,
+        description="size in bytes at which that file is renamed to `….1` and a new one begun",
+    )
+    max_files: int = Field(
+        5, ge=0, description="files that are kept, the current one included; 0: none is written"
+    )
 
     @field_validator("level", mode="before")
     @classmethod
