@@ -50,8 +50,8 @@ test-integration: setup ## Run the tests that need servers, sockets or processes
 	@$(VENV)/pytest -n $(or $(WORKERS),3) --dist loadfile -m integration $(ARGS)
 
 .PHONY: contract
-contract: setup ## Make requests from the OpenAPI documents, for longer than `make test` does (CONTRACT_EXAMPLES=500)
-	@CONTRACT_EXAMPLES=$(or $(CONTRACT_EXAMPLES),500) $(VENV)/pytest tests/contract/test_schemathesis.py $(ARGS)
+contract: setup ## Make requests from the OpenAPI documents, for longer than `make test` does (CONTRACT_EXAMPLES=100)
+	@CONTRACT_EXAMPLES=$(or $(CONTRACT_EXAMPLES),100) $(VENV)/pytest tests/contract/test_schemathesis.py $(ARGS)
 
 .PHONY: check
 check: setup ## Lint, types, import contracts, and drift of proto, migrations, lock and documents

@@ -2,9 +2,10 @@
 
 import json
 import re
+from typing import Any
 
 import schemathesis
-from schemathesis import Case, CheckContext, Response
+from schemathesis import Case, CheckContext, HookContext, Response
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 STATE = "depends on what is stored"
@@ -35,6 +36,21 @@ EXCEPTIONS = {
     "no letter and no digit": "digits of all scripts count",
 }
 """The problem's code, or a part of the reason given for a field → why no schema says it."""
+
+
+SUPERADMIN_ID = 1
+NO_USER_ID = 2**53 - 2
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+    """Another id in requests that would change the user as whom all requests are made: its name, or its password."""
+    del context, kwargs
+    if (
+        str(case.path_parameters.get("user_id")).removesuffix(".0") == str(SUPERADMIN_ID)
+        and case.method != "GET"
+    ):
+        case.path_parameters["user_id"] = NO_USER_ID
 
 
 @schemathesis.check
