@@ -9,6 +9,7 @@ folder only. Standard library only: it runs before the environment is set up.
 """
 
 import argparse
+import json
 import sys
 import tomllib
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 BEGIN = "  # Generated from services/*/pyproject.toml by `make compose-file`; do not edit."
+PIDS = 512
+"""Processes and threads of a service's container."""
 END = "  # End of the generated part."
 
 
@@ -27,6 +30,10 @@ class ServiceEntry:
 
     http_port: the port in its container; gRPC listens on `grpc_port`, 0 if the service has no gRPC.
     needs: servers that it uses beside its database: `rabbitmq`, `minio`.
+    publishes, subscribes: areas of events (`camera`) that its user on the broker may publish and bind to.
+    blobs: areas of pictures (`frames`; `*` for all) by what its account on the blob store may do: `read`, `write`, `delete`.
+    calls: gRPC methods (`package.Service/*`) that it calls, by service.
+    networks: beyond those of its servers: `public` for a published port, `cameras` for connections to other networks.
     environment: variables of its container beyond those that follow from `needs`.
     compose: further keys of its container in docker-compose.yml.
     """
@@ -38,6 +45,11 @@ class ServiceEntry:
     has_database: bool
     needs: tuple[str, ...]
     memory: str
+    publishes: tuple[str, ...] = ()
+    subscribes: tuple[str, ...] = ()
+    blobs: dict[str, list[str]] = field(default_factory=dict)
+    calls: dict[str, list[str]] = field(default_factory=dict)
+    networks: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     compose: dict[str, Any] = field(default_factory=dict)
 
@@ -74,6 +86,11 @@ def service_list(root: Path = ROOT) -> list[ServiceEntry]:
                 has_database=entry.get("database", True),
                 needs=tuple(entry.get("needs", ())),
                 memory=entry["memory"],
+                publishes=tuple(entry.get("publishes", ())),
+                subscribes=tuple(entry.get("subscribes", ())),
+                blobs=entry.get("blobs", {}),
+                calls=entry.get("calls", {}),
+                networks=tuple(entry.get("networks", ())),
                 environment=entry.get("environment", {}),
                 compose=entry.get("compose", {}),
             )
@@ -84,9 +101,11 @@ def service_list(root: Path = ROOT) -> list[ServiceEntry]:
 def compose_part(services: list[ServiceEntry]) -> str:
     """The migrations and services of docker-compose.yml."""
     lines = [BEGIN, *_databases_lines([service for service in services if service.has_database])]
+    lines += _broker_users_lines([service for service in services if "rabbitmq" in service.needs])
+    lines += _blob_users_lines([service for service in services if "minio" in service.needs])
     for service in services:
-        lines += _migration_lines(service) if service.has_database else []
-        lines += _service_lines(service)
+        lines += _migration_lines(service, services) if service.has_database else []
+        lines += _service_lines(service, services)
     lines.append(END)
     return "\n".join(lines)
 
@@ -95,8 +114,7 @@ def _databases_lines(services: list[ServiceEntry]) -> list[str]:
     """The container that creates a role and a database for each service."""
     return [
         "  databases:",
-        "    <<: *backend",
-        '    restart: "no"',
+        "    <<: [*set-up, *database-network]",
         "    image: ${POSTGRES_IMAGE:-timescale/timescaledb:2.17.2-pg16}",
         "    environment:",
         "      PGHOST: postgres",
@@ -113,14 +131,123 @@ def _databases_lines(services: list[ServiceEntry]) -> list[str]:
     ]
 
 
+def _broker_users_lines(services: list[ServiceEntry]) -> list[str]:
+    """The container that gives each service its user on the broker. It runs the `kit` command of a service's image."""
+    if not services:
+        return []
+    users = {
+        service.name: {"publishes": list(service.publishes), "subscribes": list(service.subscribes)}
+        for service in services
+    }
+    return [
+        "  broker-users:",
+        "    <<: [*set-up, *bus-network]",
+        _image(services[0]),
+        "    pull_policy: never # uses a service's image, which is built or pulled with the service",
+        '    entrypoint: [python, "-m", kit]',
+        "    command: [broker-users, --json]",
+        "    environment:",
+        "      RABBITMQ_URL: amqp://lookout@rabbitmq:5672/",
+        "      RABBITMQ_PASSWORD: ${RABBITMQ_PASSWORD:?set it in .env}",
+        f"      BROKER_USERS: {_json(users)}",
+        *(
+            f"      {service.variable}_RABBITMQ_PASSWORD: {_secret(service, 'RABBITMQ_PASSWORD')}"
+            for service in services
+        ),
+        "    depends_on:",
+        "      rabbitmq: { condition: service_healthy }",
+        "",
+    ]
+
+
+def _blob_users_lines(services: list[ServiceEntry]) -> list[str]:
+    """The container that makes the bucket and gives each service its account on the blob store."""
+    if not services:
+        return []
+    return [
+        "  blob-users:",
+        "    <<: [*set-up, *blobs-network]",
+        "    image: ${MINIO_IMAGE:-minio/minio:RELEASE.2025-09-07T16-13-09Z}",
+        "    environment:",
+        "      MINIO_URL: http://minio:9000",
+        "      MINIO_BUCKET_NAME: ${MINIO_BUCKET_NAME:-lookout}",
+        "      MINIO_ROOT_USER: ${MINIO_ROOT_USER:?set it in .env}",
+        "      MINIO_ROOT_PASSWORD: ${MINIO_ROOT_PASSWORD:?set it in .env}",
+        f"      BLOB_USERS: {' '.join(service.name for service in services)}",
+        *(
+            f"      {service.variable}_MINIO_PASSWORD: {_secret(service, 'MINIO_PASSWORD')}"
+            for service in services
+        ),
+        *(f"      {service.variable}_MINIO_POLICY: {_json(blob_policy(service))}" for service in services),
+        "    entrypoint: [/bin/sh, /create-users]",
+        "    command: []",
+        '    volumes: ["./deploy/minio/create-users:/create-users:ro"]',
+        "    depends_on:",
+        "      minio: { condition: service_healthy }",
+        "",
+    ]
+
+
+def blob_policy(service: ServiceEntry, bucket: str = "${MINIO_BUCKET_NAME:-lookout}") -> dict[str, Any]:
+    """The S3 policy of a service: it may see the bucket's keys, and in its areas what `blobs` says."""
+    arn = f"arn:aws:s3:::{bucket}"
+    statements = [{"Effect": "Allow", "Action": ["s3:GetBucketLocation", "s3:ListBucket"], "Resource": [arn]}]
+    for right, action in (("read", "s3:GetObject"), ("write", "s3:PutObject"), ("delete", "s3:DeleteObject")):
+        areas = service.blobs.get(right, [])
+        resources = [f"{arn}/*" if area == "*" else f"{arn}/{area}/*" for area in areas]
+        if resources:
+            statements.append({"Effect": "Allow", "Action": [action], "Resource": resources})
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _secret(service: ServiceEntry, what: str) -> str:
+    return f"${{{service.variable}_{what}:?set it in .env}}"
+
+
 def _password(service: ServiceEntry) -> str:
-    return f"${{{service.variable}_DATABASE_PASSWORD:?set it in .env}}"
+    return _secret(service, "DATABASE_PASSWORD")
 
 
-def _environment_lines(service: ServiceEntry) -> list[str]:
+def _json(value: Any) -> str:
+    """JSON as a YAML string in single quotes."""
+    return "'" + json.dumps(value).replace("'", "''") + "'"
+
+
+def _grpc_lines(service: ServiceEntry, services: list[ServiceEntry]) -> list[str]:
+    """Who may call it, and the token that it sends."""
+    lines = [f"      LOOKOUT_GRPC_TOKEN: {_secret(service, 'GRPC_TOKEN')}"] if service.calls else []
+    if service.has_grpc:
+        callers = {
+            caller.name: {"token": _secret(caller, "GRPC_TOKEN"), "methods": caller.calls[service.name]}
+            for caller in services
+            if service.name in caller.calls
+        }
+        lines.append(f"      LOOKOUT_{service.variable}__GRPC__CALLERS: {_json(callers)}")
+    return lines
+
+
+def _networks_line(service: ServiceEntry) -> str:
+    networks = ["services", *(["database"] if service.has_database else [])]
+    networks += [
+        network for need, network in (("rabbitmq", "bus"), ("minio", "blobs")) if need in service.needs
+    ]
+    return f"    networks: [{', '.join([*networks, *service.networks])}]"
+
+
+def _environment_lines(service: ServiceEntry, services: list[ServiceEntry]) -> list[str]:
     blocks = ["*observability", "*peers"]
-    blocks += [block for need, block in (("rabbitmq", "*bus"), ("minio", "*blobs")) if need in service.needs]
-    lines = ["    environment:", f"      <<: [{', '.join(blocks)}]"]
+    blocks += ["*blobs"] if "minio" in service.needs else []
+    lines = ["    environment:", f"      <<: [{', '.join(blocks)}]", *_grpc_lines(service, services)]
+    if "rabbitmq" in service.needs:
+        lines += [
+            f"      RABBITMQ_URL: amqp://{service.name}@rabbitmq:5672/",
+            f"      RABBITMQ_PASSWORD: {_secret(service, 'RABBITMQ_PASSWORD')}",
+        ]
+    if "minio" in service.needs:
+        lines += [
+            f"      LOOKOUT_{service.variable}__BLOBS__ACCESS_KEY: {service.name}",
+            f"      LOOKOUT_{service.variable}__BLOBS__SECRET_KEY: {_secret(service, 'MINIO_PASSWORD')}",
+        ]
     if service.has_database:
         lines += [
             f"      DATABASE_URL: postgresql://{service.package}@postgres:5432/{service.package}",
@@ -131,20 +258,20 @@ def _environment_lines(service: ServiceEntry) -> list[str]:
 
 
 def _image(service: ServiceEntry) -> str:
-    return f"    image: ${{LOOKOUT_REGISTRY:-lookout}}/{service.name}:${{LOOKOUT_VERSION:-0.1.0}}"
+    return f"    image: ${{LOOKOUT_REGISTRY:-lookout}}/{service.name}:${{LOOKOUT_TAG:-0.1.0}}"
 
 
-def _migration_lines(service: ServiceEntry) -> list[str]:
+def _migration_lines(service: ServiceEntry, services: list[ServiceEntry]) -> list[str]:
     return [
         f"  {service.name}-migrate:",
         "    <<: *migration",
         _image(service),
-        *_environment_lines(service),
+        *_environment_lines(service, services),
         "",
     ]
 
 
-def _service_lines(service: ServiceEntry) -> list[str]:
+def _service_lines(service: ServiceEntry, services: list[ServiceEntry]) -> list[str]:
     ports = f"{service.http_port} {service.grpc_port}" if service.has_grpc else str(service.http_port)
     arguments = (
         f"SERVICE: {service.name}, PACKAGE: {service.package}, HTTP_PORT: {service.http_port}, "
@@ -152,18 +279,23 @@ def _service_lines(service: ServiceEntry) -> list[str]:
     )
     depends = [f"      {service.name}-migrate: {{ condition: service_completed_successfully }}"]
     depends = depends if service.has_database else []
-    # Started, not healthy: a service waits for its broker and its blob store by itself.
-    depends += [f"      {need}: {{ condition: service_started }}" for need in service.needs]
+    set_up = [
+        name
+        for need, name in (("rabbitmq", "broker-users"), ("minio", "blob-users"))
+        if need in service.needs
+    ]
+    depends += [f"      {name}: {{ condition: service_completed_successfully }}" for name in set_up]
     extra = dict(service.compose)
-    deploy = {"resources": {"limits": {"memory": service.memory}}}
+    deploy = {"resources": {"limits": {"memory": service.memory, "pids": PIDS}}}
     _merge(deploy, extra.pop("deploy", {}))
     return [
         f"  {service.name}:",
         "    <<: *service",
         _image(service),
         f"    build: {{ <<: *build, args: {{ <<: *build-arguments, {arguments} }} }}",
-        *_environment_lines(service),
+        *_environment_lines(service, services),
         *(["    depends_on:", *depends] if depends else []),
+        _networks_line(service),
         *(f"    {key}: {_flow(value)}" for key, value in extra.items()),
         f"    deploy: {_flow(deploy)}",
         "",

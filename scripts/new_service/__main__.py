@@ -74,7 +74,7 @@ def write_files(values: dict[str, str]) -> list[Path]:
 
 
 def register(values: dict[str, str]) -> list[Path]:
-    """Add its route to the gateway and its database password to `.env.example`; returns the changed files."""
+    """Add its route to the gateway and its passwords to `.env.example`; returns the changed files."""
     routes, environment = ROOT / ROUTES, ROOT / ".env.example"
     text = routes.read_text(encoding="utf-8")
     head, blank, rest = text.partition("\n\n[rate_limits]")
@@ -88,7 +88,11 @@ def register(values: dict[str, str]) -> list[Path]:
     if neighbour not in lines:
         raise ValueError(f".env.example: the line {neighbour.strip()} is missing")
     environment.write_text(
-        lines.replace(neighbour, f"{neighbour}{values['NAME']}_DATABASE_PASSWORD=\n"), encoding="utf-8"
+        lines.replace(
+            neighbour,
+            f"{neighbour}{values['NAME']}_DATABASE_PASSWORD=\n{values['NAME']}_RABBITMQ_PASSWORD=\n",
+        ),
+        encoding="utf-8",
     )
     return [routes, environment]
 

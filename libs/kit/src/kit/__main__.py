@@ -94,10 +94,15 @@ def _broker_users(args: argparse.Namespace) -> int:
         accounts.set_up(users, BusSettings(url="amqp://", exchange=args.exchange))
     except LookoutError as error:
         return _fail(str(error), NO_BUS)
+    logger = make_logger(
+        "broker-users", LogSettings(format="json" if args.json else "console"), stream=sys.stdout
+    )
     for user in users:
-        _print(
-            f"broker user {user.name}: ready, publishes {', '.join(user.publishes) or 'nothing'},"
-            f" subscribes to {', '.join(user.subscribes) or 'nothing'}"
+        logger.info(
+            "broker_user_ready",
+            user=user.name,
+            publishes=list(user.publishes),
+            subscribes=list(user.subscribes),
         )
     return DONE
 
@@ -303,6 +308,7 @@ def _parser() -> argparse.ArgumentParser:
         " <SERVICE>_RABBITMQ_PASSWORD, as the administrator with RABBITMQ_PASSWORD. It can be repeated.",
     )
     users.set_defaults(command=_broker_users)
+    users.add_argument("--json", action="store_true", help="write JSON lines instead of text for people")
     users.add_argument(
         "--management-url", metavar="URL", default="http://rabbitmq:15672", help="default: %(default)s"
     )

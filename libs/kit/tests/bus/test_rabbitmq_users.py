@@ -213,7 +213,7 @@ def test_the_command_makes_the_users(rabbitmq_server, monkeypatch, capsys) -> No
     user, password = urllib.parse.urlsplit(rabbitmq_server.fresh_vhost()).netloc.partition("@")[0].split(":")
     monkeypatch.setenv("RABBITMQ_PASSWORD", password)
     monkeypatch.setenv("BROKER_USERS", json.dumps({"reader": {"subscribes": ["things"]}}))
-    words = ["broker-users", "--management-url", rabbitmq_server.management_url, "--user", user]
+    words = ["broker-users", "--json", "--management-url", rabbitmq_server.management_url, "--user", user]
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2
@@ -221,8 +221,7 @@ def test_the_command_makes_the_users(rabbitmq_server, monkeypatch, capsys) -> No
     monkeypatch.setenv("READER_RABBITMQ_PASSWORD", "reader's")
     with pytest.raises(SystemExit) as ended:
         main(words)
-    assert (ended.value.code, capsys.readouterr().out) == (
-        0,
-        "broker user reader: ready, publishes nothing, subscribes to things\n",
-    )
+    assert ended.value.code == 0
+    line = json.loads(capsys.readouterr().out)
+    assert (line["event"], line["user"], line["subscribes"]) == ("broker_user_ready", "reader", ["things"])
     rabbitmq_server.call_management_api("DELETE", "users/reader")
