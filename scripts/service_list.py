@@ -31,7 +31,7 @@ class ServiceEntry:
     http_port: the port in its container; gRPC listens on `grpc_port`, 0 if the service has no gRPC.
     needs: servers that it uses beside its database: `rabbitmq`, `minio`.
     publishes, subscribes: areas of events (`camera`) that its user on the broker may publish and bind to.
-    blobs: areas of pictures (`frames`; `*`: all) by what its account on the blob store may do: `read`, `write`, `delete`.
+    blobs: areas of pictures (`*`: all) by what its account on the blob store may do: `read`, `write`, `delete`.
     calls: gRPC methods (`package.Service/*`) that it calls, by service.
     networks: beyond those of its servers: `public` for a published port, `cameras` for connections to other networks.
     environment: variables of its container beyond those that follow from `needs`.
