@@ -41,6 +41,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "LOOKOUT_GATEWAY__PROXY__ROUTES_FILE": str(routes),
         "LOOKOUT_GATEWAY__SIGN_IN__MAX_FAILURES": "1000000",
         "LOOKOUT_GATEWAY__SIGN_IN__HASH_MEMORY_KIB": "8192",
+        # The cameras of the demo have no recordings.
+        "LOOKOUT_INGEST__DEVICES__CLIP_ATTEMPTS": "1",
         "LOOKOUT_LOG_LEVEL": "warning",
     }
     with embedded(folder, **settings) as running, asyncio.Runner() as runner:
