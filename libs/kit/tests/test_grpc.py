@@ -14,11 +14,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # ships no types
 from pydantic import SecretStr
 
 from kit import errors
-from kit.errors import FieldError, Invalid, LookoutError, NotFound, Unavailable
+from kit.errors import (
+    FieldError,
+    Invalid,
+    LookoutError,
+    NotFound,
+    RateLimited,
+    StorageFull,
+    TooLarge,
+    Unavailable,
+)
 from kit.grpc import GrpcListener, Rpc, channel, error_of
 from kit.logging import make_logger
 from kit.metrics import Metrics
@@ -354,6 +364,41 @@ async def test_a_message_over_the_limit_is_refused() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(b"x" * 1001, timeout=10)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    error = error_of(caught.value)
+    assert (error.status, error.retry_after_s) == (413, None), "repeating the call does not help"
+
+
+@pytest.mark.parametrize(
+    ("raised", "retry_after_s"),
+    [
+        (RateLimited("the queue is full", code="queue_full", retry_after_s=3), 3),
+        (StorageFull("the disk is full", retry_after_s=60), 60),
+        (Unavailable("starting", retry_after_s=7), 7),
+        (TooLarge("the picture is over 12 MB"), None),
+        (NotFound("none"), None),
+    ],
+)
+async def test_a_client_is_told_whether_and_when_to_repeat_a_call(
+    raised: LookoutError, retry_after_s: int | None
+) -> None:
+    async def refuse(_request: bytes, _context: Any) -> bytes:
+        raise raised
+
+    async with served(Toy(unary_unary=refuse)) as link:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await link.unary_unary("/toy.Toy/unary_unary")(b"x", timeout=10)
+    metadata = dict(caught.value.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(metadata["grpc-status-details-bin"])
+    [reason, *retry] = status.details
+    info, delay = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    assert reason.Unpack(info)
+    assert (info.reason, info.domain) == (raised.code, "lookout")
+    assert [item.Unpack(delay) and delay.retry_delay.seconds for item in retry] == (
+        [] if retry_after_s is None else [retry_after_s]
+    )
+    assert (status.code, status.message) == (caught.value.code().value[0], raised.detail)
+    error = error_of(caught.value)
+    assert (type(error), error.code, error.retry_after_s) == (type(raised), raised.code, retry_after_s)
 
 
 async def test_calls_are_counted_by_method_and_outcome() -> None:

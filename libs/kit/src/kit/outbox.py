@@ -179,7 +179,7 @@ class Relay:
             except Exception as error:  # noqa: BLE001 - a relay that ends publishes nothing ever again
                 self._failed.labels("database").inc()
                 self._logger.warning("the relay cannot use the database", error=reason_of(error))
-                backoff.fail(self._settings.relay_backoff_max_s)
+                backoff.fail(self._settings.relay_outage_backoff_max_s)
                 await asyncio.sleep(max(0.0, backoff.until - time.monotonic()))
 
     @asynccontextmanager
@@ -263,7 +263,7 @@ class Relay:
                 self._logger.warning(
                     "cannot publish to the bus; the outbox keeps the events", waiting=len(rows) - len(out)
                 )
-            self._bus_backoff.fail(self._settings.relay_backoff_max_s)
+            self._bus_backoff.fail(self._settings.relay_outage_backoff_max_s)
         elif out:
             self._bus_backoff = _Backoff()
 

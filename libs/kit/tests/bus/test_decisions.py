@@ -87,13 +87,18 @@ def test_errors_are_classified(error, failure):
         (Failure.TRANSIENT, 1, 0.0, Retry(1.0)),
         (Failure.TRANSIENT, 2, 1.0, Retry(5.0)),
         (Failure.TRANSIENT, 3, 6.0, GiveUp("gave up after 3 attempts")),
-        (Failure.OUTAGE, 1, 0.0, Retry(1.0)),
-        (Failure.OUTAGE, 9, 59.0, Retry(5.0)),
+        (Failure.OUTAGE, 1, 0.0, Retry(1.0, is_outage=True)),
+        (Failure.OUTAGE, 9, 59.0, Retry(5.0, is_outage=True)),
         (Failure.OUTAGE, 15, 60.0, GiveUp("still unavailable after 60 s and 15 attempts")),
     ],
 )
 def test_what_follows_a_failure(failure, failures, elapsed_s, step):
     assert next_step(POLICY, failure, failures, elapsed_s) == step
+
+
+def test_an_outage_does_not_count_against_a_failure_of_another_kind():
+    assert next_step(POLICY, Failure.TRANSIENT, 10, 30.0, outages=8) == Retry(5.0)
+    assert isinstance(next_step(POLICY, Failure.TRANSIENT, 11, 30.0, outages=8), GiveUp)
 
 
 def test_without_delays_everything_becomes_a_dead_letter_at_once():

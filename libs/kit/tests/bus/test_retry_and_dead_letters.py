@@ -116,6 +116,43 @@ async def test_an_outage_is_retried_more_often_than_a_transient_failure(
     assert [attempt for _, attempt in handler.attempts] == list(range(1, 10))
 
 
+async def test_when_an_outage_ends_every_key_is_handled_at_once(backend: BusBackend):
+    bus = await backend.open(outage_probe_interval_s=0.05)
+    seen, is_up, failed = RecordingHandler(), asyncio.Event(), set()
+
+    async def handler(delivery):
+        if not is_up.is_set():
+            failed.add(delivery.event.partition_key)
+            raise errors.Unavailable("the store is unavailable")
+        await seen(delivery)
+
+    await bus.declare(THING)
+    await bus.consume(replace(THING, retry=RetryPolicy((3600.0,), outage_retry_limit_s=7200)), handler)
+    keys = [f"camera:{number}" for number in range(8)]
+    assert await bus.publish_many([make_event(i, key=key) for i in range(2) for key in keys]) == [None] * 16
+    await eventually(lambda: failed == set(keys))
+    is_up.set()
+    await eventually(lambda: len(seen.deliveries) == 16)
+    assert all(seen.numbers_of(key) == [0, 1] for key in keys)
+
+
+async def test_a_failure_after_an_outage_is_retried_as_often_as_any(backend: BusBackend):
+    bus = await backend.open()
+    failures = [*[errors.Unavailable("the store is unavailable")] * 5, *[Transient("two collided")] * 2]
+    seen = RecordingHandler()
+
+    async def handler(delivery):
+        if failures:
+            raise failures.pop(0)
+        await seen(delivery)
+
+    await bus.declare(THING)
+    await bus.consume(replace(THING, retry=RetryPolicy((0.02, 0.05), outage_retry_limit_s=60)), handler)
+    await bus.publish(make_event(1))
+    await eventually(lambda: seen.numbers == [1])
+    assert seen.deliveries[0].attempt == 8
+
+
 async def test_a_handler_is_retried_while_the_event_it_publishes_has_no_subscriber(
     backend: BusBackend, any_subscription
 ):

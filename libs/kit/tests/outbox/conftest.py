@@ -32,6 +32,7 @@ class ServiceParts:
             **{
                 "relay_poll_interval_s": 0.1,
                 "relay_backoff_max_s": 0.5,
+                "relay_outage_backoff_max_s": 0.5,
                 "queue_depth_interval_s": 0.1,
                 **overrides,
             }

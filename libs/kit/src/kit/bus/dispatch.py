@@ -12,10 +12,20 @@ class Item:
     """An unacknowledged message, as the dispatcher sees it. `handle` is the back end's own.
 
     `crashes` is how often the process seems to have crashed while it handled this message. `is_suspect`: it may be a
-    poison message, so no other is handled beside it.
+    poison message, so no other is handled beside it. `outages`: how many of the `failures`, in this process, were for a
+    dependency that did not answer.
     """
 
-    __slots__ = ("crashes", "event", "failures", "first_failed_at", "handle", "is_suspect", "redeliveries")
+    __slots__ = (
+        "crashes",
+        "event",
+        "failures",
+        "first_failed_at",
+        "handle",
+        "is_suspect",
+        "outages",
+        "redeliveries",
+    )
 
     def __init__(
         self,
@@ -32,6 +42,7 @@ class Item:
         self.handle = handle
         self.redeliveries = redeliveries
         self.failures = failures
+        self.outages = 0
         self.first_failed_at = first_failed_at
         self.crashes = crashes
         self.is_suspect = is_suspect
@@ -78,14 +89,16 @@ class Dispatcher:
         waiting.clear()
         return taken
 
-    async def pause(self, delay_s: float) -> bool:
-        """Wait for `delay_s`; False as soon as the dispatcher stops."""
+    async def pause(self, delay_s: float, *, ended_by: asyncio.Event | None = None) -> bool:
+        """Wait for `delay_s`, or until `ended_by` is set; False as soon as the dispatcher stops."""
+        events = [self.stopping] if ended_by is None else [self.stopping, ended_by]
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
         try:
-            async with asyncio.timeout(delay_s):
-                await self.stopping.wait()
-        except TimeoutError:
-            return True
-        return False
+            await asyncio.wait(waits, timeout=delay_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return not self.stopping.is_set()
 
     async def drain(self, grace_s: float) -> None:
         """Begin nothing more and wait for what runs; cancel what runs longer than the grace."""

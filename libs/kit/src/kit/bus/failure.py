@@ -46,9 +46,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Handle the event again after the delay."""
+    """Handle the event again after the delay. `is_outage`: or, in order, when the dependency answers again."""
 
     delay_s: float
+    is_outage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +84,21 @@ def classify(error: BaseException) -> Failure:
             return Failure.BUG
 
 
-def next_step(policy: RetryPolicy, failure: Failure, failures: int, elapsed_s: float) -> Retry | GiveUp:
-    """What to do after the `failures`-th failure (1 is the first), `elapsed_s` after the first one."""
+def next_step(
+    policy: RetryPolicy, failure: Failure, failures: int, elapsed_s: float, *, outages: int = 0
+) -> Retry | GiveUp:
+    """What to do after the `failures`-th failure (1 is the first), `elapsed_s` after the first one.
+
+    `outages` of the earlier ones do not count against an event that fails for another reason now.
+    """
     if failure is Failure.REJECTED:
         return GiveUp("rejected")
     if failure is Failure.BUG:
         return GiveUp("bug")
     if failure is Failure.OUTAGE:
         if policy.delays_s and elapsed_s < policy.outage_retry_limit_s:
-            return Retry(policy.delays_s[min(failures, len(policy.delays_s)) - 1])
+            return Retry(policy.delays_s[min(failures, len(policy.delays_s)) - 1], is_outage=True)
         return GiveUp(f"still unavailable after {elapsed_s:.0f} s and {failures} attempts")
-    if failures <= len(policy.delays_s):
-        return Retry(policy.delays_s[failures - 1])
+    if (counted := failures - outages) <= len(policy.delays_s):
+        return Retry(policy.delays_s[counted - 1])
     return GiveUp(f"gave up after {failures} attempts")

@@ -57,8 +57,16 @@ class BusMetrics:
         self.unacknowledged = metrics.gauge(
             "bus_unacknowledged", "Messages delivered and not acknowledged yet", ("queue",)
         )
-        self.depth = metrics.gauge("bus_queue_depth", "Messages waiting in a subscription", ("queue",))
-        self.dead_letters = metrics.gauge("bus_dead_letters", "Dead letters of a subscription", ("queue",))
+        self.depth = metrics.gauge(
+            "bus_queue_depth",
+            "Messages waiting in a subscription; each replica reports the same: max by (queue), never sum",
+            ("queue",),
+        )
+        self.dead_letters = metrics.gauge(
+            "bus_dead_letters",
+            "Dead letters of a subscription; each replica reports the same: max by (queue), never sum",
+            ("queue",),
+        )
         self.connected = metrics.gauge("bus_connected", "1 while connected to the broker, else 0")
         self.lost = metrics.counter(
             "bus_disconnects_total", "Times that the connection to the broker was lost"
@@ -100,9 +108,16 @@ class Runner:
         self._seconds = metrics.seconds.labels(queue)
 
     async def run(
-        self, delivery: Delivery, failures: int, first_failed_at: float | None, *, crashes: int = 0
+        self,
+        delivery: Delivery,
+        failures: int,
+        first_failed_at: float | None,
+        *,
+        outages: int = 0,
+        crashes: int = 0,
     ) -> Step:
-        """Handle once. `failures` earlier ones happened since `first_failed_at` (seconds of `time.time`).
+        """Handle once. `failures` earlier ones, of them `outages` for a dependency that did not answer, happened since
+        `first_failed_at` (seconds of `time.time`).
 
         `crashes`: how often the process crashed while it handled the message; after `max_crashes` it is given up.
         """
@@ -117,7 +132,7 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - whatever a handler raises decides what follows
                 mark_failed(current_span(), error)
                 elapsed_s = time.time() - first_failed_at if first_failed_at is not None else 0.0
-                return self._after_failure(delivery, error, failures + 1, elapsed_s)
+                return self._after_failure(delivery, error, failures + 1, elapsed_s, outages)
             finally:
                 self._seconds.observe(time.perf_counter() - started)
             self._outcomes["handled"].inc()
@@ -163,9 +178,11 @@ class Runner:
         )
         return DeadLetterCause(reason=reason, traceback="", attempts=delivery.attempt - 1)
 
-    def _after_failure(self, delivery: Delivery, error: Exception, failures: int, elapsed_s: float) -> Step:
+    def _after_failure(
+        self, delivery: Delivery, error: Exception, failures: int, elapsed_s: float, outages: int
+    ) -> Step:
         failure = classify(error)
-        step = next_step(self._policy, failure, failures, elapsed_s)
+        step = next_step(self._policy, failure, failures, elapsed_s, outages=outages)
         facts = {
             "queue": self._queue,
             "message_id": str(delivery.event.message_id),

@@ -15,6 +15,7 @@ from kit.bus.dispatch import BatchingDispatcher, Dispatcher, Item
 from kit.bus.failure import Retry, Unroutable
 from kit.bus.handling import BusMetrics, DeadLetterCause, Runner, jittered, policy_of, reason_of
 from kit.bus.interface import dead_letter_queue
+from kit.bus.outage import OutageWaits
 from kit.bus.rabbitmq_link import FAULTS, answered, channel_on
 from kit.bus.rabbitmq_wire import (
     Outgoing,
@@ -116,6 +117,7 @@ class RabbitConsumer:
         self.publish = publish
         self.history = DeliveryHistory()
         self.slots = asyncio.Semaphore(settings.concurrency)
+        self.outage_waits = OutageWaits(settings.outage_probe_interval_s)
         self.batch_lock = asyncio.Lock()
         self.runner = Runner(
             subscription.queue,
@@ -342,6 +344,8 @@ class QueueSession:
                     await self._attempt(item)
         except FAULTS as error:
             self._log_unacknowledged(item, error)
+        finally:
+            self._consumer.outage_waits.forget(item)
 
     async def _pause_until_turn(self, item: Item) -> bool:
         turn = turn_of(self._index, self._count, item.crashes)
@@ -378,11 +382,16 @@ class QueueSession:
                 if self._dispatcher.stopping.is_set():
                     return
                 step = await consumer.runner.run(
-                    delivery, item.failures, item.first_failed_at, crashes=item.crashes
+                    delivery,
+                    item.failures,
+                    item.first_failed_at,
+                    outages=item.outages,
+                    crashes=item.crashes,
                 )
             match step:
                 case None:
                     history.note_handled(message_id)
+                    consumer.outage_waits.note_handled(item)
                     break
                 case DeadLetterCause():
                     dead_letter = dead_letter_outgoing(
@@ -397,7 +406,7 @@ class QueueSession:
                     item.first_failed_at = item.first_failed_at or time.time()
                     if consumer.subscription.is_ordered:
                         history.note_failed(message_id, item.failures, item.first_failed_at)
-                        if not await self._wait_in_place(jittered(step.delay_s)):
+                        if not await self._wait_in_place(item, step):
                             return
                         continue
                     step_queue = retry_queue(queue, step.delay_s)
@@ -407,12 +416,15 @@ class QueueSession:
                     break
         await self._ack(item.handle)
 
-    async def _wait_in_place(self, delay_s: float) -> bool:
+    async def _wait_in_place(self, item: Item, step: Retry) -> bool:
+        delay_s, ended_by = jittered(step.delay_s), None
+        if step.is_outage:
+            delay_s, ended_by = self._consumer.outage_waits.begin(item, delay_s)
         oldest = next(iter(self._received_at.values()), time.monotonic())
         if time.monotonic() - oldest + delay_s > self._consumer.settings.processing_limit_s:
             self.restart()
             return False
-        return await self._dispatcher.pause(delay_s)
+        return await self._dispatcher.pause(delay_s, ended_by=ended_by)
 
     async def _publish_until_confirmed(self, message: Outgoing) -> bool:
         """Publish before the original is acknowledged, however long it takes; False when the session ends."""

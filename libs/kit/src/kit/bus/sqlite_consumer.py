@@ -12,6 +12,7 @@ from kit.bus import sqlite_store as store
 from kit.bus.dispatch import BatchingDispatcher, Dispatcher, Item
 from kit.bus.failure import Retry
 from kit.bus.handling import BusMetrics, DeadLetterCause, Runner, jittered, policy_of
+from kit.bus.outage import OutageWaits
 from kit.bus.poison_messages import ExclusiveSlot, exclusive_slot
 from kit.bus.sqlite_file import SqliteFile
 from kit.bus.subscription import Delivery, Handler, Subscription
@@ -55,6 +56,7 @@ class SqliteConsumer:
             subscription.queue, handler, policy, logger, metrics, max_crashes=settings.max_crashes
         )
         self._slots = asyncio.Semaphore(settings.concurrency)
+        self._outage_waits = OutageWaits(settings.outage_probe_interval_s)
         self._dispatcher = (
             BatchingDispatcher(
                 self._process,
@@ -241,6 +243,7 @@ class SqliteConsumer:
         except Exception as error:  # noqa: BLE001 - the messages of its key behind it are not lost with it
             self._note_unsettled(error, seq)
         finally:
+            self._outage_waits.forget(item)
             self._forget(seq)
             if self._wants_more():
                 self._wake.set()
@@ -288,10 +291,15 @@ class SqliteConsumer:
             delivery = self._delivery_of(item)
             async with self._slots:
                 step = await self._runner.run(
-                    delivery, item.failures, item.first_failed_at, crashes=item.crashes
+                    delivery,
+                    item.failures,
+                    item.first_failed_at,
+                    outages=item.outages,
+                    crashes=item.crashes,
                 )
             match step:
                 case None:
+                    self._outage_waits.note_handled(item)
                     await self._file.submit(store.settle(seq))
                     self._not_counted.pop(seq, None)
                     return
@@ -307,7 +315,7 @@ class SqliteConsumer:
                     if not self.subscription.is_ordered:
                         await self._postpone(item, jittered(step.delay_s))
                         return
-                    if not await self._wait_in_place(item, jittered(step.delay_s)):
+                    if not await self._wait_in_place(item, step):
                         return
 
     async def _postpone(self, item: Item, delay_s: float) -> None:
@@ -324,7 +332,10 @@ class SqliteConsumer:
         )
         asyncio.get_running_loop().call_later(delay_s + 0.001, self.wake)
 
-    async def _wait_in_place(self, item: Item, delay_s: float) -> bool:
+    async def _wait_in_place(self, item: Item, step: Retry) -> bool:
+        delay_s, ended_by = jittered(step.delay_s), None
+        if step.is_outage:
+            delay_s, ended_by = self._outage_waits.begin(item, delay_s)
         key = item.event.partition_key
         self._blocked.add(key)
         self._blocked_since_fetch.add(key)
@@ -336,7 +347,7 @@ class SqliteConsumer:
             await self._file.submit(store.set_deliveries(item.handle, item.crashes))
             self._note_inactive(item.handle)  # a suspect may be handled meanwhile
             self.wake()
-            if not await self._dispatcher.pause(delay_s):
+            if not await self._dispatcher.pause(delay_s, ended_by=ended_by):
                 return False
             await self._slot.wait_until_open(item, self._dispatcher.stopping.is_set)
             if self._dispatcher.stopping.is_set():

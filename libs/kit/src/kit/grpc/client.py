@@ -23,7 +23,15 @@ from kit.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
-from kit.grpc.wire import AUTHORIZATION, CORRELATION_ID, PROBLEM, TRACEPARENT, common_options
+from kit.grpc.wire import (
+    AUTHORIZATION,
+    CORRELATION_ID,
+    PROBLEM,
+    STATUS_DETAILS,
+    TRACEPARENT,
+    common_options,
+    retry_after_s,
+)
 from kit.settings.blocks import GrpcSettings, tokens_of
 from kit.tracing import (
     SpanKind,
@@ -53,6 +61,9 @@ _SERVICE_CONFIG = json.dumps(
         ],
     }
 )
+
+_MESSAGE_OVER_LIMIT = "message larger than max"
+"""In the details of what the gRPC library itself refuses with RESOURCE_EXHAUSTED, on either side."""
 
 _BY_CODE: dict[grpc.StatusCode, type[LookoutError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: Invalid,
@@ -103,23 +114,28 @@ def error_of(error: grpc.aio.AioRpcError) -> LookoutError:
     except (ValueError, KeyError, TypeError):
         problem = {}
     kind = _kind_of(int(problem.get("status", 0)), error.code())
+    if not problem and _MESSAGE_OVER_LIMIT in (error.details() or ""):
+        kind = TooLarge  # the gRPC library's own refusal: it has the status of a full queue
     fields = tuple(FieldError(item["field"], item["reason"]) for item in problem.get("errors", ()))
     raised = kind(
         problem.get("detail") or error.details() or kind.title, code=problem.get("code"), errors=fields
     )
     if kind is Invalid and problem.get("status"):
         raised.status = problem["status"]
-    if kind is Unavailable:
+    raised.retry_after_s = retry_after_s(_metadata_of(error, STATUS_DETAILS))
+    if kind is Unavailable and raised.retry_after_s is None:
         raised.retry_after_s = 1
     return raised
 
 
 def _problem_of(error: grpc.aio.AioRpcError) -> dict[str, Any]:
-    for key, value in error.trailing_metadata() or ():
-        if key == PROBLEM:
-            document = orjson.loads(value)
-            return document if isinstance(document, dict) else {}
-    return {}
+    document = orjson.loads(_metadata_of(error, PROBLEM) or b"{}")
+    return document if isinstance(document, dict) else {}
+
+
+def _metadata_of(error: grpc.aio.AioRpcError, name: str) -> bytes:
+    values = [value for key, value in error.trailing_metadata() or () if key == name]
+    return values[0] if values and isinstance(values[0], bytes) else b""
 
 
 def _kind_of(status: int, code: grpc.StatusCode) -> type[LookoutError]:

@@ -20,8 +20,10 @@ from kit.grpc.wire import (
     MAX_DETAIL_CHARS,
     MAX_PROBLEM_ERRORS,
     PROBLEM,
+    STATUS_DETAILS,
     TRACEPARENT,
     common_options,
+    status_details,
 )
 from kit.logging import Logger
 from kit.metrics import Metrics
@@ -282,5 +284,7 @@ async def _abort(context: Any, error: Exception) -> Never:
     short = replace(
         problem, detail=problem.detail[:MAX_DETAIL_CHARS], errors=problem.errors[:MAX_PROBLEM_ERRORS]
     )
-    await context.abort(grpc_status(error), short.detail, ((PROBLEM, short.body()),))
+    status = grpc_status(error)
+    details = status_details(status.value[0], short, getattr(error, "retry_after_s", None))
+    await context.abort(status, short.detail, ((PROBLEM, short.body()), (STATUS_DETAILS, details)))
     raise AssertionError("abort returned")

@@ -363,6 +363,11 @@ class BusSettings(Block):
         gt=0,
         description="times that the process may crash while it handles one message alone; then it is a dead letter",
     )
+    outage_probe_interval_s: Seconds = Field(
+        2.0,
+        description="seconds after which an ordered consumer tries one of its waiting messages again while a server"
+        " that its handler needs is unavailable; when that one is handled, so are the others",
+    )
     outage_retry_limit_s: Seconds = Field(
         3600.0,
         description="seconds that a message is retried while a server that its handler needs is unavailable",
@@ -375,13 +380,17 @@ class BusSettings(Block):
     shutdown_grace_s: Seconds = Field(
         20.0, description="seconds that handlers may take to finish on shutdown"
     )
-    reconnect_max_s: Seconds = Field(15.0, description="longest wait in seconds between attempts to connect")
+    reconnect_max_s: Seconds = Field(3.0, description="longest wait in seconds between attempts to connect")
     queue_depth_interval_s: Seconds = Field(
         15.0, description="seconds between measurements of the queue depths"
     )
     relay_batch_size: int = Field(500, gt=0, description="outbox rows that are published together")
     relay_poll_interval_s: Seconds = Field(
         1.0, description="seconds between polls of the outbox for events that another process stored"
+    )
+    relay_outage_backoff_max_s: Seconds = Field(
+        2.0,
+        description="longest delay in seconds before the relay tries a broker or database that is unavailable again",
     )
     relay_backoff_max_s: Seconds = Field(
         30.0, description="longest delay in seconds before publishing an event is retried"
