@@ -56,7 +56,7 @@ contract: setup ## Make requests from the OpenAPI documents, for longer than `ma
 .PHONY: check
 check: setup ## Lint, types, import contracts, and drift of proto, migrations, lock and documents
 	@$(VENV)/ruff format --check . && $(VENV)/ruff check .
-	@$(MYPY) libs $(foreach folder,$(wildcard services/*),$(if $(findstring -,$(folder)),,$(folder))) $(wildcard services/*-*/src) tests scripts/service_list.py scripts/lint_imports.py scripts/event_docs.py scripts/new_service/__main__.py
+	@$(MYPY) libs $(foreach folder,$(wildcard services/*),$(if $(findstring -,$(folder)),,$(folder))) $(wildcard services/*-*/src) tests scripts/service_list.py scripts/compose_up.py scripts/lint_imports.py scripts/event_docs.py scripts/new_service/__main__.py
 	@# mypy's overrides for tests match module names, which a folder with a hyphen does not have.
 	@for tests in $(wildcard services/*-*/tests); do $(VENV)/mypy $(RELAXED) $$tests; done
 	@$(VENV)/python scripts/lint_imports.py

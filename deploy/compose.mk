@@ -1,15 +1,16 @@
 # Included by the Makefile. LOCAL_IMAGES=1: with the base images of deploy/docker/make-images instead of a registry's.
-# GPU=1: plates are read on an NVIDIA GPU.
+# GPU=1: plates are read on an NVIDIA GPU. TAG=revision: start the images of that revision, without a build.
 COMPOSE ?= docker compose
 COMPOSE_OPTIONS = $(if $(GPU),--file docker-compose.yml --file docker-compose.gpu.yml )--env-file .env $(if $(LOCAL_IMAGES),--env-file deploy/docker/images.env)
-export LOOKOUT_REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+export LOOKOUT_REVISION ?= $(shell (git describe --always --exclude="*" --abbrev=8 --dirty 2>/dev/null || echo unknown))
+# The images' tag: the revision, so that the images of the one before stay and can be started again.
+export LOOKOUT_TAG = $(or $(TAG),$(LOOKOUT_REVISION))
 export DOCKER_BUILDKIT = 1
 
 .PHONY: up down images superadmin-password local-images compose-env
 
 up: compose-env ## Start everything distributed: RabbitMQ, PostgreSQL, MinIO and a container per service (SCALE="plate-ocr=2")
-	$(COMPOSE) $(COMPOSE_OPTIONS) up --detach --build --remove-orphans $(foreach s,$(SCALE),--scale $(s))
-	@COMPOSE="$(COMPOSE) $(COMPOSE_OPTIONS)" $(SOME_PYTHON) deploy/wait-ready
+	@TAG="$(TAG)" SCALE="$(SCALE)" COMPOSE="$(COMPOSE) $(COMPOSE_OPTIONS)" $(SOME_PYTHON) scripts/compose_up.py
 
 down: compose-env ## Stop what `make up` started and keep the data (VOLUMES=1 deletes them)
 	$(COMPOSE) $(COMPOSE_OPTIONS) down --remove-orphans $(if $(VOLUMES),--volumes)
