@@ -2,8 +2,8 @@
 
 `with testkit.servers.postgres() as server: url = server.fresh_database()`
 
-`python -m testkit.servers --prepare` starts and stops each once, which installs what is missing, and prints the
-result: missing servers are reported before the tests and not by the first test that fails.
+`python -m testkit.servers --prepare` starts and stops each once and looks for a Chromium, which installs what is
+missing, and prints the result: what is missing is reported before the tests and not by the first test that fails.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from testkit import postgres as _postgres
 from testkit import rabbitmq as _rabbitmq
 from testkit import s3 as _s3
+from testkit.browser import chromium_path
 from testkit.postgres import PostgresServer, postgres
 from testkit.processes import ServerMissing
 from testkit.rabbitmq import RabbitMqServer, rabbitmq
@@ -31,7 +32,7 @@ _KINDS: tuple[tuple[str, Callable[[], AbstractContextManager[object]], str], ...
 
 
 def prepare() -> int:
-    """Start and stop each server. Returns 0, or 1 after an error message for each that is not available."""
+    """Start and stop each server. Returns 0, or 1 after an error message for each that is missing."""
     missing = 0
     for name, server, variable in _KINDS:
         started_s = time.monotonic()
@@ -44,6 +45,11 @@ def prepare() -> int:
             continue
         source = f"the server of {variable}" if os.environ.get(variable) else "a private server"
         print(f"{name}: {source}, started in {took_s:.1f} s")
+    try:
+        print(f"Chromium: {chromium_path()}")
+    except ServerMissing as error:
+        print(f"Chromium: {error}", file=sys.stderr)
+        missing += 1
     return 1 if missing else 0
 
 

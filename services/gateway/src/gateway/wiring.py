@@ -35,6 +35,7 @@ from gateway.handlers.failed_sign_ins import FailedSignInCounter
 from gateway.handlers.issue_tokens import TokenIssuer
 from gateway.handlers.merge_api_documents import MergedApiDocument
 from gateway.handlers.read_accounts import ReadAccounts
+from gateway.handlers.read_own_access import ReadOwnAccess
 from gateway.handlers.refresh_session import RefreshSession
 from gateway.handlers.reset_password import ResetPassword
 from gateway.handlers.reset_user_password import ResetUserPassword
@@ -119,7 +120,13 @@ def build(
     )
     api_document = _api_document(settings, table, upstream_of, own)
     own.include_router(
-        page_routes(api_document, health, service.version, is_state_public=settings.http.is_state_public)
+        page_routes(
+            api_document,
+            health,
+            service.version,
+            _password_rules(settings.sign_in),
+            is_state_public=settings.http.is_state_public,
+        )
     )
     for name in table.services:
         timeout_s = settings.upstreams.readiness_timeout_s
@@ -269,6 +276,7 @@ def _auth_handlers(
         change_own_password=ChangeOwnPassword(
             db, passwords, _password_rules(sign_in), failed, clock, clear_token_cache
         ),
+        own_access=ReadOwnAccess(db, clock),
         check_sign_in=CheckSignIn(db, signing_keys),
         signing_keys=signing_keys,
     )

@@ -448,3 +448,43 @@ async def test_what_a_superadmin_may_is_shown(gateway, root):
     assert me["is_superadmin"] is True
     roles = (await gateway.client.get("/roles", headers=root)).json()["items"]
     assert [role["is_superadmin"] for role in roles] == [True]
+    assert roles[0]["permissions"] == []
+    every = [one["name"] for one in (await gateway.client.get("/permissions", headers=root)).json()["items"]]
+    assert [one["name"] for one in roles[0]["allowed_permissions"]] == every
+    assert len(every) == 10
+
+
+async def test_what_a_role_allows_is_shown(gateway, root):
+    _, role_id, alice = await gateway.user_with(root, "alice", "tickets:read", "site:read")
+    role = (await gateway.client.get(f"/roles/{role_id}", headers=root)).json()
+    assert [one["name"] for one in role["allowed_permissions"]] == ["site:read", "tickets:read"]
+    own = (await gateway.client.get("/api/v1/auth/permissions", headers=alice)).json()
+    assert own == [
+        {"name": "site:read", "description": "See locations, zones, poles, cameras and spots"},
+        {"name": "tickets:read", "description": "See tickets, occupancy and manual reviews"},
+    ]
+    everything = (await gateway.client.get("/api/v1/auth/permissions", headers=root)).json()
+    assert len(everything) == 10
+
+
+async def test_a_user_sees_the_sessions_that_a_new_password_ends(gateway, root, manual_clock):
+    async def sessions(headers):
+        return (await gateway.client.get("/api/v1/auth/sessions", headers=headers)).json()
+
+    _, _, first = await gateway.user_with(root, "alice", "tickets:read")
+    manual_clock.advance(60)
+    second = await gateway.headers("alice", EXAMPLE_PASSWORD)
+    manual_clock.advance(60)
+    third = await gateway.headers("alice", EXAMPLE_PASSWORD)
+    assert [one["is_current"] for one in (await sessions(first))["items"]] == [False, False, True]
+    assert [one["is_current"] for one in (await sessions(third))["items"]] == [True, False, False]
+    times = [one["started_at"] for one in (await sessions(third))["items"]]
+    assert times == sorted(times, reverse=True)
+    await gateway.client.post("/api/v1/auth/logout", headers=second)
+    assert (await sessions(third))["total"] == 2
+    new = "seven green boats"
+    change = {"current_password": EXAMPLE_PASSWORD, "new_password": new}
+    assert (await gateway.client.post("/api/v1/auth/password", headers=third, json=change)).status_code == 204
+    assert (await sessions(await gateway.headers("alice", new)))["total"] == 1
+    assert (await sessions(root))["total"] == 1
+    assert (await gateway.client.get("/api/v1/auth/sessions")).status_code == 401

@@ -18,12 +18,15 @@ class Permission:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role with its permissions, as `(permission_id, name)`."""
+    """A role with its permissions, as `(permission_id, name)`. `allowed`: what it allows, every permission for the
+    superadmin role, which has none of its own.
+    """
 
     role_id: int
     name: str
     is_built_in: bool
     permissions: tuple[tuple[int, str], ...] = ()
+    allowed: tuple[tuple[int, str], ...] = ()
 
     @property
     def permission_names(self) -> frozenset[str]:

@@ -33,6 +33,15 @@ class StoredRefreshToken:
     state: RefreshState
 
 
+@dataclass(frozen=True, slots=True)
+class ActiveSession:
+    """A session that has not ended: somebody signed in at `started_at`."""
+
+    session_id: UUID
+    started_at: datetime
+    expires_at: datetime
+
+
 def decide_refresh(state: RefreshState, now: datetime) -> RefreshOutcome:
     """A token that was used before has been stolen, so the whole session ends (RFC 9700, section 4.14.2)."""
     if state.session_ended_at is not None or not state.is_user_active:

@@ -8,15 +8,18 @@ from fastapi.security import OAuth2PasswordRequestForm
 
 from gateway.handlers.change_own_password import ChangeOwnPassword
 from gateway.handlers.check_sign_in import CheckSignIn
+from gateway.handlers.read_own_access import ReadOwnAccess
 from gateway.handlers.refresh_session import RefreshSession
 from gateway.handlers.sign_in import SignIn
 from gateway.handlers.sign_out import SignOut
 from gateway.handlers.signing_keys import SigningKeys
 from gateway.http.schemas import (
+    AllowedOut,
     CallerOut,
     Credentials,
     PasswordChange,
     PermissionTestOut,
+    SessionsOut,
     TokenRefresh,
     TokensOut,
 )
@@ -33,6 +36,7 @@ class AuthHandlers:
     refresh: RefreshSession
     sign_out: SignOut
     change_own_password: ChangeOwnPassword
+    own_access: ReadOwnAccess
     check_sign_in: CheckSignIn
     signing_keys: SigningKeys
 
@@ -84,6 +88,15 @@ def auth_routes(handlers: AuthHandlers) -> APIRouter:
         current, new = body.current_password.get_secret_value(), body.new_password.get_secret_value()
         await handlers.change_own_password(caller, current, new, _address(request))
 
+    @router.get("/api/v1/auth/sessions", summary="Where the caller is signed in: what a new password ends")
+    async def list_own_sessions(caller: Caller) -> SessionsOut:
+        return SessionsOut.of(await handlers.own_access.sessions(caller))
+
+    @router.get("/api/v1/auth/permissions", summary="What the caller may do")
+    async def list_own_permissions(caller: Caller) -> list[AllowedOut]:
+        allowed = await handlers.own_access.permissions(caller)
+        return [AllowedOut(name=one.name, description=one.description) for one in allowed]
+
     @router.get("/api/v1/auth/health", summary="Whether signing in works")
     async def get_sign_in_health() -> dict[str, str]:
         await handlers.check_sign_in()
@@ -114,6 +127,8 @@ def auth_routes(handlers: AuthHandlers) -> APIRouter:
         get_caller,
         sign_out,
         change_own_password,
+        list_own_sessions,
+        list_own_permissions,
         get_sign_in_health,
     )
     del check_permissions, get_signing_keys

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Se
 from gateway.domain.accounts import Permission, Role, User
 from gateway.domain.names import MAX_NAME_CHARS, clean_name, clean_permission_name
 from gateway.handlers.issue_tokens import TokenPair
+from gateway.handlers.read_own_access import OwnSessions
 from kit.json_types import JSON_NUMBER, JsonBool
 from kit.pagination import MAX_ID
 
@@ -31,6 +32,7 @@ _READ_ONLY = frozenset(
         "permission_id",
         "roles",
         "permissions",
+        "allowed_permissions",
         "is_built_in",
         "is_superadmin",
         "created_at",
@@ -109,6 +111,41 @@ class CallerOut(BaseModel):
     roles: list[str]
     permissions: list[str]
     is_superadmin: bool = Field(description="may do everything, whatever `permissions` lists")
+
+
+class AllowedOut(BaseModel):
+    """A permission that the caller has."""
+
+    name: str
+    description: str
+
+
+class SessionOut(BaseModel):
+    """A sign-in of the caller that has not ended."""
+
+    started_at: datetime
+    expires_at: datetime = Field(description="if it is not used until then")
+    is_current: bool = Field(description="the session of this request")
+
+
+class SessionsOut(BaseModel):
+    """The latest sessions of the caller."""
+
+    items: list[SessionOut] = Field(description="at most 100, the latest first")
+    total: int = Field(description="how many there are in all")
+
+    @classmethod
+    def of(cls, own: OwnSessions) -> Self:
+        """The response."""
+        items = [
+            SessionOut(
+                started_at=one.started_at,
+                expires_at=one.expires_at,
+                is_current=one.session_id == own.current_id,
+            )
+            for one in own.items
+        ]
+        return cls(items=items, total=own.total)
 
 
 class PermissionTestOut(BaseModel):
@@ -220,6 +257,9 @@ class RoleOut(BaseModel):
     is_superadmin: bool = Field(description="allows everything, whatever `permissions` lists")
     permissions: list[PermissionReference]
     permission_ids: list[int]
+    allowed_permissions: list[PermissionReference] = Field(
+        description="what the role allows: every permission for the superadmin role, else those of `permissions`"
+    )
 
     @classmethod
     def of(cls, role: Role) -> Self:
@@ -234,6 +274,10 @@ class RoleOut(BaseModel):
             permissions=[
                 PermissionReference(id=permission_id, permission_id=permission_id, name=name)
                 for permission_id, name in role.permissions
+            ],
+            allowed_permissions=[
+                PermissionReference(id=permission_id, permission_id=permission_id, name=name)
+                for permission_id, name in role.allowed
             ],
         )
 

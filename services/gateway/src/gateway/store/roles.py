@@ -106,6 +106,12 @@ async def list_permissions(
     return [Permission(*row) for row in (await session.execute(statement)).all()]
 
 
+async def all_permissions(session: AsyncSession) -> list[Permission]:
+    """Every permission, by id."""
+    statement = select(*_PERMISSION).order_by(permissions.c.permission_id)
+    return [Permission(*row) for row in (await session.execute(statement)).all()]
+
+
 async def count_permissions(session: AsyncSession) -> int:
     """How many permissions there are."""
     return (await session.scalar(select(func.count()).select_from(permissions))) or 0
@@ -165,4 +171,14 @@ async def _with_permissions(session: AsyncSession, found: Sequence[Role]) -> lis
     by_role: dict[int, list[tuple[int, str]]] = {}
     for role_id, permission_id, name in (await session.execute(statement)).all():
         by_role.setdefault(role_id, []).append((permission_id, name))
-    return [replace(role, permissions=tuple(by_role.get(role.role_id, ()))) for role in found]
+    every: tuple[tuple[int, str], ...] = ()
+    if any(role.is_superadmin for role in found):
+        every = tuple((one.permission_id, one.name) for one in await all_permissions(session))
+    return [
+        replace(
+            role,
+            permissions=(own := tuple(by_role.get(role.role_id, ()))),
+            allowed=every if role.is_superadmin else own,
+        )
+        for role in found
+    ]

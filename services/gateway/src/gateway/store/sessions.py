@@ -4,10 +4,10 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.domain.sessions import RefreshState, StoredRefreshToken
+from gateway.domain.sessions import ActiveSession, RefreshState, StoredRefreshToken
 from gateway.store.tables import access_tokens, refresh_tokens, sessions, users
 
 
@@ -91,6 +91,29 @@ async def is_access_token_valid(session: AsyncSession, token_id: UUID) -> bool:
         )
     )
     return (await session.scalar(statement)) is not None
+
+
+async def list_active_sessions(
+    session: AsyncSession, user_id: int, now: datetime, *, limit: int
+) -> list[ActiveSession]:
+    """The user's sessions that have neither ended nor expired, the latest first."""
+    statement = (
+        select(sessions.c.session_id, sessions.c.started_at, sessions.c.expires_at)
+        .where(*_is_active_of(user_id, now))
+        .order_by(sessions.c.started_at.desc(), sessions.c.session_id)
+        .limit(limit)
+    )
+    return [ActiveSession(*row) for row in (await session.execute(statement)).all()]
+
+
+async def count_active_sessions(session: AsyncSession, user_id: int, now: datetime) -> int:
+    """How many of them there are."""
+    statement = select(func.count()).select_from(sessions).where(*_is_active_of(user_id, now))
+    return (await session.scalar(statement)) or 0
+
+
+def _is_active_of(user_id: int, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (sessions.c.user_id == user_id, sessions.c.ended_at.is_(None), sessions.c.expires_at > now)
 
 
 async def session_of_token(session: AsyncSession, token_id: UUID) -> UUID | None:
