@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,13 +23,27 @@ def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_ticket_is_right_and_the_demo_keeps_running_with_keep(tmp_path: Path) -> None:
+def test_every_ticket_is_right_and_the_demo_keeps_running_with_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = free_port()
     done = run_demo(tmp_path / "demo", "--port", str(port), "--keep")
     try:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Every ticket is right" in done.stdout
-        assert httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+        url = f"http://127.0.0.1:{port}"
+        assert httpx.get(f"{url}/health/ready").status_code == 200
+        # Again, against the one that runs, which has a site and tickets of its own already.
+        printed = re.search(r"password\s+(\S+)\.\s+Stop", done.stdout)
+        assert printed is not None, done.stdout
+        monkeypatch.setenv("LOOKOUT_PASSWORD", printed[1])
+        again = run_demo(tmp_path / "none", "--url", url)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "Every ticket is right" in again.stdout
+        assert not (tmp_path / "none").exists()
+        monkeypatch.setenv("LOOKOUT_PASSWORD", "wrong")
+        refused = run_demo(tmp_path / "none", "--url", url)
+        assert (refused.returncode, "signing in as superadmin failed" in refused.stdout) == (2, True)
     finally:
         os.kill(int((tmp_path / "demo" / "pid").read_text()), signal.SIGTERM)
 

@@ -46,6 +46,22 @@ def parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--keep", action="store_true", help="leave it running afterwards")
     demo.add_argument("--data-dir", type=Path, default=Path(".demo"), help="folder, emptied at the start")
+    demo.add_argument(
+        "--url", default="", help="play against the Lookout at that URL, on a new site, and start none"
+    )
+    demo.add_argument(
+        "--user", default="superadmin", help="with --url: who signs in; password: LOOKOUT_PASSWORD"
+    )
+    demo.add_argument(
+        "--token",
+        default=os.environ.get("LOOKOUT_TOKEN", ""),
+        help="with --url: in place of signing in (LOOKOUT_TOKEN)",
+    )
+    demo.add_argument(
+        "--camera-host",
+        default="",
+        help="with --url: address of this machine under which Lookout reaches the cameras",
+    )
     demo.set_defaults(command=command.demo)
 
     push_command = commands.add_parser(

@@ -10,15 +10,21 @@ from urllib.parse import urlsplit
 from all_in_one.demo.scenario import Car
 from all_in_one.pictures import draw_scene
 
+LOOPBACK = "127.0.0.1"
+
 
 class DemoCamera:
-    """A camera that watches `spot_count` spots. `cars`: the parked cars by spot number."""
+    """A camera that watches `spot_count` spots. `cars`: the parked cars by spot number.
 
-    def __init__(self, spot_count: int) -> None:
+    `host`: the address of this machine that it listens on, and under which Lookout reaches it.
+    """
+
+    def __init__(self, spot_count: int, host: str = LOOPBACK) -> None:
         self.cars: dict[int, Car] = {}
         self.is_one_passing = False
         self._spot_count = spot_count
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer((host, 0), self._handler())
+        self._host = host
         self._thread = Thread(target=self._server.serve_forever, name="demo-camera", daemon=True)
 
     def __enter__(self) -> Self:
@@ -35,7 +41,7 @@ class DemoCamera:
     @property
     def address(self) -> str:
         """`host:port`, as a camera's `p_ip` takes it."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._host}:{self._server.server_address[1]}"
 
     def picture(self) -> bytes:
         """The camera's current picture, JPEG."""

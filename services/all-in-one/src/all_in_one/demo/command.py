@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import getpass
 import json
 import os
 import secrets
@@ -15,17 +16,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 from rich.console import Console
 
 from all_in_one.demo.play import play
-from all_in_one.demo.site import ApiError
+from all_in_one.demo.site import ONLY_SITE, ApiError, Plan, guest_plan
 from all_in_one.embedded import DEFAULT_PORT
 
 START_TIMEOUT_S = 120.0
 """The first start compiles byte code and loads the models: half a minute on two cores."""
 STOP_TIMEOUT_S = 30.0
+PASSWORD_VARIABLE = "LOOKOUT_PASSWORD"  # noqa: S105 - a variable's name
+ROUTED_ADDRESSES = ("192.0.2.1",)
+"""An address for documentation (RFC 5737): the route to it is the one to other networks."""
 PLAIN_WIDTH = 110
 """Characters a line if the output is not a terminal."""
 
@@ -47,6 +52,8 @@ class Server:
 def demo(options: argparse.Namespace) -> int:
     """Returns 0 if every ticket is right, 1 if one is wrong, 2 if the demo could not be played."""
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    if options.url:
+        return demo_elsewhere(options, console)
     folder: Path = options.data_dir
     stop_previous_demo(folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -54,7 +61,9 @@ def demo(options: argparse.Namespace) -> int:
     started_s = time.monotonic()
     try:
         with running(folder, choose_port(options.port), keep=options.keep, console=console) as server:
-            is_right = asyncio.run(sign_in_and_play(server, console))
+            is_right = asyncio.run(
+                sign_in_and_play(server.url, "superadmin", server.password, "", ONLY_SITE, console)
+            )
             console.print()
             if is_right:
                 console.print(
@@ -70,6 +79,52 @@ def demo(options: argparse.Namespace) -> int:
     except (DemoFailed, ApiError, aiohttp.ClientError, TimeoutError) as error:
         console.print(f"[red]The demo could not be played:[/] {error}")
         return 2
+
+
+def demo_elsewhere(options: argparse.Namespace, console: Console) -> int:
+    """Play against an installation that runs already, on a site of its own; returns as `demo` does."""
+    url = options.url.rstrip("/")
+    started_s = time.monotonic()
+    try:
+        password = "" if options.token else os.environ.get(PASSWORD_VARIABLE) or asked_password(options.user)
+        plan = guest_plan(options.camera_host or own_address(url))
+        console.print(f"Playing against {url}; its cameras are on {plan.camera_host}.", highlight=False)
+        is_right = asyncio.run(sign_in_and_play(url, options.user, password, options.token, plan, console))
+    except (DemoFailed, ApiError, aiohttp.ClientError, OSError) as error:
+        console.print(f"[red]The demo could not be played against {url}:[/] {error}", highlight=False)
+        return 2
+    took = f"{time.monotonic() - started_s:.0f} s"
+    console.print(
+        f"[green]Every ticket is right[/] ({took})." if is_right else "[red]Something is wrong[/], see above."
+    )
+    return 0 if is_right else 1
+
+
+def asked_password(user: str) -> str:
+    """The password, from the terminal.
+
+    Raises:
+        DemoFailed: there is no terminal to ask on.
+    """
+    if not sys.stdin.isatty():
+        raise DemoFailed(f"no password for {user}: set {PASSWORD_VARIABLE}, or use --token or LOOKOUT_TOKEN")
+    return getpass.getpass(f"Password of {user}: ")
+
+
+def own_address(url: str) -> str:
+    """The address of this machine that others use: the one on the way to that URL, not loopback.
+
+    Raises:
+        DemoFailed: it has no other address than loopback.
+    """
+    host = urlsplit(url).hostname or ""
+    for target in (host, *ROUTED_ADDRESSES):
+        with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((target, 9))  # a datagram socket sends nothing yet
+            found: str = probe.getsockname()[0]
+            if not found.startswith("127."):
+                return found
+    raise DemoFailed("this machine has no address for its cameras: give --camera-host")
 
 
 @contextmanager
@@ -131,18 +186,21 @@ def all_ready(answer: str) -> bool:
     return all(check.get("ok", True) for check in json.loads(answer).get("checks", {}).values())
 
 
-async def sign_in_and_play(server: Server, console: Console) -> bool:
-    """Sign in as superadmin and play the scenario. Returns whether the result is right."""
+async def sign_in_and_play(
+    url: str, user: str, password: str, token: str, plan: Plan, console: Console
+) -> bool:
+    """Sign in, unless there is a token, and play the scenario. Returns whether the result is right."""
     timeout = aiohttp.ClientTimeout(total=30)
-    async with aiohttp.ClientSession(server.url, timeout=timeout) as client:
-        credentials = {"username": "superadmin", "password": server.password}
-        async with client.post("/token", data=credentials) as answer:
-            if answer.status != 200:
-                raise DemoFailed(
-                    f"signing in as superadmin failed with status {answer.status}: {await answer.text()}"
-                )
-            client.headers["Authorization"] = f"Bearer {(await answer.json())['access_token']}"
-        return await play(client, console)
+    async with aiohttp.ClientSession(url, timeout=timeout) as client:
+        if not token:
+            async with client.post("/token", data={"username": user, "password": password}) as answer:
+                if answer.status != 200:
+                    raise DemoFailed(
+                        f"signing in as {user} failed with status {answer.status}: {await answer.text()}"
+                    )
+                token = (await answer.json())["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        return await play(client, console, plan)
 
 
 def print_next_steps(console: Console, server: Server, folder: Path) -> None:

@@ -19,7 +19,17 @@ from all_in_one.demo.scenario import (
     Step,
     differences,
 )
-from all_in_one.demo.site import SPOTS_PER_CAMERA, TIME_ZONE, Site, make_site, parking_push, spot_of
+from all_in_one.demo.site import (
+    LOCATION_CODE,
+    ONLY_SITE,
+    SPOTS_PER_CAMERA,
+    TIME_ZONE,
+    Plan,
+    Site,
+    make_site,
+    parking_push,
+    spot_of,
+)
 
 WAIT_S = 60
 """How long a push waits for its ticket. The first read after a start takes some seconds."""
@@ -34,13 +44,15 @@ class Played:
     elapsed_s: float
 
 
-async def play(client: aiohttp.ClientSession, console: Console) -> bool:
+async def play(client: aiohttp.ClientSession, console: Console, plan: Plan = ONLY_SITE) -> bool:
     """Play the scenario and print steps and tickets. Returns whether every outcome and ticket is as expected."""
     start = (datetime.now(UTC) - LENGTH).replace(second=0, microsecond=0)
     cameras = tuple(dict.fromkeys(step.spot[0] for step in STEPS))
-    async with make_site(client, cameras) as site:
+    async with make_site(client, cameras, plan) as site:
+        if site.code != LOCATION_CODE:
+            console.print(f"The site stays: location {site.location_id}, Demo {site.code}.", highlight=False)
         console.print(
-            f"Site NAD: {len(cameras)} cameras, {len(cameras) * SPOTS_PER_CAMERA} spots. "
+            f"Site {site.code}: {len(cameras)} cameras, {len(cameras) * SPOTS_PER_CAMERA} spots. "
             f"Playing {len(STEPS)} camera events."
         )
         played = [await push_step(client, console, site, step, start) for step in STEPS]
@@ -69,8 +81,8 @@ async def push_step(
     at = (start + step.offset).astimezone(ZoneInfo(TIME_ZONE))
     started_s = time.monotonic()
     async with client.post(
-        "/post",
-        json=parking_push(step, picture, at),
+        f"/post/{site.push_secret}" if site.push_secret else "/post",
+        json=parking_push(site.code, step, picture, at),
         headers={"Prefer": f"wait={WAIT_S}"},
         timeout=aiohttp.ClientTimeout(total=WAIT_S + 10),
     ) as answer:
@@ -100,10 +112,12 @@ async def list_tickets(
     client: aiohttp.ClientSession, site: Site, start: datetime
 ) -> tuple[list[ActualTicket], list[dict[str, Any]]]:
     """Every ticket of the site, as the API lists them, oldest first."""
-    query = {"sort_by": "id", "sort_order": "asc", "page_size": "100"}
-    async with client.get("/tickets", params=query, raise_for_status=True) as answer:
-        items = (await answer.json())["items"]
-    rows = [row for row in items if row["camera_id"] in site.camera_ids]
+    rows: list[dict[str, Any]] = []
+    for camera_id in site.camera_ids:
+        query = {"camera_id": camera_id, "page_size": 100}
+        async with client.get("/tickets", params=query, raise_for_status=True) as answer:
+            rows += (await answer.json())["items"]
+    rows.sort(key=lambda row: int(row["id"]))
     actual = [
         ActualTicket(
             spot=spot_of(row, site),
