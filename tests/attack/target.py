@@ -33,6 +33,20 @@ CAMERAS = 6
 ANSWER_TIMEOUT_S = 60
 
 
+class MemoryGrowth:
+    """The most resident memory that each process had since this was made, above what it had then."""
+
+    def __init__(self, processes: Mapping[str, int]) -> None:
+        self._processes = processes
+        self._idle_mb = {name: memory_mb(pid) for name, pid in processes.items()}
+        for pid in processes.values():
+            reset_peak(pid)
+
+    def by_process_mb(self) -> dict[str, float]:
+        """In MB, by name of the process."""
+        return {name: memory_mb(pid, "VmHWM") - self._idle_mb[name] for name, pid in self._processes.items()}
+
+
 @dataclass
 class Target:
     """A running Lookout with a site of six cameras. `folder` holds its data and logs."""
@@ -61,14 +75,14 @@ class Target:
         """Resident memory of all processes in MB."""
         return sum(memory_mb(pid) for pid in self.process_ids)
 
-    def peak_memory_mb(self) -> float:
-        """The sum of the largest resident memory that each process had since `reset_peak`, in MB."""
-        return sum(memory_mb(pid, "VmHWM") for pid in self.process_ids)
-
-    def reset_peak(self) -> None:
-        """Start the measurement of `peak_memory_mb` again."""
-        for pid in self.process_ids:
-            reset_peak(pid)
+    def watch_memory(self) -> MemoryGrowth:
+        """Measure from now on how much memory each process takes."""
+        processes = {
+            name: service.process.pid
+            for name, service in self.stack.services.items()
+            if service.process is not None
+        }
+        return MemoryGrowth(processes)
 
     def processor_s(self) -> float:
         """Processor time of all processes so far, in seconds."""

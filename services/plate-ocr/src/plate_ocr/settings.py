@@ -152,7 +152,7 @@ class PictureSettings(Block):
         description="how much of it calls may use together, so that frames of cameras always have some",
     )
     max_buffered_call_bytes: int = Field(
-        50_331_648,
+        26_214_400,
         gt=0,
         description="bytes of the pictures of calls in memory at the same time; further calls wait, then get a 503",
     )
