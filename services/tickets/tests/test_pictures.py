@@ -1,6 +1,7 @@
 """Pictures of tickets, reviews and triggers; the spot outlined in the exit picture."""
 
 import asyncio
+import io
 import shutil
 import threading
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import structlog
 from numpy.typing import NDArray
+from PIL import Image
 
 from kit.blobs import BlobStore, open_blobs
 from kit.metrics import Metrics
@@ -79,6 +81,26 @@ async def until(service: RunningTickets, ticket_id: int, state: str) -> None:
     _: bool = await eventually(is_there, message=f"exit picture {state}")
 
 
+def encoded_as(kind: str) -> bytes:
+    """A smooth picture, 160 by 120 pixels before it is turned, without red."""
+    grey = np.linspace(40, 160, 160, dtype=np.float64)[None, :] + np.linspace(0, 60, 120)[:, None]
+    file = io.BytesIO()
+    if kind == "16 bit PNG":
+        Image.fromarray((grey * 256).astype(np.uint16)).save(file, "PNG")
+    elif kind == "grey PNG":
+        Image.fromarray(grey.astype(np.uint8)).save(file, "PNG")
+    else:
+        colour = Image.fromarray(np.stack([grey * 0.5, grey, grey * 0.8], axis=2).astype(np.uint8))
+        exif = Image.Exif()
+        if kind == "turned JPEG":
+            exif[274] = 6  # Exif's orientation: the camera was turned by 90 degrees
+        if kind == "WEBP":
+            colour.save(file, "WEBP", lossless=True)
+        else:
+            colour.save(file, kind.rsplit(maxsplit=1)[-1], exif=exif, quality=95)
+    return file.getvalue()
+
+
 class TestOutline:
     def test_the_edge_is_red_and_the_rest_is_unchanged(self) -> None:
         outlined = decoded(outline_spot(pictures.solid(80, 60), POLYGON))
@@ -94,6 +116,25 @@ class TestOutline:
         assert all(is_red(outlined, 1200, 300 + dy) for dy in range(-2, 3))
         assert not is_red(outlined, 1200, 320)
 
+    @pytest.mark.parametrize("kind", ["JPEG", "turned JPEG", "PNG", "grey PNG", "16 bit PNG", "WEBP", "BMP"])
+    def test_the_picture_is_what_another_decoder_makes_of_it(self, kind: str) -> None:
+        """OpenCV is the other one: same size, same turn, same pixels, and the same line in the same place."""
+        encoded = encoded_as(kind)
+        polygon = [(20.0, 20.0), (100.0, 30.0), (90.0, 80.0), (30.0, 70.0)]
+        expected = decoded(encoded)
+        lines = np.zeros_like(expected)
+        cv2.polylines(expected, [np.array(polygon, np.int32)], isClosed=True, color=(0, 0, 255), thickness=2)
+        cv2.polylines(lines, [np.array(polygon, np.int32)], isClosed=True, color=(0, 0, 255), thickness=2)
+        as_jpeg = decoded(cv2.imencode(".jpg", expected, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
+        found = decoded(outline_spot(encoded, polygon))
+        assert found.shape == as_jpeg.shape
+        difference = np.abs(found.astype(int) - as_jpeg.astype(int)).max(axis=2)
+        on_line = lines.any(axis=2)
+        away = cv2.dilate(lines.max(axis=2), np.ones((33, 33))) == 0
+        # The edges of the two lines differ by a part of a pixel, which JPEG blurs over its blocks.
+        assert difference[away].max() <= 16
+        assert difference[on_line].mean() < 50
+
     @pytest.mark.parametrize("far", [1e6, 1e18, 1e308, -1e308])
     def test_corners_far_outside_are_clipped(self, far: float) -> None:
         outlined = decoded(outline_spot(pictures.solid(80, 60), [(far, 30.0), (10.0, 30.0), (10.0, far)]))
@@ -106,6 +147,7 @@ class TestOutline:
             (pictures.error_page(), POLYGON),
             (pictures.solid()[:20], POLYGON),
             (pictures.bomb(), POLYGON),
+            (pictures.truncated(), POLYGON),
             (pictures.solid(), ()),
             (pictures.solid(), POLYGON[:2]),
         ],

@@ -1,17 +1,28 @@
-"""Draws a spot's outline into a picture, with OpenCV."""
+"""Draws a spot's outline into a picture, with Pillow."""
 
+import io
+import math
+import struct
 from collections.abc import Sequence
 
-import cv2
-import numpy as np
+from PIL import Image, ImageDraw, ImageOps
 
 from tickets.domain.tickets import CannotOutline
 
-RED_BGR = (0, 0, 255)
+RED = (255, 0, 0)
 JPEG_QUALITY = 90
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 # Thin enough to leave the plate legible, thick enough to be visible in a thumbnail.
 _PICTURE_WIDTH_PER_LINE_WIDTH = 300
-_MIN_LINE_PX = 2
+_MIN_LINE_PX = 3
+_DECODING_FAULTS = (
+    OSError,
+    ValueError,
+    SyntaxError,  # Pillow raises it for a damaged PNG
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 
 
 def outline_spot(encoded: bytes, polygon_px: Sequence[tuple[float, float]]) -> bytes:
@@ -25,19 +36,27 @@ def outline_spot(encoded: bytes, polygon_px: Sequence[tuple[float, float]]) -> b
     if len(polygon_px) < 3:
         raise CannotOutline("the spot's outline in the picture is not known")
     try:
-        pixels = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
+        picture = _decoded(encoded)
+    except _DECODING_FAULTS as error:
         raise CannotOutline("the picture does not decode") from error
-    if pixels is None:
-        raise CannotOutline("the picture does not decode")
-    height_px, width_px = pixels.shape[:2]
-    # OpenCV's coordinates have 32 bits; the part outside the picture is not visible anyway.
-    corners = np.array(polygon_px, dtype=np.float64).clip(-4.0 * max(width_px, height_px), 1 << 20)
-    line_px = max(_MIN_LINE_PX, width_px // _PICTURE_WIDTH_PER_LINE_WIDTH)
-    cv2.polylines(
-        pixels, [np.rint(corners).astype(np.int32)], isClosed=True, color=RED_BGR, thickness=line_px
-    )
-    is_encoded, outlined = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not is_encoded:
-        raise CannotOutline("the outlined picture could not be encoded")
-    return outlined.tobytes()
+    # Pillow's coordinates have 32 bits; the part outside the picture is not visible anyway.
+    limit = 4 * max(picture.size)
+    corners = [(_clipped(x, limit), _clipped(y, limit)) for x, y in polygon_px]
+    line_px = max(_MIN_LINE_PX, picture.width // _PICTURE_WIDTH_PER_LINE_WIDTH + 1)
+    # The first edge again at the end: its joint with the last one is round like the others.
+    ImageDraw.Draw(picture).line([*corners, *corners[:2]], fill=RED, width=line_px, joint="curve")
+    outlined = io.BytesIO()
+    picture.save(outlined, "JPEG", quality=JPEG_QUALITY)
+    return outlined.getvalue()
+
+
+def _decoded(encoded: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(encoded), formats=FORMATS) as file:
+        upright = ImageOps.exif_transpose(file)
+        if upright.mode.startswith("I"):  # 16 bits of grey, which a conversion would cut off at 255
+            upright = upright.point(lambda value: value / 256).convert("L")
+        return upright.convert("RGB")
+
+
+def _clipped(value: float, limit: int) -> int:
+    return round(min(max(value, -limit), limit)) if math.isfinite(value) else 0
