@@ -1,7 +1,10 @@
 # Included by the Makefile. LOCAL_IMAGES=1: with the base images of deploy/docker/make-images instead of a registry's.
-# GPU=1: plates are read on an NVIDIA GPU. TAG=revision: start the images of that revision, without a build.
+# GPU=1: plates are read on an NVIDIA GPU. METRICS=1: with Prometheus. TAG=revision: start the images of that revision, without a build.
 COMPOSE ?= docker compose
-COMPOSE_OPTIONS = $(if $(GPU),--file docker-compose.yml --file docker-compose.gpu.yml )--env-file .env $(if $(LOCAL_IMAGES),--env-file deploy/docker/images.env)
+COMPOSE_FILES = $(if $(GPU),docker-compose.gpu.yml) $(if $(METRICS),deploy/prometheus/compose.yml)
+# Named files are the only ones that compose reads: without any it also reads docker-compose.override.yml.
+OVERRIDE_FILE = $(wildcard docker-compose.override.yml)
+COMPOSE_OPTIONS = $(if $(strip $(COMPOSE_FILES)),$(foreach f,docker-compose.yml $(COMPOSE_FILES) $(OVERRIDE_FILE),--file $(f)) )--env-file .env $(if $(LOCAL_IMAGES),--env-file deploy/docker/images.env)
 export LOOKOUT_REVISION ?= $(shell (git describe --always --exclude="*" --abbrev=8 --dirty 2>/dev/null || echo unknown))
 # The images' tag: the revision, so that the images of the one before stay and can be started again.
 export LOOKOUT_TAG = $(or $(TAG),$(LOOKOUT_REVISION))

@@ -138,6 +138,20 @@ def test_the_policy_of_the_blob_store_has_the_areas_of_the_service() -> None:
     ]
 
 
+def test_prometheus_asks_the_services_on_their_ports_with_the_token() -> None:
+    folder = ROOT / "deploy/prometheus"
+    scraped = yaml.safe_load((folder / "prometheus.yml").read_text())["scrape_configs"][0]
+    services = yaml.safe_load((folder / "compose.yml").read_text())["services"]
+    token_file = scraped["authorization"]["credentials_file"]
+    ports = {name: each["port"] for each in scraped["dns_sd_configs"] for name in each["names"]}
+    assert {"gateway", "ingest", "plate-ocr", "tickets"} <= set(ports)
+    for name, port in ports.items():
+        assert port == SERVICES[name].http_port
+        assert services[name]["environment"] == {
+            f"LOOKOUT_{SERVICES[name].variable}__HTTP__METRICS_TOKEN_FILE": token_file
+        }
+
+
 def test_the_gpu_runtime_has_the_locked_version() -> None:
     locked = {
         package["name"]: package for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
