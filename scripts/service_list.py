@@ -235,7 +235,7 @@ def _networks_line(service: ServiceEntry) -> str:
 
 
 def _environment_lines(service: ServiceEntry, services: list[ServiceEntry]) -> list[str]:
-    blocks = ["*observability", "*peers"]
+    blocks = ["*common", "*peers"]
     blocks += ["*blobs"] if "minio" in service.needs else []
     lines = ["    environment:", f"      <<: [{', '.join(blocks)}]", *_grpc_lines(service, services)]
     if "rabbitmq" in service.needs:
