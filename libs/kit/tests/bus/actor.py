@@ -28,7 +28,6 @@ async def consume(args: argparse.Namespace) -> None:
     backend = BusBackend("", args.url)
     bus = await backend.open(
         delivery_limit=args.delivery_limit,
-        isolate_after_deliveries=args.isolate_after_deliveries,
         shards=args.shards,
     )
     await bus.consume(THING, handler)
@@ -54,8 +53,7 @@ def main() -> None:
     parser.add_argument("log", type=Path)
     parser.add_argument("--die-on", type=int, nargs="*", default=[])
     parser.add_argument("--hang-on", type=int, nargs="*", default=[])
-    parser.add_argument("--delivery-limit", type=int, default=20)
-    parser.add_argument("--isolate-after-deliveries", type=int, default=3)
+    parser.add_argument("--delivery-limit", type=int, default=100)
     parser.add_argument("--shards", type=int, default=4)
     args = parser.parse_args()
     asyncio.run(consume(args) if args.what == "consume" else publish(args))

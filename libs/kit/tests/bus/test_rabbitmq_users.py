@@ -27,6 +27,7 @@ WRITER = BrokerUser("a-writer", "writer's", publishes=("things",))
         ("configure", "reader.thing_happened.v1", True),
         ("configure", "reader.thing_happened.v1.00", True),
         ("configure", "reader.thing_happened.v1.retry.100ms", True),
+        ("configure", "reader.thing_happened.v1.crashes.0190", True),
         ("configure", "lookout.events.catalogue.look", True),
         ("configure", "lookout.last.0190", True),
         ("configure", "lookout.events", False),

@@ -51,6 +51,7 @@ class RabbitMqBus:
         self._consumers: list[RabbitConsumer] = []
         self._topologies: dict[str, Topology] = {}
         self._declaring = asyncio.Lock()
+        self._suspect_lock = asyncio.Lock()
         self._publisher: Publisher | None = None
         self._publisher_channel: AsyncExitStack | None = None
         self._outbound = Link(
@@ -117,7 +118,14 @@ class RabbitMqBus:
     async def consume(self, subscription: Subscription, handler: Handler) -> None:
         """See `Bus.consume`."""
         consumer = RabbitConsumer(
-            subscription, handler, self._move, self._settings, self._logger, self._metrics, self._clock
+            subscription,
+            handler,
+            self._move,
+            self._settings,
+            self._logger,
+            self._metrics,
+            self._clock,
+            self._suspect_lock,
         )
         self._consumers.append(consumer)
         self._tasks.append(asyncio.create_task(self._keep_attached(consumer)))

@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from aio_pika.abc import AbstractConnection
 from aiormq import Channel
@@ -16,6 +16,7 @@ from kit.bus.failure import Retry, Unroutable
 from kit.bus.handling import BusMetrics, DeadLetterCause, Runner, jittered, policy_of, reason_of
 from kit.bus.interface import dead_letter_queue
 from kit.bus.outage import OutageWaits
+from kit.bus.rabbitmq_crashes import CrashCounter
 from kit.bus.rabbitmq_link import FAULTS, answered, channel_on
 from kit.bus.rabbitmq_wire import (
     Outgoing,
@@ -34,7 +35,6 @@ from kit.settings import BusSettings
 
 _REMEMBERED_IDS = 10_000
 _PAUSE_AFTER_FAULT_S = 1.0
-_SUSPECT_TURN_S = 0.5
 
 Publish = Callable[[Outgoing], Awaitable[None]]
 
@@ -87,18 +87,11 @@ class DeliveryHistory:
         self._returned.pop(message_id, None)
 
 
-def turn_of(index: int, count: int, crashes: int) -> int:
-    """Which of `count` queues, from 0, handles its suspect when: in the opposite order after the next crash.
-
-    So that each suspect is handled before the poison message at least once, and is acknowledged then. `crashes` grows
-    by one with each crash, or by two where the queue was also opened again to take the suspect alone.
-    """
-    is_reversed = (crashes + 1) // 2 % 2
-    return count - 1 - index if is_reversed else index
-
-
 class RabbitConsumer:
-    """A subscription's handler and its queues, through every reconnect."""
+    """A subscription's handler and its queues, through every reconnect.
+
+    `suspect_lock` is that of the process: held while a message is handled that may crash it.
+    """
 
     def __init__(
         self,
@@ -109,6 +102,7 @@ class RabbitConsumer:
         logger: Logger,
         metrics: BusMetrics,
         clock: Clock,
+        suspect_lock: asyncio.Lock,
     ) -> None:
         self.subscription = subscription
         self.settings = settings
@@ -127,7 +121,8 @@ class RabbitConsumer:
             metrics,
             max_crashes=settings.max_crashes,
         )
-        self.suspect_lock = asyncio.Lock()
+        self.suspect_lock = suspect_lock
+        self.crash_counter = CrashCounter(subscription.queue, logger)
         self.unacknowledged = metrics.unacknowledged.labels(subscription.queue)
         self._sessions: list[QueueSession] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -142,9 +137,7 @@ class RabbitConsumer:
     def attach(self, connection: AbstractConnection, queues: tuple[str, ...]) -> None:
         """Consume these queues on a new connection, once what ran on the old one has ended."""
         before = self._ended
-        self._sessions = [
-            QueueSession(self, queue, connection, index, len(queues)) for index, queue in enumerate(queues)
-        ]
+        self._sessions = [QueueSession(self, queue, connection) for queue in queues]
         self._tasks = [asyncio.create_task(session.run(before)) for session in self._sessions]
         if self.subscription.is_ordered:
             self._membership = asyncio.create_task(self._join_members(connection))
@@ -203,24 +196,21 @@ async def _end(
 class QueueSession:
     """One queue on one connection.
 
-    The channel is closed and opened again when it fails, when a message was unacknowledged for too long (before the
-    broker's consumer timeout closes it), and to change the prefetch: a message that was delivered
-    `isolate_after_deliveries` times may be what kills the process. It is then taken alone, so that other messages are
-    not given up with it. Not after the first delivery: the broker puts a message that was returned alone behind those
-    that were returned with it before, so that isolating changes the order of a key when the process ends again.
+    The channel is closed and opened again when it fails, and when a message was unacknowledged for too long (before the
+    broker's consumer timeout closes it).
+
+    A message that was lost with a process before may be what crashed it. It is handled while no other such message is,
+    and what is counted against it is how often the process crashed then. The prefetch stays as it is: the broker puts a
+    message that was returned alone behind those that were returned with it before, so that fetching one at a time
+    would change the order of a key.
     """
 
-    def __init__(
-        self, consumer: RabbitConsumer, queue: str, connection: AbstractConnection, index: int, count: int
-    ) -> None:
+    def __init__(self, consumer: RabbitConsumer, queue: str, connection: AbstractConnection) -> None:
         self.is_attached = False
-        self._index = index
-        self._count = count
         self.is_active = False
         self.queue = queue
         self._consumer = consumer
         self._connection = connection
-        self._is_isolating = False
         self._ending = asyncio.Event()
         self._renewal = asyncio.Event()
         self._channel: Channel | None = None
@@ -263,14 +253,13 @@ class QueueSession:
         """Consume on one channel until it closes."""
         self._renewal = asyncio.Event()
         self._dispatcher = self._new_dispatcher()
-        prefetch = 1 if self._is_isolating else self._consumer.settings.prefetch
         async with channel_on(self._connection) as channel:
             self._channel = channel
             renewal = self._renewal
             channel.closing.add_done_callback(lambda _: renewal.set())
             channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
             try:
-                await answered(channel.basic_qos(prefetch_count=prefetch))
+                await answered(channel.basic_qos(prefetch_count=self._consumer.settings.prefetch))
                 await answered(channel.basic_consume(self.queue, self._on_message))
                 self.is_attached = True
                 await self._renewal.wait()
@@ -307,12 +296,6 @@ class QueueSession:
             return
         self.is_active = True
         redeliveries = redeliveries_of(message)
-        lost = redeliveries - history.returned(message_id)
-        isolate_after = self._consumer.settings.isolate_after_deliveries
-        is_suspect = lost >= isolate_after
-        if not self._received_at and not self._is_prefetch_right(is_suspect):
-            history.note_returned(message_id)
-            return
         if redeliveries and history.was_handled(message_id):
             await self._ack(tag)  # only its acknowledgement got lost
             return
@@ -322,34 +305,16 @@ class QueueSession:
         self._received_at[tag] = time.monotonic()
         self._message_ids[tag] = message_id
         self._consumer.unacknowledged.inc()
-        crashes = max(0, lost - isolate_after)
-        dispatcher.submit(
-            Item(event, tag, redeliveries, failures, first_failed_at, crashes=crashes, is_suspect=is_suspect)
-        )
-
-    def _is_prefetch_right(self, is_suspect: bool) -> bool:
-        """Whether a message may be handled with the current prefetch; if not, the channel is opened again."""
-        if is_suspect == self._is_isolating:
-            return True
-        self._is_isolating = is_suspect
-        self.restart()
-        return False
+        is_suspect = redeliveries > history.returned(message_id)
+        dispatcher.submit(Item(event, tag, redeliveries, failures, first_failed_at, is_suspect=is_suspect))
 
     async def _process(self, item: Item) -> None:
         try:
-            if not item.is_suspect:
-                await self._attempt(item)
-            elif await self._pause_until_turn(item):
-                async with self._consumer.suspect_lock:
-                    await self._attempt(item)
+            await self._attempt(item)
         except FAULTS as error:
             self._log_unacknowledged(item, error)
         finally:
             self._consumer.outage_waits.forget(item)
-
-    async def _pause_until_turn(self, item: Item) -> bool:
-        turn = turn_of(self._index, self._count, item.crashes)
-        return await self._dispatcher.pause(turn * _SUSPECT_TURN_S)
 
     def _log_unacknowledged(self, item: Item, error: Exception) -> None:
         self._consumer.logger.info(
@@ -378,7 +343,7 @@ class QueueSession:
         queue, history, message_id = consumer.subscription.queue, consumer.history, str(event.message_id)
         while True:
             delivery = _delivery_of(item, queue)
-            async with consumer.slots:
+            async with self._turn(item):
                 if self._dispatcher.stopping.is_set():
                     return
                 step = await consumer.runner.run(
@@ -415,6 +380,20 @@ class QueueSession:
                         return
                     break
         await self._ack(item.handle)
+
+    @asynccontextmanager
+    async def _turn(self, item: Item) -> AsyncIterator[None]:
+        """Wait until the item may be handled: a suspect while no other is, and its crashes are counted."""
+        consumer = self._consumer
+        async with AsyncExitStack() as held:
+            if item.is_suspect:
+                await held.enter_async_context(consumer.suspect_lock)
+            await held.enter_async_context(consumer.slots)
+            if item.is_suspect and not self._dispatcher.stopping.is_set():
+                attempt = consumer.crash_counter.attempt(self._connection, str(item.event.message_id))
+                # And the first crash, when it was one of all that were unacknowledged.
+                item.crashes = 1 + await held.enter_async_context(attempt)
+            yield
 
     async def _wait_in_place(self, item: Item, step: Retry) -> bool:
         delay_s, ended_by = jittered(step.delay_s), None

@@ -348,20 +348,15 @@ class BusSettings(Block):
         description="delays in seconds before each retry of an ordered consumer; its partition key waits",
     )
     delivery_limit: int = Field(
-        20,
+        100,
         gt=0,
-        description="deliveries after which the broker dead-letters a message that crashes its consumer",
-    )
-    isolate_after_deliveries: int = Field(
-        3,
-        gt=0,
-        description="deliveries after which RabbitMQ delivers a message alone, as it may be what crashes its consumer;"
-        " the embedded bus delivers it alone after the first crash",
+        description="deliveries after which the bus dead-letters a message by itself; well above max_crashes, because"
+        " the messages that are unacknowledged at a crash are delivered again with the one that caused it",
     )
     max_crashes: int = Field(
         3,
         gt=0,
-        description="times that the process may crash while it handles one message alone; then it is a dead letter",
+        description="times that the process may crash while it handles one message; then it is a dead letter",
     )
     outage_probe_interval_s: Seconds = Field(
         2.0,
