@@ -129,6 +129,63 @@ async def test_a_head_that_is_never_complete_is_answered_408(
     assert b'"code": "request_too_slow"' in answer
 
 
+async def send_without_end(client: Client, data: bytes) -> bytes:
+    """What the server answers before it closes the connection."""
+    reading = asyncio.create_task(client.rest())
+    with suppress(ConnectionError):
+        for _ in range(1000):
+            await client.send(data)
+            if reading.done():
+                break
+    with suppress(ConnectionError):
+        return await reading
+    return b""
+
+
+@pytest.mark.parametrize(
+    ("start", "data"),
+    [
+        (b"GET /health/live HTTP/1.1\r\nHost: a\r\n", b"X-Many: %s\r\n" % (b"a" * 50) * 1000),
+        (b"GET /health/live HTTP/1.1\r\nX-Long: ", b"a" * 60_000),
+        (b"GET /", b"a" * 60_000),
+    ],
+    ids=["many headers", "a long header", "a long path"],
+)
+async def test_a_head_without_end_is_answered_431(
+    toy: Any, connect: Connect, start: bytes, data: bytes
+) -> None:
+    started = await toy(router(), http=settings())
+    client = await connect(started.runner.http["toy"].port)
+    await client.send(start)
+    answer = await send_without_end(client, data)
+    assert not answer or answer.startswith(b"HTTP/1.1 431 ")  # lost where the client sent more meanwhile
+    assert metric(started, 'http_connections_closed_total{reason="large_head"}') == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "data"),
+    [(b"1\r\na\r\n0\r\n", b"X-Trailer: %s\r\n" % (b"a" * 50) * 1000), (b"1;", b"a" * 60_000)],
+    ids=["trailers", "an extension of a chunk"],
+)
+async def test_what_is_no_body_ends_a_chunked_request(
+    toy: Any, connect: Connect, start: bytes, data: bytes
+) -> None:
+    started = await toy(router(), http=settings())
+    client = await connect(started.runner.http["toy"].port)
+    await client.send(b"POST /api/v1/echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + start)
+    await send_without_end(client, data)
+    assert metric(started, 'http_connections_closed_total{reason="large_head"}') == 1
+
+
+async def test_a_large_head_many_requests_and_a_large_body_are_read(toy: Any, connect: Connect) -> None:
+    started = await toy(router(), http=settings())
+    client = await connect(started.runner.http["toy"].port)
+    await client.send(b"GET /health/live HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"a" * 60_000) * 5)
+    for _ in range(5):
+        assert b"200 OK" in await client.reader.readuntil(b"}")
+    assert (await started.client.post("/api/v1/echo", content=b"x" * 900_000)).json() == 900_000
+
+
 async def test_a_body_that_comes_too_slowly_is_answered_408_and_is_not_our_error(
     toy: Any, connect: Connect
 ) -> None:

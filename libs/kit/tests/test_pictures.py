@@ -24,6 +24,13 @@ def picture(kind: Any = "JPEG", size: Any = (60, 40), **options: Any) -> Any:
     return file.getvalue()
 
 
+def animated(kind: str, size: tuple[int, int]) -> bytes:
+    file = io.BytesIO()
+    frames = [Image.new("RGBA", size, (level, 2, 3, 128)) for level in (1, 2, 3)]
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:], lossless=True)
+    return file.getvalue()
+
+
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -116,6 +123,17 @@ def test_a_signature_without_a_picture_is_refused(data: bytes) -> None:
 def test_a_jpeg_that_the_decoders_cannot_read_is_refused(marker: Any) -> None:
     data = picture()
     assert problem_of(data.replace(b"\xff\xc0", bytes([0xFF, marker]), 1)) == Problem.DAMAGED
+
+
+@pytest.mark.parametrize(
+    "components", [b"\3" + bytes((1, 0, 0, 2, 0, 0, 3, 0, 0)), b"\3"], ids=["zero", "none"]
+)
+def test_a_progressive_jpeg_without_sampling_factors_is_refused(components: bytes) -> None:
+    data = picture(progressive=True)
+    at = data.index(b"\xff\xc2")
+    length = int.from_bytes(data[at + 2 : at + 4], "big")
+    frame = (7 + len(components)).to_bytes(2, "big") + data[at + 4 : at + 9] + components
+    assert problem_of(data[: at + 2] + frame + data[at + 2 + length :]) == Problem.DAMAGED
 
 
 def test_a_jpeg_without_a_size_is_refused() -> None:
@@ -244,6 +262,8 @@ def test_a_picture_of_one_row_is_refused(size: tuple[int, int]) -> None:
         pytest.param(lambda: picture(size=(3600, 3600), exif=turned()), "memory", id="turned"),
         pytest.param(lambda: flat_png(2800, 2800, depth=16), "memory", id="16 bits"),
         pytest.param(lambda: picture("WEBP", size=(3400, 3400), method=0), "memory", id="webp"),
+        pytest.param(lambda: animated("PNG", (2600, 2600)), "memory", id="animated png"),
+        pytest.param(lambda: animated("WEBP", (3000, 3000)), "memory", id="animated webp"),
         pytest.param(
             lambda: flat_png(9, 9, b"zTXt", b"a\0\0" + zlib.compress(bytes(5_000_000))), "texts", id="zTXt"
         ),

@@ -65,6 +65,9 @@ _WEBP_RIFF_BYTES = 8
 _WEBP_SIDE_BITS = 0x3FFF
 _RESULT_BYTES = 3
 """A pixel: blue, green and red, 8 bits each."""
+_ANIMATED_PNG_BYTES = 12
+"""A pixel: OpenCV composes the frames with 32 bits a pixel, and keeps three of them beside the result."""
+_ANIMATED_WEBP_BYTES = 3
 _DECODING_BYTES = 6
 """A pixel: OpenCV's Python module copies the decoded picture once."""
 
@@ -184,11 +187,12 @@ def _read_with_pillow(
 ) -> _Contents:
     """JPEG, PNG and BMP."""
     scan_at: int | None = None
+    is_animated = False
     match kind:
         case "JPEG":
             scan_at = _first_scan(data)
         case "PNG":
-            _check_chunks(data, limits)
+            is_animated = _check_chunks(data, limits)
     file = io.BytesIO(data)
     try:
         image = _CLASSES[kind](file)
@@ -205,6 +209,8 @@ def _read_with_pillow(
             _check_png(image, file, data)
             # Decoded with 16 bits a channel, then converted.
             extra_bytes = _DECODING_BYTES + _RESULT_BYTES if data[24] > 8 else 0
+            if is_animated:
+                extra_bytes += _ANIMATED_PNG_BYTES * (2 if data[24] > 8 else 1)
         case BmpImageFile() if image.tile[0].offset >= len(data):
             raise _truncated()
     # Not `getexif()`: for some formats it decodes the picture, and it also reads XMP, which OpenCV does not.
@@ -249,21 +255,22 @@ def _first_scan(data: bytes) -> int | None:
     raise PictureError(Problem.DAMAGED, "is a JPEG with too many segments")
 
 
-def _check_chunks(data: bytes, limits: PictureLimits) -> None:
-    """Walk over the chunks of a PNG.
+def _check_chunks(data: bytes, limits: PictureLimits) -> bool:
+    """Walk over the chunks of a PNG. Returns whether it is animated.
 
     Raises:
         PictureError: there are too many, or their contents beside the pixels are too large unpacked.
     """
-    at, metadata_bytes = _PNG_SIGNATURE_BYTES, 0
+    at, metadata_bytes, is_animated = _PNG_SIGNATURE_BYTES, 0, False
     for _ in range(_MAX_PARTS):
         if at + 8 > len(data):
-            return
+            return is_animated
         length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         if name == b"IHDR" and at + 16 <= len(data):
             width_px, height_px = struct.unpack(">II", data[at + 8 : at + 16])
             _check_size(width_px, height_px, limits)
         elif name not in _PNG_PIXELS:
+            is_animated = is_animated or name == b"acTL"
             metadata_bytes += length
             if name in _PNG_COMPRESSED:
                 left = limits.max_metadata_bytes - metadata_bytes
@@ -297,7 +304,7 @@ def _read_webp(data: bytes, limits: PictureLimits) -> _Contents:
     if len(data) < int.from_bytes(data[4:8], "little") + _WEBP_RIFF_BYTES:
         raise _truncated()
     size: tuple[int, int] | None = None
-    turned_by, at = 1, 12
+    turned_by, at, extra_bytes = 1, 12, 4.0
     for _ in range(_MAX_PARTS):
         if at + 8 > len(data):
             break
@@ -307,6 +314,8 @@ def _read_webp(data: bytes, limits: PictureLimits) -> _Contents:
             size = _webp_size(name, body)
             if size is not None:
                 _check_size(*size, limits)
+        if name == b"ANIM":
+            extra_bytes = 4.0 + _ANIMATED_WEBP_BYTES
         if name == b"EXIF":
             turned_by = _orientation_of(body)
         at += 8 + length + length % 2
@@ -315,7 +324,7 @@ def _read_webp(data: bytes, limits: PictureLimits) -> _Contents:
     if size is None:
         raise PictureError(Problem.DAMAGED, "is a damaged WebP")
     # Lossless ones are decoded to 4 bytes a pixel beside the result, which the header does not tell from others.
-    return _Contents(*size, turned_by, extra_bytes=4.0)
+    return _Contents(*size, turned_by, extra_bytes)
 
 
 def _webp_size(name: bytes, body: bytes) -> tuple[int, int] | None:
@@ -368,8 +377,10 @@ def _check_jpeg(
             Problem.TOO_COSTLY, f"is a JPEG with {scans} scans; at most {limits.max_jpeg_scans} are read"
         )
     # The coefficients of the whole picture are kept until the last scan, 16 bits for each sample.
-    widest = max(across for _, across, _, _ in image.layer)
-    highest = max(down for _, _, down, _ in image.layer)
+    widest = max((across for _, across, _, _ in image.layer), default=0)
+    highest = max((down for _, _, down, _ in image.layer), default=0)
+    if not widest or not highest:
+        raise PictureError(Problem.DAMAGED, "is a damaged JPEG")
     return sum(2 * across * down / (widest * highest) for _, across, down, _ in image.layer), is_complete
 
 

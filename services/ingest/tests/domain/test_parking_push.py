@@ -162,19 +162,19 @@ def test_unknown_fields_are_ignored() -> None:
 )
 def test_what_is_not_one_json_object_is_rejected(body: Any, code: Any) -> None:
     with pytest.raises(InputError) as raised:
-        parse_json(body)
+        parse_json(body, max_values=1000)
     assert raised.value.code == code
     assert raised.value.kind is ErrorKind.MALFORMED
 
 
 def test_a_duplicate_field_is_named() -> None:
     with pytest.raises(InputError) as raised:
-        parse_json(b'{"occupancy": 1, "b": 2, "occupancy": 0}')
+        parse_json(b'{"occupancy": 1, "b": 2, "occupancy": 0}', max_values=1000)
     assert [problem.field for problem in raised.value.fields] == ["occupancy"]
 
 
 def test_a_byte_order_mark_is_no_fault() -> None:
-    assert parse_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+    assert parse_json(b'\xef\xbb\xbf{"a": 1}', max_values=1000) == {"a": 1}
 
 
 def test_the_raw_push_is_kept_without_its_picture_and_in_ascii() -> None:
@@ -182,6 +182,14 @@ def test_the_raw_push_is_kept_without_its_picture_and_in_ascii() -> None:
     text = raw_push(document, max_chars=10_000)
     assert text.isascii()
     assert json.loads(text) == {name: value for name, value in document.items() if name != "snapshot"}
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"0"])
+def test_a_push_of_many_values_is_rejected_before_they_are_made(value: bytes) -> None:
+    body = b'{"a": [' + value + (b"," + value) * 1000 + b"]} no JSON"
+    with pytest.raises(InputError) as raised:
+        parse_json(body, max_values=1000)
+    assert (raised.value.code, raised.value.kind) == ("report_too_large", ErrorKind.TOO_LARGE)
 
 
 def test_a_push_that_is_large_without_its_picture_is_rejected() -> None:
@@ -252,7 +260,7 @@ def test_any_fields_are_a_push_or_an_error(fields: Any) -> None:
 @given(st.binary() | st.text().map(str.encode) | json_values.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_are_an_object_or_an_error(body: Any) -> None:
     try:
-        document = parse_json(body)
+        document = parse_json(body, max_values=1000)
     except InputError:
         return
     assert isinstance(document, dict)

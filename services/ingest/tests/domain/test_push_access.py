@@ -114,6 +114,11 @@ def signature(body: bytes = BODY, *, key: str = KEY, sent_at: int = int(NOW_S)) 
         ),
         (
             PushAccess(user="cam", password="pass"),
+            replace(CALLER, authorization="Digest username="),
+            RefusalReason.WRONG_CREDENTIALS,
+        ),
+        (
+            PushAccess(user="cam", password="pass"),
             replace(CALLER, authorization="Bearer x"),
             RefusalReason.NO_CREDENTIALS,
         ),

@@ -1,7 +1,8 @@
-"""Limits of HTTP connections: their number, and the time for the head, the body and the response of a request.
+"""Limits of HTTP connections: their number, the time for the head, the body and the response of a request, and the
+bytes of its head.
 
-uvicorn limits neither: a client that never finishes its requests keeps its connections for ever, and with enough of
-them nobody else can connect.
+uvicorn limits none of them: a client that never finishes its requests keeps its connections for ever, and with enough
+of them nobody else can connect; a head without end fills the memory.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import math
 import resource
 from collections import Counter
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from ipaddress import ip_network
 from typing import Any, cast
 
@@ -126,6 +128,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._has_upgraded = False
         self._is_receiving_body = False
         self._body_seconds = self._body_bytes = 0.0
+        self._steps = 0  # heads, parts of bodies, and ends of requests that have arrived
+        self._unfinished_bytes = (
+            0  # read since the last of these: of a head, a trailer, or a chunk's extension
+        )
 
     @property
     def is_idle(self) -> bool:
@@ -164,14 +170,18 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Limit the time until the head that begins here is complete."""
+        """Limit the time until the head that begins here is complete, and its bytes."""
         if self.is_closing:
             return
         if self.is_idle:
             self._has_begun = True
             if self._head_timer is None:
                 self._start_head_timer()
+        steps = self._steps
         super().data_received(data)
+        self._unfinished_bytes = self._unfinished_bytes + len(data) if self._steps == steps else 0
+        if self._unfinished_bytes > self.limiter.settings.max_head_bytes and not self._has_upgraded:
+            self._stop_reading_head()
 
     def on_headers_complete(self) -> None:
         """The head is complete; what follows is limited by the time for the body."""
@@ -179,6 +189,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         self._has_begun = False
+        self._steps += 1
         self._is_receiving_body = True
         self._body_seconds = self._body_bytes = 0.0
         if self._body_timer is None:
@@ -187,11 +198,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Count it."""
+        self._steps += 1
         self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is complete."""
+        self._steps += 1
         self._is_receiving_body = False
         if self._body_timer is not None:
             self._body_timer.cancel()
@@ -248,6 +261,18 @@ class LimitedProtocol(HttpToolsProtocol):
             self._write_timeout_answer("The request's head did not arrive in time.")
         self.close("slow_head")
 
+    def _stop_reading_head(self) -> None:
+        if self.is_closing:
+            return
+        if self.is_idle:
+            limit = self.limiter.settings.max_head_bytes
+            self._write_problem(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"The request's head has more than {limit} bytes, the limit that HTTP__MAX_HEAD_BYTES sets.",
+                "head_too_large",
+            )
+        self.close("large_head")
+
     def _check_body(self) -> None:
         self._body_timer = self.loop.call_later(BODY_CHECK_INTERVAL_S, self._check_body)
         if not self._is_receiving_body or self.flow.read_paused:
@@ -272,10 +297,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.abort()  # closing would wait for the client to take the rest
 
     def _write_timeout_answer(self, detail: str) -> None:
-        problem = {"type": "about:blank", "title": "Request Timeout", "status": 408, "detail": detail}
-        body = json.dumps({**problem, "code": "request_too_slow"}).encode()
+        self._write_problem(HTTPStatus.REQUEST_TIMEOUT, detail, "request_too_slow")
+
+    def _write_problem(self, status: HTTPStatus, detail: str, code: str) -> None:
+        problem = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail}
+        body = json.dumps({**problem, "code": code}).encode()
         head = (
-            "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\n"
+            f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)

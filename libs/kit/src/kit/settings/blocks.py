@@ -104,6 +104,11 @@ class HttpSettings(Block):
     head_timeout_s: Seconds = Field(
         10.0, description="seconds for the head of a request, from the connection or its first byte"
     )
+    max_head_bytes: int = Field(
+        65_536,
+        gt=0,
+        description="bytes of the head of a request (its line and headers), and of what follows its body; more get 431",
+    )
     body_grace_s: Seconds = Field(
         10.0, description="seconds before `min_body_bytes_per_s` applies to the body of a request"
     )

@@ -224,7 +224,7 @@ def _check_authorization(
         return RefusalReason.NO_CREDENTIALS
     try:
         given = parse_keqv_list(parse_http_list(rest))
-    except ValueError:
+    except (ValueError, IndexError):  # the latter for a name without a value
         return RefusalReason.WRONG_CREDENTIALS
     return _check_digest(given, access, caller, nonces, now_s)
 

@@ -31,7 +31,8 @@ def parse_parking_push(body: bytes, settings: ParkingPushSettings, limits: Pictu
     Raises:
         InputError: no JSON, missing or invalid fields, bad base64, no picture, or one that is too large.
     """
-    document = parse_json(body)
+    # A value and its comma are two characters of what is kept, so no push is refused here that is taken below.
+    document = parse_json(body, max_values=settings.max_raw_push_chars)
     push, coded = parse_push(document)
     raw = raw_push(document, max_chars=settings.max_raw_push_chars)
     picture = decode_snapshot(coded, max_bytes=settings.max_picture_bytes, decode=decode_base64)
