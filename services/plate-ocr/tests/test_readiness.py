@@ -1,6 +1,6 @@
 # mypy: disable-error-code="import-not-found"
 # A folder with a hyphen has no module name, so mypy does not find the modules beside this file.
-"""What readiness says about the source of vehicles."""
+"""What readiness says about the source of vehicles, and work that is done periodically."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from testkit.clock import ManualClock
+from testkit.waiting import eventually
 
 from .running_service import FakeEngine, running
 
@@ -41,3 +42,14 @@ async def test_the_source_of_vehicles(
         await ocr.is_ready()
         checks = (await ocr.http.get("/health/ready")).json()["checks"]
     assert checks["vehicles"] == {"ok": True, "required": False, "detail": detail}
+
+
+async def test_freed_memory_is_returned_from_time_to_time(tmp_path: Path, manual_clock: ManualClock) -> None:
+    FakeEngine.go.set()
+    async with running(tmp_path, manual_clock) as ocr:
+
+        async def has_run() -> bool:
+            text = (await ocr.http.get("/metrics")).text
+            return 'periodic_job_runs_total{job="return_kept_memory",result="ok"} 1.0' in text
+
+        await eventually(has_run)

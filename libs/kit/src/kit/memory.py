@@ -26,15 +26,16 @@ def sparing_memory() -> Iterator[None]:
     It takes a network up to twice the time, because the system clears memory before it is used again.
     """
     _return_blocks_of(_SPARING_BLOCK_BYTES)
-    _return_kept_memory()
+    return_kept_memory()
     try:
         yield
     finally:
         _return_blocks_of(_USUAL_BLOCK_BYTES)
-        _return_kept_memory()
+        return_kept_memory()
 
 
-def _return_kept_memory() -> None:
+def return_kept_memory() -> None:
+    """Return all freed memory that was kept for reuse. It takes milliseconds, during which no thread can allocate."""
     if (library := _glibc()) is not None:
         library.malloc_trim(0)
 

@@ -52,6 +52,11 @@ class InferenceSettings(Block):
         None,
         description="folder of your own region grammars (`*.toml`), beside or in place of the shipped ones",
     )
+    return_memory_interval_s: Seconds = Field(
+        10.0,
+        description="seconds between two times that the process returns the memory which it keeps for reuse after"
+        " pictures were read",
+    )
     min_plate_score: Share = Field(
         0.25, description="score, 0 to 1, below which a detection of `plate_model` is ignored"
     )

@@ -1,9 +1,11 @@
 """Builds the service."""
 
+import asyncio
 from functools import partial
 
 from kit.byte_budget import ByteBudget
 from kit.health import CheckResult
+from kit.memory import return_kept_memory
 from kit.service import Service, Shared
 from lookout.plates.v1 import plates_pb2, plates_pb2_grpc
 from plate_ocr.adapters.decoding import check, decode, encode_crop
@@ -93,6 +95,11 @@ def build(settings: PlateOcrSettings, shared: Shared | None = None) -> Service:
         clock,
         window=settings.rpc.stream_window_frames,
         max_cameras=settings.rpc.max_stream_cameras,
+    )
+    service.every(
+        "return_kept_memory",
+        settings.inference.return_memory_interval_s,
+        partial(asyncio.to_thread, return_kept_memory),
     )
     service.health.add("engine", worker.ready)
     # Not required: pictures that come with a call can be read without them.
