@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from kit.errors import ServiceFailed
 from kit.secrets import DecryptionError, SecretBox, key_in_file
 
 KEY = "a key of some length"
@@ -101,6 +102,14 @@ def test_a_key_file_is_made_once_and_private(tmp_path):
     assert len(key) >= 32
     assert key_in_file(path) == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", bytes(range(256))], ids=["empty", "blank", "bytes"])
+def test_a_key_file_without_a_key_is_refused(tmp_path, content):
+    path = tmp_path / "rpc.token"
+    path.write_bytes(content)
+    with pytest.raises(ServiceFailed, match=r"rpc\.token is damaged: there is no key"):
+        key_in_file(path)
 
 
 def test_processes_that_make_the_key_file_at_once_agree_on_one_key(tmp_path):

@@ -150,6 +150,28 @@ def test_plates_are_read(picture: Path) -> None:
     assert (result.returncode, "D71026" in result.stdout) == (0, True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("push", "car.jpg", "--time-zone", "Mars/Phobos"), "'Mars/Phobos' is no time zone"),
+        (("push", "car.jpg", "--time-zone", "../zones"), "is no time zone"),
+        (("doctor", "--url", "nonsense"), "'nonsense' is no URL"),
+        (("doctor", "--silent-hours", "nan"), "'nan' is no number of hours"),
+        (("doctor", "--silent-hours", "1e300"), "'1e300' is no number of hours"),
+        (("doctor", "--token", "a\nb"), "characters that no token has"),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_a_sentence(arguments: tuple[str, ...], message: str) -> None:
+    result = lookout(*arguments)
+    assert (result.returncode, message in result.stderr) == (2, True), result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_file_in_place_of_the_data_folder_is_named(picture: Path) -> None:
+    result = lookout("doctor", "--url", f"http://127.0.0.1:{free_port()}", "--data-dir", picture)
+    assert f"WRONG data folder: {picture} is not a folder" in result.stdout
+
+
 def test_an_unknown_argument_is_refused(picture: Path) -> None:
     result = lookout("push", picture, "--colour")
     assert (result.returncode, "unrecognized arguments: --colour" in result.stderr) == (2, True)

@@ -155,7 +155,7 @@ async def test_each_error_has_its_own_code_and_stores_nothing(ingest: Ingest) ->
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        (b"", "invalid_json"),
+        (b" ", "invalid_json"),
         (b"[1]", "not_an_object"),
         (b'{"event":' + b"[" * 200_000, "invalid_json"),
         (b'{"event": "a", "event": "b"}', "duplicate_field"),
@@ -305,6 +305,9 @@ async def test_spots_are_learned_from_pushes_until_an_operator_draws_one(ingest:
     await ingest.post(picture=solid(640, 360), coordinate_x1=300)
     first = (await ingest.client.get(spots, headers=ingest.admin)).json()["items"][0]
     assert (first["id"], first["p1_x"]) == (spot["id"], 150)
+    as_it_is = {"spot_number": 1, "p1_x": first["p1_x"]}
+    changed = await ingest.client.patch(f"/api/v1/spots/{spot['id']}", json=as_it_is, headers=ingest.admin)
+    assert changed.json()["origin"] == "CAMERA"  # such as a GET and PUT that changes something else
     changed = await ingest.client.patch(f"/api/v1/spots/{spot['id']}", json={"p1_x": 5}, headers=ingest.admin)
     assert changed.json()["origin"] == "OPERATOR"
     await ingest.post(occupancy=1, duration=9)

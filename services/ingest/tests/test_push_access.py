@@ -65,9 +65,20 @@ async def test_a_stranger_does_not_learn_what_exists(strict: Ingest) -> None:
     assert not await strict.rows()
 
 
-async def test_a_body_is_checked_by_nobody_before_a_digest_challenge(strict: Ingest) -> None:
-    answer = await strict.client.post(PATH)
+@pytest.mark.parametrize("is_required", [True, False])
+async def test_an_empty_request_is_answered_with_a_challenge(
+    start_ingest: Starter, sqlite_url: str, is_required: bool
+) -> None:
+    """curl and some cameras send the push only after it. Without one they give up."""
+    ingest: Ingest = await start_ingest(sqlite_url, push={"is_authentication_required": is_required})
+    await ingest.make_camera(push_user="cam", push_password="pass")
+    answer = await ingest.client.post(PATH)
     assert (answer.status_code, answer.json()["code"]) == (401, "push_refused")
+    digest = httpx.DigestAuth("cam", "pass")
+    flow = digest.auth_flow(httpx.Request("POST", f"http://ingest{PATH}"))
+    next(flow)
+    authorization = flow.send(answer).headers["Authorization"]
+    assert (await ingest.post(headers={"Authorization": authorization})).status_code == 200
 
 
 @pytest.mark.parametrize("auth", [httpx.BasicAuth, httpx.DigestAuth])

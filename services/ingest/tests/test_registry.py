@@ -254,6 +254,7 @@ async def test_lists_are_filtered_searched_and_paged(ingest: Ingest) -> None:
         await ingest.create("cameras", **camera, is_enabled=number % 2 == 1)
     for query, count in [
         ("locations?search=place 3", 1), ("locations?search=50%25", 5), ("locations?search=_", 0),
+        ("locations?search=\uff50lace \u0663", 1),
         ("locations?code=CCC", 1), ("zones?location_id=2", 1), ("zones?code=Z4", 1), ("poles?location_id=3", 1),
         ("cameras?location_id=3", 1), ("cameras?zone_id=3", 1), ("cameras?pole_id=3", 1),
         ("cameras?is_enabled=false", 3), ("cameras?is_enabled=false&location_id=2", 0), ("cameras?search=cam 1", 1),
@@ -273,7 +274,13 @@ async def test_lists_are_filtered_searched_and_paged(ingest: Ingest) -> None:
     assert len(seen) == 5
     second = await call(ingest, "GET", "cameras?page=2&page_size=2", 200)
     assert [row["id"] for row in second["items"]] == seen[2:4]
-    for query in ("cameras?page=0", "cameras?page_size=1000", "cameras?status=BROKEN", "cameras?cursor=x"):
+    for query in (
+        "cameras?page=0",
+        "cameras?page_size=1000",
+        "cameras?status=BROKEN",
+        "cameras?cursor=x",
+        "cameras?search=",
+    ):
         await call(ingest, "GET", query, 422)
 
 

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from kit.errors import ServiceFailed
+
 MIN_KEY_CHARACTERS = 16
 
 # What the releases before 0.2 wrote: "s1.<key name>.<nonce and AES-256-GCM text>". Read only; remove in 0.3.
@@ -98,11 +100,18 @@ def key_in_file(path: Path) -> str:
 
     Raises:
         OSError: the file can neither be read nor created.
+        kit.errors.ServiceFailed: there is no key in it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         _write_key(path)
-    return path.read_text(encoding="ascii").strip()
+    key = path.read_bytes().decode("ascii", "replace").strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise ServiceFailed(
+            f"{path} is damaged: there is no key in it. Restore it from a backup; an rpc.token may be deleted, and is"
+            " made again"
+        )
+    return key
 
 
 def _write_key(path: Path) -> None:

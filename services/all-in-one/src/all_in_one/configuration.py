@@ -27,7 +27,11 @@ def command(options: argparse.Namespace) -> int:
     if path is None:
         print(page())
     elif options.write:
-        path.write_text(page())
+        try:
+            path.write_text(page())
+        except OSError as error:
+            print(f"configuration: cannot write {path}: {error.strerror}")
+            return 1
         print(f"configuration: written to {path}")
     elif not path.exists() or path.read_text() != page():
         print(f"configuration: {path} differs from the settings. Run: make docs")

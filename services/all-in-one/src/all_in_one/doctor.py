@@ -7,11 +7,13 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -46,19 +48,49 @@ class Finding:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("--data-dir", type=Path, default=None, help="folder of the data (default .run)")
-    parser.add_argument("--url", default=DEFAULT_URL, help=f"of Lookout (default {DEFAULT_URL})")
+    parser.add_argument(
+        "--url", type=base_url, default=DEFAULT_URL, help=f"of Lookout (default {DEFAULT_URL})"
+    )
     parser.add_argument(
         "--token",
+        type=token,
         default=os.environ.get("LOOKOUT_TOKEN", ""),
         help="for the cameras (default: LOOKOUT_TOKEN)",
     )
     parser.add_argument(
         "--silent-hours",
-        type=float,
+        type=hours,
         default=SILENT_HOURS,
         help=f"a camera that pushed nothing for so long is silent (default {SILENT_HOURS:g})",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text for people")
+
+
+def base_url(text: str) -> str:
+    """For argparse, as the next two.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not a base URL of HTTP.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is no URL: give one such as {DEFAULT_URL}")
+    return text
+
+
+def hours(text: str) -> float:
+    """A number of hours that a time span can have, above 0."""
+    with suppress(ValueError, OverflowError):
+        if timedelta(hours=float(text)) > timedelta():
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of hours above 0")
+
+
+def token(text: str) -> str:
+    """A text that a header can have."""
+    if not text.isascii() or not text.isprintable():
+        raise argparse.ArgumentTypeError("it has characters that no token has, such as a line break")
+    return text
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -75,7 +107,10 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def _files(folder: Path) -> Iterator[Finding]:
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
+        yield Finding("data folder", False, f"{folder} is not a folder: name another one with --data-dir")
+        return
+    if not folder.exists():
         yield Finding(
             "data folder", False, f"{folder} does not exist: `lookout serve --data-dir {folder}` makes it"
         )
@@ -160,7 +195,8 @@ async def _queues(folder: Path) -> Finding:
         *(f"{info.depth} messages wait in {info.queue}" for info in infos if info.depth > BACKLOG),
     ]
     if wrong:
-        return Finding("queues", False, "; ".join(wrong) + ": `lookout dead-letters list` says why")
+        command = f"lookout dead-letters list --bus sqlite:///{(folder / 'bus.db').absolute()}"
+        return Finding("queues", False, "; ".join(wrong) + f": `{command}` says why")
     return Finding(
         "queues", True, f"{len(infos)}, no dead letters, {sum(info.depth for info in infos)} messages wait"
     )

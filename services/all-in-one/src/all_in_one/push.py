@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import aiohttp
 from PIL import Image, UnidentifiedImageError
@@ -39,12 +39,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spot", type=int, default=1, help="number of the spot (default 1)")
     parser.add_argument("--exit", action="store_true", help="the vehicle leaves; without it, it arrives")
     parser.add_argument(
-        "--time-zone", type=ZoneInfo, default=None, help="of the location (default: that of this machine)"
+        "--time-zone", type=time_zone, default=None, help="of the location (default: that of this machine)"
     )
     parser.add_argument("--print", action="store_true", help="print the bodies, one a line, and send nothing")
     parser.add_argument("--user", default="", help="user name, for a camera with a push_password")
     parser.add_argument("--password", default="", help="its password (HTTP Basic)")
     parser.add_argument("--url", default=DEFAULT_URL, help=f"of Lookout (default {DEFAULT_URL})")
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """For argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: there is no such time zone.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise argparse.ArgumentTypeError(
+            f"{name!r} is no time zone: give an IANA name such as Asia/Dubai"
+        ) from None
 
 
 def push(options: argparse.Namespace) -> int:

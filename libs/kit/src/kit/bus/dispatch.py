@@ -12,8 +12,8 @@ class Item:
     """An unacknowledged message, as the dispatcher sees it. `handle` is the back end's own.
 
     `crashes` is how often the process seems to have crashed while it handled this message. `is_suspect`: it may be a
-    poison message, so no other is handled beside it. `outages`: how many of the `failures`, in this process, were for a
-    dependency that did not answer.
+    poison message, so no other suspect is handled beside it. `outages`: how many of the `failures`, in this process,
+    were for a dependency that did not answer.
     """
 
     __slots__ = (

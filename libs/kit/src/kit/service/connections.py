@@ -129,9 +129,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_receiving_body = False
         self._body_seconds = self._body_bytes = 0.0
         self._steps = 0  # heads, parts of bodies, and ends of requests that have arrived
-        self._unfinished_bytes = (
-            0  # read since the last of these: of a head, a trailer, or a chunk's extension
-        )
+        # Read since the last of these: of a head, a trailer, or a chunk's extension.
+        self._unfinished_bytes = 0
 
     @property
     def is_idle(self) -> bool:

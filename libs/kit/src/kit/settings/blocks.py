@@ -360,8 +360,9 @@ class BusSettings(Block):
     )
     max_crashes: int = Field(
         3,
-        gt=0,
-        description="times that the process may crash while it handles one message; then it is a dead letter",
+        ge=2,
+        description="times that the process may crash while it handles one message; then it is a dead letter. The first"
+        " crash counts for all that were unacknowledged",
     )
     outage_probe_interval_s: Seconds = Field(
         2.0,

@@ -93,7 +93,10 @@ class AdmitPush:
             raise self._limited(wait_s, "this address")
 
     def challenge(self) -> PushRefused:
-        """The answer to a request that has neither a push nor credentials, as a client of Digest sends first."""
+        """The answer to an empty request, which a client of Digest sends first, such as `curl --digest`.
+
+        Also where authentication is not required: which camera it is, and whether that has a password, is in the body.
+        """
         return self._refusal(is_stale=False)
 
     def admit(self, site: CameraSite, area: ParkingArea, caller: PushCaller, body: bytes) -> None:

@@ -1,5 +1,6 @@
 """Create, change and delete what is registered of the site."""
 
+import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
@@ -8,7 +9,18 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ingest.domain.registry import CAMERA, CROP_ZONE, LEVELS, LOCATION, SPOT, Camera, Entry, Level, Location
+from ingest.domain.registry import (
+    CAMERA,
+    CROP_ZONE,
+    LEVELS,
+    LOCATION,
+    SPOT,
+    Camera,
+    Entry,
+    Level,
+    Location,
+    Spot,
+)
 from ingest.domain.site import CameraStatus, SpotOrigin, check_corners
 from ingest.handlers.site_directory import SiteDirectory
 from ingest.handlers.site_states import SiteStates
@@ -19,6 +31,8 @@ from kit.db import Database
 from kit.errors import Conflict, FieldError, Invalid, NotFound
 from kit.pagination import Page, decode_cursor, encode_cursor
 from kit.secrets import SecretBox
+
+_CORNERS = ("p1_x", "p1_y", "p2_x", "p2_y", "p3_x", "p3_y", "p4_x", "p4_y")
 
 # What a caller may set and never read again → the column that holds it encrypted.
 SECRETS = {
@@ -77,7 +91,13 @@ class Registry:
             if level is CAMERA and "status" in equal:
                 ids = await self._states.with_status(session, CameraStatus(equal.pop("status")))
             found, total = await registry.list_entries(
-                session, level, equal=equal, ids=ids, search=search, page=page, after_id=after_id
+                session,
+                level,
+                equal=equal,
+                ids=ids,
+                search=ascii_form(search) if search is not None else None,
+                page=page,
+                after_id=after_id,
             )
             shown = await self._observed(session, level, found[: page.page_size])
         more = encode_cursor(shown[-1].id) if len(found) > page.page_size else None
@@ -118,7 +138,7 @@ class Registry:
         async with self._writing(level, values) as session:
             before = await _must_find(session, level, row_id)
             row = self._columns(values) | {"updated_at": self._clock.now()}
-            row |= await self._derived(session, level, {**_values(before), **row})
+            row |= await self._derived(session, level, {**_values(before), **row}, before)
             await self._check_move(session, level, before, row)
             entry = await registry.update_entry(session, level, row_id, row)
             return await self._observed_one(session, level, entry)
@@ -181,8 +201,10 @@ class Registry:
                 row[column] = self._secret_box.encrypt(values[name]) if values[name] else ""
         return row
 
-    async def _derived(self, session: AsyncSession, level: Level, row: Values) -> Values:
-        """Columns that follow from the others: a camera's location from its pole; a spot's origin is the operator."""
+    async def _derived(
+        self, session: AsyncSession, level: Level, row: Values, before: Entry | None = None
+    ) -> Values:
+        """Columns that follow from the others: a camera's location from its pole, a spot's origin from its corners."""
         parent = level.parent
         if parent is None:
             return {}
@@ -196,7 +218,10 @@ class Registry:
             return {"location_id": location_id}
         if level is SPOT:
             _check_spot(row)
-            return {"origin": SpotOrigin.OPERATOR.value}
+            is_as_learned = isinstance(before, Spot) and all(
+                getattr(before, corner) == row[corner] for corner in _CORNERS
+            )
+            return {} if is_as_learned else {"origin": SpotOrigin.OPERATOR.value}
         return {}
 
     async def _check_move(self, session: AsyncSession, level: Level, before: Entry, row: Values) -> None:
@@ -256,6 +281,11 @@ def _check_spot(row: Values) -> None:
             code="invalid_corners",
             errors=[FieldError("p1_x", str(error))],
         ) from error
+
+
+def ascii_form(text: str) -> str:
+    """With full-width letters and digits, and the digits of other scripts, as ASCII."""
+    return "".join(str(unicodedata.decimal(c, c)) for c in unicodedata.normalize("NFKC", text))
 
 
 async def _must_find(session: AsyncSession, level: Level, row_id: int) -> Entry:

@@ -148,7 +148,7 @@ def post_routes(
             admit.take_for_address(limit_key(caller.address), declared)
             async with budget.reserve(declared):
                 body = await _read_body(request, settings.body_timeout_s)
-                if not body and admit.is_required:
+                if not body:
                     raise admit.challenge()
                 accepted = await accept(body, caller)
         except PushRefused as error:

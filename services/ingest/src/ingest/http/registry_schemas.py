@@ -379,7 +379,9 @@ class LocationFilter(Filter):
     """Filters of locations."""
 
     code: str | None = Field(None, description="exactly this code, in capitals")
-    search: str | None = Field(None, max_length=TEXT_CHARS, description="a part of the name or code")
+    search: str | None = Field(
+        None, min_length=1, max_length=TEXT_CHARS, description="a part of the name or code"
+    )
 
 
 class ZoneFilter(Filter):
@@ -387,7 +389,7 @@ class ZoneFilter(Filter):
 
     location_id: RowId | None = None
     code: str | None = None
-    search: str | None = Field(None, max_length=TEXT_CHARS, description="a part of the code")
+    search: str | None = Field(None, min_length=1, max_length=TEXT_CHARS, description="a part of the code")
 
 
 class PoleFilter(Filter):
@@ -396,7 +398,9 @@ class PoleFilter(Filter):
     location_id: RowId | None = None
     zone_id: RowId | None = None
     code: str | None = None
-    search: str | None = Field(None, max_length=TEXT_CHARS, description="a part of the name or code")
+    search: str | None = Field(
+        None, min_length=1, max_length=TEXT_CHARS, description="a part of the name or code"
+    )
 
 
 class CameraFilter(Filter):
@@ -408,7 +412,9 @@ class CameraFilter(Filter):
     api_code: str | None = None
     status: CameraStatus | None = None
     is_enabled: bool | None = None
-    search: str | None = Field(None, max_length=TEXT_CHARS, description="a part of the name or api_code")
+    search: str | None = Field(
+        None, min_length=1, max_length=TEXT_CHARS, description="a part of the name or api_code"
+    )
 
 
 class SpotFilter(Filter):
