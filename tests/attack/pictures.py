@@ -543,8 +543,8 @@ def measure(count: int, seed: int = 1, folder: Path | None = None) -> Cost:
 
 
 def read_picture(settings: PlateOcrSettings, engine: PlateEngine, data: bytes) -> None:
-    check(data, max_bytes=settings.pictures.max_bytes, limits=settings.limits_of_pictures)
-    read_pictures(engine, [decode(data)], [()], [None])
+    admitted = check(data, max_bytes=settings.pictures.max_bytes, limits=settings.limits_of_pictures)
+    read_pictures(engine, [decode(data, admitted)], [()], [None])
 
 
 def weigh(

@@ -232,7 +232,7 @@ def test_a_client_that_reads_only_after_sending_gets_413(site: Stack, size_bytes
             json.dumps({**entry("X"), "parking_area": "QQQ77"}).encode(), {404}, id="unknown parking area"
         ),
         pytest.param(b"\xff\xfe\x00", {400}, id="not UTF-8"),
-        pytest.param(b"", {400}, id="an empty body"),
+        pytest.param(b"", {401}, id="an empty body"),
     ],
 )
 def test_invalid_pushes_get_their_problem_code_and_memory_stays_bounded(

@@ -102,12 +102,12 @@ def as_frame(picture: Picture) -> Picture:
 
 def open_picture(file: Path) -> Picture:
     data = file.read_bytes()
-    check(
+    admitted = check(
         data,
         max_bytes=PictureSettings().max_bytes,
         limits=PictureLimitSettings().limits(PictureSettings().max_pixels),
     )
-    return np.ascontiguousarray(decode(data))
+    return np.ascontiguousarray(decode(data, admitted))
 
 
 def print_progress(line: str) -> None:

@@ -16,7 +16,7 @@ from lookout.camera.v1 import camera_pb2 as camera
 from lookout.common.v1 import common_pb2 as common
 from lookout.plates.v1 import plates_pb2 as plates
 from plate_ocr.adapters.decoding import decode
-from plate_ocr.domain.values import Box, UnreadReason, seen_not_read
+from plate_ocr.domain.values import AdmittedPicture, Box, UnreadReason, seen_not_read
 from testkit import pictures
 from testkit.bus import BusBackend
 from testkit.clock import ManualClock
@@ -63,7 +63,7 @@ async def test_crops_are_stored_before_the_read_is_published(ocr: RunningService
     crop = read.plates[0].crop
     assert crop.key.startswith("crops/")
     data = await ocr.blobs.get(crop.key)
-    shown = decode(data)
+    shown = decode(data, AdmittedPicture(0))
     assert shown.shape[:2] == (crop.height_px, crop.width_px)
     assert (len(data), crop.content_type) == (crop.size_bytes, "image/jpeg")
 

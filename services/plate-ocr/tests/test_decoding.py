@@ -14,7 +14,7 @@ from PIL import Image
 from kit.errors import Invalid, LookoutError, TooLarge, UnsupportedMedia
 from kit.picture_limits import PictureLimits
 from plate_ocr.adapters.decoding import check, decode, encode_crop
-from plate_ocr.domain.values import Box, Picture
+from plate_ocr.domain.values import AdmittedPicture, Box, Picture
 from testkit import pictures
 
 from .conftest import canvas, encoded, jpeg
@@ -25,8 +25,7 @@ ORIENTATION = 0x0112
 
 
 def read(data: bytes) -> Picture:
-    check(data, max_bytes=MAX_BYTES, limits=LIMITS)
-    return decode(data)
+    return decode(data, check(data, max_bytes=MAX_BYTES, limits=LIMITS))
 
 
 def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
@@ -141,8 +140,8 @@ def test_odd_sizes(size: tuple[int, int], kind: str) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
 def test_very_wide(kind: str) -> None:
     data = saved(Image.new("RGB", (10_000, 400)), kind)
-    check(data, max_bytes=20_000_000, limits=LIMITS)
-    assert decode(data).shape == (400, 10_000, 3)
+    admitted = check(data, max_bytes=20_000_000, limits=LIMITS)
+    assert decode(data, admitted).shape == (400, 10_000, 3)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +195,7 @@ def test_a_jpeg_without_its_end_is_decoded_as_far_as_it_goes(is_progressive: boo
     cut = whole[:-missing]
     admitted = check(cut, max_bytes=MAX_BYTES, limits=LIMITS)
     assert not admitted.is_complete
-    decoded, expected = decode(cut, is_complete=False), read(whole)
+    decoded, expected = decode(cut, AdmittedPicture(0, is_complete=False)), read(whole)
     assert decoded.shape == expected.shape
     difference = np.abs(decoded[:200].astype(int) - expected[:200])
     assert difference.max() <= 40  # the last scan of a progressive one refines every row

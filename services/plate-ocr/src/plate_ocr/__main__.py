@@ -123,7 +123,7 @@ def read_file(engine: PlateEngine, file: Path) -> FileRead:
     try:
         data = file.read_bytes()
         admitted = check(data, max_bytes=limits.max_bytes, limits=PictureLimits(max_pixels=limits.max_pixels))
-        picture = decode(data, is_complete=admitted.is_complete)
+        picture = decode(data, admitted)
     except LookoutError as error:
         return FileRead(file, (), elapsed(began), error.detail)
     except OSError as error:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from kit.errors import FieldError, Invalid, TooLarge, UnsupportedMedia
+from kit.memory import return_kept_memory
 from kit.picture_limits import PictureLimits
 from kit.pictures import JPEG_END, PictureError, Problem, read_header
 from plate_ocr.adapters.crops import cut_out
@@ -14,6 +15,9 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 MAX_BYTES_SETTING = "LOOKOUT_PLATE_OCR__PICTURES__MAX_BYTES"
 """The environment name of the limit, for whoever gets the error."""
+
+LARGE_DECODING_BYTES = 24_000_000
+"""4 million pixels."""
 
 _UNDECODABLE = PictureError(Problem.DAMAGED, "is damaged: it cannot be decoded")
 
@@ -41,8 +45,8 @@ def check(data: bytes, *, max_bytes: int, limits: PictureLimits, field: str = "i
     return AdmittedPicture(header.decoding_bytes, header.is_complete)
 
 
-def decode(data: bytes, *, is_complete: bool = True, field: str = "image") -> Picture:
-    """A picture that passed `check` as blue, green, red, 8 bits each, turned upright as its EXIF tag says.
+def decode(data: bytes, admitted: AdmittedPicture, *, field: str = "image") -> Picture:
+    """A picture, for which `check` returned `admitted`, as blue, green, red, 8 bits each, upright as its EXIF tag says.
 
     Grey and CMYK become colour, 16 bits become 8 (the brightest pixel stays white: cameras rarely use the whole
     range), transparency is dropped, an animation gives its first frame. What is missing of an incomplete JPEG is grey.
@@ -50,7 +54,9 @@ def decode(data: bytes, *, is_complete: bool = True, field: str = "image") -> Pi
     Raises:
         Invalid: the picture is damaged.
     """
-    if not is_complete:
+    if admitted.decoding_bytes >= LARGE_DECODING_BYTES:
+        return_kept_memory()  # so that what earlier pictures left does not add to what this one needs
+    if not admitted.is_complete:
         data += JPEG_END  # without it OpenCV gives nothing
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)

@@ -22,14 +22,8 @@ from plate_ocr.domain.values import (
 CheckPicture = Callable[[bytes], AdmittedPicture]
 """An encoded picture → what it needs. Raises the error of the API if it is not admitted."""
 
-
-class DecodePicture(Protocol):
-    """Decodes a picture that was admitted."""
-
-    def __call__(self, data: bytes, *, is_complete: bool = True) -> Picture:
-        """Its pixels; grey where the picture is not complete."""
-        ...
-
+DecodePicture = Callable[[bytes, AdmittedPicture], Picture]
+"""A picture that was admitted → its pixels; grey where the picture is not complete."""
 
 EncodeCrop = Callable[[Picture, Box], EncodedCrop | None]
 """A picture and a plate's box in it → the crop to store; None where the box is outside the picture."""

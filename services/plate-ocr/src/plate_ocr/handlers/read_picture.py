@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 
 from kit.blobs import BlobStore
 from kit.byte_budget import ByteBudget
@@ -84,8 +83,7 @@ class ReadPicture:
             await memory.enter_async_context(self._memory.reserve(admitted.decoding_bytes))
             with span("decode"):
                 decode_started_s = loop.time()
-                decode = partial(self._decode, data, is_complete=admitted.is_complete)
-                picture = await loop.run_in_executor(reader.executor, decode)
+                picture = await loop.run_in_executor(reader.executor, self._decode, data, admitted)
             self._metrics.stage_seconds.labels("decode").observe(loop.time() - decode_started_s)
             result = await self._read(
                 reader.worker,
