@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import httpx
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,10 +44,6 @@ headers = st.fixed_dictionaries(
 )
 
 
-# The service, in another thread of this process, draws its jitter from `random` while Hypothesis draws examples.
-@pytest.mark.filterwarnings(
-    "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
-)
 async def test_any_push_gets_a_documented_answer(ingest: Ingest) -> None:
     await ingest.make_camera(spots=0)
     url = f"{ingest.runner.url('ingest')}/api/v1/post"
